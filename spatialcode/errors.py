@@ -1,0 +1,123 @@
+"""Every error this library raises on purpose, each also a standard-library one.
+
+``code`` is what a failure row carries: stable, machine-readable, one per cause.
+"""
+
+from __future__ import annotations
+
+
+class SpatialCodeError(Exception):
+    """Base of all errors raised on purpose by spatialcode."""
+
+    code = "error"
+
+
+class ConfigError(SpatialCodeError, ValueError):
+    """A configuration key or value is unknown, missing or out of range."""
+
+    code = "config"
+
+
+class SchemaError(SpatialCodeError, ValueError):
+    """A value does not fit the spatial-code schema; names field, expected and got."""
+
+    code = "schema"
+
+    def __init__(self, field: str, expected: str, got: object) -> None:
+        super().__init__(f"{field}: expected {expected}, got {got!r}")
+        self.field = field
+        self.expected = expected
+        self.got = got
+
+    def __reduce__(self) -> tuple[type[SchemaError], tuple[str, str, object]]:
+        return type(self), (self.field, self.expected, self.got)
+
+
+class ParseError(SpatialCodeError, ValueError):
+    """Text or bytes that should hold a spatial code do not."""
+
+    code = "parse"
+
+
+class WeightsError(SpatialCodeError, ValueError):
+    """Weights are missing, damaged, or do not fit the model they are loaded into."""
+
+    code = "weights"
+
+
+class EncodeError(SpatialCodeError, ValueError):
+    """Frames were decoded, but no spatial code can be made of them."""
+
+    code = "encode"
+
+
+class InputError(SpatialCodeError, ValueError):
+    """A listing of inputs names something that is not there or cannot be listed."""
+
+    code = "input"
+
+
+class VideoError(SpatialCodeError, ValueError):
+    """Base of everything that can be wrong with one video."""
+
+    code = "video"
+
+
+class VideoNotFoundError(VideoError, FileNotFoundError):
+    """No file at that path."""
+
+    code = "video_not_found"
+
+
+class EmptyVideoError(VideoError):
+    """The file has no bytes, or no frame can be decoded from it."""
+
+    code = "video_empty"
+
+
+class UnsupportedVideoError(VideoError):
+    """Container format or codec is unknown or not on the allow-list."""
+
+    code = "video_unsupported"
+
+
+class NoVideoStreamError(VideoError):
+    """The container holds no video stream (audio only, for instance)."""
+
+    code = "video_no_stream"
+
+
+class VideoLimitError(VideoError):
+    """A limit (bytes, duration, pixels, frames) is exceeded; found before decoding."""
+
+    code = "video_limit"
+
+
+class TruncatedVideoError(VideoError):
+    """The file ends before its index or its declared frames do."""
+
+    code = "video_truncated"
+
+
+class CorruptVideoError(VideoError):
+    """Damage inside the stream, including damage that FFmpeg would conceal."""
+
+    code = "video_corrupt"
+
+
+class DecodeCrashError(VideoError, RuntimeError):
+    """The decoding child process died (segmentation fault, abort)."""
+
+    code = "decode_crash"
+
+
+class DecodeTimeoutError(VideoError, TimeoutError):
+    """The decoding child process exceeded its wall clock and was killed."""
+
+    code = "decode_timeout"
+
+
+class DecodeMemoryError(VideoError, MemoryError):
+    """The decoding child process ran into its memory limit."""
+
+    code = "decode_memory"
