@@ -1,0 +1,247 @@
+"""Configuration: a sparse YAML and dotlist arguments over a frozen dataclass.
+
+A job states its settings once, as a frozen dataclass whose fields are made by `setting`;
+`load_config` merges defaults, YAML file and ``key=value`` arguments (later ones win), checks
+keys and types, and builds the dataclass. Everything wrong is a `ConfigError` that names the key.
+This is the only file that imports omegaconf. It knows no job's settings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from spatialcode.errors import ConfigError
+
+__all__ = ["MISSING", "describe", "load_config", "require", "setting", "to_dict"]
+
+T = TypeVar("T")
+
+
+def setting(doc: str, default: Any = MISSING, default_factory: Any = None) -> Any:
+    """A dataclass field with a line of documentation; without a default it must be given."""
+    if default_factory is not None:
+        return dataclasses.field(default_factory=default_factory, metadata={"doc": doc})
+    return dataclasses.field(default=default, metadata={"doc": doc})
+
+
+def require(condition: bool, key: str, expected: str, got: object) -> None:
+    """Raise `ConfigError` naming the key unless the condition holds; for ``__post_init__``."""
+    if not condition:
+        raise ConfigError(f"{key}: expected {expected}, got {got!r}")
+
+
+def load_config(
+    schema: type[T], yaml_path: str | Path | None = None, dotlist: Sequence[str] = ()
+) -> T:
+    """Merge schema defaults, a YAML file and ``key=value`` arguments into a schema instance.
+
+    A sequence setting takes one bare value as well (``input=a.mp4`` or ``input=[a.mp4,b.mp4]``).
+    Raises ConfigError for a missing or malformed file, an unknown key (with a suggestion), a value
+    of the wrong type or out of range, and a mandatory setting that nobody gave.
+    """
+    layers = [] if yaml_path is None else [(str(yaml_path), _read_yaml(Path(yaml_path)))]
+    layers += [("arguments", _parse_argument(schema, argument)) for argument in dotlist]
+    config = OmegaConf.structured(schema)
+    OmegaConf.set_readonly(config, False)
+    for origin, values in layers:
+        values = _checked_keys(schema, values, origin)
+        try:
+            config = typing.cast(DictConfig, OmegaConf.merge(config, values))
+        except OmegaConfBaseException as error:
+            raise ConfigError(_explain(error, origin)) from None
+        OmegaConf.set_readonly(config, False)
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        docs = {entry.key: entry.doc for entry in _entries(schema)}
+        lines = [f"{key}=… ({docs[key]})" if docs.get(key) else f"{key}=…" for key in missing]
+        raise ConfigError("missing value: " + "; ".join(lines))
+    try:
+        merged = OmegaConf.to_container(config, resolve=True, enum_to_str=False)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_explain(error, "interpolation")) from None
+    return _build(schema, typing.cast(dict[str, Any], merged), "")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A configuration as plain dictionaries, lists and strings, fit for JSON."""
+    return typing.cast(
+        dict[str, Any],
+        OmegaConf.to_container(OmegaConf.structured(config), resolve=True, enum_to_str=True),
+    )
+
+
+def describe(schema: type[Any]) -> str:
+    """Every key with its default, type and one line of documentation, as text for ``--help``."""
+    entries = list(_entries(schema))
+    width = max((len(entry.assignment) for entry in entries), default=0)
+    width = min(width, 44)
+    return "\n".join(
+        f"  {entry.assignment:<{width}}  {entry.doc} ({entry.type_name})" for entry in entries
+    )
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One leaf setting: dotted key, type, default, documentation."""
+
+    key: str
+    type_hint: Any
+    default: Any
+    doc: str
+
+    @property
+    def type_name(self) -> str:
+        if isinstance(self.type_hint, type) and not typing.get_args(self.type_hint):
+            return self.type_hint.__name__
+        return str(self.type_hint).replace("typing.", "").replace("pathlib.", "")
+
+    @property
+    def assignment(self) -> str:
+        if self.default == MISSING:
+            return f"{self.key}=… [required]"
+        default = list(self.default) if isinstance(self.default, tuple) else self.default
+        return f"{self.key}={'null' if default is None else default}"
+
+
+def _nested(type_hint: Any) -> type[Any] | None:
+    """The dataclass that a type hint names, also inside ``X | None``; else None."""
+    options = [type_hint]
+    if typing.get_origin(type_hint) in (typing.Union, types.UnionType):
+        options = list(typing.get_args(type_hint))
+    found = [option for option in options if dataclasses.is_dataclass(option)]
+    return typing.cast(type[Any], found[0]) if found else None
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return MISSING
+
+
+def _entries(schema: type[Any], prefix: str = "") -> Iterator[_Entry]:
+    hints = typing.get_type_hints(schema)
+    for field in dataclasses.fields(schema):
+        key, hint = prefix + field.name, hints[field.name]
+        nested = _nested(hint)
+        if nested is not None:
+            yield from _entries(nested, key + ".")
+        else:
+            yield _Entry(key, hint, _default(field), field.metadata.get("doc", ""))
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigError(f"config file {path} does not exist")
+    try:
+        loaded = OmegaConf.load(path)
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"config file {path} is not valid YAML: {_one_line(error)}") from None
+    if not isinstance(loaded, DictConfig):
+        raise ConfigError(f"config file {path} must hold `key: value` lines, not a list")
+    return typing.cast(dict[str, Any], OmegaConf.to_container(loaded, resolve=False))
+
+
+def _parse_argument(schema: type[Any], argument: str) -> dict[str, Any]:
+    """``a.b=value`` as nested dictionaries; text settings take their value unparsed."""
+    key, separator, text = argument.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"expected key=value, got {argument!r}")
+    hint = next((entry.type_hint for entry in _entries(schema) if entry.key == key), None)
+    value: Any = text
+    if not _takes_text(hint, text):
+        try:
+            value = yaml.safe_load(text) if text else None
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{key}: {text!r} is not valid: {_one_line(error)}") from None
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return typing.cast(dict[str, Any], value)
+
+
+def _takes_text(hint: Any, text: str) -> bool:
+    """Whether a value is taken as it stands: a file name like ``1e5`` or ``a: b`` is no number."""
+    options = set(typing.get_args(hint)) or {hint}
+    if _is_sequence(hint):
+        return bool(options & {str, Path}) and not text.startswith("[")
+    return bool(options & {str, Path}) and not (type(None) in options and text == "null")
+
+
+def _is_sequence(hint: Any) -> bool:
+    return typing.get_origin(hint) in (tuple, list)
+
+
+def _checked_keys(
+    schema: type[Any], values: Mapping[Any, Any], origin: str, prefix: str = ""
+) -> dict[str, Any]:
+    """The values with bare items wrapped for sequence settings; unknown keys raise."""
+    hints = typing.get_type_hints(schema)
+    checked = {}
+    for name, value in values.items():
+        if name not in hints:
+            raise ConfigError(_unknown(schema, f"{prefix}{name}", prefix, origin))
+        nested = _nested(hints[name])
+        if nested is not None and isinstance(value, Mapping):
+            value = _checked_keys(nested, value, origin, f"{prefix}{name}.")
+        elif nested is not None and value is not None:
+            group = f"{prefix}{name}"
+            leaf = dataclasses.fields(nested)[0].name
+            raise ConfigError(f"{group}: is a group of settings; set {group}.{leaf} and the like")
+        elif _is_sequence(hints[name]) and value is not None and value != MISSING:
+            value = [value] if isinstance(value, str | int | float) else value
+        checked[name] = value
+    return checked
+
+
+def _unknown(schema: type[Any], key: str, prefix: str, origin: str) -> str:
+    known = [prefix + entry.key for entry in _entries(schema, "")]
+    leaves = {entry.rsplit(".", 1)[-1]: entry for entry in known}
+    close = difflib.get_close_matches(key, known, 1, 0.7)
+    if not close:
+        close = [leaves[leaf] for leaf in difflib.get_close_matches(key, list(leaves), 1, 0.7)]
+    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+    return f"unknown key {key!r} in {origin}; {hint}"
+
+
+def _explain(error: OmegaConfBaseException, origin: str) -> str:
+    key = getattr(error, "full_key", None) or "value"
+    return f"{key}: {_one_line(error)} (in {origin})"
+
+
+def _one_line(error: BaseException) -> str:
+    """An error's first line; OmegaConf and PyYAML append internals on further ones."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"{error.problem or error.context}, line {error.problem_mark.line + 1}"
+    return lines[0] if lines else type(error).__name__
+
+
+def _build(schema: type[T], values: Mapping[str, Any], prefix: str) -> T:
+    hints = typing.get_type_hints(schema)
+    arguments = {}
+    for name, value in values.items():
+        nested = _nested(hints[name])
+        if nested is not None and isinstance(value, Mapping):
+            value = _build(nested, value, f"{prefix}{name}.")
+        elif typing.get_origin(hints[name]) is tuple and isinstance(value, list):
+            value = tuple(value)
+        arguments[name] = value
+    try:
+        return schema(**arguments)
+    except (ValueError, TypeError) as error:
+        message = _one_line(error)
+        known = message.startswith(tuple(f"{name}:" for name in hints))
+        where = prefix if known else (prefix.rstrip(".") + ": " if prefix else "")
+        raise ConfigError(f"{where}{message}") from error
