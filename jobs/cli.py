@@ -13,8 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 from spatialcode.config import describe, load_config
 from spatialcode.errors import ConfigError, SpatialCodeError
@@ -27,33 +26,21 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 class EventLog:
     """Appends one JSON object a line to a file: what happened, when, in seconds since 1970.
 
-    Without a path it drops events. Lines are written whole and flushed, so that a killed job
+    Without a path it drops events. Each line is written and closed at once, so that a killed job
     leaves a readable log.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self._file: TextIO | None = None
-        if path is not None:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._file = Path(path).open("a", encoding="utf-8")
+        self._path = None if path is None else Path(path)
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
 
     def event(self, name: str, **values: Any) -> None:
-        if self._file is not None:
+        """Write one line; values that JSON does not know are written as their text."""
+        if self._path is not None:
             line = {"time_s": round(time.time(), 3), "event": name, **values}
-            self._file.write(json.dumps(line, default=str) + "\n")
-            self._file.flush()
-
-    def __enter__(self) -> EventLog:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._file is not None:
-            self._file.close()
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, default=str) + "\n")
 
 
 def run_job(
@@ -80,21 +67,21 @@ def run_job(
         print(f"jobs.{name}: {error}\n(python -m jobs.{name} --help lists keys)", file=sys.stderr)
         return EXIT_USAGE
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    with EventLog(log_path) as log:
-        log.event("start", job=name, arguments=arguments)
-        try:
-            succeeded = work(config, log)
-        except ConfigError as error:
-            return _failed(name, error, log, EXIT_USAGE)
-        except SpatialCodeError as error:
-            return _failed(name, error, log, EXIT_FAILED)
-        except KeyboardInterrupt:
-            log.event("end", exit_code=EXIT_INTERRUPTED)
-            print(f"jobs.{name}: interrupted", file=sys.stderr)
-            return EXIT_INTERRUPTED
-        exit_code = EXIT_OK if succeeded else EXIT_FAILED
-        log.event("end", exit_code=exit_code)
-        return exit_code
+    log = EventLog(log_path)
+    log.event("start", job=name, arguments=arguments)
+    try:
+        succeeded = work(config, log)
+    except ConfigError as error:
+        return _failed(name, error, log, EXIT_USAGE)
+    except SpatialCodeError as error:
+        return _failed(name, error, log, EXIT_FAILED)
+    except KeyboardInterrupt:
+        log.event("end", exit_code=EXIT_INTERRUPTED)
+        print(f"jobs.{name}: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    exit_code = EXIT_OK if succeeded else EXIT_FAILED
+    log.event("end", exit_code=exit_code)
+    return exit_code
 
 
 def _failed(name: str, error: SpatialCodeError, log: EventLog, exit_code: int) -> int:

@@ -61,15 +61,15 @@ def load_config(
         except OmegaConfBaseException as error:
             raise ConfigError(_explain(error, origin)) from None
         OmegaConf.set_readonly(config, False)
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        docs = {entry.key: entry.doc for entry in _entries(schema)}
-        lines = [f"{key}=… ({docs[key]})" if docs.get(key) else f"{key}=…" for key in missing]
-        raise ConfigError("missing value: " + "; ".join(lines))
     try:
+        missing = OmegaConf.missing_keys(config)
         merged = OmegaConf.to_container(config, resolve=True, enum_to_str=False)
     except OmegaConfBaseException as error:
         raise ConfigError(_explain(error, "interpolation")) from None
+    if missing:
+        docs = {entry.key: entry.doc for entry in _entries(schema)}
+        lines = [f"{key}=… ({docs[key]})" for key in sorted(missing)]
+        raise ConfigError("missing value: " + "; ".join(lines))
     return _build(schema, typing.cast(dict[str, Any], merged), "")
 
 
@@ -174,6 +174,8 @@ def _parse_argument(schema: type[Any], argument: str) -> dict[str, Any]:
 def _takes_text(hint: Any, text: str) -> bool:
     """Whether a value is taken as it stands: a file name like ``1e5`` or ``a: b`` is no number."""
     options = set(typing.get_args(hint)) or {hint}
+    if typing.get_origin(hint) is dict:
+        return False
     if _is_sequence(hint):
         return bool(options & {str, Path}) and not text.startswith("[")
     return bool(options & {str, Path}) and not (type(None) in options and text == "null")
