@@ -1,0 +1,295 @@
+"""Residuals and normal equations of the bundle adjustment.
+
+Terms, each whitened by its stated scale: ``pixel`` reprojection (Cauchy), ``depth`` and
+``host`` predicted depth against the track's depth (Huber, the scale of the frame's
+prediction being an unknown), ``up`` gravity and ``height`` of the camera (Huber), ``scale``
+of the depth per frame, and ``step`` and ``turn`` between neighbouring frames, so weak that
+they only decide where nothing was tracked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+FRAME_DIM = 7  # rotation 3, centre 3, log depth scale 1
+
+
+@dataclass(frozen=True)
+class BundleConfig:
+    """Scales of the residuals: metres, radians, pixels of the images given."""
+
+    pixel_sigma_px: float = 0.5
+    pixel_cauchy: float = 2.0
+    depth_huber: float = 1.0
+    scale_sigma: float = 0.06
+    step_sigma_m: float = 0.6
+    turn_sigma_rad: float = 0.6
+    gauge_sigma: float = 1e-3
+    damping: float = 1e-3
+    max_iterations: int = 8
+    tolerance: float = 1e-4
+
+
+@dataclass(frozen=True)
+class BundleProblem:
+    """What was measured. Observations leave out a track's first (host) frame.
+
+    host (M,), host_ray (M,3): K^-1 [u, v, 1]; track, frame (P,); pixel_px (P,2);
+    host_log_depth, host_depth_sigma (M,), log_depth, depth_sigma (P,): predicted log z-depth
+    at the observation, sigma inf where there is none; K (3,3); up_camera (N,3) unit;
+    up_sigma_rad, height_m, height_sigma_m (N,), sigma inf where unknown.
+    """
+
+    host: NDArray[np.int64]
+    host_ray: Array
+    track: NDArray[np.int64]
+    frame: NDArray[np.int64]
+    pixel_px: Array
+    host_log_depth: Array
+    host_depth_sigma: Array
+    log_depth: Array
+    depth_sigma: Array
+    K: Array
+    up_camera: Array
+    up_sigma_rad: Array
+    height_m: Array
+    height_sigma_m: Array
+
+
+@dataclass(frozen=True)
+class BundleState:
+    """R_world_camera (N,3,3), centre_m (N,3), log_scale (N,), log_depth (M,) in the host."""
+
+    R_world_camera: Array
+    centre_m: Array
+    log_scale: Array
+    log_depth: Array
+
+
+def skew(v: Array) -> Array:
+    """Cross-product matrices (...,3,3) of vectors (...,3)."""
+    out = np.zeros((*v.shape[:-1], 3, 3))
+    out[..., 0, 1], out[..., 0, 2], out[..., 1, 2] = -v[..., 2], v[..., 1], -v[..., 0]
+    out[..., 1, 0], out[..., 2, 0], out[..., 2, 1] = v[..., 2], -v[..., 1], v[..., 0]
+    return out
+
+
+def exp_rotation(omega: Array) -> Array:
+    """Rotation matrices (...,3,3) of rotation vectors (...,3) in radians (Rodrigues)."""
+    angle = np.linalg.norm(omega, axis=-1)[..., None, None]
+    safe = np.maximum(angle, 1e-9)
+    k = skew(omega)
+    # (1 - cos a) / a^2 as 2 sin^2(a/2) / a^2: no cancellation at small angles.
+    return np.eye(3) + np.sinc(angle / np.pi) * k + 2 * (np.sin(safe / 2) / safe) ** 2 * (k @ k)
+
+
+def log_rotation(R: Array) -> Array:
+    """Rotation vectors (...,3) of rotation matrices (...,3,3); not defined at 180 degrees."""
+    axis = np.stack(
+        [
+            R[..., 2, 1] - R[..., 1, 2],
+            R[..., 0, 2] - R[..., 2, 0],
+            R[..., 1, 0] - R[..., 0, 1],
+        ],
+        axis=-1,
+    )
+    sine = np.linalg.norm(axis, axis=-1) / 2
+    angle = np.arctan2(sine, (np.trace(R, axis1=-2, axis2=-1) - 1) / 2)
+    return axis * (angle / np.maximum(2 * sine, 1e-12))[..., None]
+
+
+def _huber(size: Array, width: float) -> tuple[Array, Array]:
+    inside = size <= width
+    cost = np.where(inside, size**2, 2 * width * size - width**2)
+    return cost, np.where(inside, 1.0, width / np.maximum(size, 1e-12))
+
+
+class NormalEquations:
+    """The reduced normal equations of one problem: set up once, filled at every step."""
+
+    def __init__(self, problem: BundleProblem, config: BundleConfig) -> None:
+        n = self.num_frames = len(problem.up_camera)
+        pair = problem.host[problem.track] * n + problem.frame
+        self.order = np.argsort(pair, kind="stable")
+        names = ("track", "frame", "pixel_px", "log_depth", "depth_sigma")
+        self.problem = replace(problem, **{k: getattr(problem, k)[self.order] for k in names})
+        self.config = config
+        keys, first = np.unique(pair[self.order], return_index=True)
+        self.pair_host, self.pair_frame = keys // n, keys % n
+        bounds = 3 * np.append(first, len(pair))
+        self.row_bounds = list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
+        self.obs_host = self.problem.host[self.problem.track]
+        self._cross = np.zeros((0, 0))
+        self._track_gradient = self._track_hessian = np.zeros(0)
+
+    def _in_camera(self, state: BundleState) -> tuple[Array, Array]:
+        """Points (P,3) in the observing camera, and offsets from the host's centre (M,3), world."""
+        p = self.problem
+        arm = np.einsum(
+            "mij,mj->mi", state.R_world_camera[p.host], p.host_ray * np.exp(state.log_depth)[:, None]
+        )
+        offset = (arm + state.centre_m[p.host])[p.track] - state.centre_m[p.frame]
+        return np.einsum("pji,pj->pi", state.R_world_camera[p.frame], offset), arm
+
+    def residuals(self, state: BundleState) -> dict[str, Array]:
+        """Whitened residuals by term; ``pixel`` (P,2), ``up`` (N,2), ``step``, ``turn`` (N-1,3)."""
+        p, c, R = self.problem, self.config, state.R_world_camera
+        camera, _ = self._in_camera(state)
+        # Points behind the camera get a huge but finite residual.
+        z = np.maximum(camera[:, 2], 0.02)
+        pixel = camera[:, :2] / z[:, None] * p.K[[0, 1], [0, 1]] + p.K[:2, 2]
+        scale = state.log_scale
+        up = np.einsum("nij,nj->ni", R, p.up_camera)
+        return {
+            "pixel": (pixel - p.pixel_px) / c.pixel_sigma_px,
+            "depth": (np.log(z) - p.log_depth - scale[p.frame]) / p.depth_sigma,
+            "host": (state.log_depth - p.host_log_depth - scale[p.host]) / p.host_depth_sigma,
+            "up": up[:, :2] / p.up_sigma_rad[:, None],
+            "height": (state.centre_m[:, 2] - p.height_m) / p.height_sigma_m,
+            "scale": scale / c.scale_sigma,
+            "step": np.diff(state.centre_m, axis=0) / c.step_sigma_m,
+            "turn": log_rotation(R[:-1].transpose(0, 2, 1) @ R[1:]) / c.turn_sigma_rad,
+        }
+
+    def robust(self, res: dict[str, Array]) -> tuple[float, dict[str, Array]]:
+        """Robust cost, and the weights of iteratively reweighted least squares."""
+        c = self.config
+        cost = sum(float((res[k] ** 2).sum()) for k in ("scale", "step", "turn"))
+        scaled = (res["pixel"] ** 2).sum(-1) / c.pixel_cauchy**2
+        cost += float(c.pixel_cauchy**2 * np.log1p(scaled).sum())
+        weight = {"pixel": 1 / (1 + scaled)}
+        for key, width in (("depth", c.depth_huber), ("host", c.depth_huber), ("height", 2.0)):
+            term, weight[key] = _huber(np.abs(res[key]), width)
+            cost += float(term.sum())
+        term, weight["up"] = _huber(np.linalg.norm(res["up"], axis=-1), 2.0)
+        return cost + float(term.sum()), weight
+
+    def _jacobians(self, state: BundleState) -> tuple[Array, Array]:
+        """Whitened d(u, v, log z)/d(host 7, frame 7) (P,3,14) and d/d(track log depth) (P,3)."""
+        p, R = self.problem, state.R_world_camera
+        camera, arm = self._in_camera(state)
+        z = np.maximum(camera[:, 2], 0.02)
+        d_camera = np.zeros((len(z), 3, 3))
+        for axis in (0, 1):
+            d_camera[:, axis, axis] = p.K[axis, axis] / z
+            d_camera[:, axis, 2] = -p.K[axis, axis] * camera[:, axis] / z**2
+        d_camera[:, :2] /= self.config.pixel_sigma_px
+        d_camera[:, 2, 2] = 1 / (z * p.depth_sigma)
+        d_world = d_camera @ R[p.frame].transpose(0, 2, 1)
+        arm_obs = arm[p.track]
+        out = np.zeros((len(z), 3, 2 * FRAME_DIM))
+        # Right perturbation R exp([w]): d(R p) = -R [p] w = -[R p] R w.
+        out[:, :, 0:3] = -d_world @ skew(arm_obs) @ R[self.obs_host]
+        out[:, :, 3:6] = d_world
+        out[:, :, 7:10] = d_camera @ skew(camera)
+        out[:, :, 10:13] = -d_world
+        out[:, 2, 13] = -1 / p.depth_sigma
+        return out, np.einsum("pij,pj->pi", d_world, arm_obs)
+
+    def track_information(
+        self, state: BundleState, res: dict[str, Array], weight: dict[str, Array]
+    ) -> Array:
+        """Information (M,) of each track's log depth, the cameras held."""
+        self.build(state, res, weight)
+        return self._track_hessian
+
+    def build(
+        self, state: BundleState, res: dict[str, Array], weight: dict[str, Array]
+    ) -> tuple[Array, Array]:
+        """Reduced Hessian (7N,7N) and gradient (7N,); keeps what ``track_step`` needs."""
+        p, n, d = self.problem, self.num_frames, FRAME_DIM
+        jac, jac_track = self._jacobians(state)
+        root = np.sqrt(np.stack([weight["pixel"], weight["pixel"], weight["depth"]], -1))
+        residual = np.concatenate([res["pixel"], res["depth"][:, None]], -1) * root
+        jac *= root[:, :, None]
+        jac_track *= root
+        # The residual rides along as a 15th column: its products are the gradient.
+        rows = np.concatenate([jac, residual[:, :, None]], axis=-1).reshape(-1, 2 * d + 1)
+        block = np.empty((len(self.pair_host), 2 * d + 1, 2 * d + 1))
+        for k, (first, last) in enumerate(self.row_bounds):
+            part = rows[first:last]
+            np.matmul(part.T, part, out=block[k])
+        hessian = np.zeros((n, n, d, d))
+        gradient = np.zeros((n, d))
+        h, f = self.pair_host, self.pair_frame
+        hessian[h, f] = block[:, :d, d:-1]
+        hessian[f, h] = block[:, d:-1, :d]
+        np.add.at(hessian, (h, h), block[:, :d, :d])
+        np.add.at(hessian, (f, f), block[:, d:-1, d:-1])
+        np.add.at(gradient, h, block[:, :d, -1])
+        np.add.at(gradient, f, block[:, d:-1, -1])
+        self._add_priors(state, res, weight, hessian, gradient)
+        self._fill_tracks(jac, jac_track, residual, res["host"], weight["host"])
+        full = hessian.transpose(0, 2, 1, 3).reshape(n * d, n * d)
+        self._host_scale(full, gradient, res["host"], weight["host"])
+        scaled = self._cross / self._track_hessian[:, None]
+        return full - scaled.T @ self._cross, gradient.ravel() - scaled.T @ self._track_gradient
+
+    def _fill_tracks(
+        self, jac: Array, jac_track: Array, residual: Array, host: Array, host_weight: Array
+    ) -> None:
+        """Track blocks: Hessian (M,), gradient (M,), cross block (M,7N)."""
+        p, n, d = self.problem, self.num_frames, FRAME_DIM
+        m = len(p.host)
+        host_root = host_weight / p.host_depth_sigma
+        self._track_hessian = np.bincount(p.track, (jac_track**2).sum(-1), m)
+        self._track_hessian += host_root / p.host_depth_sigma + 1e-9
+        self._track_gradient = np.bincount(p.track, (jac_track * residual).sum(-1), m)
+        self._track_gradient += host_root * host
+        cross = np.einsum("pij,pi->pj", jac, jac_track)
+        width = n * d
+        base = p.track * width
+        columns = np.arange(d)
+        index = np.concatenate(
+            [(base + self.obs_host * d)[:, None] + columns, (base + p.frame * d)[:, None] + columns],
+            axis=-1,
+        )
+        self._cross = np.bincount(index.ravel(), cross.ravel(), m * width).reshape(m, width)
+        self._cross[np.arange(m), p.host * d + 6] -= host_root / p.host_depth_sigma
+
+    def _host_scale(self, full: Array, gradient: Array, host: Array, weight: Array) -> None:
+        p, n = self.problem, self.num_frames
+        at = np.arange(n) * FRAME_DIM + 6
+        full[at, at] += np.bincount(p.host, weight / p.host_depth_sigma**2, n)
+        gradient[:, 6] -= np.bincount(p.host, weight * host / p.host_depth_sigma, n)
+
+    def _add_priors(
+        self, state: BundleState, res: dict[str, Array], weight: dict[str, Array],
+        hessian: Array, gradient: Array,
+    ) -> None:  # fmt: skip
+        p, c, n = self.problem, self.config, self.num_frames
+        every = np.arange(n)
+        R = state.R_world_camera
+        tilt = -(R @ skew(p.up_camera))[:, :2] / p.up_sigma_rad[:, None, None]
+        hessian[every, every, :3, :3] += np.einsum("n,nki,nkj->nij", weight["up"], tilt, tilt)
+        gradient[:, :3] += np.einsum("n,nki,nk->ni", weight["up"], tilt, res["up"])
+        hessian[every, every, 5, 5] += weight["height"] / p.height_sigma_m**2
+        gradient[:, 5] += weight["height"] * res["height"] / p.height_sigma_m
+        hessian[every, every, 6, 6] += 1 / c.scale_sigma**2
+        gradient[:, 6] += res["scale"] / c.scale_sigma
+        relative = R[:-1].transpose(0, 2, 1) @ R[1:]
+        a, b = every[:-1], every[1:]
+        for part, sigma, jac_a in (
+            (slice(3, 6), c.step_sigma_m, np.tile(-np.eye(3), (n - 1, 1, 1))),
+            # To first order in the turn, log(Ra^T Rb) moves by w_b - Rab^T w_a.
+            (slice(0, 3), c.turn_sigma_rad, -relative.transpose(0, 2, 1)),
+        ):
+            term = res["step" if part.start == 3 else "turn"] / sigma
+            gradient[a, part] += np.einsum("nki,nk->ni", jac_a, term)
+            gradient[b, part] += term
+            hessian[a, a, part, part] += np.einsum("nki,nkj->nij", jac_a, jac_a) / sigma**2
+            hessian[b, b, part, part] += np.eye(3) / sigma**2
+            hessian[a, b, part, part] += jac_a.transpose(0, 2, 1) / sigma**2
+            hessian[b, a, part, part] += jac_a / sigma**2
+        # Gauge: the first frame keeps its horizontal place and its turn about the vertical.
+        vertical = R[0, 2]
+        hessian[0, 0, :3, :3] += np.outer(vertical, vertical) / c.gauge_sigma**2
+        hessian[0, 0, 3:5, 3:5] += np.eye(2) / c.gauge_sigma**2
+
+    def track_step(self, frame_step: Array) -> Array:
+        """Back-substitution: the step (M,) of the tracks' log depths for a step of the frames."""
+        return -(self._track_gradient + self._cross @ frame_step) / self._track_hessian
