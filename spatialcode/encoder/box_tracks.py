@@ -138,13 +138,9 @@ def clip_overlaps(predicted: BoxTracks, truth: BoxTracks) -> Array:
         movers = truth.select(moving)
         for f in np.unique(frame):
             rows = np.flatnonzero(frame == f)
-            block = iou_matrix(_take(own, rows), movers.boxes(int(f)))
+            block = iou_matrix(own[rows], movers.boxes(int(f)))
             overlaps[np.ix_(rows, moving)] = block
     return np.asarray(overlaps, dtype=np.float64)
-
-
-def _take(boxes: Boxes, index: NDArray[np.int64]) -> Boxes:
-    return Boxes(boxes.center[index], boxes.size[index], boxes.quaternion[index])
 
 
 def frame_overlaps(predicted: BoxTracks, truth: BoxTracks) -> Array:
@@ -155,10 +151,10 @@ def frame_overlaps(predicted: BoxTracks, truth: BoxTracks) -> Array:
     rows, columns = np.flatnonzero(predicted.moving), np.flatnonzero(truth.moving)
     for n in range(1, num_frames):
         if len(rows):
-            own = _take(predicted.boxes(n), rows)
+            own = predicted.boxes(n)[rows]
             result[n, rows] = iou_matrix(own, truth.boxes(n))
         if len(columns):
-            target = _take(truth.boxes(n), columns)
+            target = truth.boxes(n)[columns]
             result[n][:, columns] = iou_matrix(predicted.boxes(n), target)
     return result
 

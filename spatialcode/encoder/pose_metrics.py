@@ -13,16 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.scene.categories import YawSymmetry
-
 Array = NDArray[np.float64]
-
-#: Turn about the vertical after which an orientation looks the same, by symmetry.
-YAW_PERIOD_RAD: dict[YawSymmetry, float] = {
-    "full": 2.0 * np.pi,
-    "half": np.pi,
-    "quarter": np.pi / 2.0,
-}
 
 
 @dataclass(frozen=True)
@@ -138,15 +129,6 @@ def depth_error(predicted_m: NDArray[np.floating], truth_m: NDArray[np.floating]
         float((ratio < 1.25).mean()),
         int(valid.sum()),
     )
-
-
-def yaw_error(predicted_rad: float, truth_rad: float, symmetry: YawSymmetry) -> float | None:
-    """Smallest turn (radians) between two yaws that look different; None for round things."""
-    if symmetry == "round":
-        return None
-    period = YAW_PERIOD_RAD[symmetry]
-    difference = (predicted_rad - truth_rad) % period
-    return float(min(difference, period - difference))
 
 
 def polygon_area(polygon_m: NDArray[np.floating]) -> float:

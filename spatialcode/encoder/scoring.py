@@ -23,6 +23,7 @@ from spatialcode.encoder.metrics import EXCUSED, Counts
 from spatialcode.scene.categories import CATEGORIES
 from spatialcode.scene.frames import yaw_from_quaternion
 from spatialcode.scene.schema import Room
+from spatialcode.scene.symmetry import yaw_error
 
 Array = NDArray[np.float64]
 
@@ -231,12 +232,12 @@ def _pair_errors(
 def _yaw_errors(predicted: float, truth: float, label: str) -> tuple[float | None, float | None]:
     """``yaw_rad`` and ``front_rad`` of a :class:`PairError`."""
     category = _CATEGORY.get(label)
-    if category is None:
+    if category is None or category.yaw_symmetry == "round":
         return None, None
     # Whatever the category, a box looks the same after half a turn; only its front tells.
     symmetry = "half" if category.yaw_symmetry == "full" else category.yaw_symmetry
-    front = pose_metrics.yaw_error(predicted, truth, "full") if category.has_front else None
-    return pose_metrics.yaw_error(predicted, truth, symmetry), front
+    front = float(yaw_error(predicted, truth, "full")) if category.has_front else None
+    return float(yaw_error(predicted, truth, symmetry)), front
 
 
 def _motion(predicted: BoxTracks, truth: BoxTracks, assigned: NDArray[np.int64]) -> MotionScore:

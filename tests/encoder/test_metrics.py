@@ -197,7 +197,7 @@ def test_best_threshold_equals_trying_them_all(entries, num_unfound):
 
 def test_bootstrap_interval_of_equal_rooms_is_a_point_and_covers_otherwise():
     low, high = bootstrap_f1([Counts(3, 1, 1)] * 10)
-    assert low == pytest.approx(0.75) and high == pytest.approx(0.75)
+    assert (low, high) == pytest.approx((0.75, 0.75))
     mixed = [Counts(4, 0, 0), Counts(0, 4, 4)] * 20
     low, high = bootstrap_f1(mixed)
     # F1 is the share of good rooms, a binomial of 40: width 4 x sqrt(0.25 / 40) = 0.31.
