@@ -1,0 +1,112 @@
+"""What a file is by its own bytes, and whether its container still holds all it declares.
+
+Only the formats listed here are ever handed to FFmpeg, each with its demuxer named, so that a
+playlist, an image, a concat script or any other input FFmpeg would be glad to open is not.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import BinaryIO
+
+from spatialcode.errors import TruncatedVideoError, UnsupportedVideoError
+
+HEAD_BYTES = 4096
+MOV_BOXES = frozenset(
+    (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"sidx", b"moof")
+)
+# Still pictures in the same box structure: HEIF and AVIF.
+STILL_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"mif2"))
+
+
+def sniff(head: bytes) -> str:
+    """FFmpeg's demuxer name for a file that begins with `head`; UnsupportedVideoError if none."""
+    if head[4:8] in MOV_BOXES:
+        if head[4:8] == b"ftyp" and head[8:12] in STILL_BRANDS:
+            raise UnsupportedVideoError(f"a still picture ({head[8:12].decode('ascii')})")
+        return "mov"
+    if head[:4] == b"\x1a\x45\xdf\xa3":
+        return "matroska"
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return "avi"
+    if head[:4] == b"FLV\x01":
+        return "flv"
+    if head[:4] == b"\x00\x00\x01\xba":
+        return "mpeg"
+    if head[:1] == b"\x47" and len(head) >= 565 and head[188] == head[376] == head[564] == 0x47:
+        return "mpegts"
+    shown = head[:12].hex(" ")
+    raise UnsupportedVideoError(f"not a known video container; the file begins with {shown}")
+
+
+def check_complete(file: BinaryIO, format_name: str) -> None:
+    """TruncatedVideoError when the container declares more bytes than the file has.
+
+    Known for mov, matroska (unless written live, with an unknown size) and avi. MPEG streams
+    and FLV declare nothing: one cut between two packets cannot be told from a whole one.
+    """
+    size = file.seek(0, os.SEEK_END)
+    if format_name == "mov":
+        _check_boxes(file, size)
+    elif format_name == "matroska":
+        _check_segment(file, size)
+    elif format_name == "avi":
+        _check_riff(file, size)
+
+
+def _check_boxes(file: BinaryIO, size: int) -> None:
+    offset, seen = 0, set()
+    while offset + 8 <= size:
+        file.seek(offset)
+        header = file.read(16)
+        length, kind = int.from_bytes(header[:4], "big"), header[4:8]
+        if length == 1:
+            length = int.from_bytes(header[8:16], "big")
+        elif length == 0:
+            length = size - offset
+        if length < 8:
+            break
+        if offset + length > size:
+            missing = offset + length - size
+            name = kind.decode("latin-1")
+            raise TruncatedVideoError(f"box {name!r} ends {missing} bytes after the file does")
+        seen.add(kind)
+        offset += length
+    if not seen & {b"moov", b"moof"}:
+        raise TruncatedVideoError("the file has no index (moov box); it was cut or never finished")
+
+
+def _check_segment(file: BinaryIO, size: int) -> None:
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    header_size, at = read_vint(head, 4)
+    if header_size is None:
+        return
+    offset = at + header_size
+    if head[offset : offset + 4] != b"\x18\x53\x80\x67":
+        return
+    segment_size, at = read_vint(head, offset + 4)
+    if segment_size is not None and at + segment_size > size:
+        missing = at + segment_size - size
+        raise TruncatedVideoError(f"the segment ends {missing} bytes after the file does")
+
+
+def _check_riff(file: BinaryIO, size: int) -> None:
+    file.seek(4)
+    declared = 8 + int.from_bytes(file.read(4), "little")
+    # Some writers leave a whole-file size of 0 or the pad byte out; both are harmless.
+    if declared > size + 1:
+        raise TruncatedVideoError(f"the RIFF list ends {declared - size} bytes after the file does")
+
+
+def read_vint(data: bytes, at: int) -> tuple[int | None, int]:
+    """An EBML size at `at`: (value, offset after it); None for the reserved unknown size.
+
+    Source: RFC 8794, section 4.
+    """
+    if at >= len(data) or data[at] == 0:
+        return None, at + 1
+    width = 9 - data[at].bit_length()
+    raw = int.from_bytes(data[at : at + width], "big")
+    value = raw & ((1 << 7 * width) - 1)
+    return (None if value == (1 << 7 * width) - 1 else value), at + width

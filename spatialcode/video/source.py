@@ -1,0 +1,156 @@
+"""A local file opened by FFmpeg: named demuxer, file protocol only, capped threads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from stat import S_ISREG
+from types import TracebackType
+from typing import cast
+
+import av
+import av.container
+import av.stream
+import av.video.frame
+import av.video.stream
+
+from spatialcode.errors import (
+    CorruptVideoError,
+    EmptyVideoError,
+    NoVideoStreamError,
+    UnsupportedVideoError,
+    VideoLimitError,
+    VideoNotFoundError,
+)
+from spatialcode.video.containers import HEAD_BYTES, check_complete, sniff
+from spatialcode.video.limits import VideoLimits
+from spatialcode.video.orientation import Orientation, orientation_of
+
+# These mark no frame as damaged when they patch it up: a failed check must raise instead.
+UNMARKED_CODECS = frozenset(("mjpeg", "mpeg1video", "mpeg2video"))
+MAX_PACKETS_TO_FIRST_FRAME = 256
+
+
+class Source:
+    """Container and picture stream of one file; `reopen` starts again from the first packet."""
+
+    container: av.container.InputContainer
+    stream: av.video.stream.VideoStream
+
+    def __init__(self, path: Path, format_name: str, limits: VideoLimits) -> None:
+        self.path = path
+        self.format_name = format_name
+        self.limits = limits
+        self._open()
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self.container.close()
+
+    def reopen(self) -> None:
+        """A fresh container and decoder at the first packet."""
+        self.container.close()
+        self._open()
+
+    def _open(self) -> None:
+        try:
+            # The prefix keeps a name with a colon from being read as a protocol.
+            self.container = av.open(
+                f"file:{self.path.absolute()}",
+                format=self.format_name,
+                options={"protocol_whitelist": "file"},
+            )
+        except av.error.FFmpegError as error:
+            raise CorruptVideoError(f"unreadable {self.format_name} container: {error}") from error
+        try:
+            self.stream = _picture_stream(self.container)
+        except NoVideoStreamError:
+            self.container.close()
+            raise
+        context = self.stream.codec_context
+        if context is None:
+            return
+        context.thread_count = self.limits.num_threads
+        context.thread_type = "SLICE"
+        options = {"max_pixels": str(self.limits.max_pixels)}
+        if context.codec.canonical_name in UNMARKED_CODECS:
+            options["err_detect"] = "crccheck+bitstream+buffer+explode"
+        context.options = options
+
+
+def check_file(path: Path, limits: VideoLimits) -> tuple[int, str]:
+    """Size and format (by content, never by name) of a regular file within the limits."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise VideoNotFoundError(f"{path}: {error.strerror}") from error
+    if not S_ISREG(status.st_mode):
+        raise VideoNotFoundError(f"{path}: not a regular file")
+    if status.st_size == 0:
+        raise EmptyVideoError(f"{path}: the file is empty")
+    if status.st_size > limits.max_bytes:
+        raise VideoLimitError(f"bytes: {status.st_size}, at most {limits.max_bytes}")
+    try:
+        with path.open("rb") as file:
+            format_name = sniff(file.read(HEAD_BYTES))
+            if format_name not in limits.formats:
+                raise UnsupportedVideoError(f"format {format_name} is not allowed")
+            check_complete(file, format_name)
+    except PermissionError as error:
+        raise VideoNotFoundError(f"{path}: {error.strerror}") from error
+    return status.st_size, format_name
+
+
+def _picture_stream(container: av.container.InputContainer) -> av.video.stream.VideoStream:
+    for stream in container.streams.video:
+        # A cover picture of an audio file is a video stream of one frame.
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            return stream
+    kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
+    raise NoVideoStreamError(f"no video stream; streams: {kinds}")
+
+
+def first_frame(source: Source) -> tuple[int | None, Orientation]:
+    """Presentation tick and orientation of the first frame that decodes; (None, upright) if
+    none of the first packets gives one. Leaves `source` at the start.
+    """
+    source.reopen()
+    found: tuple[int | None, Orientation] = (None, Orientation())
+    num_packets = 0
+    try:
+        for packet in source.container.demux(source.stream):
+            num_packets += 1
+            try:
+                frames = source.stream.codec_context.decode(packet if packet.size else None)
+            except av.error.FFmpegError:
+                frames = []  # judged when the wanted frames are decoded
+            if frames:
+                found = frames[0].pts, frame_orientation(frames[0])
+                break
+            if num_packets > MAX_PACKETS_TO_FIRST_FRAME or not packet.size:
+                break
+    except av.error.FFmpegError:
+        found = (None, Orientation())  # the packet scan reports it
+    source.reopen()
+    return found
+
+
+def frame_orientation(frame: av.video.frame.VideoFrame) -> Orientation:
+    """How `frame` must be turned, from its display matrix."""
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            return orientation_of(bytes(cast(bytes, data)))
+    return Orientation()
+
+
+def square_size(stream: av.video.stream.VideoStream) -> tuple[int, int]:
+    """Stored width and height once pixels are made square; odd ratios are not believed."""
+    width, height = stream.codec_context.width, stream.codec_context.height
+    ratio = stream.sample_aspect_ratio
+    if ratio and 0.25 <= ratio <= 4:
+        width = max(1, round(width * ratio))
+    return width, height
