@@ -1,0 +1,210 @@
+"""An mp4 of the video with the code's boxes drawn into it.
+
+Frames are read, drawn on and written one at a time, so memory does not grow with length.
+Boxes are drawn while their object is in view by the code's own account (first to last
+sight), through whatever stands before them: a code holds no surfaces to hide them behind.
+Sound is left out. Decoding happens in this process: draw only into videos that you would
+also play.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from spatialcode.errors import CorruptVideoError, EmptyVideoError
+from spatialcode.export.motion import CameraPath, object_poses
+from spatialcode.export.palette import RGB, label_rgb
+from spatialcode.export.projection import ImageLines, View, project_segments
+from spatialcode.export.wire import EDGES, FRONT_EDGES, box_points, has_front
+from spatialcode.scene.schema import SceneObject, SpatialCode
+
+Image = NDArray[np.uint8]
+
+_CODECS = ("libx264", "mpeg4")
+_TIME_BASE = Fraction(1, 30_000)  # mpeg4 allows no finer than 1 / 65535
+
+
+@dataclass(frozen=True)
+class OverlayOptions:
+    """``max_side_px``: the written video's longer side; ``min_score``: weaker boxes are left out.
+
+    ``names``: write ids beside boxes. ``num_threads``: of decoder and encoder each.
+    """
+
+    max_side_px: int = 1280
+    min_score: float = 0.0
+    names: bool = True
+    num_threads: int = 2
+
+
+@dataclass(frozen=True)
+class OverlayReport:
+    """What was written: file, number of frames, name of the video codec used."""
+
+    path: Path
+    num_frames: int
+    codec: str
+
+
+def write_overlay(
+    code: SpatialCode,
+    video: str | Path,
+    path: str | Path,
+    options: OverlayOptions = OverlayOptions(),
+) -> OverlayReport:
+    """Draw ``code`` into ``video`` and write the result to ``path`` (mp4, its folder is made).
+
+    The file appears under its name only when it is complete. Frames keep their times.
+    Raises SchemaError for a code without cameras, VideoError for a video that cannot be read.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    painter = BoxPainter(code, options)
+    try:
+        num_frames, codec = _write(painter, _frames(Path(video), options), partial, options)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return OverlayReport(target, num_frames, codec)
+
+
+class BoxPainter:
+    """Draws one code's boxes into frames of its video, at any time and size."""
+
+    def __init__(self, code: SpatialCode, options: OverlayOptions = OverlayOptions()) -> None:
+        self._path = CameraPath.of(code)
+        self._size_px = (code.video.width_px, code.video.height_px)
+        self._objects = [item for item in code.objects if item.score >= options.min_score]
+        self._names = options.names
+        times = np.unique([camera.t_s for camera in code.cameras])
+        # Between two sampled frames nobody looked, so sight is taken to last to the next one.
+        self._lasts_s = float(np.median(np.diff(times))) if len(times) > 1 else float("inf")
+
+    def draw(self, rgb: Image, t_s: float) -> None:
+        """Draw into ``rgb`` (H, W, 3), in place, what the code knows at ``t_s`` seconds."""
+        view = self._view(t_s, rgb.shape[1], rgb.shape[0])
+        drawn = [
+            (item, project_segments(_segments(item, t_s), view))
+            for item in self._objects
+            if item.first_seen_s <= t_s < item.last_seen_s + self._lasts_s
+        ]
+        drawn = [(item, lines) for item, lines in drawn if len(lines.pixels)]
+        drawn.sort(key=lambda pair: -float(pair[1].depth_m.mean()))
+        for item, lines in drawn:
+            _draw_lines(rgb, lines, label_rgb(item.label))
+        if self._names:
+            for item, lines in drawn:
+                _draw_name(rgb, lines, item)
+
+    def _view(self, t_s: float, width_px: int, height_px: int) -> View:
+        transforms, K = self._path.at(np.array([t_s]))
+        scale = np.array([width_px / self._size_px[0], height_px / self._size_px[1], 1.0])
+        return View(transforms[0], K[0] * scale[:, None], width_px, height_px)
+
+
+def _segments(item: SceneObject, t_s: float) -> NDArray[np.float64]:
+    """World segments (S, 2, 3) of an object's box at ``t_s``, its front's arrow included."""
+    centers, quaternions = object_poses(item, np.array([t_s]))
+    front = has_front(item.label)
+    points = box_points(centers, np.asarray(item.size_m), quaternions, front)[0]
+    return points[np.array(EDGES + FRONT_EDGES if front else EDGES)]
+
+
+def _draw_lines(rgb: Image, lines: ImageLines, color: RGB) -> None:
+    height = rgb.shape[0]
+    thickest = max(1, height // 90)
+    for ends, depth_m in zip(lines.pixels, lines.depth_m.mean(axis=1), strict=True):
+        # One hundredth of the height at one metre, thinner with distance.
+        thickness = int(np.clip(round(0.01 * height / depth_m), 1, thickest))
+        start, end = (tuple(int(round(c - 0.5)) for c in point) for point in ends)
+        cv2.line(rgb, start, end, color, thickness, cv2.LINE_AA)
+
+
+def _draw_name(rgb: Image, lines: ImageLines, item: SceneObject) -> None:
+    """The id in a filled tag above the topmost visible point of the box."""
+    height, width = rgb.shape[:2]
+    top_u, top_v = min(lines.pixels.reshape(-1, 2), key=lambda pixel: float(pixel[1]))
+    scale = max(0.35, height / 1000)
+    (text_width, text_height), base = cv2.getTextSize(item.id, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    u = int(np.clip(top_u - text_width / 2, 2, max(2, width - text_width - 2)))
+    v = int(np.clip(top_v - base, text_height + 2, max(text_height + 2, height - base - 2)))
+    color = label_rgb(item.label)
+    cv2.rectangle(rgb, (u - 2, v - text_height - 2), (u + text_width + 2, v + base), color, -1)
+    # Black or white, whichever is further from the tag's luminance (Rec. 601).
+    bright = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 140
+    ink = (0, 0, 0) if bright else (255, 255, 255)
+    cv2.putText(rgb, item.id, (u, v), cv2.FONT_HERSHEY_SIMPLEX, scale, ink, 1, cv2.LINE_AA)
+
+
+def _frames(video: Path, options: OverlayOptions) -> Iterator[tuple[float, Image]]:
+    """Seconds from the first frame and upright RGB of every frame, in order."""
+    from spatialcode.video import probe
+
+    probe(video)
+    try:
+        with av.open(str(video)) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = options.num_threads
+            first: float | None = None
+            for frame in container.decode(stream):
+                if frame.time is None:
+                    continue
+                first = frame.time if first is None else first
+                turned = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+                yield frame.time - first, np.ascontiguousarray(turned)
+    except av.FFmpegError as error:
+        raise CorruptVideoError(f"{video}: {error}") from error
+
+
+def _write(
+    painter: BoxPainter,
+    frames: Iterator[tuple[float, Image]],
+    path: Path,
+    options: OverlayOptions,
+) -> tuple[int, str]:
+    """Encode the drawn frames to ``path``; returns their number and the codec."""
+    codec = next(name for name in _CODECS if name in av.codecs_available)
+    num_frames, last_pts = 0, -1
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as out:
+        stream = out.add_stream(codec, rate=30)
+        for t_s, rgb in frames:
+            pts = round(t_s / _TIME_BASE)
+            if pts <= last_pts:
+                continue
+            last_pts = pts
+            rgb = _sized(rgb, options.max_side_px)
+            if num_frames == 0:
+                stream.height, stream.width = rgb.shape[:2]
+                stream.pix_fmt = "yuv420p"
+                stream.codec_context.time_base = _TIME_BASE
+                stream.codec_context.thread_count = options.num_threads
+                stream.options = {"preset": "veryfast", "crf": "21"} if codec == "libx264" else {}
+            painter.draw(rgb, t_s)
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+            frame.pts, frame.time_base = pts, _TIME_BASE
+            out.mux(stream.encode(frame))
+            num_frames += 1
+        if num_frames == 0:
+            raise EmptyVideoError("the video has no frame to draw into")
+        out.mux(stream.encode())
+    return num_frames, codec
+
+
+def _sized(rgb: Image, max_side_px: int) -> Image:
+    """The frame with its longer side at most ``max_side_px`` and even sides, as h264 needs."""
+    height, width = rgb.shape[:2]
+    scale = min(1.0, max_side_px / max(height, width))
+    size = (max(2, int(width * scale) // 2 * 2), max(2, int(height * scale) // 2 * 2))
+    if size == (width, height):
+        return rgb
+    return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
