@@ -27,6 +27,8 @@ class FlowConfig:
     num_levels: int = 3
     max_round_trip_px: float = 0.7
     border_px: float = 2.0
+    few: int = 30
+    few_share: float = 0.45
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,37 @@ def follow(
     return end, good & inside
 
 
+def coarse_shift_px(image_a: NDArray[np.uint8], image_b: NDArray[np.uint8]) -> Array:
+    """Where the middle of image a lies in image b (2,), by correlation at a quarter of the size.
+
+    A turn of the camera moves the whole image nearly alike, further than flow can follow.
+    """
+    height, width = (side // 4 for side in image_a.shape)
+    small_a, small_b = (
+        cv2.resize(i, (width, height), interpolation=cv2.INTER_AREA) for i in (image_a, image_b)
+    )
+    x, y = width // 4, height // 4
+    pad_x, pad_y = x // 2, y // 2
+    middle = small_a[y : height - y, x : width - x]
+    # Beyond the border the image is repeated at its edge: half the middle may have left.
+    field = cv2.copyMakeBorder(small_b, pad_y, pad_y, pad_x, pad_x, cv2.BORDER_REPLICATE)
+    score = cv2.matchTemplate(field, middle, cv2.TM_CCOEFF_NORMED)
+    row, column = np.unravel_index(np.argmax(score), score.shape)
+    return 4.0 * np.array([column - pad_x - x, row - pad_y - y], np.float64)
+
+
+def follow_far(
+    image_a: NDArray[np.uint8], image_b: NDArray[np.uint8], pixel_px: Array, config: FlowConfig
+) -> tuple[Array, NDArray[np.bool_]]:
+    """``follow``; where most points are lost, also from a coarse guess, if that keeps more."""
+    end, good = follow(image_a, image_b, pixel_px, config)
+    if good.sum() >= max(config.few_share * len(pixel_px), config.few):
+        return end, good
+    guess = pixel_px + coarse_shift_px(image_a, image_b)
+    far, far_good = follow(image_a, image_b, pixel_px, config, guess)
+    return (far, far_good) if far_good.sum() > good.sum() else (end, good)
+
+
 def corners(image: NDArray[np.uint8], taken_px: Array, config: FlowConfig) -> Array:
     """New corners (K,2), away from the points (J,2) already followed."""
     wanted = config.max_features - len(taken_px)
@@ -126,7 +159,7 @@ def track_features(gray: NDArray[np.uint8], config: FlowConfig | None = None) ->
     rows: list[tuple[NDArray[np.int64], int, Array]] = []
     for k, image in enumerate(gray):
         if k:
-            pixels, good = follow(gray[k - 1], image, pixels, config)
+            pixels, good = follow_far(gray[k - 1], image, pixels, config)
             ids, pixels = ids[good], pixels[good]
         new = corners(image, pixels, config)
         ids = np.concatenate([ids, next_id + np.arange(len(new))])

@@ -1,0 +1,164 @@
+"""The spatial encoder: clips in, spatial codes out.
+
+Its steps are public, one method each (``maps``, ``path``, ``detections``), so that a
+caller can time them or put truth in the place of any one.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from spatialcode.encoder.clip import ClipInput
+from spatialcode.encoder.confidence import Confidence
+from spatialcode.encoder.identity import config_sha256
+from spatialcode.encoder.inference import (
+    DenseRunner,
+    FrameBatch,
+    resized,
+    with_poses,
+    without_gravity,
+)
+from spatialcode.encoder.lifting import Array
+from spatialcode.encoder.maps import DenseMaps, grid_intrinsics
+from spatialcode.encoder.model import DenseEncoder
+from spatialcode.encoder.objects import Detection, DetectionConfig, confident, detect
+from spatialcode.encoder.odometry import CameraPath, OdometryConfig, estimate_path
+from spatialcode.encoder.weights import ASSETS, has_fast_bfloat16, load_weights
+from spatialcode.errors import EncodeError, WeightsError
+
+BUNDLED = {"small": ASSETS / "encoder_small.safetensors"}
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Everything but the weights that decides what a video's code is.
+
+    ``assumed_hfov_deg``: horizontal field of view where intrinsics are unknown.
+    ``precision``: ``auto`` takes bfloat16 where the processor multiplies it in hardware.
+    ``decode_max_side_px``: frames are decoded at most this large.
+    """
+
+    assumed_hfov_deg: float = 65.0
+    precision: str = "auto"
+    decode_max_side_px: int = 320
+    chunk_size: int = 8
+    detection: DetectionConfig = field(default_factory=DetectionConfig)
+    odometry: OdometryConfig = field(default_factory=OdometryConfig)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A clip at network size: ``rgb`` (N, h, w, 3) and its pinhole matrix ``K``."""
+
+    rgb: UInt8[np.ndarray, "n h w 3"]
+    K: Float[np.ndarray, "3 3"]
+
+    @property
+    def K_grid(self) -> Float[np.ndarray, "3 3"]:
+        return grid_intrinsics(self.K)
+
+
+def assumed_intrinsics(width_px: int, height_px: int, hfov_deg: float) -> Array:
+    """Pinhole matrix of a centred camera with the given horizontal field of view."""
+    focal = 0.5 * width_px / np.tan(np.deg2rad(0.5 * hfov_deg))
+    return np.array([[focal, 0, width_px / 2], [0, focal, height_px / 2], [0, 0, 1.0]])
+
+
+class SpatialEncoder:
+    """Network, its calibration and its configuration; stateless between clips."""
+
+    def __init__(
+        self,
+        model: DenseEncoder,
+        name: str,
+        weights_sha256: str,
+        confidence: Confidence,
+        config: EncoderConfig | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.config = config or EncoderConfig()
+        self.name = name
+        self.weights_sha256 = weights_sha256
+        self.config_sha256 = config_sha256(asdict(self.config))
+        self.confidence = confidence
+        self.runner = DenseRunner(
+            model, device, _wants_bfloat16(self.config.precision, device), self.config.chunk_size
+        )
+
+    @classmethod
+    def load(
+        cls, name: str = "small", device: str = "cpu", config: EncoderConfig | None = None
+    ) -> SpatialEncoder:
+        """A bundled encoder by name, or one by the path of its weights.
+
+        Raises WeightsError where there are none or they are damaged.
+        """
+        path = BUNDLED.get(name, Path(name))
+        if name not in BUNDLED and path.suffix != ".safetensors":
+            known = ", ".join(sorted(BUNDLED))
+            raise WeightsError(f"encoder: expected one of {known} or a .safetensors, got {name!r}")
+        model, card = load_weights(path)
+        calibration = card.get("calibration")
+        confidence = (
+            Confidence.from_dict(calibration) if calibration else Confidence.uncalibrated()
+        )
+        return cls(model, path.stem, card["sha256"], confidence, config, device)
+
+    def prepare(self, rgb: UInt8[np.ndarray, "n h w 3"], K: Array | None = None) -> Prepared:
+        """Frames at network size. Without ``K``, the assumed field of view."""
+        if not len(rgb):
+            raise EncodeError("a clip needs at least one frame, got none")
+        if K is None:
+            K = assumed_intrinsics(rgb.shape[2], rgb.shape[1], self.config.assumed_hfov_deg)
+        return Prepared(*resized(rgb, K))
+
+    def maps(
+        self, prepared: Prepared, T_world_camera: Array | None = None, exact: bool = True
+    ) -> DenseMaps:
+        """Dense maps of one clip; with gravity and height from poses where there are any.
+
+        ``exact`` says whether the poses were given or estimated.
+        """
+        return self.runner(_frame_batch(prepared, T_world_camera, exact))
+
+    def path(self, prepared: Prepared, maps: DenseMaps) -> CameraPath:
+        """Camera path from flow and the maps' depth, gravity and height."""
+        gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in prepared.rgb])
+        return estimate_path(
+            gray,
+            maps.depth_m,
+            prepared.K,
+            maps.up_camera,
+            maps.camera_height_m,
+            1.0 / maps.depth_log_scale,
+            self.config.odometry,
+        )
+
+    def detections(
+        self, prepared: Prepared, maps: DenseMaps, T_world_camera: Array
+    ) -> list[Detection]:
+        """Objects at or above the score threshold, best first."""
+        found = detect(
+            maps, prepared.K_grid, T_world_camera, self.confidence, self.config.detection
+        )
+        return confident(found, self.confidence)
+
+
+def _wants_bfloat16(precision: str, device: str) -> bool:
+    choices = {"auto": device != "cpu" or has_fast_bfloat16(), "bfloat16": True, "float32": False}
+    if precision not in choices:
+        raise EncodeError(f"precision: expected one of {sorted(choices)}, got {precision!r}")
+    return choices[precision]
+
+
+def _frame_batch(prepared: Prepared, T_world_camera: Array | None, exact: bool) -> FrameBatch:
+    if T_world_camera is None:
+        return without_gravity(prepared.rgb, prepared.K)
+    return with_poses(prepared.rgb, prepared.K, T_world_camera, exact)

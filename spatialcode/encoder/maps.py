@@ -1,0 +1,101 @@
+"""What the network says about every cell of every frame, as plain numpy.
+
+Everything after the network (odometry, lifting, fusion, the oracle ladder of the
+evaluation) reads these maps and nothing else, so any encoder that fills them can use
+the rest. They know neither torch nor where the camera is in the world.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from spatialcode.errors import SchemaError
+from spatialcode.scene.categories import LABELS, STRUCTURE_LABELS
+
+#: Side of a cell in network-input pixels.
+STRIDE_PX = 4
+NUM_OBJECT_CLASSES = len(LABELS)
+NUM_CLASSES = NUM_OBJECT_CLASSES + len(STRUCTURE_LABELS)
+FLOOR_CHANNEL, WALL_CHANNEL, CEILING_CHANNEL = (NUM_OBJECT_CLASSES + i for i in range(3))
+
+_CELL_SHAPES: dict[str, tuple[int, ...]] = {
+    "class_prob": (NUM_CLASSES, -1, -1),
+    "depth_m": (-1, -1),
+    "depth_log_scale": (-1, -1),
+    "vote_level_m": (-1, -1, 3),
+    "vote_scale_m": (-1, -1, 3),
+    "size_m": (-1, -1, 3),
+    "yaw_level_rad": (-1, -1),
+    "up_camera": (3,),
+    "camera_height_m": (),
+    "gravity_scale_rad": (),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class DenseMaps:
+    """Network output for N frames on an h x w grid of cells, float32.
+
+    ``class_prob`` (N, C, h, w): softmax over LABELS then floor, wall, ceiling.
+    ``depth_m`` (N, h, w): z-depth at the cell's centre. ``depth_log_scale`` (N, h, w):
+    Laplace scale of its logarithm.
+    ``vote_level_m`` (N, h, w, 3): object centre minus camera centre in the level frame that
+    belongs to ``up_camera`` (x right, y horizontally forward, z up).
+    ``vote_scale_m`` (N, h, w, 3): Laplace scales along (lateral, radial, vertical), radial
+    being the horizontal direction of the cell's ray.
+    ``size_m`` (N, h, w, 3): full extents along the box's own axes.
+    ``yaw_level_rad`` (N, h, w): yaw of the box in the level frame.
+    ``up_camera`` (N, 3): unit vector against gravity in camera coordinates; where the caller
+    gave gravity, this is what it gave. ``gravity_scale_rad`` (N,): its expected error.
+    ``camera_height_m`` (N,): height of the camera above the floor.
+    """
+
+    class_prob: Float[np.ndarray, "n c h w"]
+    depth_m: Float[np.ndarray, "n h w"]
+    depth_log_scale: Float[np.ndarray, "n h w"]
+    vote_level_m: Float[np.ndarray, "n h w 3"]
+    vote_scale_m: Float[np.ndarray, "n h w 3"]
+    size_m: Float[np.ndarray, "n h w 3"]
+    yaw_level_rad: Float[np.ndarray, "n h w"]
+    up_camera: Float[np.ndarray, "n 3"]
+    camera_height_m: Float[np.ndarray, " n"]
+    gravity_scale_rad: Float[np.ndarray, " n"]
+
+    def __post_init__(self) -> None:
+        n, h, w = self.depth_m.shape
+        for name, tail in _CELL_SHAPES.items():
+            grid = iter((h, w))
+            expected = (n, *(next(grid) if side == -1 else side for side in tail))
+            shape = getattr(self, name).shape
+            if shape != expected:
+                raise SchemaError(f"DenseMaps.{name}", f"shape {expected}", shape)
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.depth_m)
+
+    @property
+    def object_prob(self) -> Float[np.ndarray, "n h w"]:
+        """Probability that a cell shows any object rather than floor, wall or ceiling."""
+        return self.class_prob[:, :NUM_OBJECT_CLASSES].sum(axis=1)
+
+    def frames(self, index: slice | np.ndarray) -> DenseMaps:
+        """The maps of some of the frames."""
+        return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+
+def concatenate(parts: list[DenseMaps]) -> DenseMaps:
+    """Join maps of consecutive runs of frames."""
+    names = [f.name for f in fields(DenseMaps)]
+    return DenseMaps(**{k: np.concatenate([getattr(p, k) for p in parts]) for k in names})
+
+
+def grid_intrinsics(K: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
+    """Pinhole matrix of the cell grid, given that of the network input.
+
+    With pixel centres at +0.5 on both grids this is a plain division by the stride.
+    """
+    return np.diag([1 / STRIDE_PX, 1 / STRIDE_PX, 1.0]) @ K
