@@ -58,7 +58,7 @@ class CameraPath:
 
     T_world_camera (N,4,4); keyframe (N,): refined by bundle adjustment; inliers (N,): points
     seen in a frame that fit the path; confidence in [0, 1]: how well neighbouring frames are
-    tied together; log_depth_scale (N,): log of predicted over believed depth per frame;
+    tied together; log_depth_scale (N,): log of believed over predicted depth, per frame;
     tracks: the observations that fit.
     """
 
@@ -195,7 +195,7 @@ def _with_loops(
 ) -> tuple[Tracks, Array]:  # fmt: skip
     """Tracks with long-range matches added, and where their points (M,3) are in the world."""
     poses, size = _matrices(state), (gray.shape[2], gray.shape[1])
-    depth = np.exp(measured.log_depth - state.log_scale[:, None, None])
+    depth = np.exp(measured.log_depth + state.log_scale[:, None, None])
     overlap = overlap_matrix(depth, measured.K, size, poses, config.loops.max_depth_ratio)
     pairs = choose_pairs(overlap, shared_tracks(tracks, len(gray)), config.loops)
     host = tracks.hosts()
