@@ -37,9 +37,7 @@ JPEG_QUALITY = 70
 def render_html(code: SpatialCode, frames: Sequence[TimedFrame] = ()) -> str:
     """The page as text (about 5 MB, nearly all of it plotly).
 
-    Args:
-        code: what to show.
-        frames: frames of the video, shown small beside the room at the times they belong to.
+    ``frames`` of the video are shown small beside the room, at the times they belong to.
     """
     from plotly.offline import get_plotlyjs
 
@@ -70,7 +68,7 @@ def write_html(code: SpatialCode, path: str | Path, frames: Sequence[TimedFrame]
     return target
 
 
-_EMPTY_ROW = '<tr><td colspan="8">No object was found in this video.</td></tr>'
+_EMPTY_ROW = '<tr><td colspan="7">No object was found in this video.</td></tr>'
 
 
 def _asset(name: str) -> str:
@@ -101,6 +99,7 @@ def _row(item: SceneObject) -> str:
 
     yaw_deg = math.degrees(float(yaw_from_quaternion(np.asarray(item.quaternion_wxyz))))
     swatch = f'<span class="swatch" style="background:{css_rgb(label_rgb(item.label))}"></span>'
+    moving = ", moving" if item.motion == "moving" else ""
     cells = [
         f'<td>{swatch}<button type="button">{html.escape(item.id)}</button></td>',
         f"<td>{html.escape(item.label)}</td>",
@@ -108,8 +107,7 @@ def _row(item: SceneObject) -> str:
         f'<td class="number">{numbers(item.center_m)}</td>',
         f'<td class="number">{numbers(item.size_m)}</td>',
         f'<td class="number">{yaw_deg:.0f}</td>',
-        f'<td class="number">{item.first_seen_s:.2f}–{item.last_seen_s:.2f}</td>',
-        f"<td>{item.motion}</td>",
+        f'<td class="number">{item.first_seen_s:.2f}–{item.last_seen_s:.2f}{moving}</td>',
     ]
     return "<tr>" + "".join(cells) + "</tr>"
 

@@ -9,23 +9,26 @@ also play.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from spatialcode.errors import CorruptVideoError, EmptyVideoError
+from spatialcode.errors import EmptyVideoError
 from spatialcode.export.motion import CameraPath, object_poses
 from spatialcode.export.palette import RGB, label_rgb
 from spatialcode.export.projection import ImageLines, View, project_segments
 from spatialcode.export.wire import EDGES, FRONT_EDGES, box_points, has_front
 from spatialcode.scene.schema import SceneObject, SpatialCode
+from spatialcode.video.limits import VideoLimits
+from spatialcode.video.probe import OpenedVideo, open_video
 
 Image = NDArray[np.uint8]
 
@@ -48,11 +51,12 @@ class OverlayOptions:
 
 @dataclass(frozen=True)
 class OverlayReport:
-    """What was written: file, number of frames, name of the video codec used."""
+    """What was written: file, frames, video codec, packets of the input that did not decode."""
 
     path: Path
     num_frames: int
     codec: str
+    num_damaged: int
 
 
 def write_overlay(
@@ -71,11 +75,12 @@ def write_overlay(
     partial = target.with_name(f".{target.name}.partial")
     painter = BoxPainter(code, options)
     try:
-        num_frames, codec = _write(painter, _frames(Path(video), options), partial, options)
+        frames = _Frames(Path(video), options)
+        num_frames, codec = _write(painter, frames, partial, options)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
-    return OverlayReport(target, num_frames, codec)
+    return OverlayReport(target, num_frames, codec, frames.num_damaged)
 
 
 class BoxPainter:
@@ -131,12 +136,13 @@ def _draw_lines(rgb: Image, lines: ImageLines, color: RGB) -> None:
 
 
 def _draw_name(rgb: Image, lines: ImageLines, item: SceneObject) -> None:
-    """The id in a filled tag above the topmost visible point of the box."""
+    """The id in a filled tag, over the middle of the box's visible part, at its upper end."""
     height, width = rgb.shape[:2]
-    top_u, top_v = min(lines.pixels.reshape(-1, 2), key=lambda pixel: float(pixel[1]))
+    ends = lines.pixels.reshape(-1, 2)
+    middle_u, top_v = ends[:, 0].mean(), ends[:, 1].min()
     scale = max(0.35, height / 1000)
     (text_width, text_height), base = cv2.getTextSize(item.id, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-    u = int(np.clip(top_u - text_width / 2, 2, max(2, width - text_width - 2)))
+    u = int(np.clip(middle_u - text_width / 2, 2, max(2, width - text_width - 2)))
     v = int(np.clip(top_v - base, text_height + 2, max(text_height + 2, height - base - 2)))
     color = label_rgb(item.label)
     cv2.rectangle(rgb, (u - 2, v - text_height - 2), (u + text_width + 2, v + base), color, -1)
@@ -146,43 +152,60 @@ def _draw_name(rgb: Image, lines: ImageLines, item: SceneObject) -> None:
     cv2.putText(rgb, item.id, (u, v), cv2.FONT_HERSHEY_SIMPLEX, scale, ink, 1, cv2.LINE_AA)
 
 
-def _frames(video: Path, options: OverlayOptions) -> Iterator[tuple[float, Image]]:
-    """Seconds from the first frame and upright RGB of every frame, in order."""
-    from spatialcode.video import probe
+class _Frames:
+    """Reads a video frame by frame: seconds from the first frame, and the upright picture."""
 
-    probe(video)
-    try:
-        with av.open(str(video)) as container:
-            stream = container.streams.video[0]
-            stream.codec_context.thread_count = options.num_threads
-            first: float | None = None
-            for frame in container.decode(stream):
-                if frame.time is None:
-                    continue
-                first = frame.time if first is None else first
-                turned = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
-                yield frame.time - first, np.ascontiguousarray(turned)
-    except av.FFmpegError as error:
-        raise CorruptVideoError(f"{video}: {error}") from error
+    def __init__(self, video: Path, options: OverlayOptions) -> None:
+        self._video, self._options = video, options
+        self.num_damaged = 0
+
+    def __iter__(self) -> Iterator[tuple[float, Image]]:
+        limits = VideoLimits(num_threads=self._options.num_threads)
+        with open_video(self._video, limits) as opened:
+            facts, packets, reformatter = opened.facts, opened.packets, VideoReformatter()
+            width, height = _even_size(facts.width_px, facts.height_px, self._options.max_side_px)
+            if opened.orientation.swaps_sides:
+                width, height = height, width
+            for number, frame in enumerate(self._decoded(opened)):
+                tick = frame.pts if packets.has_exact_pts else None
+                if tick is None:  # then frames are told apart by their order alone
+                    tick = int(packets.shown_ticks[min(number, packets.num_frames - 1)])
+                stored = reformatter.reformat(
+                    frame, width, height, "rgb24", interpolation=Interpolation.AREA
+                )
+                upright = opened.orientation.apply(np.asarray(stored.to_ndarray(), np.uint8))
+                t_s = float((tick - int(packets.shown_ticks[0])) * packets.time_base)
+                yield t_s, np.ascontiguousarray(upright)
+
+    def _decoded(self, opened: OpenedVideo) -> Iterator[av.VideoFrame]:
+        source = opened.source
+        source.reopen()
+        for packet in source.container.demux(source.stream):
+            try:
+                yield from source.stream.codec_context.decode(packet)
+            except av.FFmpegError:
+                self.num_damaged += 1
+
+
+def _even_size(width: int, height: int, max_side_px: int) -> tuple[int, int]:
+    """Width and height with the longer side at most ``max_side_px``, even as h264 needs."""
+    scale = min(1.0, max_side_px / max(height, width))
+    return max(2, int(width * scale) // 2 * 2), max(2, int(height * scale) // 2 * 2)
 
 
 def _write(
-    painter: BoxPainter,
-    frames: Iterator[tuple[float, Image]],
-    path: Path,
-    options: OverlayOptions,
+    painter: BoxPainter, frames: _Frames, path: Path, options: OverlayOptions
 ) -> tuple[int, str]:
     """Encode the drawn frames to ``path``; returns their number and the codec."""
     codec = next(name for name in _CODECS if name in av.codecs_available)
     num_frames, last_pts = 0, -1
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as out:
-        stream = out.add_stream(codec, rate=30)
+        stream = cast(av.VideoStream, out.add_stream(codec, rate=30))
         for t_s, rgb in frames:
             pts = round(t_s / _TIME_BASE)
             if pts <= last_pts:
                 continue
             last_pts = pts
-            rgb = _sized(rgb, options.max_side_px)
             if num_frames == 0:
                 stream.height, stream.width = rgb.shape[:2]
                 stream.pix_fmt = "yuv420p"
@@ -198,13 +221,3 @@ def _write(
             raise EmptyVideoError("the video has no frame to draw into")
         out.mux(stream.encode())
     return num_frames, codec
-
-
-def _sized(rgb: Image, max_side_px: int) -> Image:
-    """The frame with its longer side at most ``max_side_px`` and even sides, as h264 needs."""
-    height, width = rgb.shape[:2]
-    scale = min(1.0, max_side_px / max(height, width))
-    size = (max(2, int(width * scale) // 2 * 2), max(2, int(height * scale) // 2 * 2))
-    if size == (width, height):
-        return rgb
-    return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)

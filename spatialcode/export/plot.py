@@ -78,7 +78,9 @@ def page_data(code: SpatialCode) -> dict[str, Any]:
             "scrollZoom": True,
             "modeBarButtons": [["toImage", "zoom3d", "pan3d", "resetCameraDefault3d"]],
         },
-        "traces": {name: names.index(name) for name in ("travelled", "frustum", "names", "selected")},
+        "traces": {
+            name: names.index(name) for name in ("travelled", "frustum", "names", "selected")
+        },
         "groups": groups,
         "steps": [round(float(t), 6) for t in steps],
         "objects": objects,

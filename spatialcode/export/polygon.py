@@ -10,12 +10,9 @@ Point = tuple[float, float]
 def triangulate(polygon: Sequence[Point]) -> list[tuple[int, int, int]]:
     """Index triples that tile a simple polygon, by ear clipping.
 
-    Args:
-        polygon: corners in order, either way round, not repeated at the end.
-
-    Returns:
-        n - 2 triples for n corners; fewer where corners lie on one line, or where the
-        outline crosses itself (then what could be clipped until no ear was left).
+    ``polygon``: corners in order, either way round, not repeated at the end. The result is
+    n - 2 triples for n corners; fewer where corners lie on one line, or where the outline
+    crosses itself (then what could be clipped until no ear was left).
     """
     doubled_area = sum(
         ax * by - bx * ay
@@ -26,13 +23,15 @@ def triangulate(polygon: Sequence[Point]) -> list[tuple[int, int, int]]:
         left.reverse()
     triangles = []
     while len(left) >= 3:
-        ear = next((i for i in range(len(left)) if _is_ear(polygon, left, i)), None)
-        flat = next((i for i in range(len(left)) if _turn_at(polygon, left, i) == 0), None)
+        ears = (i for i in range(len(left)) if _is_ear(polygon, left, i))
+        flats = (i for i in range(len(left)) if _turn_at(polygon, left, i) == 0)
+        ear = next(ears, None)
+        cut = next(flats, None) if ear is None else ear
+        if cut is None:
+            break
         if ear is not None:
             triangles.append((left[ear - 1], left[ear], left[(ear + 1) % len(left)]))
-        elif flat is None:
-            break
-        left.pop(ear if ear is not None else flat)
+        left.pop(cut)
     return triangles
 
 

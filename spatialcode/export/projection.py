@@ -51,7 +51,7 @@ def project_segments(segments_world: FloatArray, view: View, margin_px: float = 
     normals, offsets = _frustum_planes(view, margin_px)
     kept, source = clip_segments(camera, normals, offsets)
     pixels, depth_m = project(kept, view.K)
-    return ImageLines(pixels, depth_m, source)
+    return ImageLines(np.asarray(pixels, np.float64), np.asarray(depth_m, np.float64), source)
 
 
 def clip_segments(
@@ -59,11 +59,8 @@ def clip_segments(
 ) -> tuple[FloatArray, NDArray[np.intp]]:
     """The parts of segments (S, 2, 3) inside all half-spaces ``normal · p >= offset``.
 
-    Args:
-        segments: ends of each segment. normals: (P, 3). offsets: (P,).
-
-    Returns:
-        The parts left (M, 2, 3) and which segment each is of (M,); M <= S.
+    ``normals`` (P, 3), ``offsets`` (P,). Gives the parts left (M, 2, 3), and which segment
+    each is of (M,); M <= S.
     """
     source = np.arange(len(segments))
     for normal, offset in zip(normals, offsets, strict=True):

@@ -66,10 +66,9 @@ def box_points(
 ) -> FloatArray:
     """Points (..., 8, 3) of a box, (..., 12, 3) with its front's arrow, world frame, metres.
 
-    Args:
-        center_m: (..., 3). size_m: (3,). quaternion_wxyz: (..., 4).
-        front: adds the arrow, in the order of ``FRONT_EDGES``: it leaves the middle of the
-            box's +y face, straight outwards.
+    ``center_m`` (..., 3), ``size_m`` (3,), ``quaternion_wxyz`` (..., 4). The arrow of ``front``
+    comes in the order of ``FRONT_EDGES``: it leaves the middle of the box's +y face, straight
+    outwards.
     """
     points = corners(center_m, np.broadcast_to(size_m, center_m.shape), quaternion_wxyz)
     if not front:
@@ -94,9 +93,8 @@ def frustum_points(
 ) -> FloatArray:
     """Pyramid of a camera: (..., 6, 3) in the world, in the order of ``FRUSTUM_EDGES``.
 
-    Args:
-        T_world_camera: (..., 4, 4). K: (..., 3, 3) pinhole matrices in pixels.
-        image_size_px: width, height. depth_m: where the image's corners are put.
+    ``T_world_camera`` (..., 4, 4), pinhole matrices ``K`` (..., 3, 3) in pixels of an image of
+    ``image_size_px`` (width, height), whose corners are put at z-depth ``depth_m``.
     """
     width, height = image_size_px
     pixels = np.array([(0, 0), (width, 0), (width, height), (0, height), (width / 2, -height / 4)])
