@@ -86,7 +86,8 @@ def furnish(rng: Rng) -> Interior:
                 _item(floor, k, item)
         low, high = (5, 9) if room.kind == "mixed" else (2, 5) if room.kind == "bathroom" else (2, 5)
         names, weights = list(SURPRISES), np.array(list(SURPRISES.values()))
-        number = int(rng.integers(low, high))
+        x0, y0, x1, y1 = room.rect
+        number = int(rng.integers(low, high)) + int((x1 - x0) * (y1 - y0) / 9.0)
         for name in rng.choice(names, size=number, p=weights / weights.sum()):
             _item(floor, k, str(name))
         for _ in range(int(rng.integers(0, 4))):

@@ -118,16 +118,29 @@ def scattered_views(rng: Rng, interior: Interior, number: int) -> F64:
     spots = space.position(space.cells(_WALL_CLEARANCE_M))
     base = rng.uniform(1.1, 1.8)
     position, heading = np.empty((number, 3)), np.empty(number)
+    things = np.array([p.center_m[:2] for p in interior.objects]).reshape(-1, 2)
     for k in range(number):
-        heading[k] = rng.uniform(-np.pi, np.pi)
-        look = np.array([np.cos(heading[k]), np.sin(heading[k])])
-        trials = spots[rng.integers(len(spots), size=3 if rng.random() < 0.65 else 1)]
-        # People step back from what they film: of three places take the one with most in view.
-        best = trials[np.argmax([_view_depth(interior, p, look) for p in trials])]
-        position[k] = (*(best + rng.uniform(-0.04, 0.04, 2)), base + rng.normal(0, 0.05))
-    pitch = np.radians(rng.normal(-15, 8, number)).clip(-0.65, 0.12)
+        # People step back from what they film: of a few views take the one that shows most.
+        trials = 4 if rng.random() < 0.75 else 1
+        at = spots[rng.integers(len(spots), size=trials)] + rng.uniform(-0.04, 0.04, (trials, 2))
+        turn = rng.uniform(-np.pi, np.pi, trials)
+        look = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+        score = [min(4.0, _view_depth(interior, p, d)) + 0.8 * _num_ahead(things, p, d)
+                 for p, d in zip(at, look, strict=True)]  # fmt: skip
+        best = int(np.argmax(score))
+        heading[k] = turn[best]
+        position[k] = (*at[best], base + rng.normal(0, 0.05))
+    pitch = np.radians(rng.normal(-17, 8, number)).clip(-0.65, 0.08)
     roll = np.radians(rng.normal(0, 1.5, number)).clip(-0.07, 0.07)
     return camera_poses(position, heading, pitch, roll)
+
+
+def _num_ahead(things: F64, at: F64, look: F64) -> int:
+    """How many things lie within 30 degrees of a direction, 0.7 to 5 m away."""
+    offset = things - at
+    ahead = offset @ look
+    away = np.hypot(offset[:, 0], offset[:, 1])
+    return int(((ahead > 0.87 * away) & (away > 0.7) & (away < 5.0)).sum())
 
 
 def _view_depth(interior: Interior, at: F64, look: F64) -> float:
