@@ -66,6 +66,12 @@ class BoxTracks:
         num_frames = len(self.alive)
         return np.asarray(num_frames - 1 - np.argmax(self.alive[::-1], axis=0), dtype=np.int64)
 
+    @property
+    def varies(self) -> NDArray[np.bool_]:
+        """(M,): whose pose is not the same in all frames, whatever ``moving`` says."""
+        places = np.concatenate([self.center_m, self.quaternion_wxyz], axis=-1)
+        return np.asarray((places != places[:1]).any(axis=(0, 2)))
+
     def boxes(self, frame: NDArray[np.int64] | int) -> Boxes:
         """The boxes at one frame, or each at its own frame (M,)."""
         index = np.broadcast_to(np.asarray(frame), (len(self),)), np.arange(len(self))
@@ -133,7 +139,7 @@ def clip_overlaps(predicted: BoxTracks, truth: BoxTracks) -> Array:
     frame = predicted.last_frame()
     own = predicted.boxes(frame)
     overlaps = iou_matrix(own, truth.boxes(truth.last_frame()))
-    moving = np.flatnonzero(truth.moving)
+    moving = np.flatnonzero(truth.varies)
     if len(moving):
         movers = truth.select(moving)
         for f in np.unique(frame):
@@ -148,7 +154,7 @@ def frame_overlaps(predicted: BoxTracks, truth: BoxTracks) -> Array:
     num_frames = len(truth.alive)
     still = iou_matrix(predicted.boxes(0), truth.boxes(0))
     result = np.repeat(np.asarray(still, dtype=np.float64)[None], num_frames, axis=0)
-    rows, columns = np.flatnonzero(predicted.moving), np.flatnonzero(truth.moving)
+    rows, columns = np.flatnonzero(predicted.varies), np.flatnonzero(truth.varies)
     for n in range(1, num_frames):
         if len(rows):
             own = predicted.boxes(n)[rows]

@@ -1,0 +1,236 @@
+"""Evaluating one clip with known truth: encode it twice, compare, climb the oracle ladder.
+
+No Ray here, so that training can measure itself with the same function.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.oracle import Rung, TrueMaps, replace_with_truth, rungs, true_maps
+from spatialcode.encoder.box_tracks import BoxTracks, from_objects
+from spatialcode.encoder.maps import DenseMaps
+from spatialcode.encoder.scoring import (
+    ClipScore,
+    Detection,
+    ScoredScene,
+    overlaps_of,
+    score_clip,
+    score_detection,
+)
+from spatialcode.scene.frames import quaternion_from_yaw
+from spatialcode.scene.schema import Room, SceneObject
+from spatialcode.synthetic.clips import ClipConfig, SyntheticClip, make_clip
+
+Array = NDArray[np.float64]
+
+#: An object is asked for if some frame shows so many of its pixels (at 160 x 120; in proportion
+#: at other sizes) and so large a share of it. One seen less is ignored: not missed, not false.
+SEEN_PIXELS = 50
+SEEN_PICTURE_PIXELS = 160 * 120
+SEEN_VISIBILITY = 0.25
+#: An object moves if it is seen to: it gets this far from where it was first seen.
+MOVING_M = 0.10
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What an encoder is told of a clip: ``rgb`` (N, H, W, 3), ``times_s`` (N,), and ``K`` (3, 3)
+    and ``T_world_camera`` (N, 4, 4) or None where it must find them itself.
+    """
+
+    rgb: NDArray[np.uint8]
+    times_s: Array
+    K: Array | None
+    T_world_camera: Array | None
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Wall-clock and CPU seconds of one encoding, by step."""
+
+    network: float = 0.0
+    odometry: float = 0.0
+    fusion: float = 0.0
+    network_cpu: float = 0.0
+    odometry_cpu: float = 0.0
+    fusion_cpu: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """One clip as an encoder left it: objects, room, and what they were made of.
+
+    ``maps`` and ``T_world_camera`` (N, 4, 4) are those that the objects were made of, so that
+    the ladder starts exactly where the encoder ended.
+    """
+
+    objects: tuple[SceneObject, ...]
+    room: Room | None
+    maps: DenseMaps
+    T_world_camera: Array
+    seconds: Seconds = Seconds()
+
+
+class ClipEncoder(Protocol):
+    """An encoder, whole and in steps."""
+
+    def encode(self, view: View) -> Encoded:
+        """The whole encoding, as users get it."""
+        ...
+
+    def path(self, view: View, maps: DenseMaps) -> Array:
+        """The camera path (N, 4, 4) that other maps would have led to."""
+        ...
+
+    def objects(
+        self, view: View, maps: DenseMaps, T_world_camera: Array
+    ) -> tuple[SceneObject, ...]:
+        """The objects that other maps and poses would have led to."""
+        ...
+
+
+@dataclass(frozen=True)
+class RoomOptions:
+    """``known_intrinsics``: tell the encoder K also where it must find the poses itself.
+    ``ladder``: climb it (a dozen more fusions a clip).
+    """
+
+    num_frames: int = 32
+    known_intrinsics: bool = True
+    ladder: bool = True
+
+
+@dataclass(frozen=True)
+class RoomResult:
+    """One clip's scores; ``ladder[start][rung]`` as :func:`pipelines.oracle.rungs` names them."""
+
+    name: str
+    num_frames: int
+    given: ClipScore
+    predicted: ClipScore
+    seconds: Seconds
+    ladder: dict[str, dict[str, Detection]] = field(default_factory=dict)
+
+
+def truth_tracks(clip: SyntheticClip) -> BoxTracks:
+    """The objects that any frame shows, the hardly seen ones marked as ignored."""
+    num_frames, height, width = clip.instance.shape
+    num_objects = len(clip.labels)
+    pixels = np.zeros((num_frames, num_objects), dtype=np.int64)
+    for n in range(num_frames):
+        ids = clip.instance[n][clip.instance[n] >= 0]
+        pixels[n] = np.bincount(ids, minlength=num_objects)
+    enough = SEEN_PIXELS * width * height / SEEN_PICTURE_PIXELS
+    seen = (pixels >= enough) & (clip.visibility >= SEEN_VISIBILITY)
+    asked = seen.any(axis=0)
+    sight = np.where(asked, seen, pixels > 0)
+    shown = np.flatnonzero(sight.any(axis=0))
+    center = np.asarray(clip.center_m, dtype=np.float64)
+    began = np.maximum.accumulate(sight, axis=0)
+    lasts = np.maximum.accumulate(sight[::-1], axis=0)[::-1]
+    alive = began & lasts
+    return BoxTracks(
+        labels=tuple(clip.labels[m] for m in shown),
+        scores=np.ones(len(shown)),
+        size_m=np.asarray(clip.size_m, dtype=np.float64)[shown],
+        center_m=center[:, shown],
+        quaternion_wxyz=quaternion_from_yaw(clip.yaw_rad)[:, shown],
+        alive=alive[:, shown],
+        moving=_span(center, alive)[shown] > MOVING_M,
+        ignored=~asked[shown],
+    )
+
+
+def _span(center_m: Array, alive: NDArray[np.bool_]) -> Array:
+    """(M,): largest distance from where each object was first seen, while alive."""
+    start = center_m[np.argmax(alive, axis=0), np.arange(center_m.shape[1])]
+    distance = np.linalg.norm(center_m - start, axis=-1)
+    return np.asarray(np.where(alive, distance, 0.0).max(axis=0, initial=0.0))
+
+
+def truth_scene(clip: SyntheticClip, true: TrueMaps) -> ScoredScene:
+    """The true side of the comparison."""
+    depth = np.where(true.has_depth, true.maps.depth_m, np.nan)
+    poses = np.asarray(clip.T_world_camera, dtype=np.float64)
+    polygon = tuple((float(x), float(y)) for x, y in clip.room_polygon_m)
+    room = Room(0.0, clip.ceiling_z_m, polygon, clip.room_area_m2)
+    return ScoredScene(truth_tracks(clip), poses, room, depth)
+
+
+def evaluate_room(
+    seed: int, encoder: ClipEncoder, options: RoomOptions | None = None
+) -> RoomResult:
+    """Render the room of a seed and evaluate the encoder on it. Deterministic by seed."""
+    options = options or RoomOptions()
+    clip = make_clip(seed, ClipConfig(num_frames=options.num_frames))
+    return evaluate_clip(str(seed), clip, encoder, options)
+
+
+def evaluate_clip(
+    name: str, clip: SyntheticClip, encoder: ClipEncoder, options: RoomOptions
+) -> RoomResult:
+    """Evaluate on a clip with dense truth: given poses, own poses, ladder."""
+    true = true_maps(clip)
+    truth = truth_scene(clip, true)
+    own_K = clip.K if options.known_intrinsics else None
+    alone = View(clip.rgb, clip.times_s, own_K, None)
+    informed = View(clip.rgb, clip.times_s, clip.K, truth.T_world_camera)
+    predicted, given = encoder.encode(alone), encoder.encode(informed)
+    scores = {
+        "predicted": score_clip(as_scene(predicted, clip.times_s), truth),
+        "given": score_clip(as_scene(given, clip.times_s), truth),
+    }
+    starts = {
+        "given": (informed, given),
+        "predicted": (alone, predicted),
+        "cumulative": (alone, predicted),
+    }
+    ladder: dict[str, dict[str, Detection]] = {}
+    for start, steps in rungs().items() if options.ladder else ():
+        view, encoded = starts[start]
+        below = scores["given" if start == "given" else "predicted"]
+        climb = _Climb(encoder, view, encoded, truth, true)
+        ladder[start] = {"start": below.detection} | {rung.name: climb(rung) for rung in steps}
+    return RoomResult(
+        name=name,
+        num_frames=len(clip.times_s),
+        given=scores["given"],
+        predicted=scores["predicted"],
+        seconds=predicted.seconds,
+        ladder=ladder,
+    )
+
+
+def as_scene(encoded: Encoded, times_s: Array) -> ScoredScene:
+    """An encoder's result as one side of the comparison."""
+    tracks = from_objects(encoded.objects, times_s)
+    return ScoredScene(tracks, encoded.T_world_camera, encoded.room, encoded.maps.depth_m)
+
+
+@dataclass(frozen=True, eq=False)
+class _Climb:
+    """What every rung above one encoding shares."""
+
+    encoder: ClipEncoder
+    view: View
+    encoded: Encoded
+    truth: ScoredScene
+    true: TrueMaps
+
+    def __call__(self, rung: Rung) -> Detection:
+        """Detection with the rung's truth in place."""
+        mixed = replace_with_truth(self.encoded.maps, self.true, rung.fields)
+        if rung.true_path:
+            path = self.truth.T_world_camera
+        elif {"depth", "gravity"} & set(rung.fields):
+            path = self.encoder.path(self.view, mixed)
+        else:
+            path = self.encoded.T_world_camera
+        objects = self.encoder.objects(self.view, mixed, path)
+        tracks = from_objects(objects, self.view.times_s)
+        return score_detection(overlaps_of(tracks, self.truth.tracks))
