@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from typing import BinaryIO
 
-from spatialcode.errors import TruncatedVideoError, UnsupportedVideoError
+from spatialcode.errors import CorruptVideoError, TruncatedVideoError, UnsupportedVideoError
+from spatialcode.video import matroska
 
 HEAD_BYTES = 4096
 MOV_BOXES = frozenset(
@@ -39,17 +40,19 @@ def sniff(head: bytes) -> str:
     raise UnsupportedVideoError(f"not a known video container; the file begins with {shown}")
 
 
-def check_complete(file: BinaryIO, format_name: str) -> None:
-    """TruncatedVideoError when the container declares more bytes than the file has.
+def check_container(file: BinaryIO, format_name: str) -> None:
+    """TruncatedVideoError when the container declares more bytes than the file has,
+    CorruptVideoError when its structure is broken.
 
-    Known for mov, matroska (unless written live, with an unknown size) and avi. MPEG streams
-    and FLV declare nothing: one cut between two packets cannot be told from a whole one.
+    Length is known for mov, matroska (unless written live, with an unknown size) and avi. MPEG
+    streams and FLV declare nothing: one cut between two packets cannot be told from a whole one.
     """
     size = file.seek(0, os.SEEK_END)
     if format_name == "mov":
         _check_boxes(file, size)
     elif format_name == "matroska":
         _check_segment(file, size)
+        matroska.check_structure(file, size)
     elif format_name == "avi":
         _check_riff(file, size)
 
@@ -66,9 +69,11 @@ def _check_boxes(file: BinaryIO, size: int) -> None:
             length = size - offset
         if length < 8:
             break
+        if not kind.isascii() or not kind.decode("ascii").isprintable():
+            raise CorruptVideoError(f"no box at byte {offset}: its kind is {kind!r}")
         if offset + length > size:
             missing = offset + length - size
-            name = kind.decode("latin-1")
+            name = kind.decode("ascii")
             raise TruncatedVideoError(f"box {name!r} ends {missing} bytes after the file does")
         seen.add(kind)
         offset += length
@@ -79,13 +84,13 @@ def _check_boxes(file: BinaryIO, size: int) -> None:
 def _check_segment(file: BinaryIO, size: int) -> None:
     file.seek(0)
     head = file.read(HEAD_BYTES)
-    header_size, at = read_vint(head, 4)
+    header_size, at = matroska.read_vint(head, 4)
     if header_size is None:
         return
     offset = at + header_size
     if head[offset : offset + 4] != b"\x18\x53\x80\x67":
         return
-    segment_size, at = read_vint(head, offset + 4)
+    segment_size, at = matroska.read_vint(head, offset + 4)
     if segment_size is not None and at + segment_size > size:
         missing = at + segment_size - size
         raise TruncatedVideoError(f"the segment ends {missing} bytes after the file does")
@@ -97,16 +102,3 @@ def _check_riff(file: BinaryIO, size: int) -> None:
     # Some writers leave a whole-file size of 0 or the pad byte out; both are harmless.
     if declared > size + 1:
         raise TruncatedVideoError(f"the RIFF list ends {declared - size} bytes after the file does")
-
-
-def read_vint(data: bytes, at: int) -> tuple[int | None, int]:
-    """An EBML size at `at`: (value, offset after it); None for the reserved unknown size.
-
-    Source: RFC 8794, section 4.
-    """
-    if at >= len(data) or data[at] == 0:
-        return None, at + 1
-    width = 9 - data[at].bit_length()
-    raw = int.from_bytes(data[at : at + width], "big")
-    value = raw & ((1 << 7 * width) - 1)
-    return (None if value == (1 << 7 * width) - 1 else value), at + width

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spatialcode.errors import CorruptVideoError, TruncatedVideoError
+from spatialcode.video.opening import OpenedVideo
 from spatialcode.video.packets import PacketTable
-from spatialcode.video.probe import OpenedVideo
 
 GAP_FACTOR = 2.5
+Damage = CorruptVideoError | TruncatedVideoError
 
 
 @dataclass
@@ -30,17 +31,15 @@ class DamageLog:
     strict: bool
     warnings: list[str] = field(default_factory=list)
 
+    def found(self, error: Damage) -> None:
+        """Raise `error` when strict, note it otherwise."""
+        if self.strict:
+            raise error
+        self.note(str(error))
+
     def damage(self, message: str) -> None:
         """Something that must decode does not: CorruptVideoError when strict."""
-        if self.strict:
-            raise CorruptVideoError(message)
-        self.note(message)
-
-    def truncated(self, message: str) -> None:
-        """Data the index lists is not there: TruncatedVideoError when strict."""
-        if self.strict:
-            raise TruncatedVideoError(message)
-        self.note(message)
+        self.found(CorruptVideoError(message))
 
     def note(self, message: str) -> None:
         """Worth saying, wrong for nobody."""
@@ -51,12 +50,15 @@ class DamageLog:
 def check_packets(opened: OpenedVideo, log: DamageLog) -> None:
     """Findings of the packet scan."""
     packets, num_indexed = opened.packets, opened.num_indexed
+    if opened.container_damage:
+        log.found(opened.container_damage)
     if packets.damage:
         log.damage(packets.damage)
     if packets.num_corrupt:
         log.damage(f"{packets.num_corrupt} packets are incomplete or marked as damaged")
     if num_indexed > len(packets.pts):
-        log.truncated(f"the index lists {num_indexed} packets, {len(packets.pts)} are there")
+        text = f"the index lists {num_indexed} packets, {len(packets.pts)} are there"
+        log.found(TruncatedVideoError(text))
     for message in timestamp_gaps(packets):
         log.note(message)
 

@@ -15,10 +15,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.errors import EmptyVideoError, VideoLimitError
+from spatialcode.errors import DecodeMemoryError, EmptyVideoError, VideoLimitError
 from spatialcode.video.corruption import DamageLog, check_packets
 from spatialcode.video.limits import DEFAULT_LIMITS, VideoLimits
-from spatialcode.video.probe import OpenedVideo, VideoProbe, hash_file, open_video
+from spatialcode.video.opening import OpenedVideo, VideoProbe, open_video
+from spatialcode.video.probe import hash_file
 from spatialcode.video.reading import Picked, read_exact, read_in_order
 from spatialcode.video.sampling import SamplePlan, num_targets, shown_frames
 
@@ -40,8 +41,42 @@ class DecodedVideo:
     warnings: tuple[str, ...] = ()
 
 
-def _new_array(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    return np.empty(shape, np.uint8)
+@dataclass(frozen=True)
+class Request:
+    """One call of `decode`, as a value that can cross a process boundary."""
+
+    path: str
+    plan: SamplePlan
+    limits: VideoLimits = DEFAULT_LIMITS
+    max_side_px: int | None = None
+    on_damage: OnDamage = "raise"
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_side_px is not None and self.max_side_px < 1:
+            raise ValueError(f"max_side_px: expected >= 1 or None, got {self.max_side_px!r}")
+        if self.on_damage not in ("raise", "report"):
+            raise ValueError(f"on_damage: expected 'raise' or 'report', got {self.on_damage!r}")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What `decode_rows` wrote: result n is row `rows[n]` of the allocated array."""
+
+    rgb: NDArray[np.uint8]
+    rows: tuple[int, ...]
+    times_s: tuple[float, ...]
+    probe: VideoProbe
+    warnings: tuple[str, ...]
+
+    def result(self) -> DecodedVideo:
+        whole = self.rows == tuple(range(len(self.rgb)))
+        return DecodedVideo(
+            rgb=self.rgb if whole else self.rgb[list(self.rows)],
+            times_s=np.asarray(self.times_s, np.float64),
+            probe=self.probe,
+            warnings=self.warnings,
+        )
 
 
 def decode(
@@ -52,31 +87,47 @@ def decode(
     max_side_px: int | None = None,
     on_damage: OnDamage = "raise",
     sha256: str | None = None,
-    allocate: Allocate = _new_array,
 ) -> DecodedVideo:
     """The frames that `plan` picks from a local file, scaled down to `max_side_px` if longer.
 
     `sha256` spares reading the file again when it is known already ("" leaves it empty).
     Raises the VideoError family; with on_damage="report" damage becomes warnings as long as
-    some frame can be returned. `allocate` gives the array that the frames are written into.
+    some frame can be returned.
     """
-    log = DamageLog(strict=on_damage == "raise")
-    with open_video(path, limits) as opened:
+    request = Request(os.fspath(path), plan, limits, max_side_px, on_damage, sha256)
+    return decode_rows(request, lambda shape: np.empty(shape, np.uint8)).result()
+
+
+def decode_rows(request: Request, allocate: Allocate) -> Rows:
+    """Decode into the uint8 array that `allocate` gives for a shape (N, H, W, 3)."""
+    try:
+        return _decode_rows(request, allocate)
+    except MemoryError as error:
+        if isinstance(error, DecodeMemoryError):
+            raise
+        raise DecodeMemoryError(f"out of memory: {error}") from error
+
+
+def _decode_rows(request: Request, allocate: Allocate) -> Rows:
+    log = DamageLog(strict=request.on_damage == "raise")
+    limits = request.limits
+    with open_video(request.path, limits) as opened:
         check_packets(opened, log)
-        wanted = _wanted(opened, plan, limits)
-        picked = Picked(opened, wanted, max_side_px, allocate)
+        wanted = _wanted(opened, request.plan, limits)
+        picked = Picked(opened, wanted, request.max_side_px, allocate)
         read = read_exact if opened.packets.has_exact_pts else read_in_order
         read(opened, wanted, picked, log)
     if not picked.times_s:
         raise EmptyVideoError("no frame could be decoded")
-    rows = [index for index in wanted.tolist() if index in picked]
-    missing = len(wanted) - len(rows)
-    if missing:
-        log.damage(f"{missing} of {len(wanted)} wanted frames could not be decoded")
-    digest = hash_file(path) if sha256 is None else sha256
-    return DecodedVideo(
-        rgb=picked.stack(rows),
-        times_s=np.asarray([picked.times_s[index] for index in rows], np.float64),
+    there = [index for index in wanted.tolist() if index in picked.times_s]
+    if len(there) < len(wanted):
+        lost = len(wanted) - len(there)
+        log.damage(f"{lost} of {len(wanted)} wanted frames could not be decoded")
+    digest = hash_file(request.path) if request.sha256 is None else request.sha256
+    return Rows(
+        rgb=picked.rgb,
+        rows=tuple(picked.rows[index] for index in there),
+        times_s=tuple(picked.times_s[index] for index in there),
         probe=replace(opened.facts, sha256=digest),
         warnings=tuple(log.warnings),
     )
@@ -86,6 +137,6 @@ def _wanted(opened: OpenedVideo, plan: SamplePlan, limits: VideoLimits) -> NDArr
     """Indices of the wanted frames in order of presentation."""
     times_s = opened.packets.times_s
     count = num_targets(plan, float(times_s[-1]))
-    if count > max(limits.max_samples, 1):
+    if count > limits.max_samples:
         raise VideoLimitError(f"samples: {count}, at most {limits.max_samples}")
     return shown_frames(plan, times_s)

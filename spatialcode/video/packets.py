@@ -50,7 +50,8 @@ class PacketTable:
     @property
     def times_s(self) -> NDArray[np.float64]:
         """Presentation times of the shown frames, seconds from the first, (N,)."""
-        return (self.shown_ticks - self.shown_ticks[0]) * float(self.time_base)
+        ticks: NDArray[np.int64] = self.shown_ticks - self.shown_ticks[0]
+        return ticks.astype(np.float64) * float(self.time_base)
 
     @property
     def duration_s(self) -> float:
@@ -113,6 +114,8 @@ def scan(
             num_corrupt += packet.is_corrupt
             if len(rows) > max_frames:
                 raise VideoLimitError(f"frames: more than {max_frames}")
+    except av.error.MemoryError:
+        raise
     except av.error.FFmpegError as error:
         damage = f"reading packets stopped after {len(rows)}: {error.strerror}"
     if not rows:

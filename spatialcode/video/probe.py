@@ -2,118 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import av
-
-from spatialcode.errors import UnsupportedVideoError, VideoLimitError
+from spatialcode.video.corruption import DamageLog, check_packets
 from spatialcode.video.limits import DEFAULT_LIMITS, VideoLimits
-from spatialcode.video.orientation import Orientation
-from spatialcode.video.packets import PacketTable, scan
-from spatialcode.video.source import Source, check_file, first_frame, square_size
+from spatialcode.video.opening import VideoProbe, open_video
 
-__all__ = ["OpenedVideo", "VideoLimits", "VideoProbe", "hash_file", "open_video", "probe"]
-
-
-@dataclass(frozen=True)
-class VideoProbe:
-    """Facts of one video. Sizes are upright and of square pixels; `rotation_deg` is clockwise.
-
-    `num_frames`, `duration_s` and `fps` are counted from the packets, not read from headers.
-    `sha256` is empty when it was not asked for.
-    """
-
-    uri: str
-    num_bytes: int
-    sha256: str
-    format: str
-    codec: str
-    duration_s: float
-    fps: float
-    width_px: int
-    height_px: int
-    rotation_deg: int
-    num_frames: int | None
+__all__ = ["VideoLimits", "VideoProbe", "hash_file", "probe"]
 
 
 def hash_file(path: str | os.PathLike[str]) -> str:
     """sha256 of the bytes of `path` in hex, read in pieces."""
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def probe(
     path: str | os.PathLike[str], limits: VideoLimits = DEFAULT_LIMITS, *, with_sha256: bool = True
 ) -> VideoProbe:
-    """Check limits and read every packet's header of `path` without decoding.
-
-    Raises the VideoError family; nothing is decoded.
+    """Check the limits and all packets of a local file; one frame is decoded, for the
+    orientation. Raises the VideoError family, damage to the container or to packets included.
     """
     with open_video(path, limits) as opened:
+        check_packets(opened, DamageLog(strict=True))
         facts = opened.facts
     return replace(facts, sha256=hash_file(path)) if with_sha256 else facts
-
-
-@dataclass(frozen=True)
-class OpenedVideo:
-    """An accepted video whose packets are known; `source` opens it afresh from the start."""
-
-    source: Source
-    packets: PacketTable
-    facts: VideoProbe
-    orientation: Orientation
-    num_indexed: int
-
-
-@contextlib.contextmanager
-def open_video(path: str | os.PathLike[str], limits: VideoLimits) -> Iterator[OpenedVideo]:
-    """Open a local file within `limits`, scan its packets, decode one frame for its orientation.
-
-    Raises the VideoError family. Damage that leaves packets readable is not raised here.
-    """
-    path = Path(path)
-    num_bytes, format_name = check_file(path, limits)
-    with Source(path, format_name, limits) as source:
-        codec = _check_stream(source, limits)
-        num_indexed = len(source.stream.index_entries) if format_name == "mov" else 0
-        packets = scan(source.container, source.stream, limits.max_frames)
-        if packets.duration_s > limits.max_duration_s:
-            raise VideoLimitError(
-                f"duration: {packets.duration_s:.1f} s, at most {limits.max_duration_s:g} s"
-            )
-        first_tick, orientation = first_frame(source)
-        packets = packets.without_undecodable_start(first_tick)
-        width, height = square_size(source.stream)
-        if orientation.swaps_sides:
-            width, height = height, width
-        facts = VideoProbe(
-            uri=str(path), num_bytes=num_bytes, sha256="", format=format_name, codec=codec,
-            duration_s=packets.duration_s, fps=packets.fps, width_px=width, height_px=height,
-            rotation_deg=orientation.rotation_deg, num_frames=packets.num_frames,
-        )  # fmt: skip
-        yield OpenedVideo(source, packets, facts, orientation, num_indexed)
-
-
-def _check_stream(source: Source, limits: VideoLimits) -> str:
-    """Codec, pixels and what the header declares; returns the codec's name."""
-    context, stream = source.stream.codec_context, source.stream
-    if context is None:
-        raise UnsupportedVideoError("the video stream's codec is unknown")
-    codec = context.codec.canonical_name
-    if codec not in limits.codecs:
-        raise UnsupportedVideoError(f"codec {codec} is not allowed")
-    if context.width * context.height > limits.max_pixels:
-        raise VideoLimitError(
-            f"pixels: {context.width} x {context.height}, at most {limits.max_pixels}"
-        )
-    if stream.frames > limits.max_frames:
-        raise VideoLimitError(f"frames: {stream.frames}, at most {limits.max_frames}")
-    declared_s = (source.container.duration or 0) / av.time_base
-    if declared_s > limits.max_duration_s:
-        raise VideoLimitError(f"duration: {declared_s:.1f} s, at most {limits.max_duration_s:g} s")
-    return codec

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import av
 import av.packet
 import av.video.frame
+import av.video.stream
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from spatialcode.errors import VideoLimitError
 from spatialcode.video.corruption import DamageLog
+from spatialcode.video.opening import OpenedVideo
 from spatialcode.video.packets import PacketTable
-from spatialcode.video.probe import OpenedVideo
+
+if TYPE_CHECKING:
+    VideoPacket = av.packet.Packet[av.video.stream.VideoStream]
 
 Pixels = NDArray[np.uint8]
 # Skipping fewer packets than this saves less than a seek and a restart cost.
@@ -26,7 +31,10 @@ KEYS_TO_STEP_BACK = 2
 
 
 class Picked:
-    """The wanted frames as they come in: one row each of a single uint8 array (N, H, W, 3)."""
+    """The wanted frames as they come in: one row each of a single uint8 array (N, H, W, 3).
+
+    `rows` maps a frame's index to its row, `times_s` those that are there to their times.
+    """
 
     def __init__(
         self,
@@ -40,25 +48,22 @@ class Picked:
         if max_side_px is not None and max(width, height) > max_side_px:
             scale = max_side_px / max(width, height)
             width, height = max(1, round(width * scale)), max(1, round(height * scale))
-        self._rows = {int(index): row for row, index in enumerate(np.unique(wanted))}
-        shape = (len(self._rows), height, width, 3)
+        self.rows = {int(index): row for row, index in enumerate(np.unique(wanted))}
+        shape = (len(self.rows), height, width, 3)
         if np.prod(shape, dtype=np.int64) > opened.source.limits.max_output_bytes:
             limit = opened.source.limits.max_output_bytes
             raise VideoLimitError(f"output: {shape} bytes of pixels, at most {limit}")
-        self._rgb = allocate(shape)
+        self.rgb = allocate(shape)
         self._reformatter = VideoReformatter()
         self.times_s: dict[int, float] = {}
 
-    def __contains__(self, index: int) -> bool:
-        return index in self.times_s
-
     def wants(self, index: int) -> bool:
         """Whether frame `index` is wanted and not there yet."""
-        return index in self._rows and index not in self.times_s
+        return index in self.rows and index not in self.times_s
 
     def put(self, index: int, frame: av.video.frame.VideoFrame, time_s: float) -> None:
         """Convert, scale and turn `frame` into its row."""
-        height, width = self._rgb.shape[1:3]
+        height, width = self.rgb.shape[1:3]
         if self._orientation.swaps_sides:
             width, height = height, width
         same = (frame.width, frame.height) == (width, height)
@@ -66,13 +71,10 @@ class Picked:
             frame, width=width, height=height, format="rgb24", threads=1,
             interpolation=Interpolation.BILINEAR if same else Interpolation.AREA,
         )  # fmt: skip
-        self._rgb[self._rows[index]] = self._orientation.apply(stored.to_ndarray())
+        self.rgb[self.rows[index]] = self._orientation.apply(
+            stored.to_ndarray().astype(np.uint8, copy=False)
+        )
         self.times_s[index] = time_s
-
-    def stack(self, indices: list[int]) -> Pixels:
-        """Rows of `indices`; the array itself when they are all of it in order."""
-        rows = [self._rows[index] for index in indices]
-        return self._rgb if rows == list(range(len(self._rgb))) else self._rgb[rows]
 
 
 @dataclass(frozen=True)
@@ -114,12 +116,14 @@ def _decode_run(opened: OpenedVideo, run: Run, start: int, picked: Picked) -> li
     """Decode from packet `start` on; findings concern what is shown from `run.start` on."""
     packets, source = opened.packets, opened.source
     first_tick = packets.pts[run.start] if run.start else packets.shown_ticks[0]
-    findings: list[str] = []
+    times_s, findings = packets.times_s, list[str]()
     seen = np.zeros(len(packets.shown_ticks), bool)
     for number, packet in _packets_from(opened, start, run.end):
         counts = number >= run.start and packets.pts[number] >= first_tick
         try:
             frames = source.stream.codec_context.decode(packet)
+        except av.error.MemoryError:
+            raise
         except av.error.FFmpegError as error:
             frames = []
             if counts or packet is None:
@@ -131,7 +135,7 @@ def _decode_run(opened: OpenedVideo, run: Run, start: int, picked: Picked) -> li
             if index >= len(seen) or packets.shown_ticks[index] != frame.pts:
                 continue
             seen[index] = True
-            time_s = float(packets.times_s[index])
+            time_s = float(times_s[index])
             if frame.is_corrupt:
                 findings.append(f"the frame at {time_s:.3f} s is damaged")
             if picked.wants(index):
@@ -139,14 +143,14 @@ def _decode_run(opened: OpenedVideo, run: Run, start: int, picked: Picked) -> li
     shown = (packets.order >= run.start) & (packets.order <= run.end)
     lost = np.flatnonzero(shown & ~seen & (packets.shown_ticks >= first_tick))
     if len(lost):
-        at_s = packets.times_s[lost[0]]
+        at_s = times_s[lost[0]]
         findings.append(f"{len(lost)} frames are missing, the first at {at_s:.3f} s")
     return findings
 
 
 def _packets_from(
     opened: OpenedVideo, start: int, end: int
-) -> Iterator[tuple[int, av.packet.Packet | None]]:
+) -> Iterator[tuple[int, VideoPacket | None]]:
     """(number, packet) from `start` to `end`, then (end, None) to drain the decoder."""
     packets, source = opened.packets, opened.source
     source.container.seek(int(packets.dts[start]), stream=source.stream, backward=True)
@@ -177,16 +181,18 @@ def read_in_order(
     """Decode everything up to the last wanted frame; the n-th frame out is the n-th shown."""
     packets, source = opened.packets, opened.source
     source.reopen()
-    last, count = int(wanted.max()), 0
+    times_s, last, count = packets.times_s, int(wanted.max()), 0
     for packet in source.container.demux(source.stream):
         try:
             frames = source.stream.codec_context.decode(packet if packet.size else None)
+        except av.error.MemoryError:
+            raise
         except av.error.FFmpegError as error:
             frames = []
             log.damage(f"a packet near frame {count} does not decode: {error.strerror}")
         for frame in frames:
             if count < packets.num_frames:
-                time_s = float(packets.times_s[count])
+                time_s = float(times_s[count])
                 if frame.is_corrupt:
                     log.damage(f"the frame at {time_s:.3f} s is damaged")
                 if picked.wants(count):

@@ -6,6 +6,7 @@ the latest one whose presentation time does not exceed it.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -55,7 +56,7 @@ class ByTimes:
             raise ValueError("ByTimes.times_s: expected at least one time, got none")
         if not all(math.isfinite(t) and t >= 0 for t in times):
             raise ValueError(f"ByTimes.times_s: expected finite times >= 0, got {times!r}")
-        if any(b < a for a, b in zip(times, times[1:], strict=False)):
+        if any(b < a for a, b in itertools.pairwise(times)):
             raise ValueError(f"ByTimes.times_s: expected non-decreasing times, got {times!r}")
 
 

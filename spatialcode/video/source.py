@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from stat import S_ISREG
 from types import TracebackType
-from typing import cast
+from typing import Self, cast
 
 import av
 import av.container
 import av.stream
 import av.video.frame
 import av.video.stream
+from av.buffer import Buffer
 
 from spatialcode.errors import (
     CorruptVideoError,
@@ -21,7 +22,7 @@ from spatialcode.errors import (
     VideoLimitError,
     VideoNotFoundError,
 )
-from spatialcode.video.containers import HEAD_BYTES, check_complete, sniff
+from spatialcode.video.containers import HEAD_BYTES, sniff
 from spatialcode.video.limits import VideoLimits
 from spatialcode.video.orientation import Orientation, orientation_of
 
@@ -42,7 +43,7 @@ class Source:
         self.limits = limits
         self._open()
 
-    def __enter__(self) -> Source:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -64,6 +65,8 @@ class Source:
                 format=self.format_name,
                 options={"protocol_whitelist": "file"},
             )
+        except av.error.MemoryError:
+            raise
         except av.error.FFmpegError as error:
             raise CorruptVideoError(f"unreadable {self.format_name} container: {error}") from error
         try:
@@ -99,7 +102,6 @@ def check_file(path: Path, limits: VideoLimits) -> tuple[int, str]:
             format_name = sniff(file.read(HEAD_BYTES))
             if format_name not in limits.formats:
                 raise UnsupportedVideoError(f"format {format_name} is not allowed")
-            check_complete(file, format_name)
     except PermissionError as error:
         raise VideoNotFoundError(f"{path}: {error.strerror}") from error
     return status.st_size, format_name
@@ -126,6 +128,8 @@ def first_frame(source: Source) -> tuple[int | None, Orientation]:
             num_packets += 1
             try:
                 frames = source.stream.codec_context.decode(packet if packet.size else None)
+            except av.error.MemoryError:
+                raise
             except av.error.FFmpegError:
                 frames = []  # judged when the wanted frames are decoded
             if frames:
@@ -133,6 +137,8 @@ def first_frame(source: Source) -> tuple[int | None, Orientation]:
                 break
             if num_packets > MAX_PACKETS_TO_FIRST_FRAME or not packet.size:
                 break
+    except av.error.MemoryError:
+        raise
     except av.error.FFmpegError:
         found = (None, Orientation())  # the packet scan reports it
     source.reopen()
@@ -141,10 +147,8 @@ def first_frame(source: Source) -> tuple[int | None, Orientation]:
 
 def frame_orientation(frame: av.video.frame.VideoFrame) -> Orientation:
     """How `frame` must be turned, from its display matrix."""
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            return orientation_of(bytes(cast(bytes, data)))
-    return Orientation()
+    data = frame.side_data.get("DISPLAYMATRIX")
+    return orientation_of(bytes(cast(Buffer, data))) if data is not None else Orientation()
 
 
 def square_size(stream: av.video.stream.VideoStream) -> tuple[int, int]:

@@ -1,0 +1,195 @@
+"""Decoding in a child process that may crash, hang or swell without harm to the caller.
+
+The child is persistent (a start costs as much as decoding a short clip), confined by resource
+limits, watched by the wall clock of the caller and dies with it. What it does not do: keep a
+decoder that was taken over by a hostile file from reading files or the network; run untrusted
+uploads in a container without either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+import weakref
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatialcode.errors import DecodeCrashError, DecodeMemoryError, DecodeTimeoutError, VideoError
+from spatialcode.video import wire
+from spatialcode.video.child_process import (
+    DEFAULT_SANDBOX_LIMITS,
+    Child,
+    SandboxLimits,
+    share,
+    start_child,
+)
+from spatialcode.video.decode import DecodedVideo, OnDamage, Request, Rows
+from spatialcode.video.limits import DEFAULT_LIMITS, VideoLimits
+from spatialcode.video.opening import VideoProbe
+from spatialcode.video.sampling import ByCount, SamplePlan
+
+
+class SandboxedDecoder:
+    """`decode` and `probe` in a child process: same results, same typed errors, and on top
+    DecodeCrashError, DecodeTimeoutError and DecodeMemoryError for the video that caused them.
+
+    Starts on first use and again after a failure. Calls from several threads take turns; a
+    forked copy of this process gets a child of its own.
+    """
+
+    def __init__(self, limits: SandboxLimits = DEFAULT_SANDBOX_LIMITS) -> None:
+        self.limits = limits
+        self.num_starts = 0
+        self._lock = threading.Lock()
+        self._child: Child | None = None
+        self._finalizer: weakref.finalize[..., SandboxedDecoder] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self.close()
+
+    @property
+    def child_pid(self) -> int | None:
+        """Process id of the child, None while there is none."""
+        return self._child.process.pid if self._child else None
+
+    def start(self) -> None:
+        """Start the child now rather than at the first request."""
+        with self._lock:
+            self._ready_child()
+
+    def close(self) -> None:
+        """End the child; a later call starts another."""
+        with self._lock:
+            self._end_child()
+
+    def decode(
+        self,
+        path: str | os.PathLike[str],
+        plan: SamplePlan,
+        limits: VideoLimits = DEFAULT_LIMITS,
+        *,
+        max_side_px: int | None = None,
+        on_damage: OnDamage = "raise",
+        sha256: str | None = None,
+    ) -> DecodedVideo:
+        """As `spatialcode.video.decode.decode`; frames lie in shared memory until collected."""
+        request = Request(str(Path(path).absolute()), plan, limits, max_side_px, on_damage, sha256)
+        reply, shared = self._ask("decode", request)
+        with self._protocol_errors():
+            rows = Rows(
+                rgb=shared.reshape(reply["shape"]),
+                rows=tuple(int(row) for row in reply["rows"]),
+                times_s=tuple(float(t) for t in reply["times_s"]),
+                probe=replace(wire.probe_from_dict(reply["probe"]), uri=str(path)),
+                warnings=tuple(str(text) for text in reply["warnings"]),
+            )
+            return rows.result()
+
+    def probe(
+        self,
+        path: str | os.PathLike[str],
+        limits: VideoLimits = DEFAULT_LIMITS,
+        *,
+        with_sha256: bool = True,
+    ) -> VideoProbe:
+        """As `spatialcode.video.probe.probe`."""
+        known = None if with_sha256 else ""
+        request = Request(str(Path(path).absolute()), ByCount(1), limits, sha256=known)
+        reply, _ = self._ask("probe", request)
+        with self._protocol_errors():
+            return replace(wire.probe_from_dict(reply["probe"]), uri=str(path))
+
+    @contextlib.contextmanager
+    def _protocol_errors(self) -> Any:
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            if isinstance(error, VideoError):
+                raise
+            raise DecodeCrashError(f"the decoder's answer makes no sense: {error!r}") from error
+
+    def _ask(self, kind: str, request: Request) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+        """One request to its answer; any end but a well-formed one costs the child its life."""
+        with self._lock:
+            child = self._ready_child()
+            try:
+                reply, shared = self._converse(child, kind, request)
+            except TimeoutError:
+                self._end_child()
+                raise DecodeTimeoutError(f"no answer in {self.limits.wall_s:g} s") from None
+            except wire.ConnectionLostError as error:
+                raise self._death_of(child, str(error)) from None
+            except BaseException:
+                self._end_child()
+                raise
+            if reply.get("code") == DecodeMemoryError.code:
+                self._end_child()
+        if reply.get("kind") == "error":
+            raise wire.error_from_dict(reply)
+        return reply, shared
+
+    def _converse(
+        self, child: Child, kind: str, request: Request
+    ) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+        """The child's answer, after giving it the memory it asks for."""
+        deadline = time.monotonic() + self.limits.wall_s
+        child.connection.settimeout(self.limits.wall_s)
+        wire.send(child.connection, {"kind": kind, "request": wire.request_to_dict(request)})
+        shared = np.empty(0, np.uint8)
+        while True:
+            reply = wire.receive(child.connection, deadline)
+            if reply.get("kind") != "allocate":
+                return reply, shared
+            num_bytes = reply.get("num_bytes")
+            limit = request.limits.max_output_bytes
+            if not isinstance(num_bytes, int) or not 0 < num_bytes <= limit or shared.size:
+                raise wire.ConnectionLostError("asked for memory it may not have")
+            shared = share(child.connection, num_bytes)
+
+    def _ready_child(self) -> Child:
+        child = self._child
+        # A fork copies this object, but the child belongs to the original process.
+        if child and (child.owner_pid != os.getpid() or child.process.poll() is not None):
+            self._end_child()
+        if not self._child:
+            self._child = start_child(self.limits)
+            self._finalizer = weakref.finalize(self, self._child.kill)
+            self.num_starts += 1
+        return self._child
+
+    def _end_child(self) -> int | None:
+        status = self._child.kill() if self._child else None
+        if self._finalizer:
+            self._finalizer.detach()
+        self._child, self._finalizer = None, None
+        return status
+
+    def _death_of(self, child: Child, what: str) -> VideoError:
+        """Which error the end of the child amounts to."""
+        try:
+            status = child.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            status = 0
+        self._end_child()
+        if status == -signal.SIGXCPU:
+            return DecodeTimeoutError(f"more than {self.limits.cpu_s} s of processor time")
+        if status == -signal.SIGKILL:
+            return DecodeMemoryError("killed from outside, as the kernel does when memory is short")
+        if status < 0:
+            return DecodeCrashError(f"the decoder died of {signal.Signals(-status).name}")
+        return DecodeCrashError(f"the decoder ended with status {status}: {what}")
