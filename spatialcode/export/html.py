@@ -99,15 +99,15 @@ def _row(item: SceneObject) -> str:
 
     yaw_deg = math.degrees(float(yaw_from_quaternion(np.asarray(item.quaternion_wxyz))))
     swatch = f'<span class="swatch" style="background:{css_rgb(label_rgb(item.label))}"></span>'
-    moving = ", moving" if item.motion == "moving" else ""
+    moving = " · moving" if item.motion == "moving" else ""
     cells = [
         f'<td>{swatch}<button type="button">{html.escape(item.id)}</button></td>',
-        f"<td>{html.escape(item.label)}</td>",
+        f"<td>{html.escape(item.label)}{moving}</td>",
         f'<td class="number">{item.score:.2f}</td>',
         f'<td class="number">{numbers(item.center_m)}</td>',
         f'<td class="number">{numbers(item.size_m)}</td>',
         f'<td class="number">{yaw_deg:.0f}</td>',
-        f'<td class="number">{item.first_seen_s:.2f}–{item.last_seen_s:.2f}{moving}</td>',
+        f'<td class="number">{item.first_seen_s:.1f}–{item.last_seen_s:.1f}</td>',
     ]
     return "<tr>" + "".join(cells) + "</tr>"
 

@@ -28,7 +28,7 @@ from spatialcode.export.projection import ImageLines, View, project_segments
 from spatialcode.export.wire import EDGES, FRONT_EDGES, box_points, has_front
 from spatialcode.scene.schema import SceneObject, SpatialCode
 from spatialcode.video.limits import VideoLimits
-from spatialcode.video.probe import OpenedVideo, open_video
+from spatialcode.video.opening import OpenedVideo, open_video
 
 Image = NDArray[np.uint8]
 
