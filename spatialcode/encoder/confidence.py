@@ -55,9 +55,7 @@ def frames_in_view(
     return inside & (camera[:, 2] > 0.2) & (camera[:, 2] < max_distance_m)
 
 
-def features(
-    cluster: Cluster, votes: Votes, in_view: NDArray[np.bool_]
-) -> Float[np.ndarray, " f"]:
+def features(cluster: Cluster, votes: Votes, in_view: NDArray[np.bool_]) -> Float[np.ndarray, " f"]:
     """Values of FEATURES for one cluster; ``in_view`` (N,) is of :func:`frames_in_view`."""
     own = votes.select(cluster.members)
     num_frames = len(np.unique(own.frame))

@@ -6,22 +6,24 @@ caller can time them or put truth in the place of any one.
 
 from __future__ import annotations
 
-import importlib.metadata
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 
+from spatialcode.encoder.assembly import SOFTWARE, cameras_of, scene_objects
 from spatialcode.encoder.clip import ClipInput
 from spatialcode.encoder.confidence import Confidence
-from spatialcode.encoder.identity import config_sha256
+from spatialcode.workkey import config_sha256
 from spatialcode.encoder.inference import (
     DenseRunner,
     FrameBatch,
     resized,
+    run_together,
     with_poses,
     without_gravity,
 )
@@ -31,7 +33,10 @@ from spatialcode.encoder.model import DenseEncoder
 from spatialcode.encoder.objects import Detection, DetectionConfig, confident, detect
 from spatialcode.encoder.odometry import CameraPath, OdometryConfig, estimate_path
 from spatialcode.encoder.weights import ASSETS, has_fast_bfloat16, load_weights
-from spatialcode.errors import EncodeError, WeightsError
+from spatialcode.errors import EncodeError, SpatialCodeError, WeightsError
+from spatialcode.scene.schema import Provenance, Scale, SpatialCode
+
+T = TypeVar("T")
 
 BUNDLED = {"small": ASSETS / "encoder_small.safetensors"}
 
@@ -106,9 +111,7 @@ class SpatialEncoder:
             raise WeightsError(f"encoder: expected one of {known} or a .safetensors, got {name!r}")
         model, card = load_weights(path)
         calibration = card.get("calibration")
-        confidence = (
-            Confidence.from_dict(calibration) if calibration else Confidence.uncalibrated()
-        )
+        confidence = Confidence.from_dict(calibration) if calibration else Confidence.uncalibrated()
         return cls(model, path.stem, card["sha256"], confidence, config, device)
 
     def prepare(self, rgb: UInt8[np.ndarray, "n h w 3"], K: Array | None = None) -> Prepared:
@@ -149,6 +152,105 @@ class SpatialEncoder:
             maps, prepared.K_grid, T_world_camera, self.confidence, self.config.detection
         )
         return confident(found, self.confidence)
+
+    def encode(self, clip: ClipInput) -> SpatialCode:
+        """The spatial code of one clip. Raises EncodeError where none can be made."""
+        result = self.encode_batch([clip])[0]
+        if isinstance(result, EncodeError):
+            raise result
+        return result
+
+    def encode_batch(self, clips: Sequence[ClipInput]) -> list[SpatialCode | EncodeError]:
+        """Codes of several clips in their order; the network runs over the frames of all.
+
+        A clip that cannot be encoded gives its error in its place and disturbs no other.
+        """
+        prepared = attempt(lambda clip: self.prepare(clip.rgb, clip.K), clips)
+        given = [clip.T_world_camera for clip in clips]
+        first = self._maps_of_all(prepared, given, exact=True)
+        paths = attempt(self._poses, clips, prepared, first)
+        estimated = [
+            None if pose is not None or isinstance(path, EncodeError) else path
+            for pose, path in zip(given, paths, strict=True)
+        ]
+        # gravity and height, once estimated, tell the network more than it saw at first
+        informed = [
+            skipped if path is None else item
+            for item, path, skipped in zip(prepared, estimated, first, strict=True)
+        ]
+        maps = self._maps_of_all(informed, estimated, exact=False)
+        return attempt(self._code, clips, prepared, maps, paths)
+
+    def _poses(self, clip: ClipInput, prepared: Prepared, maps: DenseMaps) -> Array:
+        if clip.T_world_camera is not None:
+            return clip.T_world_camera
+        if clip.up_camera is not None:
+            maps = replace(maps, up_camera=clip.up_camera.astype(np.float32))
+        return self.path(prepared, maps).T_world_camera
+
+    def _maps_of_all(
+        self,
+        items: Sequence[Prepared | DenseMaps | EncodeError],
+        poses: Sequence[Array | None],
+        exact: bool,
+    ) -> list[DenseMaps | EncodeError]:
+        """Maps of every prepared clip, the network run over all frames of one size at once;
+        what is not a prepared clip stays as it is."""
+        batches = {
+            i: _frame_batch(item, pose, exact)
+            for i, (item, pose) in enumerate(zip(items, poses, strict=True))
+            if isinstance(item, Prepared)
+        }
+        made = run_together(self.runner, batches)
+        return [item if i not in made else made[i] for i, item in enumerate(items)]  # type: ignore[misc]
+
+    def _code(
+        self, clip: ClipInput, prepared: Prepared, maps: DenseMaps, T_world_camera: Array
+    ) -> SpatialCode:
+        height, width = prepared.rgb.shape[1:3]
+        found = self.detections(prepared, maps, T_world_camera)
+        return SpatialCode(
+            video=clip.video,
+            objects=scene_objects(found, clip.times_s),
+            cameras=cameras_of(T_world_camera, prepared.K, (width, height), clip.video),
+            room=None,
+            scale=_scale(clip, maps),
+            provenance=Provenance(
+                encoder=self.name,
+                weights_sha256=self.weights_sha256,
+                config_sha256=self.config_sha256,
+                software=SOFTWARE,
+                work_key=clip.work_key,
+            ),
+        )
+
+
+def attempt(step: Callable[..., T], *columns: Sequence[Any]) -> list[T | EncodeError]:
+    """``step`` over rows; a row that holds an error, or raises one, becomes that error.
+
+    The one boundary at which a clip's own failure turns into data.
+    """
+    results: list[T | EncodeError] = []
+    for row in zip(*columns, strict=True):
+        failed = next((value for value in row if isinstance(value, EncodeError)), None)
+        if failed is not None:
+            results.append(failed)
+            continue
+        try:
+            results.append(step(*row))
+        except EncodeError as error:
+            results.append(error)
+        except (SpatialCodeError, np.linalg.LinAlgError) as error:
+            results.append(EncodeError(f"{type(error).__name__}: {error}"))
+    return results
+
+
+def _scale(clip: ClipInput, maps: DenseMaps) -> Scale:
+    """Where metres come from: given poses, else predicted depth, as sure as it says."""
+    if clip.T_world_camera is not None:
+        return Scale("given", 1.0)
+    relative_error = float(np.median(maps.depth_log_scale))
+    return Scale("metric-depth", float(np.clip(1.0 - relative_error, 0.0, 1.0)))
 
 
 def _wants_bfloat16(precision: str, device: str) -> bool:

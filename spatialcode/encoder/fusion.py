@@ -137,7 +137,9 @@ def triangulated_center(
         squared = np.einsum("vi,vij,vj->v", residual, information, residual)
         robust = weight * 4.0 / (3.0 + squared)
         normal = np.einsum("v,vij->ij", robust, information)
-        center = np.linalg.solve(normal, np.einsum("v,vij,vj->i", robust, information, votes.center_m))
+        center = np.linalg.solve(
+            normal, np.einsum("v,vij,vj->i", robust, information, votes.center_m)
+        )
     sigma = float(np.sqrt(np.trace(np.linalg.inv(normal)) / 3))
     return center, sigma
 
@@ -182,8 +184,11 @@ def _inside(points_m: Array, cluster: Cluster, share: float) -> NDArray[np.bool_
     offset = points_m - cluster.center_m
     cos, sin = np.cos(cluster.yaw_rad), np.sin(cluster.yaw_rad)
     local = np.stack(
-        (cos * offset[:, 0] + sin * offset[:, 1], cos * offset[:, 1] - sin * offset[:, 0],
-         offset[:, 2]),
+        (
+            cos * offset[:, 0] + sin * offset[:, 1],
+            cos * offset[:, 1] - sin * offset[:, 0],
+            offset[:, 2],
+        ),
         axis=1,
     )
     return (np.abs(local) <= 0.5 * share * cluster.size_m).all(axis=1)

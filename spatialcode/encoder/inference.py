@@ -7,7 +7,8 @@ same numbers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
@@ -57,9 +58,7 @@ def with_poses(
     n = len(rgb)
     quality = np.full(n, GRAVITY_EXACT if exact else GRAVITY_ESTIMATED)
     height = np.clip(T_world_camera[:, 2, 3], 0.2, 10.0)
-    return FrameBatch(
-        rgb, np.broadcast_to(K, (n, 3, 3)), T_world_camera[:, 2, :3], height, quality
-    )
+    return FrameBatch(rgb, np.broadcast_to(K, (n, 3, 3)), T_world_camera[:, 2, :3], height, quality)
 
 
 def network_size(width_px: int, height_px: int) -> tuple[int, int]:
@@ -134,3 +133,25 @@ class DenseRunner:
         if rows.dtype != np.uint8:
             rows = rows.astype(np.float32)
         return torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
+
+
+def run_together(runner: DenseRunner, batches: Mapping[int, FrameBatch]) -> dict[int, DenseMaps]:
+    """Maps of several clips by key, all frames of one picture size in one run."""
+    by_size: dict[tuple[int, ...], list[int]] = {}
+    for key, batch in batches.items():
+        by_size.setdefault(batch.rgb.shape[1:], []).append(key)
+    made = {}
+    for keys in by_size.values():
+        maps = runner(concatenated([batches[key] for key in keys]))
+        start = 0
+        for key in keys:
+            stop = start + len(batches[key])
+            made[key] = maps.frames(slice(start, stop))
+            start = stop
+    return made
+
+
+def concatenated(batches: Sequence[FrameBatch]) -> FrameBatch:
+    """One batch of the frames of several, in order."""
+    names = [f.name for f in fields(FrameBatch)]
+    return FrameBatch(**{n: np.concatenate([getattr(b, n) for b in batches]) for n in names})

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from spatialcode.encoder.maps import NUM_OBJECT_CLASSES, DenseMaps
-from spatialcode.scene.frames import level_rotation, pixel_centres
+from spatialcode.scene.frames import level_rotation
 
 Array = NDArray[np.float64]
 
@@ -66,22 +66,19 @@ class Votes:
         return Votes(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
 
-def surface_points(
-    depth_m: Float[np.ndarray, "n h w"], K_grid: Array, T_world_camera: Array
-) -> Float[np.ndarray, "n h w 3"]:
-    """World points seen at the cell centres."""
-    h, w = depth_m.shape[1:]
-    pixels = pixel_centres(w, h)
-    x = (pixels[..., 0] - K_grid[0, 2]) / K_grid[0, 0]
-    y = (pixels[..., 1] - K_grid[1, 2]) / K_grid[1, 1]
-    rays = np.stack((x, y, np.ones_like(x)), axis=-1)
-    rotated = np.einsum("nij,hwj->nhwi", T_world_camera[:, :3, :3], rays)
-    return rotated * depth_m[..., None] + T_world_camera[:, None, None, :3, 3]
+def _turned(matrices: Array, vectors: Array, frame: NDArray[np.int64]) -> Array:
+    """Vectors (V, 3), each turned by the rotation part of its frame's matrix.
+
+    ``frame`` ascends, so one product per frame does.
+    """
+    bounds = np.searchsorted(frame, np.arange(len(matrices) + 1))
+    out = np.empty_like(vectors)
+    for n, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+        out[start:stop] = vectors[start:stop] @ matrices[n, :3, :3].T
+    return out
 
 
-def lift(
-    maps: DenseMaps, K_grid: Array, T_world_camera: Array, config: LiftingConfig
-) -> Votes:
+def lift(maps: DenseMaps, K_grid: Array, T_world_camera: Array, config: LiftingConfig) -> Votes:
     """One vote per voting cell, before joining.
 
     ``K_grid`` (3, 3) is the pinhole matrix of the cell grid, ``T_world_camera`` (N, 4, 4).
@@ -91,27 +88,30 @@ def lift(
     level_to_world = T_world_camera[:, :3, :3] @ np.swapaxes(
         level_rotation(maps.up_camera.astype(np.float64)), -1, -2
     )
-    turn = level_to_world[frame]
-    vote = np.einsum("vij,vj->vi", turn, maps.vote_level_m[frame, row, col].astype(np.float64))
-    surface = surface_points(maps.depth_m, K_grid, T_world_camera)[frame, row, col]
-    sight = (surface - T_world_camera[frame, :3, 3])[:, :2]
-    radial = sight / np.maximum(np.linalg.norm(sight, axis=1, keepdims=True), 1e-6)
+    origin = T_world_camera[frame, :3, 3]
+    vote = _turned(level_to_world, maps.vote_level_m[frame, row, col].astype(np.float64), frame)
+    depth = maps.depth_m[frame, row, col].astype(np.float64)
+    x = (col + 0.5 - K_grid[0, 2]) / K_grid[0, 0] * depth
+    y = (row + 0.5 - K_grid[1, 2]) / K_grid[1, 1] * depth
+    sight = _turned(T_world_camera, np.stack((x, y, depth), axis=1), frame)
+    across = np.hypot(sight[:, 0], sight[:, 1])
+    radial = sight[:, :2] / np.maximum(across, 1e-6)[:, None]
     # the level frame's x axis in the world gives its yaw there, tilt being small
-    level_yaw = np.arctan2(turn[:, 1, 0], turn[:, 0, 0])
-    yaw = maps.yaw_level_rad[frame, row, col] + level_yaw
+    level_yaw = np.arctan2(level_to_world[:, 1, 0], level_to_world[:, 0, 0])
+    yaw = maps.yaw_level_rad[frame, row, col] + level_yaw[frame]
     prob = maps.class_prob[frame, :NUM_OBJECT_CLASSES, row, col]
     object_prob = prob.sum(axis=1)
     scale = maps.vote_scale_m[frame, row, col].astype(np.float64)
     spread = np.sqrt((scale**2).mean(axis=1))
     return Votes(
-        center_m=vote + T_world_camera[frame, :3, 3],
+        center_m=vote + origin,
         radial=radial,
         scale_m=scale,
         class_prob=prob / object_prob[:, None],
         size_m=maps.size_m[frame, row, col].astype(np.float64),
         axis=np.stack((np.cos(2 * yaw), np.sin(2 * yaw)), axis=1),
         heading=np.stack((np.cos(yaw), np.sin(yaw)), axis=1),
-        surface_m=surface,
+        surface_m=sight + origin,
         num_cells=np.ones(len(frame)),
         weight=object_prob / (spread**2 + config.weight_floor_m**2),
         frame=frame,

@@ -18,6 +18,7 @@ from spatialcode.encoder.maps import DenseMaps
 from spatialcode.scene.boxes import Boxes, iou_matrix
 from spatialcode.scene.categories import LABELS
 from spatialcode.scene.frames import quaternion_from_yaw
+from spatialcode.scene.schema import Motion, TrackPoint
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Detection:
     frames: Int[np.ndarray, " k"]
     view_share: float
     features: Float[np.ndarray, " f"]
+    motion: Motion = "static"
+    track: tuple[TrackPoint, ...] = ()
 
     @property
     def label(self) -> str:
@@ -94,9 +97,7 @@ def detect(
     clusters = cluster_votes(votes, config.fusion)
     detections = []
     for cluster in clusters:
-        in_view = frames_in_view(
-            cluster.center_m, K_grid, T_world_camera, maps.depth_m.shape[1:]
-        )
+        in_view = frames_in_view(cluster.center_m, K_grid, T_world_camera, maps.depth_m.shape[1:])
         values = features(cluster, votes, in_view)
         frames = np.unique(votes.frame[cluster.members])
         detections.append(

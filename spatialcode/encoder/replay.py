@@ -59,9 +59,8 @@ class ReplayBuffer:
         """Endless batches, until the source ends and its last frames are used up."""
         while True:
             allowed = self.num_received * self._config.max_uses
-            while (
-                self.num_drawn + batch_size > allowed
-                or self.num_received < min(self._config.warm_up, self._config.capacity)
+            while self.num_drawn + batch_size > allowed or self.num_received < min(
+                self._config.warm_up, self._config.capacity
             ):
                 if not self._receive():
                     if self.num_drawn + batch_size > allowed:

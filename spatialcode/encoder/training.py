@@ -104,9 +104,7 @@ def start_state(model: nn.Module, config: TrainConfig) -> TrainState:
         lr=config.learning_rate,
     )
     ema = copy.deepcopy(bare(model)).requires_grad_(False)
-    return TrainState(
-        model, ema, optimizer, torch.Generator().manual_seed(config.seed)
-    )
+    return TrainState(model, ema, optimizer, torch.Generator().manual_seed(config.seed))
 
 
 def learning_rate(step: int, progress: float, config: TrainConfig) -> float:

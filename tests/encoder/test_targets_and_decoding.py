@@ -48,7 +48,9 @@ def truth() -> TruthFrames:
         depth_m=rng.uniform(1, 4, (2, HEIGHT, WIDTH)).astype(np.float32),
         instance=instance.astype(np.int16),
         K=np.array([[130.0, 0, 77], [0, 131, 62], [0, 0, 1]]),
-        T_world_camera=np.stack([pose((1, 2, 1.4), 0.3, -0.25, 0.04), pose((0, 1, 1.6), -2, -0.4, 0)]),
+        T_world_camera=np.stack(
+            [pose((1, 2, 1.4), 0.3, -0.25, 0.04), pose((0, 1, 1.6), -2, -0.4, 0)]
+        ),
         label_index=np.array([CHAIR, STOOL]),
         center_m=np.array([[[1.0, 5, 0.5], [2, 4, 0.3]], [[1.5, 5, 0.5], [2, 4, 0.3]]]),
         size_m=np.array([[0.5, 0.6, 1.0], [0.4, 0.4, 0.6]]),

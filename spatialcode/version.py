@@ -1,0 +1,3 @@
+"""The version of this library, readable without importing or installing the rest."""
+
+__version__ = "0.1.0"
