@@ -217,3 +217,21 @@ def _ladder_tables(ladder: Report) -> list[str]:
         head = ["true", "F1, any label", "F1, label right", "precision", "recall"]
         parts += [titles[start], _table(head, rows)]
     return parts
+
+
+def headline(report: Report) -> str:
+    """The figures that matter most, in a few lines of text."""
+    lines = []
+    for poses in ("given_poses", "predicted_poses"):
+        block = report[poses]
+        any_label, right = block["f1"]["0.25"], block["class_aware"]["f1"]["0.25"]
+        lines.append(
+            f"{poses.replace('_', ' ')}: F1@0.25 {_number(any_label)}, with the right label "
+            f"{_number(right)}, HOTA {_number(block['tracks']['iou']['hota'])}"
+        )
+    path, cpu = report["pose_error"]["world_m"], report["timing_ms_per_frame"]["cpu"]
+    lines.append(
+        f"depth AbsRel {_number(report['depth_abs_rel'])}, path error {_number(path['median'])} m, "
+        f"{_number(cpu['total'], 1)} ms of CPU a frame"
+    )
+    return "\n".join(lines)

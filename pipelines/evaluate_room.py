@@ -180,36 +180,35 @@ def evaluate_clip(
     own_K = clip.K if options.known_intrinsics else None
     alone = View(clip.rgb, clip.times_s, own_K, None)
     informed = View(clip.rgb, clip.times_s, clip.K, truth.T_world_camera)
-    predicted, given = encoder.encode(alone), encoder.encode(informed)
-    scores = {
-        "predicted": score_clip(as_scene(predicted, clip.times_s), truth),
-        "given": score_clip(as_scene(given, clip.times_s), truth),
-    }
+    predicted, own_score = score_view(encoder, alone, truth)
+    given, given_score = score_view(encoder, informed, truth)
     starts = {
-        "given": (informed, given),
-        "predicted": (alone, predicted),
-        "cumulative": (alone, predicted),
+        "given": (informed, given, given_score),
+        "predicted": (alone, predicted, own_score),
+        "cumulative": (alone, predicted, own_score),
     }
     ladder: dict[str, dict[str, Detection]] = {}
     for start, steps in rungs().items() if options.ladder else ():
-        view, encoded = starts[start]
-        below = scores["given" if start == "given" else "predicted"]
+        view, encoded, below = starts[start]
         climb = _Climb(encoder, view, encoded, truth, true)
         ladder[start] = {"start": below.detection} | {rung.name: climb(rung) for rung in steps}
     return RoomResult(
         name=name,
         num_frames=len(clip.times_s),
-        given=scores["given"],
-        predicted=scores["predicted"],
+        given=given_score,
+        predicted=own_score,
         seconds=predicted.seconds,
         ladder=ladder,
     )
 
 
-def as_scene(encoded: Encoded, times_s: Array) -> ScoredScene:
-    """An encoder's result as one side of the comparison."""
-    tracks = from_objects(encoded.objects, times_s)
-    return ScoredScene(tracks, encoded.T_world_camera, encoded.room, encoded.maps.depth_m)
+def score_view(encoder: ClipEncoder, view: View, truth: ScoredScene) -> tuple[Encoded, ClipScore]:
+    """Encode and compare."""
+    encoded = encoder.encode(view)
+    tracks = from_objects(encoded.objects, view.times_s)
+    depth = None if truth.depth_m is None else encoded.maps.depth_m
+    scene = ScoredScene(tracks, encoded.T_world_camera, encoded.room, depth)
+    return encoded, score_clip(scene, truth)
 
 
 @dataclass(frozen=True, eq=False)

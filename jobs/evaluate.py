@@ -1,0 +1,44 @@
+"""Measures an encoder on rooms with known truth: boxes, tracks, path, depth, oracle ladder.
+
+Exit code 0 only if every room could be evaluated.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+from jobs.cli import EventLog, run_job
+from pipelines.evaluate_config import EvaluateConfig
+
+SCHEMA = EvaluateConfig
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; the exit code is 0 only if the report is good."""
+    return run_job("evaluate", SCHEMA, _work, argv, __doc__ or "")
+
+
+def _work(config: EvaluateConfig, log: EventLog) -> bool:
+    from pipelines.evaluate import run_evaluate
+    from pipelines.evaluate_report import headline
+
+    started_s = time.monotonic()
+
+    def show(done: int, failed: int, total: int) -> None:
+        log.event("progress", done=done, failed=failed, total=total)
+        if sys.stderr.isatty():
+            left_s = (time.monotonic() - started_s) / (done + failed) * (total - done - failed)
+            line = f"\r{done + failed}/{total} clips, {failed} failed, {left_s:.0f} s left  "
+            print(line, end="", file=sys.stderr, flush=True)
+
+    report = run_evaluate(config, show)
+    log.event("report", num_rooms=report["num_rooms"], num_failed=report["num_failed"])
+    print(headline(report))
+    print(f"report: {config.report}/report.json, report.md, report.html")
+    return bool(report["num_failed"] == 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""The settings of the evaluate job. Light: read by ``--help`` before Ray or torch are loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spatialcode.config import require, setting
+
+BENCHMARKS = ("encoder",)
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """All settings of ``python -m jobs.evaluate``."""
+
+    report: str = setting("folder for report.json, report.md, report.html")
+    benchmark: str = setting("what is measured: encoder (rooms with known truth)", "encoder")
+    encoder: str = setting("bundled weights by name, a .safetensors, or module:Class", "small")
+    device: str = setting("where the network runs: cpu or cuda", "cpu")
+    num_rooms: int = setting("rooms to render, or clips to take from `clips`", 100)
+    seed: int = setting("seed of the first room; those below 1000000000 are not held out", 10**9)
+    num_frames: int = setting("frames a room", 32)
+    clips: str | None = setting("folder of recorded clips with codes, instead of rendering", None)
+    known_intrinsics: bool = setting("tell the pinhole matrix also where poses are not", True)
+    ladder: bool = setting("also replace one output after the other by truth", True)
+    num_workers: int = setting("encoders at work at once, one core each; 0: here, without Ray", 2)
+    num_gpus: float = setting("GPUs a worker reserves; a fraction shares one", 0.0)
+    ray_address: str | None = setting("cluster to join; null: RAY_ADDRESS or a local one", None)
+
+    def __post_init__(self) -> None:
+        known = ", ".join(BENCHMARKS)
+        require(self.benchmark in BENCHMARKS, "benchmark", f"one of: {known}", self.benchmark)
+        require(self.device in ("cpu", "cuda"), "device", "cpu or cuda", self.device)
+        require(self.num_rooms >= 1, "num_rooms", "at least 1", self.num_rooms)
+        require(self.seed >= 0, "seed", "0 or more", self.seed)
+        require(self.num_frames >= 1, "num_frames", "at least 1", self.num_frames)
+        require(self.num_workers >= 0, "num_workers", "0 or more", self.num_workers)
+        require(self.num_gpus >= 0, "num_gpus", "0 or more", self.num_gpus)
