@@ -55,8 +55,8 @@ def plan_motions(rng: Rng, interior: Interior) -> tuple[Motion, ...]:
     for k in loose:
         if len(motions) == wanted:
             break
-        for _ in range(30):
-            motion = _draw(rng, k)
+        for trial in range(60):
+            motion = _draw(rng, k, 2.0 - 1.3 * trial / 60)
             if _clear(interior, motion, swept(interior, tuple(motions))):
                 motions.append(motion)
                 break
@@ -77,8 +77,8 @@ def _carries(lower: Placed, upper: Placed) -> bool:
     return math.hypot(dx, dy) < max(lower.model.size_m[:2])
 
 
-def _draw(rng: Rng, index: int) -> Motion:
-    angle, length = rng.uniform(-math.pi, math.pi), rng.uniform(0.5, 2.0)
+def _draw(rng: Rng, index: int, longest_m: float) -> Motion:
+    angle, length = rng.uniform(-math.pi, math.pi), rng.uniform(0.4, longest_m)
     start = rng.uniform(0.0, 0.45)
     return Motion(
         index=index,

@@ -183,11 +183,11 @@ def _route(rng: Rng, interior: Interior, space: FreeSpace, start: float, turn: f
     spots = space.position(cells)
     order = list(range(len(interior.plan.rects)))
     stops = []
-    for k, share in enumerate(np.linspace(0, 1, 4)):
-        room = order[0] if k < 3 or len(order) == 1 else order[1]
+    for k, share in enumerate(np.linspace(0, 1, 6)):
+        room = order[0] if k < 4 or len(order) == 1 else order[1]
         x0, y0, x1, y1 = interior.plan.rects[room]
         angle = start + turn * share
-        back = 0.3 * min(x1 - x0, y1 - y0) * rng.uniform(0.5, 1.1)
+        back = 0.36 * min(x1 - x0, y1 - y0) * rng.uniform(0.5, 1.2)
         wish = np.array([(x0 + x1) / 2, (y0 + y1) / 2]) - back * np.array([np.cos(angle), np.sin(angle)])
         stops.append(cells[np.argmin(((spots - wish) ** 2).sum(axis=1))])
     cost = 1.0 + 3.0 * np.exp(-space.clearance_m / 0.15)
