@@ -1,0 +1,169 @@
+"""A clip and what is true of it: arrays by frame and object, and the exact spatial code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatialcode.scene.frames import quaternion_from_yaw
+from spatialcode.scene.schema import (
+    Camera,
+    Provenance,
+    Room,
+    Scale,
+    SceneObject,
+    SpatialCode,
+    TrackPoint,
+    VideoInfo,
+    make_id,
+)
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+#: An object counts as seen in a frame with this many pixels of a 160 x 120 picture …
+SEEN_PX = 50
+#: … and this visible share.
+SEEN_VISIBILITY = 0.25
+#: An object that was never seen further than this from where it was first seen is static.
+_MOVED_M = 0.05
+_TURNED_RAD = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class SyntheticClip:
+    """N frames of M objects. World frame: origin on the floor under the first camera, +y its
+    horizontal viewing direction. ``instance``: -1 floor, -2 wall, -3 ceiling, else the object.
+    ``visibility``: visible share of the object's projected area, by frame and object."""
+
+    seed: int
+    rgb: NDArray[np.uint8]
+    depth_m: F32
+    instance: NDArray[np.int16]
+    K: F64
+    T_world_camera: F64
+    times_s: F64
+    labels: tuple[str, ...]
+    center_m: F64
+    size_m: F64
+    yaw_rad: F64
+    moving: NDArray[np.bool_]
+    visibility: F32
+    room_polygon_m: F64
+    room_area_m2: float
+    ceiling_z_m: float
+
+    @cached_property
+    def code(self) -> SpatialCode:
+        """The exact spatial code of what is seen."""
+        return spatial_code(self)
+
+
+def pixel_counts(clip: SyntheticClip) -> NDArray[np.int64]:
+    """(N,M) pixels of each object in each frame."""
+    num_objects = len(clip.labels)
+    return np.stack(
+        [
+            np.bincount(frame[frame >= 0].ravel(), minlength=num_objects)[:num_objects]
+            for frame in clip.instance
+        ]
+    ).astype(np.int64)
+
+
+def seen(clip: SyntheticClip) -> NDArray[np.bool_]:
+    """(N,M) whether a frame shows enough of an object to count."""
+    height, width = clip.instance.shape[1:]
+    least = SEEN_PX * (height * width) / (160 * 120)
+    return (pixel_counts(clip) >= least) & (clip.visibility >= SEEN_VISIBILITY)
+
+
+def spatial_code(clip: SyntheticClip, video: VideoInfo | None = None) -> SpatialCode:
+    """Exact truth of a clip; ids count by first sight. ``video`` says which file holds the clip.
+
+    Objects that no frame shows well enough are left out. Cameras and times are the clip's frames.
+    """
+    height, width = clip.instance.shape[1:]
+    times = [float(t) for t in clip.times_s]
+    if video is None:
+        duration = times[-1] + (times[1] - times[0] if len(times) > 1 else 0.0)
+        fps = len(times) / duration if duration > 0 else 0.0
+        uri = f"synthetic:{clip.seed}"
+        video = VideoInfo(uri, "", duration, fps, width, height, tuple(times))
+    else:
+        scale = video.width_px / width
+        assert abs(video.height_px - scale * height) < 1e-6, "the video has another shape"
+    return SpatialCode(
+        video=video,
+        objects=_objects(clip),
+        cameras=_cameras(clip, video.width_px / width),
+        room=Room(
+            floor_z_m=0.0,
+            ceiling_z_m=clip.ceiling_z_m,
+            polygon_m=tuple((float(x), float(y)) for x, y in clip.room_polygon_m),
+            area_m2=clip.room_area_m2,
+        ),
+        scale=Scale("given", 1.0),
+        provenance=Provenance("truth", "", "", "spatialcode.synthetic", ""),
+    )
+
+
+def _cameras(clip: SyntheticClip, scale: float) -> tuple[Camera, ...]:
+    K = clip.K * scale
+    return tuple(
+        Camera(
+            t_s=float(t),
+            T_world_camera=tuple(map(tuple, T.tolist())),  # type: ignore[arg-type]
+            fx_px=float(K[0, 0]),
+            fy_px=float(K[1, 1]),
+            cx_px=float(K[0, 2]),
+            cy_px=float(K[1, 2]),
+        )
+        for t, T in zip(clip.times_s, clip.T_world_camera, strict=True)
+    )
+
+
+def _objects(clip: SyntheticClip) -> tuple[SceneObject, ...]:
+    visible = seen(clip)
+    first = np.where(visible.any(axis=0), visible.argmax(axis=0), len(visible))
+    counts: dict[str, int] = {}
+    out = []
+    for m in np.argsort(first, kind="stable"):
+        if first[m] == len(visible):
+            break
+        label = clip.labels[m]
+        counts[label] = counts.get(label, 0) + 1
+        frames = np.flatnonzero(visible[:, m])
+        out.append(_object(clip, int(m), frames, make_id(label, counts[label])))
+    return tuple(out)
+
+
+def _object(
+    clip: SyntheticClip, m: int, frames: NDArray[np.int64], object_id: str
+) -> SceneObject:
+    last = int(frames[-1])
+    quaternions = quaternion_from_yaw(clip.yaw_rad[:, m])
+    shift = np.linalg.norm(clip.center_m[frames, m] - clip.center_m[frames[0], m], axis=1).max()
+    turns = clip.yaw_rad[frames, m] - clip.yaw_rad[frames[0], m]
+    turn = np.abs((turns + np.pi) % (2 * np.pi) - np.pi).max()
+    moved = bool(shift > _MOVED_M or turn > _TURNED_RAD)
+    points = tuple(
+        TrackPoint(float(clip.times_s[n]), tuple(clip.center_m[n, m]), tuple(quaternions[n]))
+        for n in frames
+    )
+    return SceneObject(
+        id=object_id,
+        label=clip.labels[m],
+        score=1.0,
+        center_m=tuple(clip.center_m[last, m]),
+        size_m=tuple(clip.size_m[m]),
+        quaternion_wxyz=tuple(quaternions[last]),
+        first_seen_s=float(clip.times_s[frames[0]]),
+        last_seen_s=float(clip.times_s[last]),
+        num_observations=len(frames),
+        visibility=float(clip.visibility[frames, m].max()),
+        motion="moving" if moved else "static",
+        track=points if moved else (),
+    )
