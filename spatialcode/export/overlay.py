@@ -49,6 +49,9 @@ class OverlayOptions:
     num_threads: int = 2
 
 
+DEFAULT_OPTIONS = OverlayOptions()
+
+
 @dataclass(frozen=True)
 class OverlayReport:
     """What was written: file, frames, video codec, packets of the input that did not decode."""
@@ -63,7 +66,7 @@ def write_overlay(
     code: SpatialCode,
     video: str | Path,
     path: str | Path,
-    options: OverlayOptions = OverlayOptions(),
+    options: OverlayOptions = DEFAULT_OPTIONS,
 ) -> OverlayReport:
     """Draw ``code`` into ``video`` and write the result to ``path`` (mp4, its folder is made).
 
@@ -86,7 +89,7 @@ def write_overlay(
 class BoxPainter:
     """Draws one code's boxes into frames of its video, at any time and size."""
 
-    def __init__(self, code: SpatialCode, options: OverlayOptions = OverlayOptions()) -> None:
+    def __init__(self, code: SpatialCode, options: OverlayOptions = DEFAULT_OPTIONS) -> None:
         self._path = CameraPath.of(code)
         self._size_px = (code.video.width_px, code.video.height_px)
         self._objects = [item for item in code.objects if item.score >= options.min_score]

@@ -1,0 +1,170 @@
+"""Encodes the bundled clip of a rendered room and shows what the encoder made of it.
+
+With video=PATH it does the same for a video of your own, without the comparison with truth.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from jobs.cli import EventLog, run_job
+from spatialcode.config import require, setting
+
+if TYPE_CHECKING:
+    from spatialcode.scene.schema import SpatialCode
+
+ASSETS = Path(__file__).parents[1] / "spatialcode" / "assets"
+SAMPLE = ASSETS / "sample_room.mp4"
+
+#: Least overlap (intersection over union of boxes) at which a true object counts as found.
+FOUND_IOU = 0.25
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """All settings of ``python -m jobs.demo``."""
+
+    video: str | None = setting("the video to encode; null: the bundled clip", None)
+    output: str = setting("folder for what is written", "out/demo")
+    encoder: str = setting("bundled weights by name, or a .safetensors file", "small")
+    device: str = setting("torch device", "cpu")
+    num_frames: int = setting("frames to look at, spread evenly over the video", 32)
+
+    def __post_init__(self) -> None:
+        require(self.num_frames >= 1, "num_frames", "at least 1", self.num_frames)
+
+
+SCHEMA = DemoConfig
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; the exit code is 0 only if every part of it succeeded."""
+    return run_job("demo", SCHEMA, _work, argv, __doc__ or "")
+
+
+def _work(config: DemoConfig, log: EventLog) -> bool:
+    from spatialcode.export.views import view_path, write_view
+
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    video = Path(config.video) if config.video else SAMPLE
+    with _timed(console, log, "encode"):
+        code = _encode(config, video)
+    truth = None if config.video else _truth()
+    matches = {} if truth is None else matched(code, truth)
+    console.print(object_table(code, matches if truth is not None else None))
+    console.print(_summary(code, truth, matches))
+    folder = Path(config.output)
+    for kind in ("html", "overlay", "json"):
+        with _timed(console, log, kind):
+            write_view(code, kind, folder, video)
+    console.print(f"\nThe room in 3D:        {view_path(code, folder, 'html')}")
+    console.print(f"Boxes in the video:    {view_path(code, folder, 'overlay')}")
+    console.print(f"The spatial code:      {view_path(code, folder, 'json')}")
+    console.print("Your own video:        python -m jobs.demo video=PATH")
+    return True
+
+
+def _encode(config: DemoConfig, video: Path) -> SpatialCode:
+    from spatialcode.api import Sampling, encode
+
+    sampling = Sampling(num_frames=config.num_frames)
+    return encode(video, encoder=config.encoder, device=config.device, sampling=sampling)
+
+
+@contextmanager
+def _timed(console: Console, log: EventLog, part: str) -> Iterator[None]:
+    """Print and log how long a part took."""
+    start_s = time.perf_counter()
+    yield
+    seconds = time.perf_counter() - start_s
+    log.event("part", name=part, seconds=round(seconds, 3))
+    console.print(f"{part}: {seconds:.1f} s", style="dim")
+
+
+def _truth() -> SpatialCode:
+    """The exact code of the bundled clip, which was rendered."""
+    from spatialcode.scene.text import from_json
+
+    return from_json(SAMPLE.with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def matched(code: SpatialCode, truth: SpatialCode) -> dict[str, tuple[str, float]]:
+    """For each object found truly: the true object's id and the overlap with it.
+
+    The label must be right and the boxes overlap by ``FOUND_IOU``; each true object is found
+    once, by the surest that fits.
+    """
+    from spatialcode.encoder.box_tracks import from_objects
+    from spatialcode.encoder.metrics import match
+    from spatialcode.encoder.scoring import overlaps_of
+
+    if not code.objects or not truth.objects:
+        return {}
+    times_s = np.array(code.video.sampled_s)
+    predicted, true = (from_objects(c.objects, times_s) for c in (code, truth))
+    overlaps = overlaps_of(predicted, true).class_aware()
+    return {
+        code.objects[p].id: (truth.objects[t].id, float(overlaps.iou[p, t]))
+        for p, t in enumerate(match(overlaps, FOUND_IOU).tolist())
+        if t >= 0
+    }
+
+
+def object_table(code: SpatialCode, matches: dict[str, tuple[str, float]] | None) -> Table:
+    """The code's objects as a table; with ``matches``, what each of them truly is."""
+    from spatialcode.scene.frames import yaw_from_quaternion
+
+    table = Table(title=escape(code.video.uri), title_justify="left")
+    table.add_column("object", no_wrap=True)
+    for name in ("score", "centre x y z (m)", "size x y z (m)", "yaw", "seen (s)"):
+        table.add_column(name, justify="right", no_wrap=True)
+    if matches is not None:
+        table.add_column("truth", no_wrap=True)
+    for item in code.objects:
+        yaw_deg = math.degrees(float(yaw_from_quaternion(np.asarray(item.quaternion_wxyz))))
+        cells = [
+            escape(item.id),
+            f"{item.score:.2f}",
+            " ".join(f"{value:6.2f}" for value in item.center_m),
+            " ".join(f"{value:5.2f}" for value in item.size_m),
+            f"{yaw_deg:.0f}°",
+            f"{item.first_seen_s:.1f}–{item.last_seen_s:.1f}",
+        ]
+        if matches is not None:
+            name, iou = matches.get(item.id, ("", 0.0))
+            cells.append(f"{escape(name)} (IoU {iou:.2f})" if name else "—")
+        table.add_row(*cells)
+    return table
+
+
+def _summary(
+    code: SpatialCode, truth: SpatialCode | None, matches: dict[str, tuple[str, float]]
+) -> str:
+    lines = [f"{len(code.objects)} objects in {len(code.cameras)} frames"]
+    if code.room is not None:
+        area = f"floor area {code.room.area_m2:.1f} m²"
+        lines.append(area if truth is None or truth.room is None
+                     else f"{area} (truth {truth.room.area_m2:.1f} m²)")  # fmt: skip
+    if truth is not None:
+        found = {name for name, _ in matches.values()}
+        missed = [item.id for item in truth.objects if item.id not in found]
+        lines.append(f"{len(found)} of the room's {len(truth.objects)} objects found "
+                     f"(right label, IoU of at least {FOUND_IOU})")  # fmt: skip
+        lines += [f"missed: {', '.join(missed)}"] if missed else []
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

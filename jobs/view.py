@@ -1,0 +1,80 @@
+"""Shows a spatial code: a page with the room in 3D, the video with boxes drawn in, texts.
+
+code=FILE.json, FILE.parquet#KEY or OUTPUT#KEY of the encode job; KEY is a work key, its
+beginning, or the video's name, and may be left out where there is one code only.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from jobs.cli import EventLog, run_job
+from spatialcode.config import require, setting
+
+FormatName = Literal["html", "overlay", "json", "scene"]
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """All settings of ``python -m jobs.view``."""
+
+    code: str = setting("FILE.json, FILE.parquet#KEY or OUTPUT#KEY")
+    output: str = setting("folder for what is written", "out/view")
+    video: str | None = setting("the video; null: where the code says it is", None)
+    formats: tuple[FormatName, ...] = setting(
+        "html, overlay, json, scene; empty: html, and overlay where the video is found", ()
+    )
+    min_score: float = setting("boxes with a lower score are not drawn into the video", 0.0)
+    max_side_px: int = setting("longer side of the written video at most", 1280)
+    names: bool = setting("write ids beside the boxes in the video", True)
+
+    def __post_init__(self) -> None:
+        require(0 <= self.min_score <= 1, "min_score", "between 0 and 1", self.min_score)
+        require(self.max_side_px >= 16, "max_side_px", "at least 16", self.max_side_px)
+
+
+SCHEMA = ViewConfig
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; the exit code is 0 only if everything asked for was written."""
+    return run_job("view", SCHEMA, _work, argv, __doc__ or "")
+
+
+def _work(config: ViewConfig, log: EventLog) -> bool:
+    from jobs.codes import load_code
+    from spatialcode.export.overlay import OverlayOptions
+    from spatialcode.export.views import check_same_video, write_view
+
+    code = load_code(config.code)
+    video = _video(config, code.video.uri)
+    if video is not None:
+        check_same_video(code, video)
+    options = OverlayOptions(config.max_side_px, config.min_score, config.names)
+    for kind in config.formats or (("html",) if video is None else ("html", "overlay")):
+        path = write_view(code, kind, Path(config.output), video, options)
+        log.event("written", format=kind, path=str(path))
+        print(f"{kind}: {path}")
+    if video is None and not config.formats:
+        print(f"no overlay: {code.video.uri} is not here; give video=PATH", file=sys.stderr)
+    return True
+
+
+def _video(config: ViewConfig, uri: str) -> Path | None:
+    """The video to draw into: as configured, else where the code says, if it is there."""
+    from spatialcode.errors import VideoNotFoundError
+
+    if config.video is None:
+        return Path(uri) if Path(uri).is_file() else None
+    path = Path(config.video)
+    if not path.is_file():
+        raise VideoNotFoundError(f"video: {path} is not a file")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())
