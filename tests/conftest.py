@@ -24,16 +24,32 @@ def data_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def ray_session() -> Iterator[Any]:
-    """One Ray with two logical CPUs for all tests that need it: starting one takes seconds."""
+def shared_control_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder through which tests steer the stand-in encoder in the shared Ray's workers."""
+    return tmp_path_factory.mktemp("stand-in")
+
+
+@pytest.fixture(scope="session")
+def ray_session(shared_control_dir: Path) -> Iterator[Any]:
+    """One Ray with two logical CPUs for all tests that need it: starting one takes seconds.
+
+    Its workers see planted decoding faults and the stand-in encoder's folder: workers inherit
+    the environment of the moment Ray starts.
+    """
     import ray
 
+    patch = pytest.MonkeyPatch()
+    patch.setenv("SPATIALCODE_DECODE_FAULTS", "1")
+    patch.setenv("SPATIALCODE_STAND_IN_DIR", str(shared_control_dir))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        patch.setenv(name, "testing")
     ray.init(
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
         object_store_memory=300 * 2**20,
-        configure_logging=False,
+        logging_level="WARNING",
     )
     yield ray
     ray.shutdown()
+    patch.undo()

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 RANKS = {
     "spatialcode.errors": 0,
     "spatialcode.config": 1,
+    "spatialcode.workkey": 1,
     "spatialcode.scene": 2,
     "spatialcode.video": 3,
     "spatialcode.encoder": 3,

@@ -40,6 +40,7 @@ class Settings:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
+NOT_JOBS = {"__init__", "cli", "progress"}
 GIVEN = ("inputs=a.mp4", "output=out")
 
 
@@ -195,7 +196,7 @@ def test_bugs_keep_their_traceback() -> None:
 
 def jobs_with_settings() -> list[str]:
     names = [path.stem for path in sorted((ROOT / "jobs").glob("*.py"))]
-    return [name for name in names if name not in {"__init__", "cli"}]
+    return [name for name in names if name not in NOT_JOBS]
 
 
 def job_of(yaml_path: Path) -> str:

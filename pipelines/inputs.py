@@ -1,0 +1,229 @@
+"""Lists the videos to encode: files, folders, globs, ``s3://`` prefixes, manifests.
+
+Every listed thing becomes exactly one `Source`, in a stable order; what cannot be used becomes a
+source with an error, not an exception, so that one bad line does not stop a run. Only a listing
+that cannot be made at all raises `InputError`. Nothing is read but names, sizes and manifests.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from spatialcode.errors import InputError, SpatialCodeError, VideoNotFoundError
+
+VIDEO_SUFFIXES = frozenset(
+    {
+        *(".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".ogv"),
+        *(".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
+    }
+)
+MANIFEST_SUFFIXES = frozenset({".parquet", ".jsonl", ".ndjson"})
+
+
+@dataclass(frozen=True)
+class Source:
+    """One listed video.
+
+    ``input_id``: the uri, with ``#2``, ``#3`` … for its repetitions in one listing; stable
+    between runs. ``content_id``: the content's identity where the listing gives one, else empty.
+    ``error``: why it cannot be used, if so.
+    """
+
+    input_id: str
+    uri: str
+    content_id: str = ""
+    num_bytes: int = -1
+    error: SpatialCodeError | None = None
+
+
+def list_inputs(patterns: Sequence[str], s3_endpoint_url: str | None = None) -> list[Source]:
+    """All sources that the patterns name, in the order of the patterns, each folder sorted.
+
+    A folder is searched at every depth for files with a video's suffix; a file or manifest row
+    named outright is taken whatever its suffix. A missing single video is a source with
+    `VideoNotFoundError`. Raises InputError for a folder, glob, prefix or manifest with no entry,
+    or one that is missing or cannot be read.
+    """
+    lister = _Lister(s3_endpoint_url)
+    sources = [source for pattern in patterns for source in lister.expand(pattern)]
+    return _numbered(sources)
+
+
+def s3_filesystem(endpoint_url: str | None) -> Any:
+    """An s3fs file system; credentials come from the environment as for any AWS tool."""
+    import s3fs
+
+    return s3fs.S3FileSystem(endpoint_url=endpoint_url, use_listings_cache=False)
+
+
+def _numbered(sources: Iterable[Source]) -> list[Source]:
+    """The sources with ids that are unique: repetitions of a uri are counted."""
+    seen: Counter[str] = Counter()
+    numbered = []
+    for source in sources:
+        seen[source.uri] += 1
+        count = seen[source.uri]
+        input_id = source.uri if count == 1 else f"{source.uri}#{count}"
+        numbered.append(replace(source, input_id=input_id))
+    return numbered
+
+
+class _Lister:
+    """Expands patterns; holds the S3 connection once one is needed."""
+
+    def __init__(self, s3_endpoint_url: str | None) -> None:
+        self._endpoint_url = s3_endpoint_url
+        self._s3: Any = None
+
+    def expand(self, pattern: str) -> Iterator[Source]:
+        """The sources of one pattern."""
+        suffix = Path(pattern).suffix.lower()
+        if suffix in MANIFEST_SUFFIXES:
+            yield from self._manifest(pattern, suffix)
+        elif pattern.startswith("s3://"):
+            yield from self._s3_entries(pattern)
+        elif "://" in pattern:
+            raise InputError(f"{pattern}: only local paths and s3:// can be listed")
+        else:
+            yield from _local_entries(pattern)
+
+    def s3(self) -> Any:
+        """The connection, made on first use."""
+        if self._s3 is None:
+            self._s3 = s3_filesystem(self._endpoint_url)
+        return self._s3
+
+    def _s3_entries(self, pattern: str) -> Iterator[Source]:
+        has_wildcard = any(character in pattern for character in "*?[")
+        try:
+            if has_wildcard:
+                entries = self.s3().glob(pattern, detail=True)
+            else:
+                entries = self.s3().find(pattern, detail=True)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{pattern}: cannot be listed: {error}") from error
+        named_outright = has_wildcard or set(entries) == {pattern.removeprefix("s3://")}
+        found = [
+            _s3_source(entry)
+            for _, entry in sorted(entries.items())
+            if entry["type"] == "file" and (named_outright or _is_video(entry["name"]))
+        ]
+        if not found and not has_wildcard and _is_video(pattern):
+            found = [_missing(pattern)]
+        if not found:
+            raise InputError(f"{pattern}: no videos there")
+        yield from found
+
+    def _manifest(self, path: str, suffix: str) -> Iterator[Source]:
+        try:
+            with self._open(path) as file:
+                rows = list(_parquet_uris(file) if suffix == ".parquet" else _json_uris(file))
+        except (OSError, ValueError) as error:
+            raise InputError(f"manifest {path}: cannot be read: {error}") from error
+        if not rows:
+            raise InputError(f"manifest {path}: has no rows")
+        base = path.rpartition("/")[0]
+        for number, (uri, problem) in enumerate(rows, 1):
+            if problem:
+                name = f"{path}:{number}"
+                yield Source("", name, error=InputError(f"{name}: {problem}"))
+            else:
+                yield self._manifest_source(uri, base)
+
+    def _manifest_source(self, uri: str, base: str) -> Source:
+        if "://" not in uri and not Path(uri).is_absolute() and base:
+            uri = f"{base}/{uri}"
+        if uri.startswith("s3://"):
+            try:
+                return _s3_source(self.s3().info(uri))
+            except FileNotFoundError:
+                return _missing(uri)
+            except (OSError, ValueError) as error:
+                return Source("", uri, error=InputError(f"{uri}: {error}"))
+        if "://" in uri:
+            return Source("", uri, error=InputError(f"{uri}: only local paths and s3:// are read"))
+        return _local_source(Path(uri))
+
+    def _open(self, path: str) -> Any:
+        if path.startswith("s3://"):
+            return self.s3().open(path, "rb")
+        return Path(path).open("rb")
+
+
+def _local_entries(pattern: str) -> Iterator[Source]:
+    path = Path(pattern)
+    if path.is_dir():
+        found = [entry for entry in sorted(path.rglob("*")) if _is_video(entry.name)]
+        found = [entry for entry in found if entry.is_file()]
+    elif path.exists() or not glob.has_magic(pattern):
+        found = [path]
+        if not path.exists() and not _is_video(pattern):
+            raise InputError(f"{pattern}: no such file or folder")
+    else:
+        found = [Path(name) for name in sorted(glob.iglob(pattern, recursive=True))]  # noqa: PTH207 - absolute patterns too
+        found = [entry for entry in found if entry.is_file()]
+    if not found:
+        raise InputError(f"{pattern}: no videos there")
+    yield from (_local_source(entry) for entry in found)
+
+
+def _local_source(path: Path) -> Source:
+    absolute = str(path.absolute())
+    try:
+        if path.is_dir():
+            return Source("", absolute, error=InputError(f"{absolute}: is a folder"))
+        return Source("", absolute, num_bytes=path.stat().st_size)
+    except FileNotFoundError:
+        return _missing(absolute)
+    except (OSError, ValueError) as error:
+        return Source("", absolute, error=InputError(f"{absolute}: {error}"))
+
+
+def _s3_source(entry: dict[str, Any]) -> Source:
+    """The ETag changes with the content; together with the size it names it without reading."""
+    etag = str(entry["ETag"]).strip('"')
+    uri = f"s3://{entry['name']}"
+    return Source("", uri, f"s3:{etag}:{entry['size']}", int(entry["size"]))
+
+
+def _missing(uri: str) -> Source:
+    return Source("", uri, error=VideoNotFoundError(f"{uri}: not found"))
+
+
+def _is_video(name: str) -> bool:
+    return Path(name).suffix.lower() in VIDEO_SUFFIXES
+
+
+def _parquet_uris(file: Any) -> Iterator[tuple[str, str]]:
+    """Uri and problem of each row; one of the two is empty."""
+    import pyarrow.parquet as pq
+
+    parquet = pq.ParquetFile(file)
+    if "uri" not in parquet.schema_arrow.names:
+        raise ValueError("has no column 'uri'")
+    for batch in parquet.iter_batches(columns=["uri"]):
+        yield from (_checked(value) for value in batch.column(0).to_pylist())
+
+
+def _json_uris(file: Any) -> Iterator[tuple[str, str]]:
+    for line in file:
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            yield "", f"is not JSON: {error}"
+            continue
+        yield _checked(row.get("uri") if isinstance(row, dict) else None)
+
+
+def _checked(value: object) -> tuple[str, str]:
+    if isinstance(value, str) and value.strip():
+        return value, ""
+    return "", f"has no usable 'uri', got {value!r}"
