@@ -62,7 +62,8 @@ def make_training_frames(
     for pose in T:
         frames.append(shot.still(pose))
         rgb.append(jpeg(frames[-1].rgb, int(rng.integers(45, 96))))
-    return assemble(shot, T, frames, np.stack(rgb), _TRAINING_SPACING_S * np.arange(num_frames))
+    times_s = _TRAINING_SPACING_S * np.arange(num_frames, dtype=np.float64)
+    return assemble(shot, T, frames, np.stack(rgb), times_s)
 
 
 def assemble(

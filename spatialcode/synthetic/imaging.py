@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ U8 = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Sensor:
-    """One recording's look: brightness aimed at, white balance by channel, gamma, noise, softness."""
+    """One recording's look; ``brightness`` is the mean luminance that exposure aims at."""
 
     brightness: float
     balance: tuple[float, float, float]
@@ -43,13 +44,18 @@ def expose(
     linear: F32, sensor: Sensor, rng: Rng, *, gain: float | None = None, motion_px: float = 0.0
 ) -> U8:
     """An 8-bit picture of linear RGB (H,W,3). ``gain`` overrides auto-exposure; ``motion_px`` is
-    how far the picture moved while the shutter was open."""
+    how far the picture moved while the shutter was open.
+    """
     image = linear * np.float32(gain if gain is not None else metered_gain(linear, sensor))
     scale = linear.shape[1] / 160.0
     if motion_px > 0.6:
-        image = cv2.filter2D(image, -1, _streak(motion_px, rng.uniform(0, np.pi)))
+        image = np.asarray(
+            cv2.filter2D(image, -1, _streak(motion_px, rng.uniform(0, np.pi))), np.float32
+        )
     if sensor.soft_sigma_px:
-        image = cv2.GaussianBlur(image, (0, 0), sensor.soft_sigma_px * scale)
+        image = np.asarray(
+            cv2.GaussianBlur(image, (0, 0), sensor.soft_sigma_px * scale), np.float32
+        )
     if sensor.vignette:
         image *= _vignette(linear.shape[0], linear.shape[1], sensor.vignette)[:, :, None]
     image *= np.asarray(sensor.balance, np.float32)
@@ -58,9 +64,10 @@ def expose(
     index = np.clip(image * 1023.0, 0, 1023).astype(np.uint16)
     shown = _tone_table(sensor.gamma)[index]
     if sensor.noise > 0:
-        grain = np.empty(shown.shape, np.float32)
+        grain: NDArray[Any] = np.empty(shown.shape, np.float32)
         cv2.setRNGSeed(int(rng.integers(2**31)))
-        cv2.randn(grain, 0.0, 255.0 * sensor.noise)
+        # A single number would reach the first channel only.
+        cv2.randn(grain, np.zeros(3), np.full(3, 255.0 * sensor.noise))
         shown = shown + grain
     return np.clip(shown + 0.5, 0, 255).astype(np.uint8)
 
@@ -96,4 +103,4 @@ def _streak(length_px: float, angle_rad: float) -> F32:
 def _vignette(height: int, width: int, strength: float) -> F32:
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
-    return 1.0 - np.float32(strength) * (x * x + y * y) / 2
+    return np.asarray(1.0 - strength * (x * x + y * y) / 2, np.float32)

@@ -48,7 +48,17 @@ SURPRISES = {
 }  # fmt: skip
 
 _WALL_ALIGNED = frozenset(
-    ("sofa", "bed", "refrigerator", "toilet", "stove", "bathtub", "washer", "bookshelf", "nightstand")
+    (
+        "sofa",
+        "bed",
+        "refrigerator",
+        "toilet",
+        "stove",
+        "bathtub",
+        "washer",
+        "bookshelf",
+        "nightstand",
+    )
 )
 
 
@@ -84,7 +94,7 @@ def furnish(rng: Rng) -> Interior:
         for item, mean in RECIPES[room.kind]:
             for _ in range(_count(rng, mean)):
                 _item(floor, k, item)
-        low, high = (5, 9) if room.kind == "mixed" else (2, 5) if room.kind == "bathroom" else (2, 5)
+        low, high = (5, 9) if room.kind == "mixed" else (2, 5)
         names, weights = list(SURPRISES), np.array(list(SURPRISES.values()))
         x0, y0, x1, y1 = room.rect
         number = int(rng.integers(low, high)) + int((x1 - x0) * (y1 - y0) / 9.0)
@@ -131,7 +141,9 @@ def _curtains(floor: Floor, window: Placed) -> None:
         along = side * (w / 2 + model.size_m[0] / 2 + 0.01)
         out = model.size_m[1] / 2 + 0.005
         center = (x + c * along - s * out, y + s * along + c * out, low + height / 2)
-        box = Footprint(center[0], center[1], model.size_m[0] / 2, 0.03, window.yaw_rad, low, low + height)
+        box = Footprint(
+            center[0], center[1], model.size_m[0] / 2, 0.03, window.yaw_rad, low, low + height
+        )
         if floor.fits(window.room, box):
             floor.decor.append(Placed(model, center, window.yaw_rad, "wall", window.room))
             floor.obstacles.append(box)

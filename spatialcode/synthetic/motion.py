@@ -19,7 +19,8 @@ _CHECKS = 24
 @dataclass(frozen=True)
 class Motion:
     """Object ``index`` goes from its place by ``shift_m`` and turns by ``turn_rad`` while progress
-    passes from ``start`` to ``end``, bowing out sideways by ``bow_m``."""
+    passes from ``start`` to ``end``, bowing out sideways by ``bow_m``.
+    """
 
     index: int
     start: float

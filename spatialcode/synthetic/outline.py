@@ -42,14 +42,13 @@ def outline(inside: list[Rect], outside: list[Rect]) -> tuple[F64, float]:
     area = float((grid * np.diff(xs)[:, None] * np.diff(ys)[None, :]).sum())
     follow: dict[tuple[int, int], tuple[int, int]] = {}
     filled = {(int(i), int(j)) for i, j in np.argwhere(grid)}
+    # Each side of a filled cell that borders on an empty one, walked with the inside to the left.
     for i, j in filled:
         sides = (
             ((i, j - 1), (i, j), (i + 1, j)), ((i + 1, j), (i + 1, j), (i + 1, j + 1)),
             ((i, j + 1), (i + 1, j + 1), (i, j + 1)), ((i - 1, j), (i, j + 1), (i, j)),
         )  # fmt: skip
-        for neighbour, a, b in sides:
-            if neighbour not in filled:
-                follow[a] = b
+        follow.update({a: b for neighbour, a, b in sides if neighbour not in filled})
     start = min(follow)
     loop, at = [start], follow[start]
     while at != start:

@@ -6,6 +6,7 @@ A path is a function of progress s in [0, 1], so any frame rate samples the same
 from __future__ import annotations
 
 import heapq
+import itertools
 from dataclasses import dataclass
 
 import cv2
@@ -188,12 +189,14 @@ def _route(rng: Rng, interior: Interior, space: FreeSpace, start: float, turn: f
         x0, y0, x1, y1 = interior.plan.rects[room]
         angle = start + turn * share
         back = 0.36 * min(x1 - x0, y1 - y0) * rng.uniform(0.5, 1.2)
-        wish = np.array([(x0 + x1) / 2, (y0 + y1) / 2]) - back * np.array([np.cos(angle), np.sin(angle)])
+        wish = np.array([(x0 + x1) / 2, (y0 + y1) / 2]) - back * np.array(
+            [np.cos(angle), np.sin(angle)]
+        )
         stops.append(cells[np.argmin(((spots - wish) ** 2).sum(axis=1))])
     cost = 1.0 + 3.0 * np.exp(-space.clearance_m / 0.15)
     cost[space.clearance_m < 0.12] = np.inf
     path = [stops[0]]
-    for a, b in zip(stops[:-1], stops[1:], strict=True):
+    for a, b in itertools.pairwise(stops):
         leg = _shortest(cost, tuple(a), tuple(b))
         if leg is None:
             break

@@ -55,9 +55,7 @@ def footprint_of(placed: Placed, margin_m: float = 0.0) -> Footprint:
     """The placed box, grown sideways by ``margin_m``."""
     x, y, z = placed.center_m
     w, d, h = placed.model.size_m
-    return Footprint(
-        x, y, w / 2 + margin_m, d / 2 + margin_m, placed.yaw_rad, z - h / 2, z + h / 2
-    )
+    return Footprint(x, y, w / 2 + margin_m, d / 2 + margin_m, placed.yaw_rad, z - h / 2, z + h / 2)
 
 
 def overlap(a: Footprint, b: Footprint) -> bool:
@@ -128,7 +126,7 @@ class Floor:
         u = self.rng.random() * lengths.sum()
         wall = walls[int(np.searchsorted(lengths.cumsum(), u).clip(0, len(walls) - 1))]
         half = width / 2 + 0.02
-        at = self.rng.uniform(half, wall.length_m - half)
+        at = float(self.rng.uniform(half, wall.length_m - half))
         if self.rng.random() < 0.2:
             at = half if self.rng.random() < 0.5 else wall.length_m - half
         if any(a - half < at < b + half for a, b in wall.openings):
@@ -154,11 +152,11 @@ class Floor:
         """Anywhere on the floor; three in ten at any angle, the rest near a right angle."""
         x0, y0, x1, y1 = self.plan.rooms[room].rect
         for _ in range(tries):
-            yaw = self.rng.integers(4) * math.pi / 2 + self.rng.normal(0, 0.05)
+            yaw = float(self.rng.integers(4) * math.pi / 2 + self.rng.normal(0, 0.05))
             if self.rng.random() < 0.3:
                 yaw = self.rng.uniform(-math.pi, math.pi)
             x, y = self.rng.uniform(x0 + 0.2, x1 - 0.2), self.rng.uniform(y0 + 0.2, y1 - 0.2)
-            candidate = Placed(model, (x, y, model.size_m[2] / 2), float(yaw), "floor", room)
+            candidate = Placed(model, (x, y, model.size_m[2] / 2), yaw, "floor", room)
             if self.fits(room, footprint_of(candidate, _CLEARANCE_M)):
                 return self.put(candidate)
         return None
@@ -166,7 +164,7 @@ class Floor:
     def beside(
         self, anchor: Placed, model: Model, offset: tuple[float, float], turn: float
     ) -> Placed | None:
-        """At ``offset`` in the anchor's frame, turned against it by ``turn``; None if it clashes."""
+        """At ``offset`` in the anchor's frame, turned by ``turn``; None if it clashes."""
         c, s = math.cos(anchor.yaw_rad), math.sin(anchor.yaw_rad)
         x = anchor.center_m[0] + c * offset[0] - s * offset[1]
         y = anchor.center_m[1] + s * offset[0] + c * offset[1]
@@ -196,7 +194,13 @@ class Floor:
         return None
 
     def on_wall(
-        self, room: int, model: Model, bottom_m: float, *, reserve_m: float = 0.0, decor: bool = False
+        self,
+        room: int,
+        model: Model,
+        bottom_m: float,
+        *,
+        reserve_m: float = 0.0,
+        decor: bool = False,
     ) -> Placed | None:
         """Flat on a wall, bottom edge at a height; ``reserve_m`` keeps the floor before it free."""
         w, _, h = model.size_m

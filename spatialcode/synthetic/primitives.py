@@ -89,7 +89,7 @@ class Builder:
         material: Material,
         rotation: tuple[Vec3, Vec3, Vec3] | None = None,
     ) -> None:
-        """``at``: x, y of the centre and z of the bottom before rotation; ``size``: full extents."""
+        """``at``: x, y of the centre, z of the bottom before rotation; ``size``: full extents."""
         center = (at[0], at[1], at[2] + size[2] / 2)
         half = (size[0] / 2, size[1] / 2, size[2] / 2)
         self.parts.append(Primitive(kind, center, half, material, rotation))
@@ -137,7 +137,7 @@ class Builder:
         """Recentre on the exact bounds; ``thickness_m`` fixes y to ± half of it about y = 0."""
         low, high = bounds(self.parts)
         if thickness_m is not None:
-            assert low[1] >= -thickness_m / 2 and high[1] <= thickness_m / 2, label
+            assert max(-low[1], high[1]) <= thickness_m / 2, label
             low[1], high[1] = -thickness_m / 2, thickness_m / 2
         mid = (low + high) / 2
         moved = tuple(

@@ -27,7 +27,7 @@ _COARSE_PX = 4
 
 _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
 _EDGES = np.array(
-    [[a, b] for a in range(8) for b in range(a) if bin(a ^ b).count("1") == 1], np.int64
+    [[a, b] for a in range(8) for b in range(a) if (a ^ b).bit_count() == 1], np.int64
 )
 
 
@@ -41,7 +41,7 @@ class View:
     height_px: int
 
     def rays(self, step_px: float = 1.0, margin_frames: float = 0.0) -> tuple[F32, F32]:
-        """u (1,W) and v (H,1) at the centres of cells of ``step_px``."""
+        """U (1,W) and v (H,1) at the centres of cells of ``step_px``."""
         mx, my = margin_frames * self.width_px, margin_frames * self.height_px
         x = np.arange(-mx + step_px / 2, self.width_px + mx, step_px)
         y = np.arange(-my + step_px / 2, self.height_px + my, step_px)
@@ -53,7 +53,8 @@ class View:
 @dataclass(frozen=True)
 class Traced:
     """What every pixel sees: ``depth_m`` (H,W) z-depth, ``primitive`` (H,W) row of the stage,
-    ``visibility`` (M,): visible share of each object's projected area, 0 where unseen."""
+    ``visibility`` (M,): visible share of each object's projected area, 0 where unseen.
+    """
 
     depth_m: F32
     primitive: NDArray[np.int32]
@@ -72,7 +73,8 @@ def trace(stage: Stage, view: View, num_objects: int) -> Traced:
     rects = caster.rectangles(u, v)
     owners = stage.owner.tolist()
     order = [i for i in range(len(owners)) if rects[i] is not None]
-    previous, touched = -9, []
+    previous = -9
+    touched: list[tuple[slice, slice]] = []
     with np.errstate(all="ignore"):
         for i in order:
             rows, columns = rects[i]  # type: ignore[misc]
@@ -127,7 +129,7 @@ def _whole_areas(caster: _Caster, view: View, alone: F64, owners: list[int]) -> 
     step = _COARSE_PX * view.width_px / 160.0
     u, v = view.rays(step, _MARGIN_FRAMES)
     cut: dict[int, list[int]] = {}
-    for i in np.flatnonzero(caster.leaves_frame(*view.rays())):
+    for i in np.flatnonzero(caster.leaves_frame(*view.rays())).tolist():
         owner = owners[i]
         if owner >= 0 and alone[owner] > 0:
             cut[owner] = []

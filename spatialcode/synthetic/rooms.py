@@ -32,7 +32,8 @@ _SIDES = {
 @dataclass(frozen=True)
 class Wall:
     """A wall face from ``start`` to ``end``; the room lies to its left; ``openings`` as (from, to)
-    distances along it."""
+    distances along it.
+    """
 
     start: Vec2
     end: Vec2
@@ -72,7 +73,7 @@ class RoomPlan:
 
 @dataclass(frozen=True)
 class FloorPlan:
-    """All rooms, the ceiling's height, the openings' rectangles (through both slabs), their height."""
+    """All rooms; ``passages`` are the door openings' rectangles through both slabs."""
 
     rooms: tuple[RoomPlan, ...]
     ceiling_m: float

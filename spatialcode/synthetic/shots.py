@@ -129,7 +129,9 @@ class Shot:
             traced, linear = self._render(T, objects)
             wanted = metered_gain(linear, self.sensor)
             gain = wanted if gain is None else gain * (wanted / gain) ** _EXPOSURE_RATE
-            rgb = expose(linear, self.sensor, self.rng, gain=gain, motion_px=self._blur_px(float(s)))
+            rgb = expose(
+                linear, self.sensor, self.rng, gain=gain, motion_px=self._blur_px(float(s))
+            )
             yield Frame.of(rgb, traced, self.stage, objects)
 
     def still(self, T_plan_camera: F64) -> Frame:

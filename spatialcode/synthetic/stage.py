@@ -44,7 +44,8 @@ class ShadowMap:
 @dataclass
 class Stage:
     """Everything the renderer reads. ``to_unit`` (P,3,3) maps world offsets from ``center`` (P,3)
-    to each primitive's unit shape; ``local_center``/``local_axes`` are in the owner's frame."""
+    to each primitive's unit shape; ``local_center``/``local_axes`` are in the owner's frame.
+    """
 
     kind: NDArray[np.int64]
     owner: NDArray[np.int64]
@@ -78,8 +79,8 @@ def build_stage(rng: np.random.Generator, interior: Interior) -> Stage:
                    for k, p in enumerate(_floor_and_ceiling(interior)))  # fmt: skip
     for k, room in enumerate(interior.plan.rooms):
         for wall in room.walls:
-            for part in _wall_slabs(interior, wall, interior.walls[k]):
-                entries.append((part, WALL, (0.0, 0.0, 0.0), 0.0))
+            slabs = _wall_slabs(interior, wall, interior.walls[k])
+            entries.extend((part, WALL, (0.0, 0.0, 0.0), 0.0) for part in slabs)
     for placed in interior.decor:
         entries.extend((p, WALL, placed.center_m, placed.yaw_rad) for p in placed.model.primitives)
     for k, placed in enumerate(interior.objects):
@@ -126,7 +127,10 @@ def _extent(interior: Interior) -> tuple[float, float, float, float]:
 def _floor_and_ceiling(interior: Interior) -> list[Primitive]:
     x0, y0, x1, y1 = _extent(interior)
     out = []
-    for z, material in ((-0.05, interior.floor), (interior.plan.ceiling_m + 0.05, interior.ceiling)):
+    for z, material in (
+        (-0.05, interior.floor),
+        (interior.plan.ceiling_m + 0.05, interior.ceiling),
+    ):
         center = ((x0 + x1) / 2, (y0 + y1) / 2, z)
         out.append(Primitive(BOX, center, ((x1 - x0) / 2, (y1 - y0) / 2, 0.05), material))
     return out

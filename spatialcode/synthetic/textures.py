@@ -121,11 +121,14 @@ def _paint_rugs(
         if not on.any():
             continue
         p, q = a[on] / rug.material.scale_m + 50, b[on] / rug.material.scale_m + 50
-        mix: F32 = {
-            NOISE: lambda p=p, q=q: _noise(p * 5, q * 5),
-            STRIPES: lambda p=p: (p % 1.0 < 0.5).astype(np.float32),
-            CHECKER: lambda p=p, q=q: ((np.floor(p) + np.floor(q)) % 2).astype(np.float32),
-        }.get(rug.material.pattern, lambda p=p: np.zeros(p.shape, np.float32))()
+        if rug.material.pattern == NOISE:
+            mix = _noise(p * 5, q * 5)
+        elif rug.material.pattern == STRIPES:
+            mix = (p % 1.0 < 0.5).astype(np.float32)
+        elif rug.material.pattern == CHECKER:
+            mix = ((np.floor(p) + np.floor(q)) % 2).astype(np.float32)
+        else:
+            mix = np.zeros(p.shape, np.float32)
         for k in range(3):
             albedo[k][on] = rug.material.color[k] * (1 - mix) + rug.material.color2[k] * mix
 

@@ -37,7 +37,8 @@ _TURNED_RAD = 0.1
 class SyntheticClip:
     """N frames of M objects. World frame: origin on the floor under the first camera, +y its
     horizontal viewing direction. ``instance``: -1 floor, -2 wall, -3 ceiling, else the object.
-    ``visibility``: visible share of the object's projected area, by frame and object."""
+    ``visibility``: visible share of the object's projected area, by frame and object.
+    """
 
     seed: int
     rgb: NDArray[np.uint8]
@@ -140,9 +141,7 @@ def _objects(clip: SyntheticClip) -> tuple[SceneObject, ...]:
     return tuple(out)
 
 
-def _object(
-    clip: SyntheticClip, m: int, frames: NDArray[np.int64], object_id: str
-) -> SceneObject:
+def _object(clip: SyntheticClip, m: int, frames: NDArray[np.int64], object_id: str) -> SceneObject:
     last = int(frames[-1])
     quaternions = quaternion_from_yaw(clip.yaw_rad[:, m])
     shift = np.linalg.norm(clip.center_m[frames, m] - clip.center_m[frames[0], m], axis=1).max()

@@ -29,7 +29,11 @@ def refrigerator(rng: Rng) -> Model:
     for k, (x, z, pw, ph) in enumerate(panels):
         b.box((x, d / 2 - 0.045, z), (pw, 0.04, ph), m)
         side = (1 if k == 0 else -1) if 0.6 < kind <= 0.85 else 1
-        b.box((x + side * (pw / 2 - 0.05), d / 2 - 0.0125, z + ph * 0.25), (0.025, 0.025, ph * 0.5), handle)
+        b.box(
+            (x + side * (pw / 2 - 0.05), d / 2 - 0.0125, z + ph * 0.25),
+            (0.025, 0.025, ph * 0.5),
+            handle,
+        )
     return b.model("refrigerator")
 
 
@@ -75,9 +79,21 @@ def washer(rng: Rng) -> Model:
             continue
         r = w * rng.uniform(0.55, 0.68)
         b.add(CYLINDER, (0, d / 2 - 0.04, z + h * 0.46 - 0.04), (r, r, 0.08), ring, ALONG_Y)
-        b.add(CYLINDER, (0, d / 2 - 0.037, z + h * 0.46 - 0.037), (r * 0.74, r * 0.74, 0.075), glass, ALONG_Y)
+        b.add(
+            CYLINDER,
+            (0, d / 2 - 0.037, z + h * 0.46 - 0.037),
+            (r * 0.74, r * 0.74, 0.075),
+            glass,
+            ALONG_Y,
+        )
         b.box((0, d / 2 - 0.055, z + h * 0.86), (w * 0.98, 0.02, h * 0.12), panel)
-        b.add(CYLINDER, (w * 0.1, d / 2 - 0.05, z + h * 0.92 - 0.03), (0.06, 0.06, 0.06), ring, ALONG_Y)
+        b.add(
+            CYLINDER,
+            (w * 0.1, d / 2 - 0.05, z + h * 0.92 - 0.03),
+            (0.06, 0.06, 0.06),
+            ring,
+            ALONG_Y,
+        )
     return b.model("washer")
 
 
@@ -97,7 +113,11 @@ def bathtub(rng: Rng) -> Model:
             b.box((side * (w - t) / 2, 0, z0), (t, d - 2 * t, h - z0), panel)
             b.box((0, side * (d - t) / 2, h - 0.03), (w, t, 0.03), m)
             b.box((side * (w - t) / 2, 0, h - 0.03), (t, d, 0.03), m)
-        b.box((0, 0, z0), (w - 2 * t, d - 2 * t, (h - z0) * 0.3), water if rng.random() < 0.3 else inner)
+        b.box(
+            (0, 0, z0),
+            (w - 2 * t, d - 2 * t, (h - z0) * 0.3),
+            water if rng.random() < 0.3 else inner,
+        )
         if z0:
             b.legs((w * 0.9, d * 0.9, z0), 0.06, metal)
     else:

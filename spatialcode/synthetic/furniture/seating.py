@@ -93,7 +93,9 @@ def _sled_chair(rng: Rng) -> Model:
         b.rod((x, -d / 2 + 0.03, s), (x, -d / 2 + 0.08, 0.03), 0.03, frame)
         b.box((x, 0, 0), (0.03, d - 0.1, 0.03), frame)
     b.box((0, 0, s), (w, d, 0.035), shell)
-    b.add(BOX, (0, -d / 2 + 0.0, s + 0.02), (w, 0.03, h - s), shell, turn_x(rng.uniform(0.08, 0.25)))
+    b.add(
+        BOX, (0, -d / 2 + 0.0, s + 0.02), (w, 0.03, h - s), shell, turn_x(rng.uniform(0.08, 0.25))
+    )
     return b.model("chair")
 
 

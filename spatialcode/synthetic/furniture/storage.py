@@ -33,7 +33,9 @@ def legged_table(rng: Rng, size: tuple[float, float, float]) -> Model:
     leg = top if rng.random() < 0.7 else materials.metal(rng)
     thick = rng.uniform(0.025, 0.05)
     inset = rng.uniform(0.0, 0.1)
-    b.legs((w - inset, d - inset, h - thick), rng.uniform(0.04, 0.08), leg, round_=rng.random() < 0.3)
+    b.legs(
+        (w - inset, d - inset, h - thick), rng.uniform(0.04, 0.08), leg, round_=rng.random() < 0.3
+    )
     b.box((0, 0, h - thick), (w, d, thick), top)
     if rng.random() < 0.3:
         b.box((0, 0, h * 0.3), (w - inset - 0.05, d - inset - 0.05, 0.025), top)
@@ -89,9 +91,9 @@ def tv_bench(rng: Rng) -> Model:
 
 
 def bed(rng: Rng) -> Model:
-    """Single to king, front at the foot: with headboard, with two boards, box spring, or bunk-less
-    metal frame."""
-    b, frame, sheet, cover = Builder(), materials.wood(rng), materials.linen(rng), materials.linen(rng)
+    """Single to king, front at the foot: slatted, box spring or metal frame, mostly with boards."""
+    b, frame = Builder(), materials.wood(rng)
+    sheet, cover = materials.linen(rng), materials.linen(rng)
     w = (0.95, 1.2, 1.45, 1.65, 1.9)[int(rng.integers(5))] * rng.uniform(0.96, 1.05)
     d, base = rng.uniform(1.95, 2.12), rng.uniform(0.2, 0.34)
     top = base + rng.uniform(0.18, 0.28)

@@ -19,7 +19,9 @@ Rng = np.random.Generator
 def door(rng: Rng) -> Model:
     """Plain, panelled, glazed or double door, closed, in its frame."""
     b, leaf, kind = Builder(), materials.wood(rng), rng.random()
-    frame = leaf if rng.random() < 0.5 else Material(materials.hsv(0.1, 0.05, rng.uniform(0.7, 0.97)))
+    frame = (
+        leaf if rng.random() < 0.5 else Material(materials.hsv(0.1, 0.05, rng.uniform(0.7, 0.97)))
+    )
     w, h = rng.uniform(0.74, 0.98), rng.uniform(1.95, 2.15)
     if kind > 0.88:
         w = rng.uniform(1.25, 1.6)
@@ -37,7 +39,9 @@ def door(rng: Rng) -> Model:
     else:
         b.box((side * (inner / 2 - 0.1), 0.045, 1.0), (0.13, 0.03, 0.025), handle)
         b.box((side * (inner / 2 - 0.06), 0.025, 0.93), (0.04, 0.03, 0.18), handle)
-    panel = Material(materials.shade(leaf.color, rng.uniform(0.7, 0.9)), leaf.color, leaf.pattern, leaf.scale_m)
+    panel = Material(
+        materials.shade(leaf.color, rng.uniform(0.7, 0.9)), leaf.color, leaf.pattern, leaf.scale_m
+    )
     if 0.3 < kind <= 0.7:
         for z0, z1 in ((0.15, 0.85), (1.05, h - t - 0.12)):
             for x in (-inner / 4, inner / 4) if rng.random() < 0.5 else (0.0,):
@@ -61,7 +65,9 @@ def window(rng: Rng) -> Model:
     glow = 0.03 if night else rng.uniform(0.7, 1.6)
     split = rng.uniform(0.1, 0.45) * (h - 2 * t)
     b.box((0, -0.005, t), (w - 2 * t, 0.02, split), Material(ground, emission=glow * 0.7))
-    b.box((0, -0.005, t + split), (w - 2 * t, 0.02, h - 2 * t - split), Material(sky, emission=glow))
+    b.box(
+        (0, -0.005, t + split), (w - 2 * t, 0.02, h - 2 * t - split), Material(sky, emission=glow)
+    )
     for side in (-1, 1):
         b.box((side * (w - t) / 2, 0.015, 0), (t, 0.06, h), frame)
     b.box((0, 0.015, 0), (w, 0.06, t), frame)
