@@ -17,6 +17,7 @@ from numbers import Integral, Real
 from spatialcode.errors import SchemaError
 
 _FLOAT32 = struct.Struct("f")
+_MAX_INT32 = 2**31 - 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 #: A float32 quaternion whose norm is this close to one is already normalised. Dividing again
@@ -30,7 +31,10 @@ def number(field: str, value: object) -> float:
     """A finite float64. Accepts any real number but bool."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise SchemaError(field, "a finite number", value)
-    result = float(value)
+    try:
+        result = float(value)
+    except OverflowError:  # a whole number beyond float64
+        result = math.inf
     if not math.isfinite(result):
         raise SchemaError(field, "a finite number", value)
     return result + 0.0  # -0.0 and 0.0 are equal but print differently
@@ -88,10 +92,11 @@ def fraction(field: str, value: object) -> float:
 
 
 def integer(field: str, value: object, minimum: int) -> int:
-    """A whole number >= ``minimum``; bool does not count as one."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < minimum:
-        raise SchemaError(field, f"an integer >= {minimum}", value)
-    return int(value)
+    """A whole number from ``minimum`` to the largest int32; bool does not count as one."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or not minimum <= int(value) <= _MAX_INT32:  # type: ignore[call-overload]
+        raise SchemaError(field, f"an integer in [{minimum}, {_MAX_INT32}]", value)
+    return int(value)  # type: ignore[call-overload]
 
 
 def text(field: str, value: object) -> str:
