@@ -10,12 +10,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from jobs.cli import EventLog, run_job
 from spatialcode.config import require, setting
 
-FormatName = Literal["html", "overlay", "json", "scene"]
+FORMATS = ("html", "overlay", "json", "scene")
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class ViewConfig:
     code: str = setting("FILE.json, FILE.parquet#KEY or OUTPUT#KEY")
     output: str = setting("folder for what is written", "out/view")
     video: str | None = setting("the video; null: where the code says it is", None)
-    formats: tuple[FormatName, ...] = setting(
+    formats: tuple[str, ...] = setting(
         "html, overlay, json, scene; empty: html, and overlay where the video is found", ()
     )
     min_score: float = setting("boxes with a lower score are not drawn into the video", 0.0)
@@ -33,6 +32,8 @@ class ViewConfig:
     names: bool = setting("write ids beside the boxes in the video", True)
 
     def __post_init__(self) -> None:
+        for kind in self.formats:
+            require(kind in FORMATS, "formats", f"some of {', '.join(FORMATS)}", kind)
         require(0 <= self.min_score <= 1, "min_score", "between 0 and 1", self.min_score)
         require(self.max_side_px >= 16, "max_side_px", "at least 16", self.max_side_px)
 
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(config: ViewConfig, log: EventLog) -> bool:
-    from jobs.codes import load_code
+    from pipelines.lookup import load_code
     from spatialcode.export.overlay import OverlayOptions
     from spatialcode.export.views import check_same_video, write_view
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 
@@ -17,30 +16,28 @@ from spatialcode.video.decode import decode
 from spatialcode.video.probe import hash_file
 from spatialcode.video.sampling import ByTimes
 
-Format = Literal["html", "overlay", "json", "scene"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-
 #: Frames shown beside the room; about 6 kB each.
 MAX_PAGE_FRAMES = 64
 PAGE_FRAME_SIDE_PX = 240
 
-_SUFFIXES = {"html": ".html", "overlay": ".overlay.mp4", "json": ".json", "scene": ".scene.py"}
+#: What a code can be written as, and how the files' names end.
+SUFFIXES = {"html": ".html", "overlay": ".overlay.mp4", "json": ".json", "scene": ".scene.py"}
 
 
-def view_path(code: SpatialCode, folder: Path, kind: Format) -> Path:
+def view_path(code: SpatialCode, folder: Path, kind: str) -> Path:
     """Where `write_view` puts a kind of view: named after the video, in ``folder``."""
     name = re.sub(r"[^\w.-]+", "_", Path(code.video.uri.replace("\\", "/")).stem).strip("._")
-    return folder / f"{name or 'code'}{_SUFFIXES[kind]}"
+    return folder / f"{name or 'code'}{SUFFIXES[kind]}"
 
 
 def write_view(
     code: SpatialCode,
-    kind: Format,
+    kind: str,
     folder: Path,
     video: Path | None = None,
     options: OverlayOptions = DEFAULT_OPTIONS,
 ) -> Path:
-    """Write one kind of view into ``folder`` and return its path.
+    """Write one kind of view (a key of ``SUFFIXES``) into ``folder`` and return its path.
 
     ``video``: the file that the code was made of. The overlay needs it, the page shows its
     frames beside the room. Raises InputError for an overlay without it, VideoError where it

@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.codes import load_code
-from jobs.view import main
+from jobs.view import FORMATS, main
 from pipelines import rows
+from pipelines.lookup import load_code
 from pipelines.store import CodeStore
 from spatialcode.errors import InputError, ParseError
+from spatialcode.export.views import SUFFIXES
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import to_row
 from spatialcode.scene.text import render_scene, to_json
@@ -183,3 +184,16 @@ def test_a_table_without_the_columns_of_results_is_refused(tmp_path: Path) -> No
     pq.write_table(pa.table({"uri": ["a.mp4"]}), other)
     with pytest.raises(InputError, match="holds no results"):
         load_code(str(other))
+
+
+def test_the_settings_name_what_the_library_writes() -> None:
+    assert set(FORMATS) == set(SUFFIXES)
+
+
+def test_an_unknown_format_is_a_usage_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([f"code={tmp_path}", "formats=[html,glb]"]) == 2
+    assert "formats: expected some of html, overlay, json, scene, got 'glb'" in (
+        capsys.readouterr().err
+    )
