@@ -25,7 +25,7 @@ class KnowledgeConfig:
     """Shares of pictures with exact, estimated and unknown gravity; noise of the estimates."""
 
     exact_share: float = 0.4
-    unknown_share: float = 0.25
+    unknown_share: float = 0.2
     gravity_noise_rad: float = 0.035
     height_noise: float = 0.06
 

@@ -24,7 +24,7 @@ class ModelConfig:
     """Architecture of the small encoder."""
 
     trunk: TrunkConfig = field(default_factory=TrunkConfig)
-    fusion_width: int = 128
+    fusion_width: int = 96
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

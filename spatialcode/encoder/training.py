@@ -102,6 +102,7 @@ def start_state(model: nn.Module, config: TrainConfig) -> TrainState:
             {"params": plain, "weight_decay": 0.0},
         ],
         lr=config.learning_rate,
+        fused=True,
     )
     ema = copy.deepcopy(bare(model)).requires_grad_(False)
     return TrainState(model, ema, optimizer, torch.Generator().manual_seed(config.seed))
