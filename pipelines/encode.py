@@ -15,6 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from pipelines import rows
 from pipelines.content import ContentCache, default_cache_dir
 from pipelines.encode_config import EncodeConfig
@@ -40,14 +42,9 @@ def build(works: list[Work], config: EncodeConfig, store: CodeStore, ledger: Any
     import ray
 
     decode, encoder = config.decode, config.encoder
-    size = decode.videos_per_task
-    blocks = [
-        rows.table([work.row() for work in works[i : i + size]], rows.PLANNED)
-        for i in range(0, len(works), size)
-    ]
     arguments = {"config": config, "ledger": ledger}
     return (
-        ray.data.from_arrow(blocks)
+        ray.data.from_arrow(_blocks(works, decode.videos_per_task))
         # A block a task: a lost task repeats few videos, and starting one costs milliseconds.
         # Workers are renewed now and then, whatever they leaked goes with them; this also is the
         # difference in resources that keeps decoding out of the encoders.
@@ -87,6 +84,13 @@ def build(works: list[Work], config: EncodeConfig, store: CodeStore, ledger: Any
             udf_modifying_row_count=False,
         )
     )
+
+
+def _blocks(works: list[Work], size: int) -> list[pa.Table]:
+    return [
+        rows.table([work.row() for work in works[i : i + size]], rows.PLANNED)
+        for i in range(0, len(works), size)
+    ]
 
 
 def run_encode(config: EncodeConfig, on_progress: Progress = lambda _: None) -> dict[str, Any]:

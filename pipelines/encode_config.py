@@ -41,7 +41,7 @@ class DecodeConfig:
 class EncoderConfig:
     """The encoding stage."""
 
-    name: str = setting("bundled weights by name, or module:Class with a load(device)", "small")
+    name: str = setting("bundled weights by name, a .safetensors file, or module:Class", "small")
     device: str = setting("auto, cpu or cuda; auto is cuda where num_gpus is above 0", "auto")
     num_cpus: float = setting("cores an encoder reserves; caps its threads", 1.0)
     num_gpus: float = setting("GPUs an encoder reserves; a fraction shares one", 0.0)

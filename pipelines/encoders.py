@@ -15,7 +15,7 @@ from spatialcode.scene.schema import SpatialCode
 from spatialcode.video.decode import DecodedVideo
 from spatialcode.workkey import EncoderIdentity, config_sha256
 
-BUNDLED = "spatialcode.encoder.encoder:SpatialEncoder"
+BUNDLED = "spatialcode.api:VideoEncoder"
 
 
 class Encoder(Protocol):

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 # A part may import parts of a lower rank and itself; parts of one rank do not know each other.
 RANKS = {
     "spatialcode.errors": 0,
+    "spatialcode.version": 0,
     "spatialcode.config": 1,
     "spatialcode.workkey": 1,
     "spatialcode.scene": 2,
