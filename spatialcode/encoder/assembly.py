@@ -16,9 +16,14 @@ from spatialcode.version import __version__
 SOFTWARE = f"spatialcode {__version__}"
 
 
+def first_sight(detection: Detection) -> tuple[int, float]:
+    """Sort key: earlier first, then the surer one."""
+    return int(detection.frames[0]), -detection.score
+
+
 def scene_objects(detections: list[Detection], times_s: Array) -> tuple[SceneObject, ...]:
     """Detections as scene objects, numbered per label in order of first sight."""
-    ordered = sorted(detections, key=lambda d: (d.frames[0], -d.score))
+    ordered = sorted(detections, key=first_sight)
     counts: Counter[str] = Counter()
     objects = []
     for detection in ordered:

@@ -23,7 +23,7 @@ class BundleConfig:
     """Scales of the residuals: metres, radians, pixels of the images given."""
 
     pixel_sigma_px: float = 0.5
-    pixel_cauchy: float = 2.0
+    pixel_cauchy: float = 1.0
     depth_huber: float = 1.0
     scale_sigma: float = 0.06
     step_sigma_m: float = 0.6

@@ -144,14 +144,19 @@ class SpatialEncoder:
             self.config.odometry,
         )
 
+    def candidates(
+        self, prepared: Prepared, maps: DenseMaps, T_world_camera: Array
+    ) -> list[Detection]:
+        """Every object that might be there, best first, whatever its score."""
+        return detect(
+            maps, prepared.K_grid, T_world_camera, self.confidence, self.config.detection
+        )
+
     def detections(
         self, prepared: Prepared, maps: DenseMaps, T_world_camera: Array
     ) -> list[Detection]:
         """Objects at or above the score threshold, best first."""
-        found = detect(
-            maps, prepared.K_grid, T_world_camera, self.confidence, self.config.detection
-        )
-        return confident(found, self.confidence)
+        return confident(self.candidates(prepared, maps, T_world_camera), self.confidence)
 
     def encode(self, clip: ClipInput) -> SpatialCode:
         """The spatial code of one clip. Raises EncodeError where none can be made."""

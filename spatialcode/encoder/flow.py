@@ -22,7 +22,7 @@ class FlowConfig:
 
     max_features: int = 140
     min_distance_px: int = 7
-    quality: float = 0.005
+    quality: float = 5e-4
     window_px: int = 13
     num_levels: int = 3
     max_round_trip_px: float = 0.7
