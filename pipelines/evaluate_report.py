@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.evaluate_room import RoomResult
+from pipelines.evaluate_room import RoomResult, Seconds
 from spatialcode.encoder.score_report import summarise, summarise_detection
 
 Report = dict[str, Any]
@@ -37,6 +37,7 @@ def aggregate(results: Sequence[RoomResult], failures: Sequence[Failure] = ()) -
     if not results:
         raise ValueError("results: expected at least one clip, got none")
     ordered = sorted(results, key=lambda result: result.name)
+    frames = [result.num_frames for result in ordered]
     given = summarise([result.given for result in ordered])
     predicted = summarise([result.predicted for result in ordered])
     return {
@@ -45,7 +46,7 @@ def aggregate(results: Sequence[RoomResult], failures: Sequence[Failure] = ()) -
         "num_evaluated": len(results),
         "num_failed": len(failures),
         "failures": [vars(failure) for failure in sorted(failures, key=lambda f: f.name)],
-        "num_frames": int(sum(result.num_frames for result in results)),
+        "num_frames": sum(frames),
         "given_poses": given,
         "predicted_poses": predicted,
         "depth_abs_rel": given["depth"] and given["depth"]["abs_rel"],
@@ -56,7 +57,10 @@ def aggregate(results: Sequence[RoomResult], failures: Sequence[Failure] = ()) -
             "predicted_poses": predicted["per_class"],
         },
         "ladder": _ladder(ordered),
-        "timing_ms_per_frame": _timing(ordered),
+        "timing_ms_per_frame": {
+            "given_poses": _timing([result.given_seconds for result in ordered], frames),
+            "predicted_poses": _timing([result.predicted_seconds for result in ordered], frames),
+        },
     }
 
 
@@ -78,19 +82,17 @@ def _ladder(results: Sequence[RoomResult]) -> Report:
     return report
 
 
-def _timing(results: Sequence[RoomResult]) -> Report:
-    """Milliseconds a frame of encoding with own poses, by step; medians over clips.
+def _timing(seconds: Sequence[Seconds], num_frames: Sequence[int]) -> Report:
+    """Milliseconds a frame of encoding, by step and clock; medians over clips.
 
     The first clip's are left out where there are others: it pays for warming up.
     """
-    kept = results[1:] or results
+    pairs = list(zip(seconds, num_frames, strict=True))
+    kept = pairs[1:] or pairs
     report: Report = {}
     for clock, suffix in (("wall", ""), ("cpu", "_cpu")):
         steps = {
-            step: [
-                1000.0 * getattr(result.seconds, step + suffix) / result.num_frames
-                for result in kept
-            ]
+            step: [1000.0 * getattr(spent, step + suffix) / frames for spent, frames in kept]
             for step in ("network", "odometry", "fusion")
         }
         total = np.sum(list(steps.values()), axis=0)
@@ -125,10 +127,14 @@ def markdown(report: Report) -> str:
     ]
     if report["ladder"]:
         parts += ["## Oracle ladder, F1 at IoU 0.25", *_ladder_tables(report["ladder"])]
-    timing = report["timing_ms_per_frame"]["cpu"]
+    timing = {poses: clocks["cpu"] for poses, clocks in report["timing_ms_per_frame"].items()}
+    rows = [
+        [poses.replace("_", " "), *(_number(value, 1) for value in steps.values())]
+        for poses, steps in timing.items()
+    ]
     parts += [
         "## Time, milliseconds of CPU a frame (median over clips)",
-        _table(list(timing), [[_number(value, 1) for value in timing.values()]]),
+        _table(["", *next(iter(timing.values()))], rows),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -229,7 +235,10 @@ def headline(report: Report) -> str:
             f"{poses.replace('_', ' ')}: F1@0.25 {_number(any_label)}, with the right label "
             f"{_number(right)}, HOTA {_number(block['tracks']['iou']['hota'])}"
         )
-    path, cpu = report["pose_error"]["world_m"], report["timing_ms_per_frame"]["cpu"]
+    path, cpu = (
+        report["pose_error"]["world_m"],
+        report["timing_ms_per_frame"]["predicted_poses"]["cpu"],
+    )
     lines.append(
         f"depth AbsRel {_number(report['depth_abs_rel'])}, path error {_number(path['median'])} m, "
         f"{_number(cpu['total'], 1)} ms of CPU a frame"

@@ -65,13 +65,14 @@ class Seconds:
 class Encoded:
     """One clip as an encoder left it: objects, room, and what they were made of.
 
-    ``maps`` and ``T_world_camera`` (N, 4, 4) are those that the objects were made of, so that
-    the ladder starts exactly where the encoder ended.
+    ``maps`` and ``T_world_camera`` (N, 4, 4) are those that the objects were made of, and
+    ``path_maps`` those that the path was, so that the ladder starts where the encoder ended.
     """
 
     objects: tuple[SceneObject, ...]
     room: Room | None
     maps: DenseMaps
+    path_maps: DenseMaps
     T_world_camera: Array
     seconds: Seconds = Seconds()
 
@@ -107,13 +108,16 @@ class RoomOptions:
 
 @dataclass(frozen=True)
 class RoomResult:
-    """One clip's scores; ``ladder[start][rung]`` as :func:`pipelines.oracle.rungs` names them."""
+    """One clip's scores and times; ``ladder[start][rung]`` as :func:`pipelines.oracle.rungs`
+    names them.
+    """
 
     name: str
     num_frames: int
     given: ClipScore
     predicted: ClipScore
-    seconds: Seconds
+    given_seconds: Seconds
+    predicted_seconds: Seconds
     ladder: dict[str, dict[str, Detection]] = field(default_factory=dict)
 
 
@@ -197,7 +201,8 @@ def evaluate_clip(
         num_frames=len(clip.times_s),
         given=given_score,
         predicted=own_score,
-        seconds=predicted.seconds,
+        given_seconds=given.seconds,
+        predicted_seconds=predicted.seconds,
         ladder=ladder,
     )
 
@@ -227,7 +232,8 @@ class _Climb:
         if rung.true_path:
             path = self.truth.T_world_camera
         elif {"depth", "gravity"} & set(rung.fields):
-            path = self.encoder.path(self.view, mixed)
+            seen = replace_with_truth(self.encoded.path_maps, self.true, rung.fields)
+            path = self.encoder.path(self.view, seen)
         else:
             path = self.encoded.T_world_camera
         objects = self.encoder.objects(self.view, mixed, path)

@@ -60,5 +60,12 @@ def evaluate_recorded(
     truth = ScoredScene(from_objects(code.objects, times_s), poses, code.room)
     alone = View(decoded.rgb, times_s, K if options.known_intrinsics else None, None)
     predicted, own_score = score_view(encoder, alone, truth)
-    _, given_score = score_view(encoder, View(decoded.rgb, times_s, K, poses), truth)
-    return RoomResult(video.name, len(times_s), given_score, own_score, predicted.seconds)
+    given, given_score = score_view(encoder, View(decoded.rgb, times_s, K, poses), truth)
+    return RoomResult(
+        name=video.name,
+        num_frames=len(times_s),
+        given=given_score,
+        predicted=own_score,
+        given_seconds=given.seconds,
+        predicted_seconds=predicted.seconds,
+    )

@@ -15,7 +15,7 @@ from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.scene.schema import SceneObject, TrackPoint, make_id
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 
-NUM_FRAMES = 8
+NUM_FRAMES = 6
 SEEDS = (900_000_000, 900_000_001, 900_000_002)
 BROKEN_SEED = 900_000_003
 
@@ -66,9 +66,9 @@ class Knowing:
 
     def encode(self, view):
         objects = self.objects(view, self.true.maps, self.truth.T_world_camera)
-        seconds = Seconds(0.8, 0.4, 0.2, 0.8, 0.4, 0.2)
+        seconds = Seconds(*(NUM_FRAMES * s for s in (0.1, 0.05, 0.025, 0.1, 0.05, 0.025)))
         path = self.truth.T_world_camera
-        return Encoded(objects, self.truth.room, self.true.maps, path, seconds)
+        return Encoded(objects, self.truth.room, self.true.maps, self.true.maps, path, seconds)
 
     def path(self, view, maps):
         return self.truth.T_world_camera
@@ -117,7 +117,7 @@ class Blurred(Fusing):
         offset = np.array([0.6, 0.0, 0.0], np.float32)
         maps = replace(self.true.maps, vote_level_m=self.true.maps.vote_level_m + offset)
         path = self.truth.T_world_camera
-        return Encoded(self.objects(view, maps, path), self.truth.room, maps, path)
+        return Encoded(self.objects(view, maps, path), self.truth.room, maps, maps, path)
 
 
 class Library:
