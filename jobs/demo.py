@@ -57,7 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _work(config: DemoConfig, log: EventLog) -> bool:
     from spatialcode.export.views import view_path, write_view
 
-    console = Console(markup=False, highlight=False, soft_wrap=True)
+    # A pipe or a file has no width; the table wants this much.
+    width = None if sys.stdout.isatty() else 112
+    console = Console(markup=False, highlight=False, soft_wrap=True, width=width)
     video = Path(config.video) if config.video else SAMPLE
     with _timed(console, log, "encode"):
         code = _encode(config, video)
@@ -89,7 +91,7 @@ def _timed(console: Console, log: EventLog, part: str) -> Iterator[None]:
     start_s = time.perf_counter()
     yield
     seconds = time.perf_counter() - start_s
-    log.event("part", name=part, seconds=round(seconds, 3))
+    log.event("part", part=part, seconds=round(seconds, 3))
     console.print(f"{part}: {seconds:.1f} s", style="dim")
 
 
@@ -137,8 +139,8 @@ def object_table(code: SpatialCode, matches: dict[str, tuple[str, float]] | None
         cells = [
             escape(item.id),
             f"{item.score:.2f}",
-            " ".join(f"{value:6.2f}" for value in item.center_m),
-            " ".join(f"{value:5.2f}" for value in item.size_m),
+            " ".join(f"{value:5.2f}" for value in item.center_m),
+            " ".join(f"{value:.2f}" for value in item.size_m),
             f"{yaw_deg:.0f}°",
             f"{item.first_seen_s:.1f}–{item.last_seen_s:.1f}",
         ]
