@@ -8,8 +8,6 @@ not used: they filter nothing when the input is a listing, and know nothing of c
 from __future__ import annotations
 
 import logging
-import math
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +20,7 @@ from pipelines.content import ContentCache, default_cache_dir
 from pipelines.encode_config import EncodeConfig
 from pipelines.encoders import identity_of, load_encoder
 from pipelines.inputs import list_inputs
+from pipelines.local_ray import connect
 from pipelines.report import Tally
 from pipelines.stages import (
     AttemptLedger,
@@ -133,28 +132,6 @@ def plan_run(config: EncodeConfig, store: CodeStore) -> Plan:
     return make_plan(works, store.rows(), config.retry_failed)
 
 
-def start_ray(config: EncodeConfig) -> None:
-    """Join a cluster or start a local Ray; nothing if one is running in this process."""
-    import ray
-
-    if ray.is_initialized():
-        return
-    options: dict[str, Any] = {}
-    if config.ray_address is None and "RAY_ADDRESS" not in os.environ:
-        # Cores are reservations: an encoder and a decoder must fit even on a one-core machine.
-        encoders = config.encoder.num_cpus * config.encoder.min_actors
-        needed = math.ceil(encoders + config.decode.num_cpus + _WRITER_CPUS)
-        options["num_cpus"] = max(os.cpu_count() or 1, needed)
-        options["include_dashboard"] = False
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray's default, said aloud by it if unset
-    ray.init(
-        address=config.ray_address,
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-        **options,
-    )
-
-
 def _compute(
     works: list[Work], config: EncodeConfig, store: CodeStore, tally: Tally
 ) -> Iterator[list[dict[str, Any]]]:
@@ -163,7 +140,8 @@ def _compute(
     from ray.data import DataContext
     from ray.exceptions import RayError
 
-    start_ray(config)
+    encoders = config.encoder.num_cpus * config.encoder.min_actors
+    connect(config.ray_address, encoders + config.decode.num_cpus + _WRITER_CPUS)
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # our own progress is shown instead
     DataContext.get_current().enable_progress_bars = False
     ledger = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(AttemptLedger).remote()

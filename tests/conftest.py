@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+os.environ.pop("RAY_ADDRESS", None)  # tests start their own
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
@@ -38,18 +38,14 @@ def ray_session(shared_control_dir: Path) -> Iterator[Any]:
     """
     import ray
 
+    from pipelines.local_ray import connect
+
     patch = pytest.MonkeyPatch()
     patch.setenv("SPATIALCODE_DECODE_FAULTS", "1")
     patch.setenv("SPATIALCODE_STAND_IN_DIR", str(shared_control_dir))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         patch.setenv(name, "testing")
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=300 * 2**20,
-        logging_level="WARNING",
-    )
+    connect(num_cpus=2, object_store_memory=300 * 2**20)
     yield ray
     ray.shutdown()
     patch.undo()
