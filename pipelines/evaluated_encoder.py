@@ -76,7 +76,7 @@ class EvaluatedEncoder:
     def encode(self, view: View) -> Encoded:
         """The whole encoding. Raises EncodeError where none can be made."""
         self.encoder.forget()
-        code = self.encoder.encode(_clip(view))
+        code = self.encoder.encode(clip_of(view))
         maps, T_world_camera = self.encoder.made_of
         spent = self.encoder.spent
         steps = ("network", "odometry", "fusion")
@@ -96,10 +96,11 @@ class EvaluatedEncoder:
         """The objects that other maps and poses would have led to."""
         prepared = self.encoder.prepare(view.rgb, view.K)
         self.encoder.forget()
-        return self.encoder._code(_clip(view), prepared, maps, T_world_camera).objects
+        return self.encoder._code(clip_of(view), prepared, maps, T_world_camera).objects
 
 
-def _clip(view: View) -> ClipInput:
+def clip_of(view: View) -> ClipInput:
+    """What the encoder takes, of what the evaluation gives."""
     height, width = view.rgb.shape[1:3]
     video = VideoInfo(
         uri="",
