@@ -16,7 +16,7 @@ from numbers import Integral, Real
 
 from spatialcode.errors import SchemaError
 
-_FLOAT32 = struct.Struct("f")
+_FLOAT32 = struct.Struct("<f")  # with a byte order given, overflow raises
 _MAX_INT32 = 2**31 - 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

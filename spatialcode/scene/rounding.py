@@ -7,6 +7,7 @@ unit length, extents are positive, track times increase.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -62,7 +63,10 @@ def round_quaternion(quaternion: Vec4, decimals: int) -> Vec4:
     current = quaternion
     for _ in range(50):
         if is_upright(current):
-            yaw = round(2.0 * float(np.arctan2(current[3], current[0])), decimals)
+            yaw = 2.0 * math.atan2(current[3], current[0])
+            # Beyond half a turn the next rounding would see another, negative angle.
+            limit = math.floor(math.pi * 10**decimals) / 10**decimals
+            yaw = min(max(round(yaw, decimals), -limit), limit)
             return _stored(quaternion_from_yaw(yaw))
         following = _stored(np.round(current, decimals))
         if following == current:

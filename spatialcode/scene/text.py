@@ -83,8 +83,7 @@ def exact_yaw(quaternion: Vec4) -> float | None:
     low = max(math.acos(min(high_w, 1.0)), math.asin(min(low_z, 1.0)))
     high = min(math.acos(min(low_w, 1.0)), math.asin(min(high_z, 1.0)))
     middle = math.copysign(low + high, quaternion[3])
-    for digits in range(1, 18):
-        yaw = round(middle, digits) + 0.0
+    for yaw in (0.0, *(float(f"{middle:.{digits}g}") for digits in range(1, 18))):
         if tuple(quaternion_from_yaw(yaw).astype(np.float32).tolist()) == quaternion:
             return yaw
     return None
