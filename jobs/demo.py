@@ -56,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(config: DemoConfig, log: EventLog) -> bool:
     from spatialcode.export.views import view_path, write_view
+    from spatialcode.synthetic.sample import read_sample_code
 
     # A pipe or a file has no width; the table wants this much.
     width = None if sys.stdout.isatty() else 112
@@ -63,7 +64,7 @@ def _work(config: DemoConfig, log: EventLog) -> bool:
     video = Path(config.video) if config.video else SAMPLE
     with _timed(console, log, "encode"):
         code = _encode(config, video)
-    truth = None if config.video else _truth()
+    truth = None if config.video else read_sample_code(ASSETS)
     matches = {} if truth is None else matched(code, truth)
     console.print(object_table(code, matches if truth is not None else None))
     console.print(_summary(code, truth, matches))
@@ -95,13 +96,6 @@ def _timed(console: Console, log: EventLog, part: str) -> Iterator[None]:
     console.print(f"{part}: {seconds:.1f} s", style="dim")
 
 
-def _truth() -> SpatialCode:
-    """The exact code of the bundled clip, which was rendered."""
-    from spatialcode.scene.text import from_json
-
-    return from_json(SAMPLE.with_suffix(".json").read_text(encoding="utf-8"))
-
-
 def matched(code: SpatialCode, truth: SpatialCode) -> dict[str, tuple[str, float]]:
     """For each object found truly: the true object's id and the overlap with it.
 
@@ -128,7 +122,7 @@ def object_table(code: SpatialCode, matches: dict[str, tuple[str, float]] | None
     """The code's objects as a table; with ``matches``, what each of them truly is."""
     from spatialcode.scene.frames import yaw_from_quaternion
 
-    table = Table(title=escape(code.video.uri), title_justify="left")
+    table = Table(title=escape(Path(code.video.uri).name), title_justify="left")
     table.add_column("object", no_wrap=True)
     for name in ("score", "centre x y z (m)", "size x y z (m)", "yaw", "seen (s)"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -277,6 +277,13 @@ def _layout(
             "camera": {"eye": eye, "center": {"x": 0, "y": 0, "z": -0.15}},
         },
         "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
-        "legend": {"x": 1, "xanchor": "right", "y": 0.94, "bgcolor": "rgba(255,255,255,0.7)"},
+        "legend": {
+            "x": 1,
+            "xanchor": "right",
+            "y": 0.94,
+            "font": {"size": 10},
+            "tracegroupgap": 2,
+            "bgcolor": "rgba(255,255,255,0.5)",
+        },
         "uirevision": "kept",
     }
