@@ -22,8 +22,8 @@ from spatialcode.encoder.bundle_system import (
     BundleProblem,
     BundleState,
     NormalEquations,
-    exp_rotation,
 )
+from spatialcode.encoder.rotations import exp_rotation
 
 __all__ = ["BundleConfig", "BundleProblem", "BundleResult", "BundleState", "adjust"]
 

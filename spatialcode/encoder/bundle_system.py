@@ -9,10 +9,18 @@ they only decide where nothing was tracked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from spatialcode.encoder.bundle_motion import (
+    RelativeMotions,
+    motion_error,
+    motion_jacobian,
+    whitening,
+)
+from spatialcode.encoder.rotations import log_rotation, skew
 
 Array = NDArray[np.float64]
 FRAME_DIM = 7  # rotation 3, centre 3, log depth scale 1
@@ -24,6 +32,7 @@ class BundleConfig:
 
     pixel_sigma_px: float = 0.5
     pixel_cauchy: float = 1.0
+    motion_cauchy: float = 3.0
     depth_huber: float = 1.0
     scale_sigma: float = 0.06
     step_sigma_m: float = 0.6
@@ -58,6 +67,7 @@ class BundleProblem:
     up_sigma_rad: Array
     height_m: Array
     height_sigma_m: Array
+    motions: RelativeMotions = field(default_factory=RelativeMotions.none)
 
 
 @dataclass(frozen=True)
@@ -68,38 +78,6 @@ class BundleState:
     centre_m: Array
     log_scale: Array
     log_depth: Array
-
-
-def skew(v: Array) -> Array:
-    """Cross-product matrices (...,3,3) of vectors (...,3)."""
-    out = np.zeros((*v.shape[:-1], 3, 3))
-    out[..., 0, 1], out[..., 0, 2], out[..., 1, 2] = -v[..., 2], v[..., 1], -v[..., 0]
-    out[..., 1, 0], out[..., 2, 0], out[..., 2, 1] = v[..., 2], -v[..., 1], v[..., 0]
-    return out
-
-
-def exp_rotation(omega: Array) -> Array:
-    """Rotation matrices (...,3,3) of rotation vectors (...,3) in radians (Rodrigues)."""
-    angle = np.linalg.norm(omega, axis=-1)[..., None, None]
-    safe = np.maximum(angle, 1e-9)
-    k = skew(omega)
-    # (1 - cos a) / a^2 as 2 sin^2(a/2) / a^2: no cancellation at small angles.
-    return np.eye(3) + np.sinc(angle / np.pi) * k + 2 * (np.sin(safe / 2) / safe) ** 2 * (k @ k)
-
-
-def log_rotation(R: Array) -> Array:
-    """Rotation vectors (...,3) of rotation matrices (...,3,3); not defined at 180 degrees."""
-    axis = np.stack(
-        [
-            R[..., 2, 1] - R[..., 1, 2],
-            R[..., 0, 2] - R[..., 2, 0],
-            R[..., 1, 0] - R[..., 0, 1],
-        ],
-        axis=-1,
-    )
-    sine = np.linalg.norm(axis, axis=-1) / 2
-    angle = np.arctan2(sine, (np.trace(R, axis1=-2, axis2=-1) - 1) / 2)
-    return axis * (angle / np.maximum(2 * sine, 1e-12))[..., None]
 
 
 def _huber(size: Array, width: float) -> tuple[Array, Array]:
@@ -123,6 +101,7 @@ class NormalEquations:
         bounds = 3 * np.append(first, len(pair))
         self.row_bounds = list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
         self.obs_host = self.problem.host[self.problem.track]
+        self._whitening = whitening(problem.motions)
         self._cross = np.zeros((0, 0))
         self._track_gradient = self._track_hessian = np.zeros(0)
 
@@ -144,7 +123,9 @@ class NormalEquations:
         pixel = camera[:, :2] / z[:, None] * p.K[[0, 1], [0, 1]] + p.K[:2, 2]
         scale = state.log_scale
         up = np.einsum("nij,nj->ni", R, p.up_camera)
+        moved = motion_error(p.motions, R, state.centre_m, scale)
         return {
+            "motion": np.einsum("bij,bj->bi", self._whitening, moved),
             "pixel": (pixel - p.pixel_px) / c.pixel_sigma_px,
             "depth": (np.log(z) - p.log_depth - scale[p.frame]) / p.depth_sigma,
             "host": (state.log_depth - p.host_log_depth - scale[p.host]) / p.host_depth_sigma,
@@ -159,9 +140,11 @@ class NormalEquations:
         """Robust cost, and the weights of iteratively reweighted least squares."""
         c = self.config
         cost = sum(float((res[k] ** 2).sum()) for k in ("scale", "step", "turn"))
-        scaled = (res["pixel"] ** 2).sum(-1) / c.pixel_cauchy**2
-        cost += float(c.pixel_cauchy**2 * np.log1p(scaled).sum())
-        weight = {"pixel": 1 / (1 + scaled)}
+        weight = {}
+        for key, width in (("pixel", c.pixel_cauchy), ("motion", c.motion_cauchy)):
+            scaled = (res[key] ** 2).sum(-1) / width**2
+            cost += float(width**2 * np.log1p(scaled).sum())
+            weight[key] = 1 / (1 + scaled)
         for key, width in (("depth", c.depth_huber), ("host", c.depth_huber), ("height", 2.0)):
             term, weight[key] = _huber(np.abs(res[key]), width)
             cost += float(term.sum())
@@ -222,12 +205,27 @@ class NormalEquations:
         np.add.at(hessian, (f, f), block[:, d:-1, d:-1])
         np.add.at(gradient, h, block[:, :d, -1])
         np.add.at(gradient, f, block[:, d:-1, -1])
+        self._add_motions(state, res["motion"], weight["motion"], hessian, gradient)
         self._add_priors(state, res, weight, hessian, gradient)
         self._fill_tracks(jac, jac_track, residual, res["host"], weight["host"])
         full = hessian.transpose(0, 2, 1, 3).reshape(n * d, n * d)
         self._host_scale(full, gradient, res["host"], weight["host"])
         scaled = self._cross / self._track_hessian[:, None]
         return full - scaled.T @ self._cross, gradient.ravel() - scaled.T @ self._track_gradient
+
+    def _add_motions(
+        self, state: BundleState, res: Array, weight: Array, hessian: Array, gradient: Array
+    ) -> None:
+        m, d = self.problem.motions, FRAME_DIM
+        jac = self._whitening @ motion_jacobian(
+            m, state.R_world_camera, state.centre_m, state.log_scale
+        )
+        weighted = jac.transpose(0, 2, 1) * weight[:, None, None]
+        block, slope = weighted @ jac, (weighted @ res[..., None])[..., 0]
+        for i, row in ((m.first, slice(0, d)), (m.second, slice(d, 2 * d))):
+            np.add.at(gradient, i, slope[:, row])
+            for j, column in ((m.first, slice(0, d)), (m.second, slice(d, 2 * d))):
+                np.add.at(hessian, (i, j), block[:, row, column])
 
     def _fill_tracks(
         self, jac: Array, jac_track: Array, residual: Array, host: Array, host_weight: Array

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialcode.encoder.alignment import AlignmentConfig, align
 from spatialcode.encoder.bundle import BundleConfig, BundleProblem, BundleState, adjust
+from spatialcode.encoder.bundle_motion import RelativeMotions
 from spatialcode.encoder.depth_samples import sample_log_depth
 from spatialcode.encoder.flow import FlowConfig, Tracks, track_features
 from spatialcode.encoder.loop_closure import (
     LoopConfig,
-    agreeing,
     choose_pairs,
     overlap_matrix,
     retrack,
@@ -43,6 +44,7 @@ class OdometryConfig:
 
     flow: FlowConfig = field(default_factory=FlowConfig)
     loops: LoopConfig = field(default_factory=LoopConfig)
+    alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
     bundle: BundleConfig = field(default_factory=BundleConfig)
     depth_sigma: float = 0.12
     depth_doubt: float = 2.0
@@ -70,25 +72,12 @@ class CameraPath:
     tracks: Tracks
 
 
-def chain(tracks: Tracks, log_depth: Array, K: Array, stride_px: float) -> tuple[Array, Array]:
-    """First path by perspective-n-point between neighbours: T_first_camera (N,4,4), inliers (N-1,).
-
-    Where no motion can be found the camera is taken to repeat its last one.
-    """
-    n = len(log_depth)
-    poses, inliers, last = np.tile(np.eye(4), (n, 1, 1)), np.zeros(max(n - 1, 0), int), np.eye(4)
-    rays = np.column_stack([tracks.pixel_px, np.ones(len(tracks.frame))]) @ np.linalg.inv(K).T
-    z, _ = sample_log_depth(log_depth, tracks.frame, tracks.pixel_px, stride_px)
-    points = rays * np.exp(z)[:, None]
-    # Rows are sorted by track and frame, so a row and the next are one point in two frames.
-    linked = (tracks.track[1:] == tracks.track[:-1]) & (np.diff(tracks.frame) == 1)
-    for k in range(n - 1):
-        rows = np.flatnonzero(linked & (tracks.frame[:-1] == k))
-        fit = agreeing(points[rows], tracks.pixel_px[rows + 1], K, 2.0)
-        if fit is not None and fit[0].sum() >= 8:
-            inliers[k], last = fit[0].sum(), np.linalg.inv(fit[1])
-        poses[k + 1] = poses[k] @ last
-    return poses, inliers
+def chained(T_second_first: Array) -> Array:
+    """T_first_camera (N,4,4) from the motions (N-1,4,4) between neighbours."""
+    poses = np.tile(np.eye(4), (len(T_second_first) + 1, 1, 1))
+    for k, motion in enumerate(T_second_first):
+        poses[k + 1] = poses[k] @ np.linalg.inv(motion)
+    return poses
 
 
 def levelled(poses: Array, up_camera: Array, height_m: Array) -> Array:
@@ -142,7 +131,9 @@ class _Measured:
     height_m: Array
 
 
-def _problem(tracks: Tracks, measured: _Measured, config: OdometryConfig) -> BundleProblem:
+def _problem(
+    tracks: Tracks, measured: _Measured, motions: RelativeMotions, config: OdometryConfig
+) -> BundleProblem:
     m, n = measured, len(measured.up_camera)
     host = tracks.hosts()
     z, spread = sample_log_depth(m.log_depth, tracks.frame, tracks.pixel_px, m.stride_px)
@@ -157,18 +148,18 @@ def _problem(tracks: Tracks, measured: _Measured, config: OdometryConfig) -> Bun
         frame=tracks.frame[~host], pixel_px=tracks.pixel_px[~host], host_log_depth=z[host],
         host_depth_sigma=sigma[host], log_depth=z[~host], depth_sigma=sigma[~host], K=m.K,
         up_camera=m.up_camera, up_sigma_rad=np.full(n, config.up_sigma_rad), height_m=m.height_m,
-        height_sigma_m=config.height_sigma * m.height_m)  # fmt: skip
+        height_sigma_m=config.height_sigma * m.height_m, motions=motions)  # fmt: skip
 
 
 def _refined(
-    tracks: Tracks, poses: Array, measured: _Measured, config: OdometryConfig,
-    log_scale: Array | None = None, points_m: Array | None = None,
+    tracks: Tracks, motions: RelativeMotions, poses: Array, measured: _Measured,
+    config: OdometryConfig, log_scale: Array | None = None, points_m: Array | None = None,
 ) -> tuple[BundleState, NDArray[np.float64]]:  # fmt: skip
     """Adjusted state, and the weight (P,) of each row of ``tracks`` (1 for host rows).
 
     Starts from ``poses``, and from what is known of depth scales and points (M,3, world).
     """
-    problem = _problem(tracks, measured, config)
+    problem = _problem(tracks, measured, motions, config)
     log_depth = problem.host_log_depth
     if points_m is not None:
         host = poses[problem.host]
@@ -223,22 +214,25 @@ def estimate_path(
     measured = _checked(gray, depth_m, K, up_camera, camera_height_m, depth_weight, config)
     n = len(gray)
     tracks = longest(track_features(gray, config.flow), config.max_tracks)
-    poses, inliers = chain(tracks, measured.log_depth, measured.K, measured.stride_px)
-    poses = levelled(poses, measured.up_camera, measured.height_m)
-    state, weight = _refined(tracks, poses, measured, config)
+    neighbours = np.arange(n - 1)
+    motions = align(
+        gray, np.exp(measured.log_depth), measured.K, neighbours, neighbours + 1, None,
+        config.alignment)  # fmt: skip
+    poses = levelled(chained(motions.T_second_first), measured.up_camera, measured.height_m)
+    state, weight = _refined(tracks, motions, poses, measured, config)
     for _ in range(config.loop_rounds):
         closed, points = _with_loops(gray, tracks, state, measured, config)
         if len(closed.track) > len(tracks.track):
             tracks = closed
             state, weight = _refined(
-                tracks, _matrices(state), measured, config, state.log_scale, points
+                tracks, motions, _matrices(state), measured, config, state.log_scale, points
             )
     good = weight > 0.3
     return CameraPath(
         T_world_camera=in_first_camera_world(_matrices(state)),
         keyframe=np.ones(n, bool),
         inliers=np.bincount(tracks.frame[good], minlength=n),
-        confidence=float(np.minimum(inliers / 30, 1).mean()) if n > 1 else 1.0,
+        confidence=1.0,
         log_depth_scale=state.log_scale,
         tracks=sorted_rows(tracks, good),
     )
