@@ -178,6 +178,7 @@ byId("score").dispatchEvent(new Event("input"));
 seen.sure = byId("count").textContent;
 byId("objects").rows[0].querySelector("button").click();
 seen.selected = figure.data[traces.selected].x.length;
+seen.pressed = [...document.querySelectorAll("td button[aria-pressed=true]")].map((b) => b.textContent);
 document.title = JSON.stringify(seen);
 """
 
@@ -205,4 +206,5 @@ def test_in_a_browser_the_slider_shows_what_was_known_by_then(tmp_path: Path) ->
     assert [seen[str(n)]["camera"] for n in range(3)] == [0.0, 0.5, 1.0]
     assert seen["0"]["count"] == "2 of 3 objects shown"
     assert seen["sure"] == "2 of 3 objects shown"
+    assert seen["pressed"] == ["table_1"]
     assert seen["selected"] == 36  # twelve edges of two ends and a break

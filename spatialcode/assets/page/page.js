@@ -93,7 +93,8 @@ function draw() {
   objects.forEach((object, index) => {
     const row = byId("objects").rows[index];
     row.classList.toggle("unseen", !shown.includes(object));
-    row.setAttribute("aria-selected", String(object === state.selected));
+    row.classList.toggle("selected", object === state.selected);
+    row.querySelector("button").setAttribute("aria-pressed", String(object === state.selected));
   });
   const now = `${steps[state.step].toFixed(2)} s`;
   byId("now").textContent = now;
