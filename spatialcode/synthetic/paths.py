@@ -66,7 +66,14 @@ def free_space(interior: Interior, extra: tuple[Footprint, ...] = ()) -> FreeSpa
         cv2.fillConvexPoly(free, cells(points), value, lineType=cv2.LINE_8, shift=4)
 
     free = np.zeros(shape, np.uint8)
-    for a, b, c, d in (*interior.plan.rects, *interior.plan.passages):
+    for a, b, c, d in interior.plan.rects:
+        fill([(a, b), (c, b), (c, d), (a, d)], 1)
+    if len(interior.plan.rooms) > 1:
+        # Rounding to cells can close up the thin gap between two rooms: the wall must stay shut.
+        for wall in (w for room in interior.plan.rooms for w in room.walls):
+            ends = [(0.0, 0.0), (wall.length_m, 0.0)]
+            fill([wall.point(t, n) for t, n in (*ends, (wall.length_m, -0.12), (0.0, -0.12))], 0)
+    for a, b, c, d in interior.plan.passages:
         fill([(a, b), (c, b), (c, d), (a, d)], 1)
     for a, b, c, d in interior.plan.notches:
         fill([(a, b), (c, b), (c, d), (a, d)], 0)

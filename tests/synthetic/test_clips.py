@@ -27,7 +27,7 @@ def test_every_object_pixel_lies_in_its_box(clip: SyntheticClip) -> None:
     assert outside_m(clip) < 0.002
 
 
-@pytest.mark.parametrize("seed", range(20, 28))
+@pytest.mark.parametrize("seed", range(20, 24))
 def test_training_frames_are_exact_too(seed: int) -> None:
     frames = make_training_frames(seed, 3)
     assert frames.rgb.shape == (3, 120, 160, 3)
@@ -163,7 +163,8 @@ def hand_made() -> SyntheticClip:
     pose = np.eye(4)
     pose[:3, :3] = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])
     return SyntheticClip(
-        seed=1, rgb=np.zeros((3, 120, 160, 3), np.uint8), depth_m=np.ones((3, 120, 160), np.float32),
+        seed=1, rgb=np.zeros((3, 120, 160, 3), np.uint8),
+        depth_m=np.ones((3, 120, 160), np.float32),
         instance=instance, K=np.array([[80.0, 0, 80], [0, 80, 60], [0, 0, 1]]),
         T_world_camera=np.repeat(pose[None], 3, axis=0), times_s=np.arange(3.0),
         labels=("stool", "chair", "table"), center_m=center, size_m=np.full((3, 3), 0.5),
