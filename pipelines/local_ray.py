@@ -27,7 +27,8 @@ def connect(address: str | None = None, min_cpus: float = 1.0, **options: Any) -
     if address is not None or "RAY_ADDRESS" in os.environ:
         ray.init(address=address, **options)
         return
-    os.environ.setdefault("RAY_AUTH_MODE", "token")  # what Ray does if unset, but with a warning
+    # It warns that it turns token authentication on, which is what anyone would want.
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     options.setdefault("num_cpus", max(os.cpu_count() or 1, math.ceil(min_cpus)))
     for attempt in range(1, _START_ATTEMPTS + 1):
         try:

@@ -17,8 +17,11 @@ from pipelines.evaluate_room import (
     truth_tracks,
 )
 from spatialcode.config import load_config
+from spatialcode.encoder.box_tracks import from_objects
 from spatialcode.errors import ConfigError, EncodeError
-from spatialcode.synthetic.clips import ClipConfig, SyntheticClip, make_clip
+from spatialcode.synthetic.clips import make_clip
+from spatialcode.synthetic.shots import ClipConfig
+from spatialcode.synthetic.truth import SyntheticClip
 from tests.pipelines.truth_encoders import BROKEN_SEED, NUM_FRAMES, SEEDS, Knowing, Library
 
 IOU = ("0.10", "0.25", "0.50")
@@ -83,6 +86,26 @@ def test_truth_is_what_the_frames_show():
         [True, False, False],
     ]
     assert tracks.moving.tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize("seed", [900_000_003, 900_000_009])
+def test_truth_agrees_with_the_exact_code_of_the_clip(seed):
+    moving = make_clip(seed, ClipConfig(num_frames=12, moving_share=1.0))
+    tracks = truth_tracks(moving)
+    asked = tracks.select(~tracks.ignored)
+    coded = from_objects(moving.code.objects, moving.times_s)
+    # Codes are in order of first sight, clips in order of placement.
+    places = asked.boxes(asked.last_frame()).center
+    distances = places[None] - coded.boxes(coded.last_frame()).center[:, None]
+    order = np.abs(distances).sum(axis=-1).argmin(axis=1)
+    asked = asked.select(order)
+    assert len(set(order.tolist())) == len(coded) == len(asked)
+    assert asked.labels == coded.labels
+    assert np.array_equal(asked.alive, coded.alive)
+    assert np.array_equal(asked.moving, coded.moving)
+    assert asked.size_m == pytest.approx(coded.size_m, rel=1e-5)
+    alive = asked.alive & ~asked.moving
+    assert asked.center_m[alive] == pytest.approx(coded.center_m[alive], abs=1e-4)
 
 
 def test_an_object_below_fifty_pixels_of_a_full_picture_is_ignored():

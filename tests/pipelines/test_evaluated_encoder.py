@@ -14,7 +14,8 @@ from spatialcode.encoder.model import ModelConfig, make_model
 from spatialcode.encoder.towers import TrunkConfig
 from spatialcode.encoder.weights import save_weights
 from spatialcode.errors import WeightsError
-from spatialcode.synthetic.clips import ClipConfig, make_clip
+from spatialcode.synthetic.clips import make_clip
+from spatialcode.synthetic.shots import ClipConfig
 
 #: A network that knows nothing, and a threshold that keeps whatever it says.
 TINY = ModelConfig(TrunkConfig((8, 8, 16, 16), (0, 1, 1, 1)), fusion_width=16)

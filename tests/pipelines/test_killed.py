@@ -26,7 +26,7 @@ def start(arguments: list[str], control: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "jobs.encode", *arguments],
         cwd=ROOT,
-        env={**os.environ, stand_in.CONTROL_VARIABLE: str(control), "RAY_AUTH_MODE": "token"},
+        env={**os.environ, stand_in.CONTROL_VARIABLE: str(control)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

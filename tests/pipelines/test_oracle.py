@@ -10,7 +10,8 @@ from pipelines.oracle import FIELDS, replace_with_truth, rungs, true_maps
 from spatialcode.encoder.maps import NUM_CLASSES, DenseMaps
 from spatialcode.scene.categories import LABELS
 from spatialcode.scene.frames import level_rotation
-from spatialcode.synthetic.clips import ClipConfig, make_clip
+from spatialcode.synthetic.clips import make_clip
+from spatialcode.synthetic.shots import ClipConfig
 from tests.pipelines.truth_encoders import Blurred, Fusing
 
 STILL = ClipConfig(num_frames=16, moving_share=0.0)

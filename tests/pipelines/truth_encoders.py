@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,8 @@ from spatialcode.encoder.maps import grid_intrinsics
 from spatialcode.encoder.objects import DetectionConfig, detect
 from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.scene.schema import SceneObject, TrackPoint, make_id
-from spatialcode.synthetic.clips import ClipConfig, make_clip
+from spatialcode.synthetic.clips import make_clip
+from spatialcode.synthetic.shots import ClipConfig
 
 NUM_FRAMES = 6
 SEEDS = (900_000_000, 900_000_001, 900_000_002)
@@ -120,12 +122,17 @@ class Blurred(Fusing):
         return Encoded(self.objects(view, maps, path), self.truth.room, maps, maps, path)
 
 
+@functools.cache
+def known_clips():
+    clips = [make_clip(seed, ClipConfig(num_frames=NUM_FRAMES)) for seed in SEEDS]
+    return {clip.K.tobytes(): Knowing(clip) for clip in clips}
+
+
 class Library:
     """Recognises the clips of SEEDS by their intrinsics; breaks on others, as data may."""
 
     def __init__(self):
-        clips = [make_clip(seed, ClipConfig(num_frames=NUM_FRAMES)) for seed in SEEDS]
-        self.known = {clip.K.tobytes(): Knowing(clip) for clip in clips}
+        self.known = known_clips()
 
     @classmethod
     def load(cls, name, device):
