@@ -178,7 +178,8 @@ byId("score").dispatchEvent(new Event("input"));
 seen.sure = byId("count").textContent;
 byId("objects").rows[0].querySelector("button").click();
 seen.selected = figure.data[traces.selected].x.length;
-seen.pressed = [...document.querySelectorAll("td button[aria-pressed=true]")].map((b) => b.textContent);
+const pressed = document.querySelectorAll("td button[aria-pressed=true]");
+seen.pressed = [...pressed].map((button) => button.textContent);
 document.title = JSON.stringify(seen);
 """
 
