@@ -21,6 +21,7 @@ from pipelines.evaluate_config import EvaluateConfig
 from pipelines.evaluate_plot import write_plot
 from pipelines.evaluate_report import FIRST_HELDOUT_SEED, Failure, aggregate, markdown
 from pipelines.evaluate_room import ClipEncoder, RoomOptions, RoomResult, evaluate_room
+from pipelines.local_ray import connect
 from pipelines.recorded import evaluate_recorded, list_recorded
 from spatialcode.config import to_dict
 from spatialcode.errors import ConfigError, EncodeError
@@ -121,11 +122,7 @@ def _through_ray(inputs: Sequence[Row], config: EvaluateConfig) -> Iterator[Row]
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 
-    if not ray.is_initialized():
-        local: dict[str, Any] = {} if config.ray_address else {"include_dashboard": False}
-        ray.init(
-            address=config.ray_address, log_to_driver=False, logging_level=logging.WARNING, **local
-        )
+    connect(config.ray_address)
     DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     # A block a clip: the unit of a worker's task, and of what a lost worker repeats.

@@ -24,17 +24,17 @@ from spatialcode.encoder.scoring import (
 )
 from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.scene.schema import Room, SceneObject
-from spatialcode.synthetic.clips import ClipConfig, SyntheticClip, make_clip
+from spatialcode.scene.symmetry import wrap_yaw
+from spatialcode.synthetic.clips import make_clip
+from spatialcode.synthetic.shots import ClipConfig
+from spatialcode.synthetic.truth import SyntheticClip, pixel_counts, seen
 
 Array = NDArray[np.float64]
 
-#: An object is asked for if some frame shows so many of its pixels (at 160 x 120; in proportion
-#: at other sizes) and so large a share of it. One seen less is ignored: not missed, not false.
-SEEN_PIXELS = 50
-SEEN_PICTURE_PIXELS = 160 * 120
-SEEN_VISIBILITY = 0.25
-#: An object moves if it is seen to: it gets this far from where it was first seen.
-MOVING_M = 0.10
+#: An object moves if it is seen to: it gets this far, or turns so much, from where it was when
+#: first seen. The same as in the exact codes of rendered clips.
+MOVED_M = 0.05
+TURNED_RAD = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,39 +122,37 @@ class RoomResult:
 
 
 def truth_tracks(clip: SyntheticClip) -> BoxTracks:
-    """The objects that any frame shows, the hardly seen ones marked as ignored."""
-    num_frames, height, width = clip.instance.shape
-    num_objects = len(clip.labels)
-    pixels = np.zeros((num_frames, num_objects), dtype=np.int64)
-    for n in range(num_frames):
-        ids = clip.instance[n][clip.instance[n] >= 0]
-        pixels[n] = np.bincount(ids, minlength=num_objects)
-    enough = SEEN_PIXELS * width * height / SEEN_PICTURE_PIXELS
-    seen = (pixels >= enough) & (clip.visibility >= SEEN_VISIBILITY)
-    asked = seen.any(axis=0)
-    sight = np.where(asked, seen, pixels > 0)
+    """The objects that any frame shows. Those that no frame shows well enough to count as seen
+    (:func:`spatialcode.synthetic.truth.seen`) are ignored: neither missed nor, if predicted,
+    false.
+    """
+    well = seen(clip)
+    asked = well.any(axis=0)
+    sight = np.asarray(np.where(asked, well, pixel_counts(clip) > 0))
     shown = np.flatnonzero(sight.any(axis=0))
-    center = np.asarray(clip.center_m, dtype=np.float64)
+    sight = sight[:, shown]
     began = np.maximum.accumulate(sight, axis=0)
     lasts = np.maximum.accumulate(sight[::-1], axis=0)[::-1]
-    alive = began & lasts
+    center = np.asarray(clip.center_m, dtype=np.float64)[:, shown]
+    yaw = np.asarray(clip.yaw_rad, dtype=np.float64)[:, shown]
     return BoxTracks(
         labels=tuple(clip.labels[m] for m in shown),
         scores=np.ones(len(shown)),
         size_m=np.asarray(clip.size_m, dtype=np.float64)[shown],
-        center_m=center[:, shown],
-        quaternion_wxyz=quaternion_from_yaw(clip.yaw_rad)[:, shown],
-        alive=alive[:, shown],
-        moving=_span(center, alive)[shown] > MOVING_M,
+        center_m=center,
+        quaternion_wxyz=quaternion_from_yaw(yaw),
+        alive=began & lasts,
+        moving=_moves(center, yaw, sight),
         ignored=~asked[shown],
     )
 
 
-def _span(center_m: Array, alive: NDArray[np.bool_]) -> Array:
-    """(M,): largest distance from where each object was first seen, while alive."""
-    start = center_m[np.argmax(alive, axis=0), np.arange(center_m.shape[1])]
-    distance = np.linalg.norm(center_m - start, axis=-1)
-    return np.asarray(np.where(alive, distance, 0.0).max(axis=0, initial=0.0))
+def _moves(center_m: Array, yaw_rad: Array, sight: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(M,): whether an object is seen elsewhere, or turned, than where it was first seen."""
+    first = np.argmax(sight, axis=0), np.arange(sight.shape[1])
+    moved = np.linalg.norm(center_m - center_m[first], axis=-1) > MOVED_M
+    turned = np.abs(wrap_yaw(yaw_rad - yaw_rad[first])) > TURNED_RAD
+    return np.asarray((sight & (moved | turned)).any(axis=0))
 
 
 def truth_scene(clip: SyntheticClip, true: TrueMaps) -> ScoredScene:

@@ -23,7 +23,7 @@ from spatialcode.encoder.maps import (
 from spatialcode.encoder.targets import cell_depth
 from spatialcode.scene.categories import LABEL_INDEX
 from spatialcode.scene.frames import level_rotation
-from spatialcode.synthetic.clips import SyntheticClip
+from spatialcode.synthetic.truth import SyntheticClip
 
 Array = NDArray[np.float64]
 

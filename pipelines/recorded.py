@@ -27,21 +27,25 @@ MAX_SIDE_PX = 320
 def list_recorded(folder: Path) -> list[tuple[Path, SpatialCode]]:
     """Every code with cameras in the folder's Parquet files, and the path of its video.
 
-    A video's uri is taken relative to the folder where it is not absolute. InputError where
-    there is nothing, or a video is missing.
+    A video's uri is a path: absolute, or relative to the folder, or the name of a file
+    somewhere below it. InputError where there is nothing, or a video is missing.
     """
-    found = []
-    for file in sorted(folder.rglob("*.parquet")):
-        for code in from_table(pq.read_table(file)):
-            video = Path(code.video.uri.removeprefix("file://"))
-            video = video if video.is_absolute() else folder / video
-            if not video.is_file():
-                raise InputError(f"{file} names the video {video}, which does not exist")
-            if code.cameras:
-                found.append((video, code))
+    tables = (pq.read_table(file) for file in sorted(folder.rglob("*.parquet")))
+    codes = (code for table in tables for code in from_table(table) if code.cameras)
+    found = [(_video_of(code, folder), code) for code in codes]
     if not found:
         raise InputError(f"clips: {folder} holds no Parquet file with codes that have cameras")
     return found
+
+
+def _video_of(code: SpatialCode, folder: Path) -> Path:
+    uri = Path(code.video.uri.removeprefix("file://"))
+    if (folder / uri).is_file():  # an absolute uri stays as it is
+        return folder / uri
+    below = sorted(folder.rglob(uri.name)) if uri.name else []
+    if len(below) != 1:
+        raise InputError(f"clips: {len(below)} files named {uri.name!r} in {folder}, expected one")
+    return below[0]
 
 
 def evaluate_recorded(
@@ -49,7 +53,10 @@ def evaluate_recorded(
 ) -> RoomResult:
     """Evaluate on the frames that the code's cameras belong to."""
     times_s = np.array([camera.t_s for camera in code.cameras])
-    decoded = decode(video, ByTimes(tuple(times_s.tolist())), max_side_px=MAX_SIDE_PX)
+    # A container's clock rounds times: ask a quarter of a frame late, lest the one before come.
+    late_s = 0.25 / code.video.fps if code.video.fps > 0 else 0.0
+    plan = ByTimes(tuple((times_s + late_s).tolist()))
+    decoded = decode(video, plan, max_side_px=MAX_SIDE_PX)
     height, width = decoded.rgb.shape[1:3]
     camera = code.cameras[0]
     K = np.array(

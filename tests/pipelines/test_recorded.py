@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.evaluate import inputs_of
+from pipelines.evaluate_config import EvaluateConfig
+from pipelines.evaluate_report import aggregate
+from pipelines.evaluate_room import RoomOptions
+from pipelines.recorded import evaluate_recorded, list_recorded
+from spatialcode.errors import InputError
+from spatialcode.scene.table import to_table
+from spatialcode.synthetic.clips import make_clip
+from spatialcode.synthetic.shots import ClipConfig
+from spatialcode.synthetic.videos import write_clip
+from tests.pipelines.truth_encoders import Knowing
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return make_clip(900_000_001, ClipConfig(num_frames=6))
+
+
+@pytest.fixture(scope="module")
+def folder(clip, tmp_path_factory):
+    root = tmp_path_factory.mktemp("recorded")
+    (root / "videos").mkdir()
+    (root / "codes").mkdir()
+    code = write_clip(clip, root / "videos" / "room.mp4")
+    pq.write_table(to_table([code]), root / "codes" / "0.parquet")
+    return root
+
+
+class Looking(Knowing):
+    """Checks that it is shown the frames of the clip, in order, with the right camera."""
+
+    def encode(self, view):
+        shown = view.rgb.astype(int)
+        for n, frame in enumerate(shown):
+            distances = np.abs(self.clip.rgb.astype(int) - frame).mean(axis=(1, 2, 3))
+            assert distances.argmin() == n
+        assert pytest.approx(self.clip.K, abs=1e-4) == view.K
+        return super().encode(view)
+
+
+def test_a_recorded_clip_is_evaluated_on_the_frames_of_its_cameras(clip, folder):
+    [(video, code)] = list_recorded(folder)
+    result = evaluate_recorded(video, code, Looking(clip), RoomOptions())
+    report = aggregate([result])
+    assert report["given_poses"]["class_aware"]["f1"]["0.50"] == 1.0
+    assert report["given_poses"]["counts"]["0.25"]["true"] == len(code.objects) >= 3
+    assert report["predicted_poses"]["room"]["area_error_mean"] == pytest.approx(0.0, abs=1e-6)
+    assert report["depth_abs_rel"] is None
+    assert report["ladder"] == {}
+
+
+def test_recordings_are_rows_with_their_codes(folder):
+    [row] = inputs_of(EvaluateConfig(report="unused", clips=str(folder), num_rooms=5))
+    assert row["name"] == "room.mp4"
+    assert row["video"] == str(folder / "videos" / "room.mp4")
+
+
+def test_missing_videos_and_empty_folders_are_errors(clip, tmp_path):
+    with pytest.raises(InputError, match="no Parquet file"):
+        list_recorded(tmp_path)
+    pq.write_table(to_table([clip.code]), tmp_path / "codes.parquet")
+    with pytest.raises(InputError, match="expected one"):
+        list_recorded(tmp_path)
