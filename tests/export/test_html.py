@@ -184,6 +184,7 @@ document.title = JSON.stringify(seen);
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the program chromium")
 def test_in_a_browser_the_slider_shows_what_was_known_by_then(tmp_path: Path) -> None:
     late = item("table_1", "table", first_seen_s=1.0, score=0.9)
@@ -198,7 +199,7 @@ def test_in_a_browser_the_slider_shows_what_was_known_by_then(tmp_path: Path) ->
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     gl = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
     command = ["chromium", *flags, *gl, "--virtual-time-budget=9000", "--dump-dom", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=True)
     title = re.search(r"<title>(.*?)</title>", done.stdout)
     assert title is not None
     seen = json.loads(title.group(1))
