@@ -13,6 +13,7 @@ from spatialcode.errors import CorruptVideoError, TruncatedVideoError, Unsupport
 from spatialcode.video import matroska
 
 HEAD_BYTES = 4096
+TS_PACKET_BYTES = 188
 MOV_BOXES = frozenset(
     (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"sidx", b"moof")
 )
@@ -55,6 +56,8 @@ def check_container(file: BinaryIO, format_name: str) -> None:
         matroska.check_structure(file, size)
     elif format_name == "avi":
         _check_riff(file, size)
+    elif format_name == "mpegts" and size % TS_PACKET_BYTES:
+        raise TruncatedVideoError("the file ends inside a transport stream packet")
 
 
 def _check_boxes(file: BinaryIO, size: int) -> None:

@@ -20,7 +20,7 @@ from spatialcode.errors import CorruptVideoError, TruncatedVideoError
 from spatialcode.video.opening import OpenedVideo
 from spatialcode.video.packets import PacketTable
 
-GAP_FACTOR = 2.5
+GAP_FACTOR = 1.5
 Damage = CorruptVideoError | TruncatedVideoError
 
 
@@ -59,6 +59,8 @@ def check_packets(opened: OpenedVideo, log: DamageLog) -> None:
     if num_indexed > len(packets.pts):
         text = f"the index lists {num_indexed} packets, {len(packets.pts)} are there"
         log.found(TruncatedVideoError(text))
+    if packets.holes:
+        log.note(f"{len(packets.holes)} times a reference picture is missing")
     for message in timestamp_gaps(packets):
         log.note(message)
 

@@ -21,7 +21,7 @@ from spatialcode.video.limits import DEFAULT_LIMITS, VideoLimits
 from spatialcode.video.opening import OpenedVideo, VideoProbe, open_video
 from spatialcode.video.probe import hash_file
 from spatialcode.video.reading import Picked, read_exact, read_in_order
-from spatialcode.video.sampling import SamplePlan, num_targets, shown_frames
+from spatialcode.video.sampling import ByTimes, SamplePlan, num_targets, shown_frames
 
 OnDamage = Literal["raise", "report"]
 Allocate = Callable[[tuple[int, ...]], NDArray[np.uint8]]
@@ -123,6 +123,10 @@ def _decode_rows(request: Request, allocate: Allocate) -> Rows:
     if len(there) < len(wanted):
         lost = len(wanted) - len(there)
         log.damage(f"{lost} of {len(wanted)} wanted frames could not be decoded")
+    if not isinstance(request.plan, ByTimes):
+        # Two indices show one frame where packets are more than frames (fields, for instance).
+        times = [picked.times_s[index] for index in there]
+        there = [index for n, index in enumerate(there) if n == 0 or times[n] > times[n - 1]]
     digest = hash_file(request.path) if request.sha256 is None else request.sha256
     return Rows(
         rgb=picked.rgb,

@@ -78,7 +78,9 @@ def open_video(path: str | os.PathLike[str], limits: VideoLimits) -> Iterator[Op
                 f"duration: {packets.duration_s:.1f} s, at most {limits.max_duration_s:g} s"
             )
         first_tick, orientation = first_frame(source)
-        packets = packets.without_undecodable_start(first_tick)
+        packets = packets.without_undecodable_start(
+            first_tick, is_broadcast=format_name in ("mpegts", "mpeg")
+        )
         width, height = square_size(source.stream)
         if orientation.swaps_sides:
             width, height = height, width

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 
 import av
 import av.container
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialcode.errors import CorruptVideoError, EmptyVideoError, VideoLimitError
+from spatialcode.video.h264 import PictureNumbers
 
 NONE = np.iinfo(np.int64).min
 # VP8 keeps reference pictures that are never shown as packets of their own (RFC 6386, 9.1).
@@ -29,7 +31,8 @@ class PacketTable:
 
     `order` lists the packets that are shown, by presentation time. Without `has_exact_pts`
     (AVI, missing or repeated stamps) times come from the decoder as frames appear, and
-    `shown_ticks` is only the best guess before decoding.
+    `shown_ticks` is only the best guess before decoding. `holes` are packets before which a
+    reference picture is missing.
     """
 
     pts: NDArray[np.int64]
@@ -41,13 +44,14 @@ class PacketTable:
     last_duration: int
     has_exact_pts: bool
     num_corrupt: int
+    holes: tuple[int, ...]
     damage: str | None
 
     @property
     def num_frames(self) -> int:
         return len(self.shown_ticks)
 
-    @property
+    @cached_property
     def times_s(self) -> NDArray[np.float64]:
         """Presentation times of the shown frames, seconds from the first, (N,)."""
         ticks: NDArray[np.int64] = self.shown_ticks - self.shown_ticks[0]
@@ -64,19 +68,22 @@ class PacketTable:
         """Mean rate: exact for a constant one, the average for a variable one."""
         return self.num_frames / self.duration_s if self.duration_s > 0 else 0.0
 
-    def without_undecodable_start(self, first_tick: int | None) -> PacketTable:
+    def without_undecodable_start(
+        self, first_tick: int | None, *, is_broadcast: bool
+    ) -> PacketTable:
         """Leave out frames that no decoder can show because what they refer to was cut off.
 
-        They come before the first key packet, or after it but are shown before it (a cut in
-        an open GOP). `first_tick` is the presentation time of the first frame that decodes.
+        They come before the first key packet (in broadcast formats, which are tuned into at
+        any moment; elsewhere that is damage), or after it but are shown before it (a cut in an
+        open GOP). `first_tick` is the presentation time of the first frame that decodes.
         """
         keys = np.flatnonzero(self.key)
         if not self.has_exact_pts or not len(keys):
             return self
         first = int(keys[0])
-        early = self.order < first
+        early = (self.order < first) & is_broadcast
         if first_tick is not None:
-            leading = self.pts[self.order] < self.pts[first]
+            leading = (self.order > first) & (self.pts[self.order] < self.pts[first])
             early |= leading & (self.pts[self.order] < first_tick)
         order = self.order[~early]
         return replace(self, order=order, shown_ticks=self.pts[order])
@@ -102,6 +109,8 @@ def scan(
     """Read all packets of `stream`. Stops with VideoLimitError past `max_frames`."""
     rows: list[tuple[int, int, bool, bool, int]] = []
     num_corrupt, damage = 0, None
+    holes: list[int] = []
+    numbers = _picture_numbers(stream)
     is_vp8 = stream.codec_context.codec.canonical_name == "vp8"
     try:
         for packet in container.demux(stream):
@@ -112,6 +121,8 @@ def scan(
             dts = NONE if packet.dts is None else packet.dts
             rows.append((pts, dts, packet.is_keyframe, hidden, packet.duration or 0))
             num_corrupt += packet.is_corrupt
+            if numbers and numbers.follows_hole(bytes(packet), is_key=packet.is_keyframe):
+                holes.append(len(rows) - 1)
             if len(rows) > max_frames:
                 raise VideoLimitError(f"frames: more than {max_frames}")
     except av.error.MemoryError:
@@ -140,8 +151,14 @@ def scan(
     return PacketTable(
         pts=pts_, dts=dts_, key=key.astype(bool), order=order, shown_ticks=ticks,
         time_base=stream.time_base, last_duration=last, has_exact_pts=exact,
-        num_corrupt=num_corrupt, damage=damage,
+        num_corrupt=num_corrupt, holes=tuple(holes), damage=damage,
     )  # fmt: skip
+
+
+def _picture_numbers(stream: av.video.stream.VideoStream) -> PictureNumbers | None:
+    if stream.codec_context.codec.canonical_name != "h264":
+        return None
+    return PictureNumbers(stream.codec_context.extradata)
 
 
 def _has_exact_pts(format_name: str, pts: NDArray[np.int64], dts: NDArray[np.int64]) -> bool:

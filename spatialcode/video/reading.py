@@ -11,6 +11,7 @@ import av.packet
 import av.video.frame
 import av.video.stream
 import numpy as np
+from av.video.frame import PictureType
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 # Skipping fewer packets than this saves less than a seek and a restart cost.
 MIN_PACKETS_TO_SKIP = 4
-# A start inside a stream that shows damage is tried again from so many key frames earlier:
-# with gradual refresh a marked start is not yet a clean one.
-KEYS_TO_STEP_BACK = 2
+# Old MPEG-4 files in AVI end in packets that carry no picture of their own.
+MAX_SWALLOWED_FRAMES = 2
 
 
 class Picked:
@@ -54,15 +54,22 @@ class Picked:
             limit = opened.source.limits.max_output_bytes
             raise VideoLimitError(f"output: {shape} bytes of pixels, at most {limit}")
         self.rgb = allocate(shape)
+        self._max_pixels = opened.source.limits.max_pixels
         self._reformatter = VideoReformatter()
         self.times_s: dict[int, float] = {}
 
-    def wants(self, index: int) -> bool:
-        """Whether frame `index` is wanted and not there yet."""
-        return index in self.rows and index not in self.times_s
+    def put_span(self, span: range, frame: av.video.frame.VideoFrame, time_s: float) -> None:
+        """`frame` is what is shown at all of `span`; each wanted one gets it."""
+        for index in span:
+            self.put(index, frame, time_s)
 
     def put(self, index: int, frame: av.video.frame.VideoFrame, time_s: float) -> None:
-        """Convert, scale and turn `frame` into its row."""
+        """Convert, scale and turn `frame` into its row, if frame `index` is wanted."""
+        if index not in self.rows:
+            return
+        if frame.width * frame.height > self._max_pixels:
+            size = f"{frame.width} x {frame.height}"
+            raise VideoLimitError(f"pixels: {size} at {time_s:.3f} s, at most {self._max_pixels}")
         height, width = self.rgb.shape[1:3]
         if self._orientation.swaps_sides:
             width, height = height, width
@@ -100,33 +107,43 @@ def plan_runs(packets: PacketTable, wanted: NDArray[np.int64]) -> list[Run]:
 def read_exact(
     opened: OpenedVideo, wanted: NDArray[np.int64], picked: Picked, log: DamageLog
 ) -> None:
-    """Decode the runs of packets that `wanted` needs, seeking between them."""
-    packets = opened.packets
-    for run in plan_runs(packets, wanted):
-        findings = _decode_run(opened, run, run.start, picked)
-        if findings and run.start > 0:
-            keys = np.flatnonzero(packets.key[: run.start])
-            earlier = int(keys[-KEYS_TO_STEP_BACK]) if len(keys) >= KEYS_TO_STEP_BACK else 0
-            findings = _decode_run(opened, run, earlier, picked)
+    """Decode the runs of packets that `wanted` needs, seeking between them.
+
+    Trouble after a seek to something that turns out to be no full picture (an index that
+    marks every packet as a key frame, gradual refresh) is no damage yet: everything is then
+    decoded again from the first packet on.
+    """
+    runs = plan_runs(opened.packets, wanted)
+    for run in runs:
+        findings, clean_start = _decode_run(opened, run, picked)
+        if findings and not clean_start and run.start > 0:
+            findings, _ = _decode_run(opened, Run(0, runs[-1].end), picked)
+            runs = []
         for finding in findings:
             log.damage(finding)
+        if not runs:
+            break
 
 
-def _decode_run(opened: OpenedVideo, run: Run, start: int, picked: Picked) -> list[str]:
-    """Decode from packet `start` on; findings concern what is shown from `run.start` on."""
+def _decode_run(opened: OpenedVideo, run: Run, picked: Picked) -> tuple[list[str], bool]:
+    """Findings about what is shown from the run's first packet on (what an open GOP shows
+    before it cannot be whole), and whether that packet gave a picture coded by itself.
+    """
     packets, source = opened.packets, opened.source
     first_tick = packets.pts[run.start] if run.start else packets.shown_ticks[0]
-    times_s, findings = packets.times_s, list[str]()
+    times_s, findings, clean_start = packets.times_s, list[str](), False
+    holes = frozenset(packets.holes) - {run.start}
     seen = np.zeros(len(packets.shown_ticks), bool)
-    for number, packet in _packets_from(opened, start, run.end):
-        counts = number >= run.start and packets.pts[number] >= first_tick
+    for number, packet in _packets_from(opened, run):
+        if number in holes and packet is not None and packets.pts[number] >= first_tick:
+            findings.append(f"a reference picture before packet {number} is missing")
         try:
             frames = source.stream.codec_context.decode(packet)
         except av.error.MemoryError:
             raise
         except av.error.FFmpegError as error:
             frames = []
-            if counts or packet is None:
+            if packet is None or packets.pts[number] >= first_tick:
                 findings.append(f"packet {number} does not decode: {error.strerror}")
         for frame in frames:
             if frame.pts is None or frame.pts < first_tick:
@@ -136,67 +153,88 @@ def _decode_run(opened: OpenedVideo, run: Run, start: int, picked: Picked) -> li
                 continue
             seen[index] = True
             time_s = float(times_s[index])
+            if frame.pts == packets.pts[run.start]:
+                clean_start = frame.pict_type == PictureType.I and not frame.is_corrupt
             if frame.is_corrupt:
                 findings.append(f"the frame at {time_s:.3f} s is damaged")
-            if picked.wants(index):
-                picked.put(index, frame, time_s)
+            picked.put(index, frame, time_s)
     shown = (packets.order >= run.start) & (packets.order <= run.end)
     lost = np.flatnonzero(shown & ~seen & (packets.shown_ticks >= first_tick))
     if len(lost):
         at_s = times_s[lost[0]]
         findings.append(f"{len(lost)} frames are missing, the first at {at_s:.3f} s")
-    return findings
+    return findings, clean_start
 
 
-def _packets_from(
-    opened: OpenedVideo, start: int, end: int
-) -> Iterator[tuple[int, VideoPacket | None]]:
-    """(number, packet) from `start` to `end`, then (end, None) to drain the decoder."""
+def _packets_from(opened: OpenedVideo, run: Run) -> Iterator[tuple[int, VideoPacket | None]]:
+    """(number, packet) of the run, then (its end, None) to drain the decoder."""
     packets, source = opened.packets, opened.source
-    source.container.seek(int(packets.dts[start]), stream=source.stream, backward=True)
+    source.container.seek(int(packets.dts[run.start]), stream=source.stream, backward=True)
     for attempt in ("seek", "reopen"):
         for packet in source.container.demux(source.stream):
             if not packet.size or packet.dts is None:
                 continue
             number = int(np.searchsorted(packets.dts, packet.dts))
-            if number > start and attempt == "seek":
+            if number > run.start and attempt == "seek":
                 break  # the container has no usable index: go through it from the first packet
-            if number < start:
+            if number < run.start:
                 continue
             attempt = "found"
-            if number > end:
-                break
-            yield number, packet
-            if number == end:
+            if number <= run.end:
+                yield number, packet
+            if number >= run.end:
                 break
         if attempt == "found":
             break
         source.reopen()
-    yield end, None
+    yield run.end, None
 
 
 def read_in_order(
     opened: OpenedVideo, wanted: NDArray[np.int64], picked: Picked, log: DamageLog
 ) -> None:
-    """Decode everything up to the last wanted frame; the n-th frame out is the n-th shown."""
+    """Decode everything up to the last wanted frame; a frame is shown until the next one is.
+
+    Frames say themselves when they are shown, but for AVI, where the n-th frame out is the
+    n-th shown.
+    """
     packets, source = opened.packets, opened.source
+    own_times = source.format_name != "avi"
+    shown: tuple[int, av.video.frame.VideoFrame] | None = None
+    last = int(wanted.max())
+    for frame in _all_frames(opened, log):
+        index = 0 if shown is None else shown[0] + 1
+        if own_times and frame.pts is not None:
+            found = int(np.searchsorted(packets.shown_ticks, frame.pts, side="right")) - 1
+            index = max(index, found)
+        if shown is not None:
+            picked.put_span(range(shown[0], index), shown[1], float(packets.times_s[shown[0]]))
+        if index >= packets.num_frames or (shown is not None and shown[0] >= last):
+            return
+        if frame.is_corrupt:
+            log.damage(f"the frame at {packets.times_s[index]:.3f} s is damaged")
+        shown = index, frame
+    if shown is None:
+        return
+    missing = packets.num_frames - 1 - shown[0]
+    if missing > MAX_SWALLOWED_FRAMES:
+        log.damage(f"{missing} of {packets.num_frames} frames are missing at the end")
+    else:
+        span = range(shown[0], packets.num_frames)
+        picked.put_span(span, shown[1], float(packets.times_s[shown[0]]))
+
+
+def _all_frames(opened: OpenedVideo, log: DamageLog) -> Iterator[av.video.frame.VideoFrame]:
+    source = opened.source
     source.reopen()
-    times_s, last, count = packets.times_s, int(wanted.max()), 0
     for packet in source.container.demux(source.stream):
+        if not packet.size and packet.dts is not None:
+            continue  # AVI repeats a frame by an empty packet
         try:
-            frames = source.stream.codec_context.decode(packet if packet.size else None)
+            yield from source.stream.codec_context.decode(packet if packet.size else None)
         except av.error.MemoryError:
             raise
         except av.error.FFmpegError as error:
-            frames = []
-            log.damage(f"a packet near frame {count} does not decode: {error.strerror}")
-        for frame in frames:
-            if count < packets.num_frames:
-                time_s = float(times_s[count])
-                if frame.is_corrupt:
-                    log.damage(f"the frame at {time_s:.3f} s is damaged")
-                if picked.wants(count):
-                    picked.put(count, frame, time_s)
-            count += 1
-        if count > last or not packet.size:
+            log.damage(f"the packet at byte {packet.pos} does not decode: {error.strerror}")
+        if not packet.size:
             break

@@ -126,9 +126,9 @@ class SandboxedDecoder:
     def _ask(self, kind: str, request: Request) -> tuple[dict[str, Any], NDArray[np.uint8]]:
         """One request to its answer; any end but a well-formed one costs the child its life."""
         with self._lock:
-            child = self._ready_child()
+            child = self._handed_over(kind, request)
             try:
-                reply, shared = self._converse(child, kind, request)
+                reply, shared = self._converse(child, request)
             except TimeoutError:
                 self._end_child()
                 raise DecodeTimeoutError(f"no answer in {self.limits.wall_s:g} s") from None
@@ -143,13 +143,29 @@ class SandboxedDecoder:
             raise wire.error_from_dict(reply)
         return reply, shared
 
-    def _converse(
-        self, child: Child, kind: str, request: Request
-    ) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+    def _handed_over(self, kind: str, request: Request) -> Child:
+        """A child that has accepted `request`; one that died idle is replaced, once."""
+        message = {"kind": kind, "request": wire.request_to_dict(request)}
+        for attempt in (1, 2):
+            child = self._ready_child()
+            try:
+                child.connection.settimeout(self.limits.start_s)
+                wire.send(child.connection, message)
+                wire.receive(child.connection, time.monotonic() + self.limits.start_s)
+                return child
+            except (wire.ConnectionLostError, TimeoutError) as error:
+                self._end_child()
+                if attempt == 2:
+                    raise DecodeCrashError(f"the decoder takes no request: {error}") from error
+            except BaseException:
+                self._end_child()
+                raise
+        raise AssertionError("unreachable")
+
+    def _converse(self, child: Child, request: Request) -> tuple[dict[str, Any], NDArray[np.uint8]]:
         """The child's answer, after giving it the memory it asks for."""
         deadline = time.monotonic() + self.limits.wall_s
         child.connection.settimeout(self.limits.wall_s)
-        wire.send(child.connection, {"kind": kind, "request": wire.request_to_dict(request)})
         shared = np.empty(0, np.uint8)
         while True:
             reply = wire.receive(child.connection, deadline)

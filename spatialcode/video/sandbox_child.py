@@ -42,6 +42,7 @@ def main(arguments: list[str]) -> None:
             message = wire.receive(connection)
         except wire.ConnectionLostError:
             return
+        wire.send(connection, {"kind": "accepted"})
         _allow_cpu(limits["cpu_s"])
         reply = _serve(connection, message)
         wire.send(connection, reply)

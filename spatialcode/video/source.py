@@ -79,7 +79,9 @@ class Source:
             return
         context.thread_count = self.limits.num_threads
         context.thread_type = "SLICE"
-        options = {"max_pixels": str(self.limits.max_pixels)}
+        # FFmpeg counts the padding of its buffers, too: this only keeps a stream that grows
+        # half-way from taking memory before its first large frame is refused.
+        options = {"max_pixels": str(2 * self.limits.max_pixels + 65_536)}
         if context.codec.canonical_name in UNMARKED_CODECS:
             options["err_detect"] = "crccheck+bitstream+buffer+explode"
         context.options = options
@@ -126,6 +128,8 @@ def first_frame(source: Source) -> tuple[int | None, Orientation]:
     try:
         for packet in source.container.demux(source.stream):
             num_packets += 1
+            if not packet.size and packet.dts is not None:
+                continue
             try:
                 frames = source.stream.codec_context.decode(packet if packet.size else None)
             except av.error.MemoryError:

@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.stream
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +35,7 @@ class VideoRecipe:
     b_frames: int = 2
     gop: int = 12
     open_gop: bool = False
+    intra_refresh: bool = False
     faststart: bool = False
     rotation_deg: int = 0
     mirrored: bool = False
@@ -41,6 +43,7 @@ class VideoRecipe:
     format: str | None = None
     noise: int = 40
     extra: tuple[tuple[str, str], ...] = ()
+    muxer: tuple[tuple[str, str], ...] = ()
 
 
 def frame_pixels(index: int, recipe: VideoRecipe = VideoRecipe()) -> NDArray[np.uint8]:
@@ -90,7 +93,7 @@ def is_upright(picture: NDArray[np.uint8]) -> bool:
 def make_video(path: str | os.PathLike[str], recipe: VideoRecipe = VideoRecipe()) -> Path:
     """Write `recipe` to `path`; the container follows `recipe.format` or the extension."""
     path = Path(path)
-    options = {"movflags": "faststart"} if recipe.faststart else {}
+    options = dict(recipe.muxer) | ({"movflags": "faststart"} if recipe.faststart else {})
     with av.open(str(path), "w", format=recipe.format, options=options) as container:
         stream = container.add_stream(
             ENCODERS.get(recipe.codec, recipe.codec),
@@ -121,7 +124,8 @@ def make_video(path: str | os.PathLike[str], recipe: VideoRecipe = VideoRecipe()
 def _codec_options(recipe: VideoRecipe) -> dict[str, str]:
     options = {"g": str(recipe.gop), "bf": str(recipe.b_frames)}
     if recipe.codec == "h264":
-        gop = f"keyint={recipe.gop}:open-gop={int(recipe.open_gop)}:scenecut=0"
+        gop = f"keyint={recipe.gop}:min-keyint={recipe.gop}:open-gop={int(recipe.open_gop)}"
+        gop += ":scenecut=0:intra-refresh=1" if recipe.intra_refresh else ":scenecut=0"
         options |= {"preset": "veryfast", "crf": "20", "x264-params": f"{gop}:threads=1"}
     elif recipe.codec == "hevc":
         gop = f"keyint={recipe.gop}:open-gop={int(recipe.open_gop)}:bframes={recipe.b_frames}"
@@ -141,17 +145,27 @@ def _stored(picture: NDArray[np.uint8], recipe: VideoRecipe) -> NDArray[np.uint8
     return np.ascontiguousarray(np.rot90(picture, k=recipe.rotation_deg // 90))
 
 
-def write_noise_audio(path: str | os.PathLike[str], duration_s: float = 1.0) -> Path:
-    """A container with one audio stream and no picture."""
+def write_noise_audio(
+    path: str | os.PathLike[str], duration_s: float = 1.0, cover: bytes | None = None
+) -> Path:
+    """A container with sound and no moving picture; `cover` is a PNG shown with it."""
     path = Path(path)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("aac", rate=16_000, layout="mono")
+        picture = container.add_stream("png") if cover else None
+        if picture is not None and cover is not None:
+            picture.width, picture.height, picture.pix_fmt = 8, 8, "rgb24"
+            picture.disposition = av.stream.Disposition.attached_pic
         rng = np.random.default_rng(0)
         samples = rng.normal(0, 0.1, (1, int(16_000 * duration_s))).astype(np.float32)
         frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
         frame.sample_rate = 16_000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+        if picture is not None and cover is not None:
+            packet = av.Packet(cover)
+            packet.stream, packet.pts, packet.dts = picture, 0, 0
+            container.mux(packet)
     return path
 
 
@@ -171,14 +185,25 @@ def plant_garbage(source: Path, target: Path, num_bytes: int = 4096, at: float =
     return target
 
 
-def drop_packet(source: Path, target: Path, index: int) -> Path:
-    """Remux without packet number `index` (decode order) of the video stream."""
-    with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
+def copy_packets(
+    source: Path,
+    target: Path,
+    *,
+    drop: frozenset[int] = frozenset(),
+    shift_frames: int = 0,
+    muxer: dict[str, str] | None = None,
+) -> Path:
+    """Remux the video stream without the packets `drop` (numbered in decoding order) and with
+    all times moved by `shift_frames` frames (negative: an edit list hides the first ones).
+    """
+    with av.open(str(source)) as reader, av.open(str(target), "w", options=muxer or {}) as writer:
         stream = reader.streams.video[0]
         copy = writer.add_stream_from_template(stream)
+        shift = round(shift_frames / (stream.average_rate * stream.time_base))
         for number, packet in enumerate(reader.demux(stream)):
-            if packet.dts is None or number == index:
+            if packet.dts is None or number in drop:
                 continue
+            packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
             packet.stream = copy
             writer.mux(packet)
     return target
