@@ -27,6 +27,8 @@ from spatialcode.encoder.targets import TrainingFrames
 from spatialcode.encoder.training import TrainConfig, TrainState, predict_raw, start_state, train
 from spatialcode.encoder.weights import save_weights
 
+STATE_FILE, WEIGHTS_FILE, METRICS_FILE = "state.pt", "encoder.safetensors", "metrics.jsonl"
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -37,7 +39,7 @@ class RunConfig:
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     log_every_s: float = 15.0
     validate_every_s: float = 300.0
-    checkpoint_every_s: float = 120.0
+    checkpoint_every_steps: int = 100
     num_validation_rooms: int = 24
 
 
@@ -85,81 +87,87 @@ class Every:
         return True
 
 
+#: Told of every checkpoint: figures so far, and its file (None on ranks that write none).
+Reporter = Callable[[dict[str, Any], Path | None], None]
+
+
 class Recorder:
-    """Training callback of rank 0: JSON-lines metrics, validation, checkpoints, weights."""
+    """Training callback: JSON-lines metrics, validation, checkpoints, weights.
+
+    Every rank has one, since all ranks must report together; only rank 0 writes.
+    """
 
     def __init__(
-        self,
-        config: RunConfig,
-        output: Path,
-        report: Callable[[dict[str, Any], Path], None] | None = None,
+        self, config: RunConfig, output: Path, rank: int = 0, report: Reporter | None = None
     ) -> None:
         self.config = config
         self.output = output
+        self.writes = rank == 0
         self.report = report
         self.log_timer = Every(config.log_every_s)
         self.validation_timer = Every(config.validate_every_s)
-        self.checkpoint_timer = Every(config.checkpoint_every_s)
-        self.batch = validation_batch(config.num_validation_rooms)
+        self.batch = validation_batch(config.num_validation_rooms) if self.writes else {}
         self.sums: dict[str, list[float]] = {}
         self.last_validation: dict[str, Any] = {}
 
     def __call__(self, state: TrainState, metrics: dict[str, float]) -> None:
-        for name, value in metrics.items():
-            self.sums.setdefault(name, []).append(value)
-        if self.log_timer.due():
-            means = {name: float(np.mean(values)) for name, values in self.sums.items()}
-            self._write({"kind": "train", **self._position(state), **means})
-            self.sums = {}
-        if self.validation_timer.due():
-            self.validate(state)
-        if self.checkpoint_timer.due():
+        if self.writes:
+            for name, value in metrics.items():
+                self.sums.setdefault(name, []).append(value)
+            if self.log_timer.due():
+                means = {name: float(np.mean(values)) for name, values in self.sums.items()}
+                self._write({"kind": "train", **self.position(state), **means})
+                self.sums = {}
+            if self.validation_timer.due():
+                self.validate(state)
+        if state.step % self.config.checkpoint_every_steps == 0:
             self.checkpoint(state)
 
-    def validate(self, state: TrainState) -> dict[str, Any]:
+    def validate(self, state: TrainState) -> None:
         """Validate the averaged weights and write the figures."""
-        self.last_validation = validate(state.ema, self.batch, self.config.train.bfloat16)
-        self._write({"kind": "validation", **self._position(state), **self.last_validation})
-        return self.last_validation
+        if self.writes:
+            self.last_validation = validate(state.ema, self.batch, self.config.train.bfloat16)
+            self._write({"kind": "validation", **self.position(state), **self.last_validation})
 
     def checkpoint(self, state: TrainState) -> None:
         """Write the resumable state and the averaged weights with a preliminary card."""
-        path = self.output / "state.pt"
-        state.save(path)
-        save_weights(state.ema, self.output / "encoder.safetensors", self._position(state))
+        path = self.output / STATE_FILE if self.writes else None
+        if path:
+            state.save(path)
+            card = {**self.position(state), "validation": self.last_validation}
+            save_weights(state.ema, self.output / WEIGHTS_FILE, card)
         if self.report:
-            self.report({**self._position(state), **self.last_validation.get("exact", {})}, path)
+            self.report({**self.position(state), **self.last_validation.get("exact", {})}, path)
 
-    def _position(self, state: TrainState) -> dict[str, float]:
+    def position(self, state: TrainState) -> dict[str, float]:
+        """How far training has come; samples are this rank's."""
         samples = state.step * self.config.train.batch_size
         return {"step": state.step, "samples": samples, "seconds": round(state.seconds, 1)}
 
     def _write(self, row: dict[str, Any]) -> None:
-        with (self.output / "metrics.jsonl").open("a") as file:
+        with (self.output / METRICS_FILE).open("a") as file:
             file.write(json.dumps(row) + "\n")
 
 
 def run(
     config: RunConfig,
-    output: Path,
     source: Iterable[TrainingFrames],
+    recorder: Recorder,
+    resume_from: Path | None = None,
     wrap: Callable[[nn.Module], nn.Module] | None = None,
-    recorder: Recorder | None = None,
 ) -> TrainState:
-    """Train from ``source`` until the schedule ends; resumes from ``output``/state.pt.
+    """Train from ``source`` until the schedule ends.
 
-    ``wrap`` puts the model on its device and into DDP. ``recorder`` is rank 0's.
+    ``resume_from``: a state file to continue from. ``wrap`` puts the model on its device and
+    into DDP.
     """
     torch.manual_seed(config.train.seed)
     model: nn.Module = make_model(config.model)
     state = start_state(wrap(model) if wrap else model, config.train)
-    checkpoint = output / "state.pt"
-    if checkpoint.is_file():
-        state.load(checkpoint)
+    if resume_from and resume_from.is_file():
+        state.load(resume_from)
     buffer = ReplayBuffer(source, config.replay, seed=config.train.seed + state.step)
-    callbacks = (recorder,) if recorder else ()
-    train(state, buffer.batches(config.train.batch_size), config.train, callbacks)
-    if recorder:
-        recorder.validate(state)
-        recorder.checkpoint(state)
+    train(state, buffer.batches(config.train.batch_size), config.train, (recorder,))
+    recorder.validate(state)
+    recorder.checkpoint(state)
     return state

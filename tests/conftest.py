@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+# torch's threads spin while they wait; on a machine with other work two are slower than one
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("RAY_ADDRESS", None)  # tests start their own
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -148,9 +148,7 @@ class SpatialEncoder:
         self, prepared: Prepared, maps: DenseMaps, T_world_camera: Array
     ) -> list[Detection]:
         """Every object that might be there, best first, whatever its score."""
-        return detect(
-            maps, prepared.K_grid, T_world_camera, self.confidence, self.config.detection
-        )
+        return detect(maps, prepared.K_grid, T_world_camera, self.confidence, self.config.detection)
 
     def detections(
         self, prepared: Prepared, maps: DenseMaps, T_world_camera: Array

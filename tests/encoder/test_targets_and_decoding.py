@@ -124,8 +124,9 @@ def test_perfect_maps_have_no_error_and_a_wrong_vote_has_its_own(truth: TruthFra
     before = loss_terms(raw, batch, frames)
     raw.offset[:, 1] += 0.2  # 20 cm too far along the line of sight
     after = loss_terms(raw, batch, frames)
-    # Laplace likelihood: |error| / scale, here 0.2 m / e^-3 m
-    assert (after["vote"] - before["vote"]).item() == pytest.approx(0.2 * np.exp(3), rel=1e-4)
+    # Laplace likelihood |error| / scale, times the root of the scale: 0.2 m, scale e^-3 m
+    rise = (after["vote"] - before["vote"]).item()
+    assert rise == pytest.approx(0.2 * np.exp(3) * np.exp(-1.5), rel=1e-4)
     assert quality_measures(raw, batch, frames)["vote_error_m"] == pytest.approx(0.2, abs=1e-5)
 
 
