@@ -126,19 +126,31 @@ def _cameras(clip: SyntheticClip, scale: float) -> tuple[Camera, ...]:
     )
 
 
-def _objects(clip: SyntheticClip) -> tuple[SceneObject, ...]:
+def object_ids(clip: SyntheticClip) -> tuple[str, ...]:
+    """(M,) the id of each instance in the clip's code; empty for what is never seen."""
+    ids = [""] * len(clip.labels)
+    for m, object_id, _ in _sightings(clip):
+        ids[m] = object_id
+    return tuple(ids)
+
+
+def _sightings(clip: SyntheticClip) -> list[tuple[int, str, NDArray[np.int64]]]:
+    """Instance, id and frames of every object that is seen, in the order of first sight."""
     visible = seen(clip)
     first = np.where(visible.any(axis=0), visible.argmax(axis=0), len(visible))
     counts: dict[str, int] = {}
     out = []
-    for m in np.argsort(first, kind="stable"):
+    for m in np.argsort(first, kind="stable").tolist():
         if first[m] == len(visible):
             break
         label = clip.labels[m]
         counts[label] = counts.get(label, 0) + 1
-        frames = np.flatnonzero(visible[:, m])
-        out.append(_object(clip, int(m), frames, make_id(label, counts[label])))
-    return tuple(out)
+        out.append((m, make_id(label, counts[label]), np.flatnonzero(visible[:, m])))
+    return out
+
+
+def _objects(clip: SyntheticClip) -> tuple[SceneObject, ...]:
+    return tuple(_object(clip, m, frames, name) for m, name, frames in _sightings(clip))
 
 
 def _object(clip: SyntheticClip, m: int, frames: NDArray[np.int64], object_id: str) -> SceneObject:

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from spatialcode.scene.schema import SpatialCode, VideoInfo
 from spatialcode.synthetic.clips import assemble
 from spatialcode.synthetic.codec import write_video
-from spatialcode.synthetic.shots import ClipConfig, Frame, Shot
+from spatialcode.synthetic.shots import FULL_WALK_FRAMES, ClipConfig, Frame, Shot
 from spatialcode.synthetic.truth import SyntheticClip, spatial_code
+
+_CLEAN_CRF = 12
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class VideoConfig:
     duration_s: float | None = None
     crf: int | None = None
     num_truth_frames: int = 32
+    moving_share: float = 0.25
 
     def __post_init__(self) -> None:
         for name in ("fps", "num_truth_frames"):
@@ -45,10 +48,16 @@ def write_clip(clip: SyntheticClip, path: Path) -> SpatialCode:
 
     The frame rate is that of the clip's times.
     """
-    span = float(clip.times_s[-1] - clip.times_s[0])
-    fps = (len(clip.times_s) - 1) / span if span > 0 else 1.0
-    write_video(path, iter(clip.rgb), fps)
+    fps = clip_fps(clip)
+    # The frames have been through a codec before: this one should add nothing to be seen.
+    write_video(path, iter(clip.rgb), fps, crf=_CLEAN_CRF)
     return spatial_code(clip, video_info(clip, path, fps, len(clip.times_s)))
+
+
+def clip_fps(clip: SyntheticClip) -> float:
+    """Frames a second of a clip's evenly spaced times; 1 for a single frame."""
+    span = float(clip.times_s[-1] - clip.times_s[0])
+    return (len(clip.times_s) - 1) / span if span > 0 else 1.0
 
 
 def render_video(seed: int, path: Path, config: VideoConfig | None = None) -> SyntheticClip:
@@ -58,7 +67,8 @@ def render_video(seed: int, path: Path, config: VideoConfig | None = None) -> Sy
     Their ``rgb`` is what the file holds, after the codec.
     """
     config = config or VideoConfig()
-    shot = Shot.plan(seed, ClipConfig(width_px=config.width_px, height_px=config.height_px))
+    size = (config.width_px, config.height_px)
+    shot = Shot.plan(seed, ClipConfig(FULL_WALK_FRAMES, *size, config.moving_share))
     if config.duration_s is not None:
         shot.duration_s = config.duration_s
     count = max(2, round(shot.duration_s * config.fps))
@@ -80,12 +90,14 @@ def render_video(seed: int, path: Path, config: VideoConfig | None = None) -> Sy
     return assemble(shot, shot.poses(progress[picks]), kept, rgb, picks / config.fps)
 
 
-def video_info(clip: SyntheticClip, path: Path, fps: float, num_frames: int) -> VideoInfo:
-    """The schema's description of a file that holds a clip."""
+def video_info(
+    clip: SyntheticClip, path: Path, fps: float, num_frames: int, uri: str | None = None
+) -> VideoInfo:
+    """The schema's description of a file that holds a clip; ``uri`` None: the file's name."""
     height, width = clip.rgb.shape[1:3]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     times = tuple(float(t) for t in clip.times_s)
-    return VideoInfo(path.name, digest, num_frames / fps, fps, width, height, times)
+    return VideoInfo(uri or path.name, digest, num_frames / fps, fps, width, height, times)
 
 
 def _read_frames(path: Path, wanted: set[int]) -> NDArray[np.uint8]:

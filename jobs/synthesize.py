@@ -1,0 +1,41 @@
+"""Renders rooms with exact truth into mp4 files, WebDataset or Parquet shards.
+
+Clips, depth, instances, poses, intrinsics and spatial codes; a second run adds what is missing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from jobs.cli import EventLog, run_job
+from pipelines.synthesize_config import SynthesizeConfig
+
+SCHEMA = SynthesizeConfig
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; the exit code is 0 only if the report is good."""
+    return run_job("synthesize", SCHEMA, _work, argv, __doc__ or "")
+
+
+def _work(config: SynthesizeConfig, log: EventLog) -> bool:
+    from jobs.progress import Progress
+    from pipelines.synthesize import run_synthesize
+
+    with Progress(log) as progress:
+        report = run_synthesize(config, progress.update)
+    log.event("report", **report)
+    print(
+        f"{report['inputs']} rooms: {report['done']} rendered, {report['skipped']} done before,"
+        f" {report['failed']} failed, {report['unfinished']} unfinished;"
+        f" {report['frames']} frames in {report['seconds']:.1f} s"
+    )
+    if report["aborted"]:
+        print(f"  aborted: {report['aborted']}")
+    print(f"rows: {report['output']}/codes  report: {report['output']}/report.json")
+    return bool(report["ok"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
