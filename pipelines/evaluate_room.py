@@ -127,7 +127,7 @@ def truth_tracks(clip: SyntheticClip) -> BoxTracks:
     false.
     """
     well = seen(clip)
-    asked = well.any(axis=0)
+    asked = np.asarray(well.any(axis=0))
     sight = np.asarray(np.where(asked, well, pixel_counts(clip) > 0))
     shown = np.flatnonzero(sight.any(axis=0))
     sight = sight[:, shown]
