@@ -33,6 +33,7 @@ from pipelines.store import CodeStore
 from pipelines.work import Plan, Work, identify, keyed, make_plan
 
 _WRITER_CPUS = 0.25
+_log = logging.getLogger(__name__)
 Progress = Callable[[Tally], None]
 
 
@@ -138,6 +139,7 @@ def _compute(
     """Run the stages; yields receipts as files are written. An error of Ray's ends the run."""
     import ray
     from ray.data import DataContext
+    from ray.data.exceptions import ExecutionTimeoutError, SystemException
     from ray.exceptions import RayError
 
     encoders = config.encoder.num_cpus * config.encoder.min_actors
@@ -154,7 +156,8 @@ def _compute(
                 work = outstanding.pop(receipt["input_id"])
                 assert work.key == receipt["work_key"], receipt
             yield receipts
-    except RayError as error:
+    except (RayError, SystemException, ExecutionTimeoutError) as error:
+        _log.error("the run was aborted", exc_info=error)
         tally.aborted = f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"
         return
     finally:

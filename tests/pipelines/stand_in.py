@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -62,6 +63,16 @@ class Picky(FrameReader):
         if any((video.probe.num_frames or 0) % 2 for video in videos):
             raise ZeroDivisionError("odd")
         return super().encode_batch(videos)
+
+
+class Unloadable(FrameReader):
+    """Loads where the run is planned, but in no worker, as on a machine without the right GPU."""
+
+    @classmethod
+    def load(cls, name: str, device: str) -> FrameReader:
+        if "pytest" not in sys.modules:
+            raise RuntimeError("no such device")
+        return cls()
 
 
 class Retrained(FrameReader):

@@ -183,6 +183,18 @@ def test_dead_encoders_changed_files_and_a_new_model(
     assert len(stand_in.encoder_pids(control)) == 2
 
 
+def test_a_run_that_ray_gives_up_ends_with_a_report(
+    tmp_path: Path, control: Path, clips: list[Path], make_config: MakeConfig
+) -> None:
+    unloadable = stand_in.NAME.replace("FrameReader", "Unloadable")
+    report = run_encode(make_config(*clips[:3], "gone.mp4", encoder__name=unloadable))
+    assert not report["ok"]
+    assert "no such device" in report["aborted"]
+    assert (report["unfinished"], report["failed"]) == (3, 1)
+    assert adds_up(report)
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
+
+
 def test_stages_are_not_fused(
     tmp_path: Path, make_config: MakeConfig, ray_session: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
