@@ -206,7 +206,7 @@ def finish(config: TrainEncoderConfig, command: str) -> Card:
         "command": command,
         "limits": "knows rendered rooms and 18 categories; real video is outside its data",
     }
-    save_weights(encoder.runner.model, path, card)
+    save_weights(model, path, card)
     write_curve(output)
     return card
 

@@ -56,15 +56,24 @@ def frames_of_room(seed: int, num_frames: int) -> TrainingFrames:
 
 
 def _render_forever(source: FrameSource, out: mp.Queue) -> None:
+    parent = mp.parent_process()
     for seed in source.seeds():
-        out.put(frames_of_room(seed, source.frames_per_room))
+        frames = frames_of_room(seed, source.frames_per_room)
+        while True:
+            try:
+                out.put(frames, timeout=5)
+                break
+            except queue.Full:
+                # a killed trainer takes nothing any more, and cannot say goodbye
+                if parent is None or not parent.is_alive():
+                    return
 
 
 def process_frames(source: FrameSource, num_workers: int) -> Iterator[TrainingFrames]:
     """Endless frames from ``num_workers`` child processes on this machine.
 
     Raises RuntimeError when a worker dies: training on a part of the seeds goes unnoticed
-    otherwise. Workers end with this process (daemons).
+    otherwise. Workers end with this process, however it ends.
     """
     context = mp.get_context("spawn")
     rooms: mp.Queue = context.Queue(maxsize=64)

@@ -112,7 +112,8 @@ class SpatialEncoder:
         model, card = load_weights(path)
         calibration = card.get("calibration")
         confidence = Confidence.from_dict(calibration) if calibration else Confidence.uncalibrated()
-        return cls(model, path.stem, card["sha256"], confidence, config, device)
+        own_name = name if name in BUNDLED else path.stem
+        return cls(model, own_name, card["sha256"], confidence, config, device)
 
     def prepare(self, rgb: UInt8[np.ndarray, "n h w 3"], K: Array | None = None) -> Prepared:
         """Frames at network size. Without ``K``, the assumed field of view."""

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from spatialcode.encoder.decoding import decode
+from spatialcode.encoder.folding import folded
 from spatialcode.encoder.geometry import cell_frames
 from spatialcode.encoder.inputs import GRAVITY_ESTIMATED, GRAVITY_EXACT, GRAVITY_UNKNOWN
 from spatialcode.encoder.maps import STRIDE_PX, DenseMaps, concatenate
@@ -91,7 +92,7 @@ class DenseRunner:
     def __init__(
         self, model: DenseEncoder, device: str, bfloat16: bool, chunk_size: int = 8
     ) -> None:
-        self.model = model.to(device).eval()
+        self.model = folded(model).to(device)
         self.device = device
         self.bfloat16 = bfloat16
         self.chunk_size = chunk_size
