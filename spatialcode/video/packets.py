@@ -101,57 +101,78 @@ class PacketTable:
         return 0
 
 
+@dataclass
+class _Reading:
+    """What one pass over the packets collects."""
+
+    rows: list[tuple[int, int, bool, bool, int]]
+    holes: list[int]
+    num_corrupt: int = 0
+    damage: str | None = None
+
+
 def scan(
     container: av.container.InputContainer,
     stream: av.video.stream.VideoStream,
     max_frames: int,
 ) -> PacketTable:
     """Read all packets of `stream`. Stops with VideoLimitError past `max_frames`."""
-    rows: list[tuple[int, int, bool, bool, int]] = []
-    num_corrupt, damage = 0, None
-    holes: list[int] = []
-    numbers = _picture_numbers(stream)
-    is_vp8 = stream.codec_context.codec.canonical_name == "vp8"
+    reading = _Reading([], [])
     try:
-        for packet in container.demux(stream):
-            if packet.size == 0:
-                continue
-            hidden = packet.is_discard or (is_vp8 and not bytes(packet)[0] & VP8_SHOW_FRAME)
-            pts = NONE if packet.pts is None else packet.pts
-            dts = NONE if packet.dts is None else packet.dts
-            rows.append((pts, dts, packet.is_keyframe, hidden, packet.duration or 0))
-            num_corrupt += packet.is_corrupt
-            if numbers and numbers.follows_hole(bytes(packet), is_key=packet.is_keyframe):
-                holes.append(len(rows) - 1)
-            if len(rows) > max_frames:
-                raise VideoLimitError(f"frames: more than {max_frames}")
+        _read(container, stream, max_frames, reading)
     except av.error.MemoryError:
         raise
     except av.error.FFmpegError as error:
-        damage = f"reading packets stopped after {len(rows)}: {error.strerror}"
-    if not rows:
-        if damage:
-            raise CorruptVideoError(damage)
+        reading.damage = f"reading packets stopped after {len(reading.rows)}: {error.strerror}"
+    if not reading.rows:
+        if reading.damage:
+            raise CorruptVideoError(reading.damage)
         raise EmptyVideoError("the video stream holds no packets")
-    fields = zip(*rows, strict=True)
-    pts_, dts_, key, discard, durations = (np.asarray(field) for field in fields)
     assert stream.time_base is not None
-    exact = _has_exact_pts(container.format.name, pts_, dts_)
-    shown = np.flatnonzero(~discard.astype(bool))
+    return _table(reading, container.format.name, stream.time_base)
+
+
+def _read(
+    container: av.container.InputContainer,
+    stream: av.video.stream.VideoStream,
+    max_frames: int,
+    reading: _Reading,
+) -> None:
+    numbers = _picture_numbers(stream)
+    is_vp8 = stream.codec_context.codec.canonical_name == "vp8"
+    for packet in container.demux(stream):
+        if packet.size == 0:
+            continue
+        hidden = packet.is_discard or (is_vp8 and not bytes(packet)[0] & VP8_SHOW_FRAME)
+        pts = NONE if packet.pts is None else packet.pts
+        dts = NONE if packet.dts is None else packet.dts
+        if numbers and numbers.follows_hole(bytes(packet), is_key=packet.is_keyframe):
+            reading.holes.append(len(reading.rows))
+        reading.rows.append((pts, dts, packet.is_keyframe, hidden, packet.duration or 0))
+        reading.num_corrupt += packet.is_corrupt
+        if len(reading.rows) > max_frames:
+            raise VideoLimitError(f"frames: more than {max_frames}")
+
+
+def _table(reading: _Reading, format_name: str, time_base: Fraction) -> PacketTable:
+    fields = zip(*reading.rows, strict=True)
+    pts, dts, key, hidden, durations = (np.asarray(field) for field in fields)
+    exact = _has_exact_pts(format_name, pts, dts)
+    shown = np.flatnonzero(~hidden.astype(bool))
     if not len(shown):
         raise EmptyVideoError("every packet of the video stream is marked as not to be shown")
     if exact:
-        order = shown[np.argsort(pts_[shown], kind="stable")]
-        ticks = pts_[order]
+        order = shown[np.argsort(pts[shown], kind="stable")]
+        ticks = pts[order]
     else:
         order = shown
-        stamps = np.where(pts_ == NONE, dts_, pts_)[shown]
-        ticks = np.sort(_filled(stamps if container.format.name != "avi" else dts_[shown]))
+        stamps = dts if format_name == "avi" else np.where(pts == NONE, dts, pts)
+        ticks = np.sort(_filled(stamps[shown]))
     last = int(durations[order[-1]]) or _median_step(ticks)
     return PacketTable(
-        pts=pts_, dts=dts_, key=key.astype(bool), order=order, shown_ticks=ticks,
-        time_base=stream.time_base, last_duration=last, has_exact_pts=exact,
-        num_corrupt=num_corrupt, holes=tuple(holes), damage=damage,
+        pts=pts, dts=dts, key=key.astype(bool), order=order, shown_ticks=ticks,
+        time_base=time_base, last_duration=last, has_exact_pts=exact,
+        num_corrupt=reading.num_corrupt, holes=tuple(reading.holes), damage=reading.damage,
     )  # fmt: skip
 
 
