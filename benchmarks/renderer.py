@@ -73,11 +73,14 @@ def main(num_rooms: int, num_runs: int) -> None:
     for _ in range(num_runs):
         wall, cpu = timed(lambda seed: void(make_training_frames(seed, FRAMES_PER_ROOM)), num_rooms)
         _, clip_cpu = timed(lambda seed: void(make_clip(seed)), num_clips)
-        runs.append({
+        run = {
             "training_frames_per_cpu_s": FRAMES_PER_ROOM / cpu,
             "training_frames_per_wall_s": FRAMES_PER_ROOM / wall,
             "clip_frames_per_cpu_s": CLIP_FRAMES / clip_cpu,
-        } | {f"{k.replace(' ', '_')}_ms": 1e3 * v for k, v in part_seconds(num_rooms).items()})  # fmt: skip
+        }
+        for name, seconds in part_seconds(num_rooms).items():
+            run[name.replace(" ", "_") + "_ms"] = 1e3 * seconds
+        runs.append(run)
     print(f"160 x 120, {num_rooms} rooms, {num_runs} runs, one core")
     result = {}
     for name in runs[0]:
