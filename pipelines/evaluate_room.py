@@ -5,7 +5,7 @@ No Ray here, so that training can measure itself with the same function.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -209,9 +209,20 @@ def score_view(encoder: ClipEncoder, view: View, truth: ScoredScene) -> tuple[En
     """Encode and compare."""
     encoded = encoder.encode(view)
     tracks = from_objects(encoded.objects, view.times_s)
-    depth = None if truth.depth_m is None else encoded.maps.depth_m
+    depth = encoded.maps.depth_m
+    if truth.depth_m is not None:
+        truth = replace(truth, depth_m=at_cells(truth.depth_m, depth.shape[1:3]))
     scene = ScoredScene(tracks, encoded.T_world_camera, encoded.room, depth)
     return encoded, score_clip(scene, truth)
+
+
+def at_cells(values: NDArray[np.floating], grid_hw: tuple[int, int]) -> NDArray[np.floating]:
+    """(N, H, W) picked at the centres of an h x w grid of cells; (N, h, w) stays as it is."""
+    rows, columns = (
+        ((np.arange(cells) + 0.5) * pixels / cells).astype(int)
+        for cells, pixels in zip(grid_hw, values.shape[1:], strict=True)
+    )
+    return values[:, rows[:, None], columns]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """Evaluating on recorded clips whose true codes lie beside them.
 
-A recording holds no depth and no masks, so there is no depth error and no oracle ladder, and
-objects that are hardly seen are not known: whoever predicts one is counted as wrong.
+Depth is compared where it was recorded as well. There is no oracle ladder, and which objects are
+hardly seen is not known: whoever predicts one is counted as wrong.
 """
 
 from __future__ import annotations
@@ -9,9 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from pipelines import rows
 from pipelines.evaluate_room import ClipEncoder, RoomOptions, RoomResult, View, score_view
+from pipelines.synthesized import read_depth_m
 from spatialcode.encoder.box_tracks import from_objects
 from spatialcode.encoder.scoring import ScoredScene
 from spatialcode.errors import InputError
@@ -30,12 +35,19 @@ def list_recorded(folder: Path) -> list[tuple[Path, SpatialCode]]:
     A video's uri is a path: absolute, or relative to the folder, or the name of a file
     somewhere below it. InputError where there is nothing, or a video is missing.
     """
-    tables = (pq.read_table(file) for file in sorted(folder.rglob("*.parquet")))
+    tables = (_sound(pq.read_table(file)) for file in sorted(folder.rglob("*.parquet")))
     codes = (code for table in tables for code in from_table(table) if code.cameras)
     found = [(_video_of(code, folder), code) for code in codes]
     if not found:
         raise InputError(f"clips: {folder} holds no Parquet file with codes that have cameras")
     return found
+
+
+def _sound(table: pa.Table) -> pa.Table:
+    """Without the rows of rooms that could not be recorded."""
+    if "status" not in table.column_names:
+        return table
+    return table.filter(pc.equal(table["status"], rows.OK))
 
 
 def _video_of(code: SpatialCode, folder: Path) -> Path:
@@ -46,6 +58,19 @@ def _video_of(code: SpatialCode, folder: Path) -> Path:
     if len(below) != 1:
         raise InputError(f"clips: {len(below)} files named {uri.name!r} in {folder}, expected one")
     return below[0]
+
+
+def recorded_depth(video: Path, num_frames: int) -> NDArray[np.floating] | None:
+    """Depth maps (N, H, W) of ``videos/KEY.mp4`` from ``depth/KEY/0000.png`` …; NaN where it is
+    not known, None where nothing was recorded.
+    """
+    images = sorted((video.parent.parent / "depth" / video.stem).glob("*.png"))
+    if not images:
+        return None
+    if len(images) != num_frames:
+        raise InputError(f"{video.name}: {len(images)} depth maps for {num_frames} frames")
+    depth = np.stack([read_depth_m(image.read_bytes()) for image in images])
+    return np.where(depth > 0, depth, np.nan)
 
 
 def evaluate_recorded(
@@ -64,7 +89,9 @@ def evaluate_recorded(
     )
     K = np.diag([width / code.video.width_px, height / code.video.height_px, 1.0]) @ K
     poses = np.array([entry.T_world_camera for entry in code.cameras], dtype=np.float64)
-    truth = ScoredScene(from_objects(code.objects, times_s), poses, code.room)
+    truth = ScoredScene(
+        from_objects(code.objects, times_s), poses, code.room, recorded_depth(video, len(times_s))
+    )
     alone = View(decoded.rgb, times_s, K if options.known_intrinsics else None, None)
     predicted, own_score = score_view(encoder, alone, truth)
     given, given_score = score_view(encoder, View(decoded.rgb, times_s, K, poses), truth)

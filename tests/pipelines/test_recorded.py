@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipelines.evaluate import inputs_of
 from pipelines.evaluate_config import EvaluateConfig
 from pipelines.evaluate_report import aggregate
-from pipelines.evaluate_room import RoomOptions
-from pipelines.recorded import evaluate_recorded, list_recorded
+from pipelines.evaluate_room import RoomOptions, at_cells
+from pipelines.recorded import evaluate_recorded, list_recorded, recorded_depth
+from pipelines.synthesized import depth_png
 from spatialcode.errors import InputError
 from spatialcode.scene.table import to_table
 from spatialcode.synthetic.clips import make_clip
@@ -29,6 +31,9 @@ def folder(clip, tmp_path_factory):
     (root / "codes").mkdir()
     code = write_clip(clip, root / "videos" / "room.mp4")
     pq.write_table(to_table([code]), root / "codes" / "0.parquet")
+    (root / "depth" / "room").mkdir(parents=True)
+    for n, depth in enumerate(clip.depth_m):
+        (root / "depth" / "room" / f"{n:04d}.png").write_bytes(depth_png(depth))
     return root
 
 
@@ -51,7 +56,9 @@ def test_a_recorded_clip_is_evaluated_on_the_frames_of_its_cameras(clip, folder)
     assert report["given_poses"]["class_aware"]["f1"]["0.50"] == 1.0
     assert report["given_poses"]["counts"]["0.25"]["true"] == len(code.objects) >= 3
     assert report["predicted_poses"]["room"]["area_error_mean"] == pytest.approx(0.0, abs=1e-6)
-    assert report["depth_abs_rel"] is None
+    # Maps hold exact depth at cell centres, the recording millimetres at the pixel beside it.
+    assert report["depth_abs_rel"] < 0.02
+    assert report["given_poses"]["depth"]["num_cells"] == 6 * 30 * 40
     assert report["ladder"] == {}
 
 
@@ -59,6 +66,32 @@ def test_recordings_are_rows_with_their_codes(folder):
     [row] = inputs_of(EvaluateConfig(report="unused", clips=str(folder), num_rooms=5))
     assert row["name"] == "room.mp4"
     assert row["video"] == str(folder / "videos" / "room.mp4")
+
+
+def test_rooms_that_could_not_be_recorded_are_passed_over(clip, folder, tmp_path):
+    table = pq.read_table(folder / "codes" / "0.parquet")
+    failed = pa.table({field.name: pa.nulls(1, field.type) for field in table.schema})
+    both = pa.concat_tables([table, failed])
+    both = both.append_column("status", pa.array(["ok", "failed"]))
+    pq.write_table(both, tmp_path / "codes.parquet")
+    (tmp_path / "room.mp4").write_bytes((folder / "videos" / "room.mp4").read_bytes())
+    assert [video.name for video, _ in list_recorded(tmp_path)] == ["room.mp4"]
+    [(video, code)] = list_recorded(tmp_path)
+    result = evaluate_recorded(video, code, Knowing(clip), RoomOptions())
+    assert aggregate([result])["depth_abs_rel"] is None
+
+
+def test_missing_depth_maps_are_an_error(folder):
+    [(video, _)] = list_recorded(folder)
+    with pytest.raises(InputError, match="6 depth maps for 7 frames"):
+        recorded_depth(video, 7)
+
+
+def test_values_at_cells():
+    picture = np.arange(8 * 12).reshape(1, 8, 12).astype(float)
+    # Cells of 4 x 4 pixels: their centres touch pixel 2 of each.
+    assert at_cells(picture, (2, 3))[0].tolist() == [[26, 30, 34], [74, 78, 82]]
+    assert np.array_equal(at_cells(picture, (8, 12)), picture)
 
 
 def test_missing_videos_and_empty_folders_are_errors(clip, tmp_path):
