@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from spatialcode.video.probe import hash_file
 from tests.pipelines import stand_in
@@ -49,6 +50,7 @@ def stored(output: Path) -> list[dict[str, Any]]:
     return pa.concat_tables(tables).to_pylist() if tables else []
 
 
+@pytest.mark.timeout(1200)  # four starts of Ray, each of which a busy machine can stretch
 def test_a_driver_killed_twice_ends_with_every_input_once(tmp_path: Path) -> None:
     control, videos, output = (tmp_path / name for name in ("control", "videos", "out"))
     control.mkdir()
@@ -73,7 +75,7 @@ def test_a_driver_killed_twice_ends_with_every_input_once(tmp_path: Path) -> Non
     assert len(after_second) < NUM_VIDEOS
 
     last = start(arguments, control)
-    text = last.communicate(timeout=240)[0]
+    text = last.communicate(timeout=600)[0]
     assert last.returncode == 0, text
     rows = stored(output)
     assert Counter(row["input_id"] for row in rows) == Counter(
@@ -87,7 +89,7 @@ def test_a_driver_killed_twice_ends_with_every_input_once(tmp_path: Path) -> Non
     assert set(encoded) == {hash_file(path) for path in videos.iterdir()}
 
     again = start(arguments, control)
-    text = again.communicate(timeout=120)[0]
+    text = again.communicate(timeout=300)[0]
     assert again.returncode == 0, text
     assert f"{NUM_VIDEOS} done before" in text
     assert stand_in.journal(control) == encoded
