@@ -69,9 +69,9 @@ def test_a_network_that_knows_nothing_is_evaluated_all_the_same(encoders, clip):
     assert result.ladder["cumulative"]["+depth"] == result.ladder["given"]["all"]
 
 
-def test_weights_are_loaded_by_path(encoders, tmp_path, clip):
+def test_weights_are_loaded_by_path(tmp_path, clip):
     path = tmp_path / "tiny.safetensors"
-    save_weights(encoders[0].runner.model, path, {})
+    save_weights(make_model(TINY), path, {})
     loaded = EvaluatedEncoder.load(str(path), "cpu")
     view = View(clip.rgb[:1], clip.times_s[:1], clip.K, clip.T_world_camera[:1])
     encoded = loaded.encode(view)
