@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
 from spatialcode.encoder.lifting import Array
 from spatialcode.encoder.objects import Detection
+from spatialcode.encoder.tracks import MovingPath
 from spatialcode.scene.frames import quaternion_from_yaw
-from spatialcode.scene.schema import Camera, SceneObject, VideoInfo, make_id
+from spatialcode.scene.schema import Camera, SceneObject, TrackPoint, VideoInfo, make_id
 from spatialcode.version import __version__
 
 #: As written into codes.
@@ -40,11 +42,20 @@ def scene_objects(detections: list[Detection], times_s: Array) -> tuple[SceneObj
                 last_seen_s=float(times_s[detection.frames[-1]]),
                 num_observations=len(detection.frames),
                 visibility=min(1.0, detection.view_share),
-                motion=detection.motion,
-                track=detection.track,
+                motion="static" if detection.path is None else "moving",
+                track=() if detection.path is None else _track(detection.path, times_s),
             )
         )
     return tuple(objects)
+
+
+def _track(path: MovingPath, times_s: Array) -> tuple[TrackPoint, ...]:
+    return tuple(
+        TrackPoint(float(times_s[frame]), _vector(center), _vector(quaternion))
+        for frame, center, quaternion in zip(
+            path.frames, path.center_m, quaternion_from_yaw(path.yaw_rad), strict=True
+        )
+    )
 
 
 def cameras_of(
@@ -58,7 +69,7 @@ def cameras_of(
     return tuple(
         Camera(
             t_s=t,
-            T_world_camera=tuple(_vector(row) for row in T),
+            T_world_camera=_matrix(T),
             fx_px=float(K[0, 0] * sx),
             fy_px=float(K[1, 1] * sy),
             cx_px=float(K[0, 2] * sx),
@@ -68,5 +79,10 @@ def cameras_of(
     )
 
 
-def _vector(values: Array) -> tuple[float, ...]:
+def _vector(values: Array) -> Any:
+    """Plain floats; the schema checks how many."""
     return tuple(float(v) for v in np.asarray(values))
+
+
+def _matrix(values: Array) -> Any:
+    return tuple(_vector(row) for row in values)

@@ -112,8 +112,10 @@ class Confidence:
             raise WeightsError(
                 f"confidence: expected features {FEATURES}, got {values['features']}"
             )
-        arrays = (np.asarray(values[k], np.float64) for k in ("mean", "scale", "coefficient"))
-        return cls(*arrays, bias=float(values["bias"]), threshold=float(values["threshold"]))
+        mean, scale, coefficient = (
+            np.asarray(values[k], np.float64) for k in ("mean", "scale", "coefficient")
+        )
+        return cls(mean, scale, coefficient, float(values["bias"]), float(values["threshold"]))
 
     @classmethod
     def uncalibrated(cls) -> Confidence:

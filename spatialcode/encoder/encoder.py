@@ -18,7 +18,6 @@ from jaxtyping import Float, UInt8
 from spatialcode.encoder.assembly import SOFTWARE, cameras_of, scene_objects
 from spatialcode.encoder.clip import ClipInput
 from spatialcode.encoder.confidence import Confidence
-from spatialcode.workkey import config_sha256
 from spatialcode.encoder.inference import (
     DenseRunner,
     FrameBatch,
@@ -35,6 +34,7 @@ from spatialcode.encoder.odometry import CameraPath, OdometryConfig, estimate_pa
 from spatialcode.encoder.weights import ASSETS, has_fast_bfloat16, load_weights
 from spatialcode.errors import EncodeError, SpatialCodeError, WeightsError
 from spatialcode.scene.schema import Provenance, Scale, SpatialCode
+from spatialcode.workkey import config_sha256
 
 T = TypeVar("T")
 
@@ -47,12 +47,10 @@ class EncoderConfig:
 
     ``assumed_hfov_deg``: horizontal field of view where intrinsics are unknown.
     ``precision``: ``auto`` takes bfloat16 where the processor multiplies it in hardware.
-    ``decode_max_side_px``: frames are decoded at most this large.
     """
 
     assumed_hfov_deg: float = 65.0
     precision: str = "auto"
-    decode_max_side_px: int = 320
     chunk_size: int = 8
     detection: DetectionConfig = field(default_factory=DetectionConfig)
     odometry: OdometryConfig = field(default_factory=OdometryConfig)
@@ -91,7 +89,9 @@ class SpatialEncoder:
         self.config = config or EncoderConfig()
         self.name = name
         self.weights_sha256 = weights_sha256
-        self.config_sha256 = config_sha256(asdict(self.config))
+        # the calibration shapes codes as the configuration does, and is not in the tensors
+        settings = asdict(self.config) | {"calibration": confidence.to_dict()}
+        self.config_sha256 = config_sha256(settings)
         self.confidence = confidence
         self.runner = DenseRunner(
             model, device, _wants_bfloat16(self.config.precision, device), self.config.chunk_size
@@ -199,14 +199,15 @@ class SpatialEncoder:
         exact: bool,
     ) -> list[DenseMaps | EncodeError]:
         """Maps of every prepared clip, the network run over all frames of one size at once;
-        what is not a prepared clip stays as it is."""
+        what is not a prepared clip stays as it is.
+        """
         batches = {
             i: _frame_batch(item, pose, exact)
             for i, (item, pose) in enumerate(zip(items, poses, strict=True))
             if isinstance(item, Prepared)
         }
         made = run_together(self.runner, batches)
-        return [item if i not in made else made[i] for i, item in enumerate(items)]  # type: ignore[misc]
+        return [made.get(i, item) for i, item in enumerate(items)]  # type: ignore[misc]
 
     def _code(
         self, clip: ClipInput, prepared: Prepared, maps: DenseMaps, T_world_camera: Array

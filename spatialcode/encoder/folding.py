@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 
-import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from spatialcode.encoder.model import DenseEncoder
+from spatialcode.encoder.model import DenseEncoder, channels_last
 from spatialcode.encoder.towers import ResidualBlock
 
 
@@ -17,15 +16,15 @@ def folded(model: DenseEncoder) -> DenseEncoder:
     copied = copy.deepcopy(model).eval().requires_grad_(False)
     for module in list(copied.modules()):
         if isinstance(module, ResidualBlock):
-            module.first = fuse_conv_bn_eval(module.first, module.first_norm)
-            module.second = fuse_conv_bn_eval(module.second, module.second_norm)
-            module.first_norm = module.second_norm = nn.Identity()
-        elif isinstance(module, nn.Sequential) and _is_conv_norm(module):
-            module[0] = fuse_conv_bn_eval(module[0], module[1])
-            module[1] = nn.Identity()
-    return copied.to(memory_format=torch.channels_last)
+            _fold(module, "first", "first_norm")
+            _fold(module, "second", "second_norm")
+        elif isinstance(module, nn.Sequential) and len(module) > 1:
+            _fold(module, "0", "1")
+    return channels_last(copied)
 
 
-def _is_conv_norm(module: nn.Sequential) -> bool:
-    kinds = [type(part) for part in module]
-    return kinds[:2] == [nn.Conv2d, nn.BatchNorm2d]
+def _fold(module: nn.Module, conv_name: str, norm_name: str) -> None:
+    conv, norm = module.get_submodule(conv_name), module.get_submodule(norm_name)
+    if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+        setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
+        setattr(module, norm_name, nn.Identity())

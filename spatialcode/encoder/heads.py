@@ -90,10 +90,9 @@ class DenseHeads(nn.Module):
         super().__init__()
         self.shared = _conv_norm(width, width, 3)
         self.cells = nn.Conv2d(width, sum(CELL_CHANNELS.values()), 1)
-        self.picture = nn.Sequential(
-            nn.Linear(coarse_width, 128), nn.GELU(), nn.Linear(128, NUM_GLOBAL)
-        )
-        nn.init.zeros_(self.picture[2].weight)
+        last = nn.Linear(128, NUM_GLOBAL)
+        nn.init.zeros_(last.weight)
+        self.picture = nn.Sequential(nn.Linear(coarse_width, 128), nn.GELU(), last)
 
     def forward(self, fused: Tensor, coarse: Tensor, grid_hw: tuple[int, int]) -> RawMaps:
         h, w = grid_hw

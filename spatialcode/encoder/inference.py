@@ -64,7 +64,8 @@ def with_poses(
 
 def network_size(width_px: int, height_px: int) -> tuple[int, int]:
     """(width, height) of the network input: about NETWORK_AREA_PX, the same aspect,
-    multiples of twice the stride."""
+    multiples of twice the stride.
+    """
     step = 2 * STRIDE_PX
     scale = (NETWORK_AREA_PX / (width_px * height_px)) ** 0.5
     return (
@@ -99,7 +100,8 @@ class DenseRunner:
 
     def __call__(self, batch: FrameBatch) -> DenseMaps:
         """Dense maps of every frame. Where gravity is unknown, the maps carry the network's
-        own estimate of height, and its votes refer to its own estimate of "up"."""
+        own estimate of height, and its votes refer to its own estimate of "up".
+        """
         parts = [
             self._chunk(batch, slice(start, start + self.chunk_size))
             for start in range(0, len(batch), self.chunk_size)

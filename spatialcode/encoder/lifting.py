@@ -10,6 +10,7 @@ Source: none.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -73,7 +74,7 @@ def _turned(matrices: Array, vectors: Array, frame: NDArray[np.int64]) -> Array:
     """
     bounds = np.searchsorted(frame, np.arange(len(matrices) + 1))
     out = np.empty_like(vectors)
-    for n, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for n, (start, stop) in enumerate(pairwise(bounds)):
         out[start:stop] = vectors[start:stop] @ matrices[n, :3, :3].T
     return out
 

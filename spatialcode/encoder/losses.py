@@ -123,6 +123,7 @@ def laplace_nll(error: Tensor, log_scale: Tensor, beta: float = 0.5) -> Tensor:
 
 
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Mean of the values by weight; 0 where nothing weighs anything."""
     return (values * weights).sum() / weights.sum().clamp(min=1e-6)
 
 

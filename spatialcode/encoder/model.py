@@ -27,11 +27,15 @@ class ModelConfig:
     fusion_width: int = 96
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values, as a weights card holds them."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
-        trunk = {k: tuple(v) if isinstance(v, list) else v for k, v in values["trunk"].items()}
+        """Inverse of :meth:`to_dict`, also after JSON has turned tuples into lists."""
+        trunk: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values["trunk"].items()
+        }
         return cls(trunk=TrunkConfig(**trunk), fusion_width=values["fusion_width"])
 
 
@@ -67,5 +71,9 @@ class DenseEncoder(nn.Module):
 
 def make_model(config: ModelConfig | None = None) -> DenseEncoder:
     """A freshly initialised network, channels-last (twice as fast on CPUs)."""
-    model = DenseEncoder(config or ModelConfig())
-    return model.to(memory_format=torch.channels_last)
+    return channels_last(DenseEncoder(config or ModelConfig()))
+
+
+def channels_last(model: DenseEncoder) -> DenseEncoder:
+    """The same module with its convolution weights laid out for channels-last inputs."""
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -10,15 +10,23 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 
 from spatialcode.encoder.confidence import Confidence, features, frames_in_view
 from spatialcode.encoder.fusion import Cluster, FusionConfig, cluster_votes
 from spatialcode.encoder.lifting import Array, LiftingConfig, Votes, joined, lift
 from spatialcode.encoder.maps import DenseMaps
+from spatialcode.encoder.tracks import (
+    MovingPath,
+    TrackConfig,
+    link_moving,
+    moving_path,
+    observed_places,
+    whole_cluster,
+)
 from spatialcode.scene.boxes import Boxes, iou_matrix
 from spatialcode.scene.categories import LABELS
 from spatialcode.scene.frames import quaternion_from_yaw
-from spatialcode.scene.schema import Motion, TrackPoint
 
 
 @dataclass(frozen=True)
@@ -30,13 +38,17 @@ class DetectionConfig:
 
     lifting: LiftingConfig = field(default_factory=LiftingConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
+    tracks: TrackConfig = field(default_factory=TrackConfig)
     max_iou: float = 0.15
 
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """One object of a clip. ``frames``: indices of the frames that voted for it;
-    ``view_share``: these over the frames that could have; ``features``: see confidence."""
+    """One object of a clip; ``center_m`` and ``yaw_rad`` are where it was last.
+
+    ``frames``: indices of the frames that voted for it; ``view_share``: these over the frames
+    that could have; ``features``: see confidence; ``path``: where it was when, if it moved.
+    """
 
     label_index: int
     score: float
@@ -46,8 +58,7 @@ class Detection:
     frames: Int[np.ndarray, " k"]
     view_share: float
     features: Float[np.ndarray, " f"]
-    motion: Motion = "static"
-    track: tuple[TrackPoint, ...] = ()
+    path: MovingPath | None = None
 
     @property
     def label(self) -> str:
@@ -84,6 +95,46 @@ def clip_votes(
     return joined(lift(maps, K_grid, T_world_camera, config), config)
 
 
+@dataclass(frozen=True, eq=False)
+class _View:
+    """The cameras of a clip: pinhole matrix of the grid, poses, (h, w) of the grid."""
+
+    K_grid: Array
+    T_world_camera: Array
+    grid_hw: tuple[int, ...]
+
+    def shows(self, cluster: Cluster) -> NDArray[np.bool_]:
+        """(N,): in which frames the cluster's place is in the picture."""
+        h, w = self.grid_hw
+        return frames_in_view(cluster.center_m, self.K_grid, self.T_world_camera, (h, w))
+
+
+def _detection(
+    own: list[Cluster],
+    votes: Votes,
+    view: _View,
+    confidence: Confidence,
+    config: DetectionConfig,
+) -> Detection:
+    """The scored object that clusters, in order of time, make together."""
+    whole = whole_cluster(own, votes)
+    path = moving_path(own, votes, config.fusion, config.tracks)
+    in_view = np.logical_or.reduce([view.shows(cluster) for cluster in own])
+    values = features(whole, votes, in_view)
+    frames = np.unique(votes.frame[whole.members])
+    return Detection(
+        label_index=whole.label_index,
+        score=float(confidence.score(values[None])[0]),
+        center_m=whole.center_m if path is None else path.center_m[-1],
+        size_m=whole.size_m,
+        yaw_rad=whole.yaw_rad if path is None else float(path.yaw_rad[-1]),
+        frames=frames,
+        view_share=len(frames) / max(int(in_view.sum()), len(frames)),
+        features=values,
+        path=path,
+    )
+
+
 def detect(
     maps: DenseMaps,
     K_grid: Array,
@@ -91,27 +142,19 @@ def detect(
     confidence: Confidence,
     config: DetectionConfig,
 ) -> list[Detection]:
-    """All scored objects of a clip, best first, overlaps suppressed, none below threshold
-    removed: see :func:`confident`. World and units: those of ``T_world_camera``."""
+    """All scored objects of a clip, best first, overlaps suppressed, whatever their score.
+
+    World and units are those of ``T_world_camera`` (N, 4, 4); see :func:`confident`.
+    """
     votes = clip_votes(maps, K_grid, T_world_camera, config.lifting)
     clusters = cluster_votes(votes, config.fusion)
-    detections = []
-    for cluster in clusters:
-        in_view = frames_in_view(cluster.center_m, K_grid, T_world_camera, maps.depth_m.shape[1:])
-        values = features(cluster, votes, in_view)
-        frames = np.unique(votes.frame[cluster.members])
-        detections.append(
-            Detection(
-                label_index=cluster.label_index,
-                score=float(confidence.score(values[None])[0]),
-                center_m=cluster.center_m,
-                size_m=cluster.size_m,
-                yaw_rad=cluster.yaw_rad,
-                frames=frames,
-                view_share=len(frames) / max(int(in_view.sum()), len(frames)),
-                features=values,
-            )
-        )
+    places = observed_places(clusters, maps, K_grid, T_world_camera, config.tracks)
+    groups = link_moving(clusters, votes, places, config.tracks)
+    view = _View(K_grid, T_world_camera, maps.depth_m.shape[1:])
+    detections = [
+        _detection([clusters[i] for i in group], votes, view, confidence, config)
+        for group in groups
+    ]
     return suppress(detections, config.max_iou)
 
 

@@ -68,11 +68,10 @@ class AttentionBlock(nn.Module):
         self.to_qkv = nn.Linear(width, 3 * width)
         self.attention_out = nn.Linear(width, width)
         self.mlp_norm = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-        )
+        last = nn.Linear(2 * width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), last)
         nn.init.zeros_(self.attention_out.weight)
-        nn.init.zeros_(self.mlp[2].weight)
+        nn.init.zeros_(last.weight)
 
     def forward(self, tokens: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
         b, t, d = tokens.shape
