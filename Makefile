@@ -19,10 +19,12 @@ $(VENV)/bin/python:
 
 # One resolution for everything, so that a later install never replaces an earlier version.
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	@echo "installing into $(VENV), about 2 GB: some minutes"
 	$(PIP) install --quiet -e .
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/python
+	@echo "installing into $(VENV), about 2 GB: some minutes"
 	$(PIP) install --quiet -e '.[test]'
 	@touch $(VENV)/.installed $@
 

@@ -84,6 +84,7 @@ def summary(report: dict[str, Any]) -> str:
     failures = {"failed": "failed_by_code", "failed before": "failed_before_by_code"}
     for title, key in failures.items():
         lines += [f"  {title}: {code} × {count}" for code, count in report[key].items()]
+    lines += [f"    {failure['uri']}: {failure['error']}" for failure in report["failures"][:5]]
     if report["aborted"]:
         lines.append(f"  aborted: {report['aborted']}")
     lines.append(f"codes: {report['output']}/codes  report: {report['output']}/report.json")

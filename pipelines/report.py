@@ -11,6 +11,8 @@ from typing import Any
 from pipelines import rows
 from pipelines.work import Plan
 
+_MAX_EXAMPLES = 20  # of failures in a report; all of them are rows
+
 
 @dataclass
 class Tally:
@@ -18,11 +20,10 @@ class Tally:
 
     ``done``: encoded now. ``copied``: took the code of an input with the same content.
     ``failed_by_code``: failed now. ``skipped``: had a code before. ``failed_before``: had failed
-    before for a reason that lies in the content.
+    before for a reason that lies in the content. ``examples``: the first failures of this run.
     """
 
     inputs: int
-    to_compute: int
     skipped: int = 0
     done: int = 0
     copied: int = 0
@@ -30,19 +31,24 @@ class Tally:
     encode_s: float = 0.0
     failed_by_code: Counter[str] = field(default_factory=Counter)
     failed_before_by_code: Counter[str] = field(default_factory=Counter)
+    examples: list[dict[str, str]] = field(default_factory=list)
     aborted: str | None = None
+    settled_at_start: int = 0
     started_s: float = field(default_factory=time.monotonic)
 
     @classmethod
     def of_plan(cls, plan: Plan) -> Tally:
         """The counts before anything is computed."""
-        return cls(
+        tally = cls(
             inputs=plan.num_inputs,
-            to_compute=len(plan.compute),
             skipped=len(plan.done),
-            failed_by_code=Counter(work.error.code for work in plan.unusable if work.error),
             failed_before_by_code=Counter(row.error_code or "?" for row in plan.failed_before),
         )
+        for work in plan.unusable:
+            if work.error:
+                tally._failed(work.source.uri, work.error.code, str(work.error))
+        tally.settled_at_start = tally.settled
+        return tally
 
     @property
     def failed(self) -> int:
@@ -73,7 +79,7 @@ class Tally:
             if receipt["status"] == rows.OK:
                 self.done += 1
             else:
-                self.failed_by_code[receipt["error_code"]] += 1
+                self._failed(receipt["uri"], receipt["error_code"], receipt["error"])
 
     def add_copies(self, copies: Iterable[dict[str, Any]]) -> None:
         """Count rows copied from an input with the same content."""
@@ -81,13 +87,17 @@ class Tally:
             if copy["status"] == rows.OK:
                 self.copied += 1
             else:
-                self.failed_by_code[copy["error_code"]] += 1
+                self._failed(copy["uri"], copy["error_code"], copy["error"])
+
+    def _failed(self, uri: str, code: str, error: str) -> None:
+        self.failed_by_code[code] += 1
+        if len(self.examples) < _MAX_EXAMPLES:
+            self.examples.append({"uri": uri, "error_code": code, "error": error})
 
     def eta_s(self) -> float | None:
-        """Seconds until everything is computed, from the rate so far; None before any is."""
-        computed = self.inputs - self.skipped - self.failed_before
-        finished = self.settled - self.skipped - self.failed_before
-        return self.seconds / finished * (computed - finished) if finished else None
+        """Seconds until all is settled, from the rate so far; None before there is one."""
+        finished = self.settled - self.settled_at_start
+        return self.seconds / finished * (self.inputs - self.settled) if finished else None
 
     def report(self, max_failed_fraction: float) -> dict[str, Any]:
         """The run's report: the counts add up to ``inputs``.
@@ -107,6 +117,7 @@ class Tally:
             "unfinished": unfinished,
             "failed_by_code": dict(sorted(self.failed_by_code.items())),
             "failed_before_by_code": dict(sorted(self.failed_before_by_code.items())),
+            "failures": self.examples,
             "frames": self.frames,
             "seconds": round(self.seconds, 3),
             "frames_per_s": round(self.frames_per_s, 3),

@@ -62,7 +62,9 @@ RESULT = pa.schema(
 )
 
 # What the writer hands back to the driver: everything but the code.
-RECEIPT_COLUMNS = ("input_id", "work_key", "status", "error_code", "num_frames", "encode_s")
+RECEIPT_COLUMNS = (
+    *("input_id", "uri", "work_key", "status", "error_code", "error", "num_frames", "encode_s"),
+)
 
 
 def identity(row: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ NAME = "tests.pipelines.stand_in:FrameReader"
 class FrameReader:
     """The well-behaved encoder, and base of those with a fault."""
 
+    name = "stand-in"
     weights_sha256 = "0" * 64
     config_sha256 = "1" * 64
 
@@ -78,6 +79,7 @@ class Unloadable(FrameReader):
 class Retrained(FrameReader):
     """The same with other weights."""
 
+    name = "stand-in"
     weights_sha256 = "2" * 64
 
 

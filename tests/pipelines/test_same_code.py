@@ -67,4 +67,4 @@ def test_both_look_at_the_same_frames() -> None:
 def test_both_make_the_same_work_key() -> None:
     encoder = load_encoder(EncoderConfig(), "cpu")
     single = api.VideoEncoder.load().identity(api.Sampling())
-    assert identity_of(encoder, "small", SamplingConfig()) == single
+    assert identity_of(encoder, SamplingConfig()) == single
