@@ -129,7 +129,7 @@ def plan_run(config: EncodeConfig, store: CodeStore) -> Plan:
         sources = identify(sources, cache)
     finally:
         cache.close()
-    works = keyed(sources, identity_of(encoder, config.encoder.name, config.sampling))
+    works = keyed(sources, identity_of(encoder, config.sampling))
     return make_plan(works, store.rows(), config.retry_failed)
 
 

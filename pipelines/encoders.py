@@ -21,6 +21,7 @@ BUNDLED = "spatialcode.api:VideoEncoder"
 class Encoder(Protocol):
     """What the pipeline needs of an encoder class."""
 
+    name: str
     weights_sha256: str
     config_sha256: str
 
@@ -46,10 +47,10 @@ def load_encoder(config: EncoderConfig, device: str) -> Encoder:
     return encoder
 
 
-def identity_of(encoder: Encoder, name: str, sampling: SamplingConfig) -> EncoderIdentity:
+def identity_of(encoder: Encoder, sampling: SamplingConfig) -> EncoderIdentity:
     """The identity that work keys are made of; which frames are looked at is part of it."""
     settings = {"encoder": encoder.config_sha256, "sampling": to_dict(sampling)}
-    return EncoderIdentity(name, encoder.weights_sha256, config_sha256(settings))
+    return EncoderIdentity(encoder.name, encoder.weights_sha256, config_sha256(settings))
 
 
 def limit_threads(num_cpus: float) -> None:

@@ -12,8 +12,13 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
 from spatialcode.encoder.clip import ClipInput
-from spatialcode.errors import EncodeError
+from spatialcode.errors import EncodeError, SchemaError
+from spatialcode.export.motion import PosePath
 from spatialcode.scene.schema import SpatialCode, VideoInfo
 from spatialcode.video.decode import DecodedVideo, decode
 from spatialcode.video.sampling import ByCount, ByRate
@@ -22,6 +27,8 @@ from spatialcode.workkey import EncoderIdentity, config_sha256, work_key
 
 if TYPE_CHECKING:
     from spatialcode.encoder.encoder import SpatialEncoder
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -39,18 +46,62 @@ class Sampling:
         return ByCount(self.num_frames) if self.rate_hz is None else ByRate(self.rate_hz)
 
 
+@dataclass(frozen=True, eq=False)
+class KnownCamera:
+    """What the caller knows of the camera that took a video; None where it knows nothing.
+
+    ``K`` (3, 3): pinhole matrix in pixels of the full, upright video. ``T_world_camera``
+    (P, 4, 4): poses at the increasing ``times_s`` (P,) in a world with z up and its floor at
+    z = 0; between them they are interpolated, beyond them held. ``up_camera`` (3,): gravity's
+    "up" in camera coordinates, for a camera that keeps its tilt, where there are no poses.
+    SchemaError where shapes do not fit.
+    """
+
+    K: Array | None = None
+    times_s: Array | None = None
+    T_world_camera: Array | None = None
+    up_camera: Array | None = None
+
+    def __post_init__(self) -> None:
+        num = 0 if self.times_s is None else len(self.times_s)
+        shapes = {"K": (3, 3), "T_world_camera": (num, 4, 4), "up_camera": (3,)}
+        for name, shape in shapes.items():
+            value = getattr(self, name)
+            if value is not None and np.shape(value) != shape:
+                raise SchemaError(f"KnownCamera.{name}", f"shape {shape}", np.shape(value))
+        if self.T_world_camera is not None and num == 0:
+            raise SchemaError("KnownCamera.times_s", "a time for every pose", self.times_s)
+
+    def poses_at(self, times_s: Array) -> Array | None:
+        """Poses (N, 4, 4) at given times, None where unknown."""
+        if self.T_world_camera is None or self.times_s is None:
+            return None
+        known = np.asarray(self.T_world_camera, dtype=float)
+        path = PosePath(
+            np.asarray(self.times_s, dtype=float),
+            known[:, :3, 3],
+            Rotation.from_matrix(known[:, :3, :3]),
+        )
+        positions_m, rotations = path.at(times_s)
+        poses = np.tile(np.eye(4), (len(times_s), 1, 1))
+        poses[:, :3, :3], poses[:, :3, 3] = rotations.as_matrix(), positions_m
+        return poses
+
+
 def encode(
     path: str | os.PathLike[str],
     *,
     encoder: str | VideoEncoder = "small",
     device: str = "cpu",
     sampling: Sampling = Sampling(),
+    camera: KnownCamera | None = None,
     sandbox: bool = True,
 ) -> SpatialCode:
     """The spatial code of a video file.
 
     ``encoder``: bundled weights by name, the path of a .safetensors file, or a loaded
-    `VideoEncoder`. ``sandbox``: decode in a child process, which may crash or hang without harm.
+    `VideoEncoder`. ``camera``: intrinsics, poses or gravity, where known, are used in the place
+    of estimates. ``sandbox``: decode in a child process, which may crash or hang without harm.
     Raises the VideoError family for a file that cannot be decoded, EncodeError for one of which
     no code can be made, WeightsError for weights that are missing or damaged.
     """
@@ -60,8 +111,9 @@ def encode(
             video = decoder.decode(path, sampling.plan(), max_side_px=sampling.max_side_px)
     else:
         video = decode(path, sampling.plan(), max_side_px=sampling.max_side_px)
-    key = work_key(video.probe.sha256, loaded.identity(sampling))
-    (code,) = loaded.encode_batch([video], [key])
+    # a key stands for what anyone would get of these bytes; private knowledge has none
+    key = "" if camera else work_key(video.probe.sha256, loaded.identity(sampling))
+    (code,) = loaded.encode_clips([clip_of(video, key, camera)])
     if isinstance(code, EncodeError):
         raise code
     return code
@@ -70,9 +122,9 @@ def encode(
 class VideoEncoder:
     """Decoded videos in, spatial codes out; stateless between calls."""
 
-    def __init__(self, encoder: SpatialEncoder, name: str) -> None:
+    def __init__(self, encoder: SpatialEncoder) -> None:
         self._encoder = encoder
-        self.name = name
+        self.name = encoder.name
         self.weights_sha256 = encoder.weights_sha256
         self.config_sha256 = encoder.config_sha256
 
@@ -81,7 +133,7 @@ class VideoEncoder:
         """Bundled weights by name, or a .safetensors file, on a torch device."""
         from spatialcode.encoder.encoder import SpatialEncoder
 
-        return cls(SpatialEncoder.load(name, device), name)
+        return cls(SpatialEncoder.load(name, device))
 
     def identity(self, sampling: Sampling) -> EncoderIdentity:
         """What work keys are made of; which frames are looked at is part of it."""
@@ -93,13 +145,18 @@ class VideoEncoder:
     ) -> list[SpatialCode | EncodeError]:
         """One code or error a video, in order; the network runs over the frames of all."""
         keys = work_keys or [""] * len(videos)
-        return self._encoder.encode_batch(
+        return self.encode_clips(
             [clip_of(video, key) for video, key in zip(videos, keys, strict=True)]
         )
 
+    def encode_clips(self, clips: Sequence[ClipInput]) -> list[SpatialCode | EncodeError]:
+        """The same for clips that already are as the encoder takes them."""
+        return self._encoder.encode_batch(clips)
 
-def clip_of(video: DecodedVideo, key: str = "") -> ClipInput:
+
+def clip_of(video: DecodedVideo, key: str = "", camera: KnownCamera | None = None) -> ClipInput:
     """A decoded video as the encoder takes it; ``key`` goes into the code's provenance."""
+    camera = camera or KnownCamera()
     probe = video.probe
     info = VideoInfo(
         uri=probe.uri,
@@ -110,7 +167,17 @@ def clip_of(video: DecodedVideo, key: str = "") -> ClipInput:
         height_px=probe.height_px,
         sampled_s=tuple(video.times_s.tolist()),
     )
-    return ClipInput(video=info, rgb=video.rgb, work_key=key)
+    height, width = video.rgb.shape[1:3]
+    shrink = np.diag([width / probe.width_px, height / probe.height_px, 1.0])
+    up = None if camera.up_camera is None else np.tile(camera.up_camera, (len(video.rgb), 1))
+    return ClipInput(
+        video=info,
+        rgb=video.rgb,
+        K=None if camera.K is None else shrink @ camera.K,
+        T_world_camera=camera.poses_at(video.times_s),
+        up_camera=up,
+        work_key=key,
+    )
 
 
 @lru_cache(maxsize=2)

@@ -11,8 +11,8 @@ import pytest
 import spatialcode
 from pipelines.encode_config import SamplingConfig
 from pipelines.encoders import identity_of
-from spatialcode.api import Sampling, VideoEncoder, clip_of, encode
-from spatialcode.errors import VideoNotFoundError, WeightsError
+from spatialcode.api import KnownCamera, Sampling, VideoEncoder, clip_of, encode
+from spatialcode.errors import SchemaError, VideoNotFoundError, WeightsError
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.video.decode import decode
 from spatialcode.video.probe import hash_file
@@ -50,7 +50,7 @@ def test_a_code_says_what_it_is_of_and_what_made_it(
     encoder = VideoEncoder.load(str(weights))
     assert code.provenance.weights_sha256 == hash_file(weights) == encoder.weights_sha256
     # The pipeline must know a result of encode() as its own.
-    identity = identity_of(encoder, str(weights), SamplingConfig(num_frames=4))
+    identity = identity_of(encoder, SamplingConfig(num_frames=4))
     assert code.provenance.work_key == work_key(hash_file(video), identity)
 
 
@@ -107,3 +107,26 @@ def test_the_package_offers_encode_without_loading_torch() -> None:
         _ = spatialcode.decode
     program = "import sys, spatialcode; spatialcode.encode; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_known_camera_takes_the_place_of_estimates(weights: Path, video: Path) -> None:
+    K = np.array([[150.0, 0, 80], [0, 150, 60], [0, 0, 1]])
+    start, end = np.eye(4), np.eye(4)
+    for pose in (start, end):  # level, looking along +y
+        pose[:3, :3] = [[1, 0, 0], [0, 0, 1], [0, -1, 0]]
+    start[:3, 3], end[:3, 3] = (0, 0, 1.5), (3, 0, 1.5)
+    camera = KnownCamera(K, np.array([0.0, 3.0]), np.stack([start, end]))
+    known = encode(video, encoder=str(weights), sampling=FEW, camera=camera)
+    assert known.scale.source == "given"
+    assert known.provenance.work_key == ""
+    for view in known.cameras:
+        assert view.fx_px == pytest.approx(150.0)
+        x, y, z = (row[3] for row in view.T_world_camera[:3])
+        assert (x, y, z) == pytest.approx((min(view.t_s, 3.0), 0, 1.5), abs=1e-5)
+
+
+def test_a_known_camera_must_fit_itself() -> None:
+    with pytest.raises(SchemaError, match="times_s"):
+        KnownCamera(T_world_camera=np.zeros((0, 4, 4)))
+    with pytest.raises(SchemaError, match=r"KnownCamera\.K.*\(3, 3\)"):
+        KnownCamera(K=np.eye(4))

@@ -83,6 +83,7 @@ class SpatialEncoder:
         name: str,
         weights_sha256: str,
         confidence: Confidence,
+        *,
         config: EncoderConfig | None = None,
         device: str = "cpu",
     ) -> None:
@@ -113,7 +114,7 @@ class SpatialEncoder:
         calibration = card.get("calibration")
         confidence = Confidence.from_dict(calibration) if calibration else Confidence.uncalibrated()
         own_name = name if name in BUNDLED else path.stem
-        return cls(model, own_name, card["sha256"], confidence, config, device)
+        return cls(model, own_name, card["sha256"], confidence, config=config, device=device)
 
     def prepare(self, rgb: UInt8[np.ndarray, "n h w 3"], K: Array | None = None) -> Prepared:
         """Frames at network size. Without ``K``, the assumed field of view."""
@@ -207,7 +208,8 @@ class SpatialEncoder:
             if isinstance(item, Prepared)
         }
         made = run_together(self.runner, batches)
-        return [made.get(i, item) for i, item in enumerate(items)]  # type: ignore[misc]
+        results = [made[i] if i in made else item for i, item in enumerate(items)]
+        return [item for item in results if not isinstance(item, Prepared)]
 
     def _code(
         self, clip: ClipInput, prepared: Prepared, maps: DenseMaps, T_world_camera: Array
