@@ -93,7 +93,7 @@ def test_eight_hostile_inputs_of_twenty_give_eight_failed_rows(
     assert (report["inputs"], report["done"], report["failed"]) == (20, 11, 9)
     assert {
         Path(failure["uri"]).name: {failure["error_code"]} for failure in report["failures"]
-    } == (hostile)
+    } == hostile
     assert adds_up(report)
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
     _frames_belong_to_their_rows(tmp_path / "out", num_expected=11)
