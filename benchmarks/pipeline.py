@@ -44,6 +44,7 @@ NUM_SAMPLED = 8
 class BusyEncoder:
     """Keeps its core busy for a fixed processor time a frame and returns empty codes."""
 
+    name = "busy"
     weights_sha256 = "0" * 64
     config_sha256 = "0" * 64
 
