@@ -35,10 +35,12 @@ class AlignmentConfig:
     halvings: tuple[int, ...] = (2, 1, 0)
     steps: tuple[int, ...] = (10, 5, 3)
     num_points: int = 400
+    damping: float = 1e-5
+    edge_ratio: float = 1.2
     blur_px: float = 1.0
     neighbourhood_px: float = 6.0
     contrast_floor: float = 4.0
-    information_share: float = 0.015
+    information_share: float = 0.002
 
 
 def normalised(gray: NDArray[np.uint8], halvings: int, config: AlignmentConfig) -> F32:
@@ -95,6 +97,14 @@ def coarse_motions(
     return out
 
 
+def foreground(depth_m: F32, edge_ratio: float) -> F32:
+    """Depth (N,h,w) with the nearer side's at depth edges: it is the occluder whose edge moves."""
+    window = np.ones((3, 3), np.uint8)
+    near = np.stack([cv2.erode(d, window) for d in depth_m])
+    far = np.stack([cv2.dilate(d, window) for d in depth_m])
+    return np.where(far > edge_ratio * near, near, depth_m)
+
+
 class _Level:
     """One pyramid level: the points of all frames and their derivatives (inverse compositional)."""
 
@@ -144,7 +154,7 @@ def align(
     config = config or AlignmentConfig()
     T = coarse_motions(gray, K, first, second) if start is None else start
     R, t = T[:, :3, :3].copy(), T[:, :3, 3].copy()
-    depth = np.ascontiguousarray(depth_m, np.float32)
+    depth = foreground(np.ascontiguousarray(depth_m, np.float32), config.edge_ratio)
     information = np.zeros((len(first), 6, 6))
     for halvings, steps in zip(config.halvings, config.steps, strict=True):
         level = _Level(gray, depth, K, halvings, config)
@@ -161,7 +171,7 @@ def align(
             hessian = (weighted.transpose(0, 2, 1) @ jacobian).astype(np.float64)
             slope = (weighted.transpose(0, 2, 1) @ residual[..., None]).astype(np.float64)
             information = hessian * (config.information_share / scale[..., None] ** 2)
-            damping = 1e-3 * np.trace(hessian, axis1=1, axis2=2)[:, None, None] / 6 + 1e-9
+            damping = config.damping * np.trace(hessian, axis1=1, axis2=2)[:, None, None] / 6 + 1e-9
             step = np.linalg.solve(hessian + damping * np.eye(6), slope)[..., 0]
             R = R @ exp_rotation(-step[:, :3])
             t = t - np.einsum("bij,bj->bi", R, step[:, 3:])

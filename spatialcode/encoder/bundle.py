@@ -16,27 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from spatialcode.encoder.bundle_system import (
-    Array,
-    BundleConfig,
-    BundleProblem,
-    BundleState,
-    NormalEquations,
-)
+from spatialcode.encoder.bundle_system import NormalEquations
+from spatialcode.encoder.bundle_types import BundleConfig, BundleProblem, BundleState
 from spatialcode.encoder.rotations import exp_rotation
+
+Array = NDArray[np.float64]
 
 __all__ = ["BundleConfig", "BundleProblem", "BundleResult", "BundleState", "adjust"]
 
 
 @dataclass(frozen=True)
 class BundleResult:
-    """The refined state; of each observation its residual (P,2) in pixels and weight (P,).
+    """The refined state; of each observation its reprojection error (P,2) in standard
+    deviations and its weight (P,).
 
     ``track_sigma`` (M,): standard deviation of a track's log depth with the cameras held.
     """
 
     state: BundleState
-    residual_px: Array
+    residual: Array
     weight: NDArray[np.float64]
     track_sigma: Array
     cost: float
@@ -90,7 +88,7 @@ def adjust(
             break
     pixel = np.empty_like(residuals["pixel"])
     pixel_weight = np.empty(len(pixel))
-    pixel[system.order] = residuals["pixel"] * config.pixel_sigma_px
+    pixel[system.order] = residuals["pixel"]
     pixel_weight[system.order] = weight["pixel"]
     track_sigma = 1 / np.sqrt(np.maximum(system.track_information(state, residuals, weight), 1e-12))
     return BundleResult(state, pixel, pixel_weight, track_sigma, cost, iteration)

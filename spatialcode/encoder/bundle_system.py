@@ -9,77 +9,22 @@ they only decide where nothing was tracked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.encoder.bundle_motion import (
-    RelativeMotions,
-    motion_error,
-    motion_jacobian,
-    whitening,
+from spatialcode.encoder.bundle_motion import motion_error, motion_jacobian, whitening
+from spatialcode.encoder.bundle_priors import add_priors, prior_residuals
+from spatialcode.encoder.bundle_types import (
+    FRAME_DIM,
+    BundleConfig,
+    BundleProblem,
+    BundleState,
 )
-from spatialcode.encoder.rotations import log_rotation, skew
+from spatialcode.encoder.rotations import skew
 
 Array = NDArray[np.float64]
-FRAME_DIM = 7  # rotation 3, centre 3, log depth scale 1
-
-
-@dataclass(frozen=True)
-class BundleConfig:
-    """Scales of the residuals: metres, radians, pixels of the images given."""
-
-    pixel_sigma_px: float = 0.5
-    pixel_cauchy: float = 1.0
-    motion_cauchy: float = 3.0
-    depth_huber: float = 1.0
-    scale_sigma: float = 0.06
-    step_sigma_m: float = 0.6
-    turn_sigma_rad: float = 0.6
-    gauge_sigma: float = 1e-3
-    damping: float = 1e-3
-    max_iterations: int = 8
-    tolerance: float = 1e-4
-
-
-@dataclass(frozen=True)
-class BundleProblem:
-    """What was measured. Observations leave out a track's first (host) frame.
-
-    host (M,), host_ray (M,3): K^-1 [u, v, 1]; track, frame (P,); pixel_px (P,2);
-    host_log_depth, host_depth_sigma (M,), log_depth, depth_sigma (P,): predicted log z-depth
-    at the observation, sigma inf where there is none; K (3,3); up_camera (N,3) unit;
-    up_sigma_rad, height_m, height_sigma_m (N,), sigma inf where unknown.
-    """
-
-    host: NDArray[np.int64]
-    host_ray: Array
-    track: NDArray[np.int64]
-    frame: NDArray[np.int64]
-    pixel_px: Array
-    host_log_depth: Array
-    host_depth_sigma: Array
-    log_depth: Array
-    depth_sigma: Array
-    K: Array
-    up_camera: Array
-    up_sigma_rad: Array
-    height_m: Array
-    height_sigma_m: Array
-    motions: RelativeMotions = field(default_factory=RelativeMotions.none)
-
-
-@dataclass(frozen=True)
-class BundleState:
-    """R_world_camera (N,3,3), centre_m (N,3), log_scale (N,), log_depth (M,) in the host."""
-
-    R_world_camera: Array
-    centre_m: Array
-    log_scale: Array
-    log_depth: Array
-
-
 def _huber(size: Array, width: float) -> tuple[Array, Array]:
     inside = size <= width
     cost = np.where(inside, size**2, 2 * width * size - width**2)
@@ -93,7 +38,7 @@ class NormalEquations:
         n = self.num_frames = len(problem.up_camera)
         pair = problem.host[problem.track] * n + problem.frame
         self.order = np.argsort(pair, kind="stable")
-        names = ("track", "frame", "pixel_px", "log_depth", "depth_sigma")
+        names = ("track", "frame", "pixel_px", "pixel_whitening", "log_depth", "depth_sigma")
         self.problem = replace(problem, **{k: getattr(problem, k)[self.order] for k in names})
         self.config = config
         keys, first = np.unique(pair[self.order], return_index=True)
@@ -115,25 +60,20 @@ class NormalEquations:
         return np.einsum("pji,pj->pi", state.R_world_camera[p.frame], offset), arm
 
     def residuals(self, state: BundleState) -> dict[str, Array]:
-        """Whitened residuals by term; ``pixel`` (P,2), ``up`` (N,2), ``step``, ``turn`` (N-1,3)."""
+        """Whitened residuals by term: ``pixel`` (P,2), ``motion`` (B,6), and the priors'."""
         p, c, R = self.problem, self.config, state.R_world_camera
         camera, _ = self._in_camera(state)
         # Points behind the camera get a huge but finite residual.
         z = np.maximum(camera[:, 2], 0.02)
         pixel = camera[:, :2] / z[:, None] * p.K[[0, 1], [0, 1]] + p.K[:2, 2]
         scale = state.log_scale
-        up = np.einsum("nij,nj->ni", R, p.up_camera)
         moved = motion_error(p.motions, R, state.centre_m, scale)
         return {
             "motion": np.einsum("bij,bj->bi", self._whitening, moved),
-            "pixel": (pixel - p.pixel_px) / c.pixel_sigma_px,
+            "pixel": np.einsum("pij,pj->pi", p.pixel_whitening, pixel - p.pixel_px),
             "depth": (np.log(z) - p.log_depth - scale[p.frame]) / p.depth_sigma,
             "host": (state.log_depth - p.host_log_depth - scale[p.host]) / p.host_depth_sigma,
-            "up": up[:, :2] / p.up_sigma_rad[:, None],
-            "height": (state.centre_m[:, 2] - p.height_m) / p.height_sigma_m,
-            "scale": scale / c.scale_sigma,
-            "step": np.diff(state.centre_m, axis=0) / c.step_sigma_m,
-            "turn": log_rotation(R[:-1].transpose(0, 2, 1) @ R[1:]) / c.turn_sigma_rad,
+            **prior_residuals(p, c, state),
         }
 
     def robust(self, res: dict[str, Array]) -> tuple[float, dict[str, Array]]:
@@ -148,8 +88,10 @@ class NormalEquations:
         for key, width in (("depth", c.depth_huber), ("host", c.depth_huber), ("height", 2.0)):
             term, weight[key] = _huber(np.abs(res[key]), width)
             cost += float(term.sum())
-        term, weight["up"] = _huber(np.linalg.norm(res["up"], axis=-1), 2.0)
-        return cost + float(term.sum()), weight
+        for key in ("up", "steady_turn", "steady_step"):
+            term, weight[key] = _huber(np.linalg.norm(res[key], axis=-1), 2.0)
+            cost += float(term.sum())
+        return cost, weight
 
     def _jacobians(self, state: BundleState) -> tuple[Array, Array]:
         """Whitened d(u, v, log z)/d(host 7, frame 7) (P,3,14) and d/d(track log depth) (P,3)."""
@@ -160,7 +102,7 @@ class NormalEquations:
         for axis in (0, 1):
             d_camera[:, axis, axis] = p.K[axis, axis] / z
             d_camera[:, axis, 2] = -p.K[axis, axis] * camera[:, axis] / z**2
-        d_camera[:, :2] /= self.config.pixel_sigma_px
+        d_camera[:, :2] = p.pixel_whitening @ d_camera[:, :2]
         d_camera[:, 2, 2] = 1 / (z * p.depth_sigma)
         d_world = d_camera @ R[p.frame].transpose(0, 2, 1)
         arm_obs = arm[p.track]
@@ -206,7 +148,7 @@ class NormalEquations:
         np.add.at(gradient, h, block[:, :d, -1])
         np.add.at(gradient, f, block[:, d:-1, -1])
         self._add_motions(state, res["motion"], weight["motion"], hessian, gradient)
-        self._add_priors(state, res, weight, hessian, gradient)
+        add_priors(p, self.config, state, res, weight, (hessian, gradient))
         self._fill_tracks(jac, jac_track, residual, res["host"], weight["host"])
         full = hessian.transpose(0, 2, 1, 3).reshape(n * d, n * d)
         self._host_scale(full, gradient, res["host"], weight["host"])
@@ -234,9 +176,9 @@ class NormalEquations:
         p, n, d = self.problem, self.num_frames, FRAME_DIM
         m = len(p.host)
         host_root = host_weight / p.host_depth_sigma
-        self._track_hessian = np.bincount(p.track, (jac_track**2).sum(-1), m)
+        self._track_hessian = np.bincount(p.track, (jac_track**2).sum(-1), m).astype(np.float64)
         self._track_hessian += host_root / p.host_depth_sigma + 1e-9
-        self._track_gradient = np.bincount(p.track, (jac_track * residual).sum(-1), m)
+        self._track_gradient = np.bincount(p.track, (jac_track * residual).sum(-1), m).astype(np.float64)
         self._track_gradient += host_root * host
         cross = np.einsum("pij,pi->pj", jac, jac_track)
         width = n * d
@@ -246,7 +188,7 @@ class NormalEquations:
             [(base + self.obs_host * d)[:, None] + columns, (base + p.frame * d)[:, None] + columns],
             axis=-1,
         )
-        self._cross = np.bincount(index.ravel(), cross.ravel(), m * width).reshape(m, width)
+        self._cross = np.bincount(index.ravel(), cross.ravel(), m * width).astype(np.float64).reshape(m, width)
         self._cross[np.arange(m), p.host * d + 6] -= host_root / p.host_depth_sigma
 
     def _host_scale(self, full: Array, gradient: Array, host: Array, weight: Array) -> None:
@@ -254,39 +196,6 @@ class NormalEquations:
         at = np.arange(n) * FRAME_DIM + 6
         full[at, at] += np.bincount(p.host, weight / p.host_depth_sigma**2, n)
         gradient[:, 6] -= np.bincount(p.host, weight * host / p.host_depth_sigma, n)
-
-    def _add_priors(
-        self, state: BundleState, res: dict[str, Array], weight: dict[str, Array],
-        hessian: Array, gradient: Array,
-    ) -> None:  # fmt: skip
-        p, c, n = self.problem, self.config, self.num_frames
-        every = np.arange(n)
-        R = state.R_world_camera
-        tilt = -(R @ skew(p.up_camera))[:, :2] / p.up_sigma_rad[:, None, None]
-        hessian[every, every, :3, :3] += np.einsum("n,nki,nkj->nij", weight["up"], tilt, tilt)
-        gradient[:, :3] += np.einsum("n,nki,nk->ni", weight["up"], tilt, res["up"])
-        hessian[every, every, 5, 5] += weight["height"] / p.height_sigma_m**2
-        gradient[:, 5] += weight["height"] * res["height"] / p.height_sigma_m
-        hessian[every, every, 6, 6] += 1 / c.scale_sigma**2
-        gradient[:, 6] += res["scale"] / c.scale_sigma
-        relative = R[:-1].transpose(0, 2, 1) @ R[1:]
-        a, b = every[:-1], every[1:]
-        for part, sigma, jac_a in (
-            (slice(3, 6), c.step_sigma_m, np.tile(-np.eye(3), (n - 1, 1, 1))),
-            # To first order in the turn, log(Ra^T Rb) moves by w_b - Rab^T w_a.
-            (slice(0, 3), c.turn_sigma_rad, -relative.transpose(0, 2, 1)),
-        ):
-            term = res["step" if part.start == 3 else "turn"] / sigma
-            gradient[a, part] += np.einsum("nki,nk->ni", jac_a, term)
-            gradient[b, part] += term
-            hessian[a, a, part, part] += np.einsum("nki,nkj->nij", jac_a, jac_a) / sigma**2
-            hessian[b, b, part, part] += np.eye(3) / sigma**2
-            hessian[a, b, part, part] += jac_a.transpose(0, 2, 1) / sigma**2
-            hessian[b, a, part, part] += jac_a / sigma**2
-        # Gauge: the first frame keeps its horizontal place and its turn about the vertical.
-        vertical = R[0, 2]
-        hessian[0, 0, :3, :3] += np.outer(vertical, vertical) / c.gauge_sigma**2
-        hessian[0, 0, 3:5, 3:5] += np.eye(2) / c.gauge_sigma**2
 
     def track_step(self, frame_step: Array) -> Array:
         """Back-substitution: the step (M,) of the tracks' log depths for a step of the frames."""

@@ -1,12 +1,14 @@
-"""Feature tracks from pyramidal Lucas-Kanade flow with a forward-backward check.
+"""Feature tracks from Lucas-Kanade flow, of edges as much as of corners.
 
-Corners are followed from frame to frame for as long as the check holds, and new ones are
-added where the image is bare of them. ``follow`` also serves re-tracking between any two
-frames when a guess of where points went is given.
+Plain rooms have few corners. A point on an edge can be followed too, if one remembers that
+it only says something across the edge: every observation carries a whitening matrix, made
+from the image's structure tensor around it, that turns its pixel error into standard
+deviations. Flow starts from a prediction (rough motion and depth), and must lead back.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -14,33 +16,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+#: (frame, pixels (K,2) in it) -> where they should be in the next frame (K,2).
+Predict = Callable[[int, Array], Array]
 
 
 @dataclass(frozen=True)
 class FlowConfig:
-    """Pixels of the images given (made for 160x120)."""
+    """Pixels of the images given (made for 160x120).
 
-    max_features: int = 140
-    min_distance_px: int = 7
-    quality: float = 5e-4
-    window_px: int = 13
-    num_levels: int = 3
-    max_round_trip_px: float = 0.7
-    border_px: float = 2.0
-    few: int = 30
-    few_share: float = 0.45
+    ``sigma_px``: error of a well-textured point across its edges; ``gradient_floor``: mean
+    square gradient (grey levels per pixel) under which noise and compression rule.
+    ``max_round_trip``: in standard deviations; ``gate_px``: farthest from the prediction.
+    """
+
+    num_features: int = 90
+    cell_px: int = 8
+    window_px: int = 7
+    num_levels: int = 2
+    sigma_px: float = 0.4
+    gradient_floor: float = 15.0
+    edge_worth: float = 0.1
+    max_round_trip: float = 2.0
+    max_round_trip_px: float = 6.0
+    gate_px: float = 4.0
+    border_px: float = 3.0
+    max_length: int = 10
 
 
 @dataclass(frozen=True)
 class Tracks:
     """Observations of scene points, one row each, sorted by track, then frame.
 
-    track (P,): index of the point; frame (P,); pixel_px (P,2): pixel centres at +0.5.
+    track (P,): index of the point; frame (P,); pixel_px (P,2): pixel centres at +0.5;
+    whitening (P,2,2): times a pixel error, that error in standard deviations.
     """
 
     track: NDArray[np.int64]
     frame: NDArray[np.int64]
     pixel_px: Array
+    whitening: Array
 
     @property
     def num_tracks(self) -> int:
@@ -53,57 +67,84 @@ class Tracks:
         first[1:] = self.track[1:] != self.track[:-1]
         return first
 
+    def rows(self, mask: NDArray[np.bool_]) -> Tracks:
+        """The chosen observations (P,), indices made contiguous; points seen once are dropped."""
+        return sorted_tracks(
+            self.track[mask], self.frame[mask], self.pixel_px[mask], self.whitening[mask]
+        )
 
-def sorted_tracks(track: NDArray[np.int64], frame: NDArray[np.int64], pixel_px: Array) -> Tracks:
+
+def sorted_tracks(
+    track: NDArray[np.int64], frame: NDArray[np.int64], pixel_px: Array, whitening: Array
+) -> Tracks:
     """``Tracks`` of rows in any order; points seen once are dropped, indices made contiguous.
 
     Of several rows for the same point and frame the first given is kept.
     """
     order = np.lexsort((frame, track))
-    track, frame, pixel_px = track[order], frame[order], pixel_px[order]
+    track, frame = track[order], frame[order]
     fresh = np.ones(len(track), bool)
     fresh[1:] = (np.diff(track) != 0) | (np.diff(frame) != 0)
-    track, frame, pixel_px = track[fresh], frame[fresh], pixel_px[fresh]
+    order, track, frame = order[fresh], track[fresh], frame[fresh]
     _, index, count = np.unique(track, return_inverse=True, return_counts=True)
     often = count[index] >= 2
     _, index = np.unique(track[often], return_inverse=True)
-    return Tracks(index.astype(np.int64), frame[often], pixel_px[often])
+    order = order[often]
+    return Tracks(index.astype(np.int64), frame[often], pixel_px[order], whitening[order])
 
 
-def follow(
-    image_a: NDArray[np.uint8],
-    image_b: NDArray[np.uint8],
-    pixel_px: Array,
-    config: FlowConfig,
-    guess_px: Array | None = None,
-) -> tuple[Array, NDArray[np.bool_]]:
-    """Where points (K,2) of image a are in image b, and whether flow back returns to them."""
-    if not len(pixel_px):
-        return np.zeros((0, 2)), np.zeros(0, bool)
-    start = (pixel_px - 0.5).astype(np.float32).reshape(-1, 1, 2)
-    options = {
-        "winSize": (config.window_px, config.window_px),
-        "maxLevel": config.num_levels - 1,
-        "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.01),
-    }
-    if guess_px is None:
-        there, found, _ = cv2.calcOpticalFlowPyrLK(image_a, image_b, start, None, **options)
-        back, found_back, _ = cv2.calcOpticalFlowPyrLK(image_b, image_a, there, None, **options)
-    else:
-        # The way back starts from the same displacement, reversed: without it the check
-        # would reject every large motion that the guess made trackable.
-        guess = (guess_px - 0.5).astype(np.float32).reshape(-1, 1, 2)
-        options["flags"] = cv2.OPTFLOW_USE_INITIAL_FLOW
-        there, found, _ = cv2.calcOpticalFlowPyrLK(image_a, image_b, start, guess.copy(), **options)
-        back, found_back, _ = cv2.calcOpticalFlowPyrLK(
-            image_b, image_a, there, there + (start - guess), **options
-        )
-    round_trip = np.linalg.norm((back - start)[:, 0], axis=-1)
-    end = there[:, 0].astype(np.float64) + 0.5
-    height, width = image_b.shape
-    inside = (end > config.border_px).all(-1) & (end < [width, height] - np.array(config.border_px)).all(-1)
-    good = (found[:, 0] > 0) & (found_back[:, 0] > 0) & (round_trip < config.max_round_trip_px)
-    return end, good & inside
+def structure_tensor(image: NDArray[np.uint8], window_px: int) -> NDArray[np.float32]:
+    """Mean (H,W,3) of gx gx, gx gy, gy gy over a window, in squared grey levels per pixel."""
+    smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 0.8)
+    gx = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3) / 8
+    gy = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3) / 8
+    return cv2.boxFilter(np.dstack([gx * gx, gx * gy, gy * gy]), -1, (window_px, window_px))
+
+
+def _eigen(tensor: NDArray[np.float32]) -> tuple[Array, Array, Array]:
+    """Larger and smaller eigenvalue (...), and the larger's angle (...)."""
+    xx, xy, yy = (tensor[..., k].astype(np.float64) for k in range(3))
+    middle, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+    return middle + half, np.maximum(middle - half, 0), 0.5 * np.arctan2(2 * xy, xx - yy)
+
+
+def whitening_at(tensor: NDArray[np.float32], pixel_px: Array, config: FlowConfig) -> Array:
+    """Whitening (K,2,2) of points (K,2): row one across the strongest edge, row two along it."""
+    height, width = tensor.shape[:2]
+    column = np.clip(pixel_px[:, 0].astype(int), 0, width - 1)
+    row = np.clip(pixel_px[:, 1].astype(int), 0, height - 1)
+    strong, weak, angle = _eigen(tensor[row, column])
+    c, s = np.cos(angle), np.sin(angle)
+    across, along = (
+        1 / (config.sigma_px * np.sqrt(1 + (config.gradient_floor / np.maximum(v, 1e-3)) ** 2))
+        for v in (strong, weak)
+    )
+    return np.stack([np.stack([c, s], -1) * across[:, None], np.stack([-s, c], -1) * along[:, None]], 1)
+
+
+def new_points(tensor: NDArray[np.float32], taken_px: Array, config: FlowConfig) -> Array:
+    """The best point (K,2) of each of the best image cells that hold none of ``taken_px``."""
+    wanted = config.num_features - len(taken_px)
+    if wanted <= 0:
+        return np.zeros((0, 2))
+    side, border = config.cell_px, int(config.border_px)
+    xx, xy, yy = tensor[..., 0], tensor[..., 1], tensor[..., 2]
+    middle, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+    worth = middle - half + config.edge_worth * (middle + half)
+    worth[:border], worth[-border:], worth[:, :border], worth[:, -border:] = 0, 0, 0, 0
+    rows, columns = worth.shape[0] // side, worth.shape[1] // side
+    cells = worth[: rows * side, : columns * side].reshape(rows, side, columns, side)
+    cells = cells.transpose(0, 2, 1, 3).reshape(rows * columns, side * side)
+    inner = cells.argmax(1)
+    value = cells[np.arange(len(cells)), inner]
+    at = np.floor(taken_px / side).astype(int)
+    at = at[(at[:, 0] < columns) & (at[:, 1] < rows)]
+    value[at[:, 1] * columns + at[:, 0]] = 0
+    best = np.argsort(-value, kind="stable")[:wanted]
+    best = best[value[best] > 0]
+    x = best % columns * side + inner[best] % side
+    y = best // columns * side + inner[best] // side
+    return np.column_stack([x, y]) + 0.5
 
 
 def coarse_shift_px(image_a: NDArray[np.uint8], image_b: NDArray[np.uint8]) -> Array:
@@ -125,49 +166,74 @@ def coarse_shift_px(image_a: NDArray[np.uint8], image_b: NDArray[np.uint8]) -> A
     return 4.0 * np.array([column - pad_x - x, row - pad_y - y], np.float64)
 
 
-def follow_far(
-    image_a: NDArray[np.uint8], image_b: NDArray[np.uint8], pixel_px: Array, config: FlowConfig
-) -> tuple[Array, NDArray[np.bool_]]:
-    """``follow``; where most points are lost, also from a coarse guess, if that keeps more."""
-    end, good = follow(image_a, image_b, pixel_px, config)
-    if good.sum() >= max(config.few_share * len(pixel_px), config.few):
-        return end, good
-    guess = pixel_px + coarse_shift_px(image_a, image_b)
-    far, far_good = follow(image_a, image_b, pixel_px, config, guess)
-    return (far, far_good) if far_good.sum() > good.sum() else (end, good)
+def follow(
+    image_a: NDArray[np.uint8], image_b: NDArray[np.uint8], pixel_px: Array, guess_px: Array,
+    whitening: Array, config: FlowConfig,
+) -> tuple[Array, NDArray[np.bool_]]:  # fmt: skip
+    """Where points (K,2) of image a are in image b, and whether to believe it (K,).
 
-
-def corners(image: NDArray[np.uint8], taken_px: Array, config: FlowConfig) -> Array:
-    """New corners (K,2), away from the points (J,2) already followed."""
-    wanted = config.max_features - len(taken_px)
-    if wanted <= 0:
-        return np.zeros((0, 2))
-    mask = np.full(image.shape, 255, np.uint8)
-    for x, y in np.floor(taken_px).astype(int).tolist():
-        cv2.circle(mask, (x, y), config.min_distance_px, 0, -1)
-    found = cv2.goodFeaturesToTrack(
-        image, wanted, config.quality, config.min_distance_px, mask=mask, blockSize=5
+    ``guess_px`` (K,2): where to start. Believed are those that flow leads back, and that stay
+    near the guess, both measured across edges only as far as the whitening says.
+    """
+    if not len(pixel_px):
+        return np.zeros((0, 2)), np.zeros(0, bool)
+    start = (pixel_px - 0.5).astype(np.float32).reshape(-1, 1, 2)
+    guess = (guess_px - 0.5).astype(np.float32).reshape(-1, 1, 2)
+    options = {
+        "winSize": (config.window_px, config.window_px),
+        "maxLevel": config.num_levels - 1,
+        "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 0.02),
+        "flags": cv2.OPTFLOW_USE_INITIAL_FLOW,
+        "minEigThreshold": 1e-6,
+    }
+    there, found, _ = cv2.calcOpticalFlowPyrLK(image_a, image_b, start, guess.copy(), **options)
+    # The way back starts from the same displacement, reversed.
+    back, found_back, _ = cv2.calcOpticalFlowPyrLK(
+        image_b, image_a, there, there + (start - guess), **options
     )
-    return np.zeros((0, 2)) if found is None else found[:, 0].astype(np.float64) + 0.5
+    trip = (back - start)[:, 0].astype(np.float64)
+    end = there[:, 0].astype(np.float64) + 0.5
+    height, width = image_b.shape
+    far = np.array([width, height]) - config.border_px
+    good = (found[:, 0] > 0) & (found_back[:, 0] > 0)
+    good &= (end > config.border_px).all(-1) & (end < far).all(-1)
+    good &= np.linalg.norm(np.einsum("kij,kj->ki", whitening, trip), axis=-1) < config.max_round_trip
+    good &= np.linalg.norm(trip, axis=-1) < config.max_round_trip_px
+    off = np.linalg.norm(np.einsum("kij,kj->ki", whitening, end - guess_px), axis=-1)
+    return end, good & (off * config.sigma_px < config.gate_px)
 
 
-def track_features(gray: NDArray[np.uint8], config: FlowConfig | None = None) -> Tracks:
-    """Tracks through consecutive frames of ``gray`` (N,H,W) uint8."""
+def track_features(
+    gray: NDArray[np.uint8], predict: Predict | None = None, config: FlowConfig | None = None
+) -> Tracks:
+    """Tracks through consecutive frames of ``gray`` (N,H,W); without ``predict`` all points are
+    expected to move as the image's middle does."""
     config = config or FlowConfig()
-    ids, pixels = np.zeros(0, np.int64), np.zeros((0, 2))
+    ids, pixels, age = np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0, np.int64)
     next_id = 0
-    rows: list[tuple[NDArray[np.int64], int, Array]] = []
+    rows: list[tuple[NDArray[np.int64], int, Array, Array]] = []
     for k, image in enumerate(gray):
+        tensor = structure_tensor(image, config.window_px)
         if k:
-            pixels, good = follow_far(gray[k - 1], image, pixels, config)
-            ids, pixels = ids[good], pixels[good]
-        new = corners(image, pixels, config)
+            if predict is None:
+                guess = pixels + coarse_shift_px(gray[k - 1], image)
+            else:
+                guess = predict(k - 1, pixels)
+            pixels, good = follow(gray[k - 1], image, pixels, guess, rows[-1][3], config)
+            good &= age < config.max_length
+            ids, pixels, age = ids[good], pixels[good], age[good] + 1
+        new = new_points(tensor, pixels, config)
         ids = np.concatenate([ids, next_id + np.arange(len(new))])
         next_id += len(new)
         pixels = np.concatenate([pixels, new])
-        rows.append((ids, k, pixels))
+        age = np.concatenate([age, np.zeros(len(new), np.int64)])
+        rows.append((ids, k, pixels, whitening_at(tensor, pixels, config)))
+    if not rows:
+        empty = np.zeros(0, np.int64)
+        return Tracks(empty, empty, np.zeros((0, 2)), np.zeros((0, 2, 2)))
     return sorted_tracks(
-        np.concatenate([r[0] for r in rows]) if rows else np.zeros(0, np.int64),
-        np.concatenate([np.full(len(r[0]), r[1]) for r in rows]) if rows else np.zeros(0, np.int64),
-        np.concatenate([r[2] for r in rows]) if rows else np.zeros((0, 2)),
+        np.concatenate([r[0] for r in rows]),
+        np.concatenate([np.full(len(r[0]), r[1]) for r in rows]),
+        np.concatenate([r[2] for r in rows]),
+        np.concatenate([r[3] for r in rows]),
     )

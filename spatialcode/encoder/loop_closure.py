@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +27,6 @@ class LoopConfig:
     max_depth_ratio: float = 1.5
     min_inliers: int = 10
     min_inlier_share: float = 0.5
-    inlier_px: float = 2.0
 
 
 def overlap_matrix(
@@ -93,33 +91,6 @@ def shared_tracks(tracks: Tracks, num_frames: int) -> NDArray[np.int64]:
     return (seen.T @ seen).astype(np.int64)
 
 
-def agreeing(
-    points_m: Array, pixel_px: Array, K: Array, inlier_px: float
-) -> tuple[NDArray[np.bool_], Array] | None:
-    """Inliers (P,) of one rigid motion of points (P,3) seen at pixels (P,2), and that motion.
-
-    The motion is T_b_a (4,4), from the points' coordinates to the seeing camera's. None
-    when no motion fits: too few points, or they are degenerate.
-    """
-    if len(points_m) < 5:
-        return None
-    cv2.setRNGSeed(0)
-    try:
-        found, rotation, translation, inliers = cv2.solvePnPRansac(
-            points_m, pixel_px, K, None, iterationsCount=60, reprojectionError=inlier_px,
-            confidence=0.995, flags=cv2.SOLVEPNP_AP3P)  # fmt: skip
-    except cv2.error:
-        # Raised for configurations its minimal solver cannot use (all points alike).
-        return None
-    if not found or inliers is None:
-        return None
-    mask = np.zeros(len(points_m), bool)
-    mask[inliers.ravel()] = True
-    motion = np.eye(4)
-    motion[:3, :3], motion[:3, 3] = cv2.Rodrigues(rotation)[0], translation.ravel()
-    return (mask, motion) if np.isfinite(motion).all() else None
-
-
 def retrack(
     gray: NDArray[np.uint8], tracks: Tracks, points_world_m: Array, K: Array,
     T_world_camera: Array, pairs: list[tuple[int, int]], flow: FlowConfig, config: LoopConfig,
@@ -128,11 +99,11 @@ def retrack(
 
     points_world_m (M,3): where each track's point is believed to be.
     """
-    height, width = gray.shape[1:]
-    added: list[tuple[NDArray[np.int64], int, Array]] = []
+    added: list[tuple[NDArray[np.int64], int, Array, Array]] = []
     by_frame = [np.flatnonzero(tracks.frame == k) for k in range(len(gray))]
     present = [set(tracks.track[rows].tolist()) for rows in by_frame]
-    for source, target in [p for a, b in pairs for p in ((a, b), (b, a))]:
+    height, width = gray.shape[1:]
+    for source, target in pairs:
         rows = by_frame[source]
         rows = rows[[t not in present[target] for t in tracks.track[rows].tolist()]]
         T = T_world_camera[target]
@@ -143,18 +114,20 @@ def retrack(
         rows, guess = rows[inside], guess[inside]
         if len(rows) < config.min_inliers:
             continue
-        end, good = follow(gray[source], gray[target], tracks.pixel_px[rows], flow, guess)
-        rows, end = rows[good], end[good]
-        fit = agreeing(points_world_m[tracks.track[rows]], end, K, config.inlier_px)
-        if fit is None or fit[0].sum() < max(config.min_inliers, config.min_inlier_share * len(rows)):
+        whitening = tracks.whitening[rows]
+        end, good = follow(
+            gray[source], gray[target], tracks.pixel_px[rows], guess, whitening, flow
+        )
+        if good.sum() < max(config.min_inliers, config.min_inlier_share * len(rows)):
             continue
-        ids = tracks.track[rows[fit[0]]]
+        ids = tracks.track[rows[good]]
         present[target].update(ids.tolist())
-        added.append((ids, target, end[fit[0]]))
+        added.append((ids, target, end[good], whitening[good]))
     if not added:
         return tracks
     return sorted_tracks(
         np.concatenate([tracks.track, *[a[0] for a in added]]),
         np.concatenate([tracks.frame, *[np.full(len(a[0]), a[1]) for a in added]]),
         np.concatenate([tracks.pixel_px, *[a[2] for a in added]]),
+        np.concatenate([tracks.whitening, *[a[3] for a in added]]),
     )

@@ -17,7 +17,7 @@ from spatialcode.encoder.alignment import AlignmentConfig, align
 from spatialcode.encoder.bundle import BundleConfig, BundleProblem, BundleState, adjust
 from spatialcode.encoder.bundle_motion import RelativeMotions
 from spatialcode.encoder.depth_samples import sample_log_depth
-from spatialcode.encoder.flow import FlowConfig, Tracks, track_features
+from spatialcode.encoder.flow import FlowConfig, Predict, Tracks, track_features
 from spatialcode.encoder.loop_closure import (
     LoopConfig,
     choose_pairs,
@@ -50,7 +50,9 @@ class OdometryConfig:
     depth_doubt: float = 2.0
     up_sigma_rad: float = 0.05
     height_sigma: float = 0.15
-    max_tracks: int = 900
+    max_tracks: int = 1600
+    backwards: bool = False
+    skipping: bool = False
     loop_rounds: int = 1
 
 
@@ -78,6 +80,51 @@ def chained(T_second_first: Array) -> Array:
     for k, motion in enumerate(T_second_first):
         poses[k + 1] = poses[k] @ np.linalg.inv(motion)
     return poses
+
+
+def neighbour_motions(
+    gray: NDArray[np.uint8], measured: _Measured, config: OdometryConfig
+) -> RelativeMotions:
+    """Motions from each frame to the next (the first N-1), then, if asked for, more of them.
+
+    From the next frame back, another depth map is used, whose errors are other ones.
+    """
+    n, depth = len(gray), np.exp(measured.log_depth)
+    here = np.arange(n - 1)
+    motions = align(gray, depth, measured.K, here, here + 1, None, config.alignment)
+    T = motions.T_second_first
+    more = []
+    if config.backwards and n > 1:
+        more.append((here + 1, here, np.linalg.inv(T)))
+    if config.skipping and n > 2:
+        more.append((here[:-1], here[:-1] + 2, T[1:] @ T[:-1]))
+    if not more:
+        return motions
+    fine = replace(config.alignment, halvings=(1, 0), steps=(4, 3))
+    first, second = np.concatenate([m[0] for m in more]), np.concatenate([m[1] for m in more])
+    start = np.concatenate([m[2] for m in more])
+    extra = align(gray, depth, measured.K, first, second, start, fine)
+    return RelativeMotions(
+        np.concatenate([motions.first, extra.first]),
+        np.concatenate([motions.second, extra.second]),
+        np.concatenate([T, extra.T_second_first]),
+        np.concatenate([motions.information, extra.information]),
+    )
+
+
+def predictor(T_second_first: Array, measured: _Measured) -> Predict:
+    """Where pixels of frame k go in frame k+1 by motions (N-1,4,4) and predicted depth."""
+    inverse = np.linalg.inv(measured.K).T
+
+    def predict(frame: int, pixel_px: Array) -> Array:
+        at = np.full(len(pixel_px), frame)
+        z, _ = sample_log_depth(measured.log_depth, at, pixel_px, measured.stride_px)
+        ray = np.column_stack([pixel_px, np.ones(len(pixel_px))]) @ inverse * np.exp(z)[:, None]
+        T = T_second_first[frame]
+        seen = (ray @ T[:3, :3].T + T[:3, 3]) @ measured.K.T
+        return seen[:, :2] / np.maximum(seen[:, 2:], 0.05)
+
+    return predict
 
 
 def levelled(poses: Array, up_camera: Array, height_m: Array) -> Array:
@@ -109,14 +156,7 @@ def longest(tracks: Tracks, max_tracks: int) -> Tracks:
     count = np.bincount(tracks.track)
     keep = np.zeros(len(count), bool)
     keep[np.argsort(-count, kind="stable")[:max_tracks]] = True
-    rows = keep[tracks.track]
-    return sorted_rows(tracks, rows)
-
-
-def sorted_rows(tracks: Tracks, rows: NDArray[np.bool_]) -> Tracks:
-    """The chosen observations, track indices made contiguous (points seen once remain)."""
-    _, index = np.unique(tracks.track[rows], return_inverse=True)
-    return Tracks(index.astype(np.int64), tracks.frame[rows], tracks.pixel_px[rows])
+    return tracks.rows(keep[tracks.track])
 
 
 @dataclass(frozen=True)
@@ -145,7 +185,8 @@ def _problem(
     rays = np.column_stack([tracks.pixel_px, np.ones(len(host))]) @ np.linalg.inv(m.K).T
     return BundleProblem(
         host=tracks.frame[host], host_ray=rays[host], track=tracks.track[~host],
-        frame=tracks.frame[~host], pixel_px=tracks.pixel_px[~host], host_log_depth=z[host],
+        frame=tracks.frame[~host], pixel_px=tracks.pixel_px[~host],
+        pixel_whitening=tracks.whitening[~host], host_log_depth=z[host],
         host_depth_sigma=sigma[host], log_depth=z[~host], depth_sigma=sigma[~host], K=m.K,
         up_camera=m.up_camera, up_sigma_rad=np.full(n, config.up_sigma_rad), height_m=m.height_m,
         height_sigma_m=config.height_sigma * m.height_m, motions=motions)  # fmt: skip
@@ -213,12 +254,11 @@ def estimate_path(
     config = config or OdometryConfig()
     measured = _checked(gray, depth_m, K, up_camera, camera_height_m, depth_weight, config)
     n = len(gray)
-    tracks = longest(track_features(gray, config.flow), config.max_tracks)
-    neighbours = np.arange(n - 1)
-    motions = align(
-        gray, np.exp(measured.log_depth), measured.K, neighbours, neighbours + 1, None,
-        config.alignment)  # fmt: skip
-    poses = levelled(chained(motions.T_second_first), measured.up_camera, measured.height_m)
+    motions = neighbour_motions(gray, measured, config)
+    steps = motions.T_second_first[: n - 1]
+    tracks = track_features(gray, predictor(steps, measured), config.flow)
+    tracks = longest(tracks, config.max_tracks)
+    poses = levelled(chained(steps), measured.up_camera, measured.height_m)
     state, weight = _refined(tracks, motions, poses, measured, config)
     for _ in range(config.loop_rounds):
         closed, points = _with_loops(gray, tracks, state, measured, config)
@@ -234,7 +274,7 @@ def estimate_path(
         inliers=np.bincount(tracks.frame[good], minlength=n),
         confidence=1.0,
         log_depth_scale=state.log_scale,
-        tracks=sorted_rows(tracks, good),
+        tracks=tracks.rows(good),
     )
 
 

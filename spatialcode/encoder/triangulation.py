@@ -22,10 +22,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TriangulationConfig:
-    """``pixel_sigma_px``: error of a tracked position, that of the poses included."""
+    """``pose_px``: error of a predicted position that the poses cause, added to the tracks' own."""
 
-    pixel_sigma_px: float = 0.7
-    outlier_px: float = 2.5
+    pose_px: float = 0.5
+    outlier_sigmas: float = 4.0
     max_log_sigma: float = 0.15
     min_depth_m: float = 0.15
     max_depth_m: float = 30.0
@@ -94,7 +94,7 @@ def triangulated_depth(
     log_sigma = sigma_inverse[tracks.track] * np.abs(turned[:, 2]) / np.maximum(z_scaled, 1e-6)
     keep = (inverse[tracks.track] > 0) & (log_sigma < config.max_log_sigma) & (z_scaled > 0)
     keep &= (depth > config.min_depth_m) & (depth < config.max_depth_m)
-    keep &= misfit < config.outlier_px
+    keep &= misfit < config.outlier_sigmas
     return SparseDepth(
         tracks.frame[keep], tracks.pixel_px[keep], depth[keep], np.maximum(log_sigma[keep], 0.01)
     )
@@ -104,11 +104,16 @@ def _fit(
     tracks: Tracks, own: NDArray[np.bool_], rays: Array, turned: Array, shift: Array, K: Array,
     config: TriangulationConfig,
 ) -> tuple[Array, Array, Array]:  # fmt: skip
-    """Inverse depths (M,) in the host, their information (M,), misfit (P,) in pixels."""
+    """Inverse depths (M,) in the host, their information (M,), misfit (P,) in standard
+    deviations."""
     focal, m = K[[0, 1], [0, 1]], tracks.num_tracks
     # Reprojection times depth is linear in the inverse depth: offset + inverse * slope = 0.
+    # Rows of the whitening are orthogonal: widening each is adding an isotropic error.
+    length = np.linalg.norm(tracks.whitening, axis=-1, keepdims=True)
+    whitening = tracks.whitening / np.sqrt(1 + (config.pose_px * length) ** 2)
     offset = (turned[:, :2] - rays[:, :2] * turned[:, 2:]) * focal
     slope = (shift[:, :2] - rays[:, :2] * shift[:, 2:]) * focal
+    offset, slope = (np.einsum("pij,pj->pi", whitening, v) for v in (offset, slope))
     inverse, z, robust = np.full(m, 0.3), turned[:, 2], np.where(own, 0.0, 1.0)
     information, misfit = np.zeros(m), np.zeros(len(z))
     for _ in range(config.num_iterations):
@@ -119,8 +124,8 @@ def _fit(
         z = turned[:, 2] + inverse[tracks.track] * shift[:, 2]
         miss = offset + inverse[tracks.track, None] * slope
         misfit = np.where(own, 0.0, np.linalg.norm(miss, axis=-1) / np.maximum(z, 0.05))
-        robust = np.where(own, 0.0, 1 / (1 + (misfit / (2 * config.pixel_sigma_px)) ** 2))
-    return inverse, information / config.pixel_sigma_px**2, misfit
+        robust = np.where(own, 0.0, 1 / (1 + (misfit / 2) ** 2))
+    return inverse, information, misfit
 
 
 def depth_correction(
