@@ -46,6 +46,8 @@ def _add_stream(
     options = {"preset": "veryfast", "threads": "1"} if name == "libx264" else {}
     if name == "libx264":
         options["crf"] = str(crf)
+        # the macroblock tree's lookahead races even with one thread: same frames, other bytes
+        options["x264-params"] = "mbtree=0"
     rate = Fraction(fps).limit_denominator(1000)
     stream = container.add_stream(name, rate=rate, options=options)
     assert isinstance(stream, av.VideoStream)

@@ -206,3 +206,10 @@ def test_exposure_meets_its_aim_and_noise_reaches_all_channels() -> None:
     assert picture.mean() == pytest.approx(255 * x ** (1 / 2.2), abs=1.0)
     spread = picture.std(axis=(0, 1))
     assert spread == pytest.approx(np.full(3, 0.02 * 255), rel=0.1)
+
+
+def test_the_codec_gives_the_same_pictures_every_time() -> None:
+    first = make_clip(900_000_003, ClipConfig(num_frames=12))
+    for _ in range(4):
+        again = make_clip(900_000_003, ClipConfig(num_frames=12))
+        np.testing.assert_array_equal(again.rgb, first.rgb)
