@@ -150,8 +150,9 @@ def _whole_areas(caster: _Caster, view: View, alone: F64, owners: list[int]) -> 
                 rows, columns = rects[i]  # type: ignore[misc]
                 covered[rows, columns] |= caster.cast(i, u[:, columns], v[rows]) < np.inf
                 touched.append((rows, columns))
-            _close(covered, touched, whole, owner)
-            whole[owner] *= step * step
+            if touched:  # else too thin for the coarse grid: its own pixels are the best guess
+                _close(covered, touched, whole, owner)
+                whole[owner] *= step * step
     return whole
 
 
