@@ -31,9 +31,10 @@ from spatialcode.encoder.maps import DenseMaps, grid_intrinsics
 from spatialcode.encoder.model import DenseEncoder
 from spatialcode.encoder.objects import Detection, DetectionConfig, confident, detect
 from spatialcode.encoder.odometry import CameraPath, OdometryConfig, estimate_path
+from spatialcode.encoder.room import estimate_room
 from spatialcode.encoder.weights import ASSETS, has_fast_bfloat16, load_weights
 from spatialcode.errors import EncodeError, SpatialCodeError, WeightsError
-from spatialcode.scene.schema import Provenance, Scale, SpatialCode
+from spatialcode.scene.schema import Provenance, Room, Scale, SpatialCode
 from spatialcode.workkey import config_sha256
 
 T = TypeVar("T")
@@ -158,6 +159,10 @@ class SpatialEncoder:
         """Objects at or above the score threshold, best first."""
         return confident(self.candidates(prepared, maps, T_world_camera), self.confidence)
 
+    def room(self, prepared: Prepared, maps: DenseMaps, T_world_camera: Array) -> Room | None:
+        """Floor, ceiling and outline of the room; None where too little of it is seen."""
+        return estimate_room(maps, prepared.K_grid, T_world_camera)
+
     def encode(self, clip: ClipInput) -> SpatialCode:
         """The spatial code of one clip. Raises EncodeError where none can be made."""
         result = self.encode_batch([clip])[0]
@@ -220,7 +225,7 @@ class SpatialEncoder:
             video=clip.video,
             objects=scene_objects(found, clip.times_s),
             cameras=cameras_of(T_world_camera, prepared.K, (width, height), clip.video),
-            room=None,
+            room=self.room(prepared, maps, T_world_camera),
             scale=_scale(clip, maps),
             provenance=Provenance(
                 encoder=self.name,
