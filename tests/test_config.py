@@ -40,7 +40,7 @@ class Settings:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-NOT_JOBS = {"__init__", "cli", "codes", "progress"}
+NOT_JOBS = {"__init__", "cli", "progress"}
 GIVEN = ("inputs=a.mp4", "output=out")
 
 
