@@ -44,7 +44,8 @@ def room_of(layout: Layout, camera_m: Array, config: LayoutConfig) -> Bool[np.nd
     area = np.diff(layout.x_m)[:, None] * np.diff(layout.y_m)
     worth = [cameras[regions == k].sum() + 1e-3 * area[regions == k].sum()
              for k in range(1, count + 1)]  # fmt: skip
-    return _without_pinches(ndimage.binary_fill_holes(regions == 1 + int(np.argmax(worth))))
+    # with its holes a region also loses the corners in which it touches itself
+    return np.asarray(ndimage.binary_fill_holes(regions == 1 + int(np.argmax(worth))))
 
 
 def _doors(joint: Mask, wall: Array, length: Array, config: LayoutConfig) -> Mask:
@@ -61,19 +62,6 @@ def _doors(joint: Mask, wall: Array, length: Array, config: LayoutConfig) -> Mas
             covered = float((wall[line] * length)[run].sum())
             closed[line] |= run & (gap < config.door_m) & (covered > config.min_door_wall_m)
     return closed
-
-
-def _without_pinches(inside: Mask) -> Mask:
-    """Filled where two rectangles meet in a corner only, so that the outline is simple."""
-    inside = inside.copy()
-    while True:
-        a, b, c, d = inside[:-1, :-1], inside[1:, :-1], inside[:-1, 1:], inside[1:, 1:]
-        crossing = np.argwhere((a & d & ~b & ~c) | (b & c & ~a & ~d))
-        if not len(crossing):
-            return inside
-        i, j = crossing[0]
-        inside[i : i + 2, j : j + 2] = True
-        inside = ndimage.binary_fill_holes(inside)
 
 
 def outline(inside: Mask, x_m: Array, y_m: Array) -> tuple[Array, float]:
