@@ -44,7 +44,7 @@ class LayoutConfig:
     bare_cost_m: float = 0.35
     wall_cost_m: float = 0.05
     unseen: float = 0.2
-    door_m: float = 1.5
+    door_m: float = 1.7
     min_door_wall_m: float = 0.5
     max_lines: int = 10
 
