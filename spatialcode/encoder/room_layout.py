@@ -204,7 +204,9 @@ def arrange(segments: Segments, grid: Grid, config: LayoutConfig) -> Layout | No
     turned = WallMap(across_y.votes.T, across_y.lines_m)
     wall_y = _support(turned, _turned(grid), y, x, config).T
     value = _integral(grid, x, y, config)
-    inside = _cut(value, np.diff(x), np.diff(y), wall_x, wall_y, config)
+    cost_x = _cost(wall_x, np.diff(y), config)
+    cost_y = _cost(wall_y, np.diff(x)[:, None], config)
+    inside = _cut(value, cost_x, cost_y)
     return Layout(x, y, inside, wall_x, wall_y) if inside.any() else None
 
 
@@ -217,19 +219,20 @@ def _integral(grid: Grid, x: Array, y: Array, config: LayoutConfig) -> Array:
     return np.diff(np.diff(total[np.ix_(i, j)], axis=0), axis=1)
 
 
-def _cut(
-    value: Array, dx: Array, dy: Array, wall_x: Array, wall_y: Array, config: LayoutConfig
-) -> NDArray[np.bool_]:
-    """Labels of the minimum cut between the rectangles for and against being inside."""
+def _cost(wall: Array, length: Array, config: LayoutConfig) -> Array:
+    """What pieces of outline cost, by length and share of wall along them."""
+    bare = config.bare_cost_m
+    return length * (bare + (config.wall_cost_m - bare) * wall)
+
+
+def _cut(value: Array, cost_x: Array, cost_y: Array) -> NDArray[np.bool_]:
+    """(I, J) labels of the minimum cut between the rectangles for and against being inside.
+
+    ``cost_x`` (I + 1, J), ``cost_y`` (I, J + 1): of the outline along each side.
+    """
     shape = value.shape
     node = np.arange(value.size).reshape(shape)
     source, sink = value.size, value.size + 1
-
-    def cost(wall: Array, length: Array) -> Array:
-        bare = config.bare_cost_m
-        return length * (bare + (config.wall_cost_m - bare) * wall)
-
-    cost_x, cost_y = cost(wall_x, dy[None, :]), cost(wall_y, dx[:, None])
     # all beyond the outermost lines is outside
     against = np.maximum(-value, 0.0)
     against[0] += cost_x[0]
