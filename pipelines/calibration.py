@@ -1,12 +1,11 @@
 """Fits the confidence of detections on validation rooms, and the threshold that serves F1.
 
-The rooms are neither trained on nor held out for evaluation. Both given and estimated
-poses take part, since one threshold must serve both.
+The rooms are neither trained on nor held out for evaluation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,12 +15,14 @@ from pipelines.training_frames import FIRST_VALIDATION_SEED
 from spatialcode.encoder import confidence
 from spatialcode.encoder.assembly import first_sight, scene_objects
 from spatialcode.encoder.box_tracks import from_objects
-from spatialcode.encoder.confidence import Confidence
+from spatialcode.encoder.confidence import Calibration, Confidence
 from spatialcode.encoder.encoder import SpatialEncoder
+from spatialcode.encoder.lifting import Array
 from spatialcode.encoder.metrics import EXCUSED, NOTHING, Counts, Overlaps, count, match
 from spatialcode.encoder.objects import Detection
 from spatialcode.encoder.scoring import overlaps_of
 from spatialcode.synthetic.clips import ClipConfig, make_clip
+from spatialcode.synthetic.truth import SyntheticClip
 
 MATCH_IOU = 0.25
 
@@ -35,6 +36,8 @@ class Judged:
 
     def rescored(self, fitted: Confidence) -> Judged:
         """The same with scores of another fit."""
+        if not self.detections:
+            return self
         scores = fitted.score(np.array([d.features for d in self.detections]))
         detections = [
             replace(d, score=float(s)) for d, s in zip(self.detections, scores, strict=True)
@@ -50,26 +53,47 @@ class Judged:
         return count(some.class_aware(), match(some.class_aware(), MATCH_IOU))
 
 
-def judged_clips(encoder: SpatialEncoder, num_rooms: int, num_frames: int) -> Iterator[Judged]:
-    """Detections of validation rooms, with given poses and with estimated ones."""
+@dataclass(frozen=True, eq=False)
+class JudgedRoom:
+    """One room's detections with given poses and with estimated ones."""
+
+    given: Judged
+    estimated: Judged
+
+
+def judged_rooms(encoder: SpatialEncoder, num_rooms: int, num_frames: int) -> Iterator[JudgedRoom]:
+    """Encode validation rooms and compare with the truth, whatever the score."""
     for seed in range(FIRST_VALIDATION_SEED, FIRST_VALIDATION_SEED + num_rooms):
         clip = make_clip(seed, ClipConfig(num_frames=num_frames))
-        truth = truth_tracks(clip)
         prepared = encoder.prepare(clip.rgb, clip.K)
         estimated = encoder.path(prepared, encoder.maps(prepared)).T_world_camera
-        for path, exact in ((clip.T_world_camera, True), (estimated, False)):
-            maps = encoder.maps(prepared, path, exact)
-            found = encoder.candidates(prepared, maps, path)
-            if found:
-                # objects come numbered by first sight; candidates must stand in that order
-                found.sort(key=first_sight)
-                tracks = from_objects(scene_objects(found, clip.times_s), clip.times_s)
-                yield Judged(found, overlaps_of(tracks, truth))
+        yield JudgedRoom(
+            _judged(encoder, clip, clip.T_world_camera, True),
+            _judged(encoder, clip, estimated, False),
+        )
 
 
-def fitted_confidence(clips: Iterable[Judged]) -> Confidence:
+def _judged(encoder: SpatialEncoder, clip: SyntheticClip, path: Array, given: bool) -> Judged:
+    prepared = encoder.prepare(clip.rgb, clip.K)
+    maps = encoder.maps(prepared, path, given)
+    found = encoder.candidates(prepared, maps, path, given)
+    # objects come numbered by first sight; candidates must stand in that order
+    found.sort(key=first_sight)
+    tracks = from_objects(scene_objects(found, clip.times_s), clip.times_s)
+    return Judged(found, overlaps_of(tracks, truth_tracks(clip)))
+
+
+def fitted_calibration(rooms: Iterable[JudgedRoom]) -> Calibration:
+    """Both fits, each on its own poses."""
+    rooms = list(rooms)
+    return Calibration(
+        fitted_confidence([room.given for room in rooms]),
+        fitted_confidence([room.estimated for room in rooms]),
+    )
+
+
+def fitted_confidence(clips: Sequence[Judged]) -> Confidence:
     """Regression on whether a detection is a true one, then the best threshold for F1."""
-    clips = list(clips)
     rows, correct = [], []
     for clip in clips:
         aware = clip.overlaps.class_aware()
@@ -77,6 +101,8 @@ def fitted_confidence(clips: Iterable[Judged]) -> Confidence:
             if hit != EXCUSED:
                 rows.append(detection.features)
                 correct.append(hit >= 0)
+    if not rows:
+        return Confidence.uncalibrated()
     fitted = confidence.fit(np.array(rows), np.array(correct))
     rescored = [clip.rescored(fitted) for clip in clips]
 

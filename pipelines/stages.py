@@ -113,7 +113,7 @@ def decode_videos(batch: pa.Table, config: EncodeConfig, ledger: Any) -> Iterato
 
 
 def _decoder(config: EncodeConfig) -> SandboxedDecoder:
-    """This process's decoder; its child starts on first use and stays for later tasks."""
+    """Decoder of this process; its child starts on first use and stays for later tasks."""
     limits = SandboxLimits(
         wall_s=config.decode.timeout_s,
         cpu_s=math.ceil(2 * config.decode.timeout_s),

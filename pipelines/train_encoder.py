@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 
-from pipelines.calibration import fitted_confidence, judged_clips
+from pipelines.calibration import fitted_calibration, judged_rooms
 from pipelines.train_config import TrainEncoderConfig
 from pipelines.training_curve import write_curve
 from pipelines.training_frames import FrameSource, frames_of_room, process_frames
 from pipelines.training_run import STATE_FILE, WEIGHTS_FILE, Recorder, RunConfig, run
-from spatialcode.encoder.confidence import Confidence
+from spatialcode.encoder.confidence import Calibration
 from spatialcode.encoder.encoder import SpatialEncoder
 from spatialcode.encoder.replay import ReplayConfig
 from spatialcode.encoder.targets import TrainingFrames
@@ -190,8 +190,8 @@ def finish(config: TrainEncoderConfig, command: str) -> Card:
     output = Path(config.output)
     path = output / WEIGHTS_FILE
     model, trained = load_weights(path)
-    encoder = SpatialEncoder(model, path.stem, trained["sha256"], Confidence.uncalibrated())
-    clips = judged_clips(encoder, config.num_calibration_rooms, num_frames=32)
+    encoder = SpatialEncoder(model, path.stem, trained["sha256"], Calibration.uncalibrated())
+    rooms = judged_rooms(encoder, config.num_calibration_rooms, num_frames=32)
     card = {
         "name": "spatialcode small encoder",
         "licence": "Apache-2.0",
@@ -199,7 +199,7 @@ def finish(config: TrainEncoderConfig, command: str) -> Card:
             "procedural rooms rendered by spatialcode.synthetic, seeds from "
             f"{config.first_seed} below 900000000; no real video"
         ),
-        "calibration": fitted_confidence(clips).to_dict(),
+        "calibration": fitted_calibration(rooms).to_dict(),
         "training": {key: trained[key] for key in ("step", "samples", "seconds")},
         "validation": trained.get("validation", {}),
         "hardware": hardware(config),

@@ -88,9 +88,9 @@ def coarse_motions(
     gray: NDArray[np.uint8], K: Array, first: NDArray[np.int64], second: NDArray[np.int64]
 ) -> Array:
     """T_second_first (B,4,4): the turn that moves the image's middle as seen."""
-    shift = np.stack(
+    shift = np.array(
         [coarse_shift_px(gray[a], gray[b]) for a, b in zip(first, second, strict=True)]
-    )
+    ).reshape(-1, 2)  # a clip of one frame has no pair
     out = np.tile(np.eye(4), (len(shift), 1, 1))
     turn = np.column_stack([-shift[:, 1] / K[1, 1], shift[:, 0] / K[0, 0], np.zeros(len(shift))])
     out[:, :3, :3] = exp_rotation(turn)

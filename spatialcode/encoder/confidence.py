@@ -9,7 +9,7 @@ serves clips of any length.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -126,6 +126,38 @@ class Confidence:
         coefficient[FEATURES.index("class_prob")] = 2.0
         ones, zeros = np.ones(len(FEATURES)), np.zeros(len(FEATURES))
         return cls(zeros, ones, coefficient, bias=-3.0, threshold=0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Two fits: for poses that the caller gave and for estimated ones.
+
+    The same features mean less where the path is uncertain, and where less can be right a
+    lower threshold gives the best balance of found and false.
+    """
+
+    given: Confidence
+    estimated: Confidence
+
+    def of(self, poses_given: bool) -> Confidence:
+        """The fit for given or for estimated poses."""
+        return self.given if poses_given else self.estimated
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the weights' card."""
+        return {"given": self.given.to_dict(), "estimated": self.estimated.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
+        """Inverse of :meth:`to_dict`; WeightsError as :meth:`Confidence.from_dict`."""
+        given, estimated = (Confidence.from_dict(values[k]) for k in ("given", "estimated"))
+        return cls(given, estimated)
+
+    @classmethod
+    def uncalibrated(cls, threshold: float = 0.5) -> Calibration:
+        """For weights without a fit."""
+        plain = replace(Confidence.uncalibrated(), threshold=threshold)
+        return cls(plain, plain)
 
 
 def fit(

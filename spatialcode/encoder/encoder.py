@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 
 from spatialcode.encoder.assembly import SOFTWARE, cameras_of, scene_objects
 from spatialcode.encoder.clip import ClipInput
-from spatialcode.encoder.confidence import Confidence
+from spatialcode.encoder.confidence import Calibration
 from spatialcode.encoder.inference import (
     DenseRunner,
     FrameBatch,
@@ -32,6 +32,7 @@ from spatialcode.encoder.model import DenseEncoder
 from spatialcode.encoder.objects import Detection, DetectionConfig, confident, detect
 from spatialcode.encoder.odometry import CameraPath, OdometryConfig, estimate_path
 from spatialcode.encoder.room import estimate_room
+from spatialcode.encoder.room_layout import LayoutConfig
 from spatialcode.encoder.weights import ASSETS, has_fast_bfloat16, load_weights
 from spatialcode.errors import EncodeError, SpatialCodeError, WeightsError
 from spatialcode.scene.schema import Provenance, Room, Scale, SpatialCode
@@ -55,6 +56,7 @@ class EncoderConfig:
     chunk_size: int = 8
     detection: DetectionConfig = field(default_factory=DetectionConfig)
     odometry: OdometryConfig = field(default_factory=OdometryConfig)
+    layout: LayoutConfig = field(default_factory=LayoutConfig)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +85,7 @@ class SpatialEncoder:
         model: DenseEncoder,
         name: str,
         weights_sha256: str,
-        confidence: Confidence,
+        calibration: Calibration,
         *,
         config: EncoderConfig | None = None,
         device: str = "cpu",
@@ -92,9 +94,9 @@ class SpatialEncoder:
         self.name = name
         self.weights_sha256 = weights_sha256
         # the calibration shapes codes as the configuration does, and is not in the tensors
-        settings = asdict(self.config) | {"calibration": confidence.to_dict()}
+        settings = asdict(self.config) | {"calibration": calibration.to_dict()}
         self.config_sha256 = config_sha256(settings)
-        self.confidence = confidence
+        self.calibration = calibration
         self.runner = DenseRunner(
             model, device, _wants_bfloat16(self.config.precision, device), self.config.chunk_size
         )
@@ -112,10 +114,10 @@ class SpatialEncoder:
             known = ", ".join(sorted(BUNDLED))
             raise WeightsError(f"encoder: expected one of {known} or a .safetensors, got {name!r}")
         model, card = load_weights(path)
-        calibration = card.get("calibration")
-        confidence = Confidence.from_dict(calibration) if calibration else Confidence.uncalibrated()
+        fitted = card.get("calibration")
+        calibration = Calibration.from_dict(fitted) if fitted else Calibration.uncalibrated()
         own_name = name if name in BUNDLED else path.stem
-        return cls(model, own_name, card["sha256"], confidence, config=config, device=device)
+        return cls(model, own_name, card["sha256"], calibration, config=config, device=device)
 
     def prepare(self, rgb: UInt8[np.ndarray, "n h w 3"], K: Array | None = None) -> Prepared:
         """Frames at network size. Without ``K``, the assumed field of view."""
@@ -148,20 +150,22 @@ class SpatialEncoder:
         )
 
     def candidates(
-        self, prepared: Prepared, maps: DenseMaps, T_world_camera: Array
+        self, prepared: Prepared, maps: DenseMaps, T_world_camera: Array, poses_given: bool
     ) -> list[Detection]:
         """Every object that might be there, best first, whatever its score."""
-        return detect(maps, prepared.K_grid, T_world_camera, self.confidence, self.config.detection)
+        confidence = self.calibration.of(poses_given)
+        return detect(maps, prepared.K_grid, T_world_camera, confidence, self.config.detection)
 
     def detections(
-        self, prepared: Prepared, maps: DenseMaps, T_world_camera: Array
+        self, prepared: Prepared, maps: DenseMaps, T_world_camera: Array, poses_given: bool
     ) -> list[Detection]:
         """Objects at or above the score threshold, best first."""
-        return confident(self.candidates(prepared, maps, T_world_camera), self.confidence)
+        found = self.candidates(prepared, maps, T_world_camera, poses_given)
+        return confident(found, self.calibration.of(poses_given))
 
     def room(self, prepared: Prepared, maps: DenseMaps, T_world_camera: Array) -> Room | None:
         """Floor, ceiling and outline of the room; None where too little of it is seen."""
-        return estimate_room(maps, prepared.K_grid, T_world_camera)
+        return estimate_room(maps, prepared.K_grid, T_world_camera, self.config.layout)
 
     def encode(self, clip: ClipInput) -> SpatialCode:
         """The spatial code of one clip. Raises EncodeError where none can be made."""
@@ -213,14 +217,17 @@ class SpatialEncoder:
             if isinstance(item, Prepared)
         }
         made = run_together(self.runner, batches)
-        results = [made[i] if i in made else item for i, item in enumerate(items)]
-        return [item for item in results if not isinstance(item, Prepared)]
+        results: list[DenseMaps | EncodeError] = []
+        for i, item in enumerate(items):
+            results.append(made[i] if isinstance(item, Prepared) else item)
+        return results
 
     def _code(
         self, clip: ClipInput, prepared: Prepared, maps: DenseMaps, T_world_camera: Array
     ) -> SpatialCode:
         height, width = prepared.rgb.shape[1:3]
-        found = self.detections(prepared, maps, T_world_camera)
+        given = clip.T_world_camera is not None
+        found = self.detections(prepared, maps, T_world_camera, given)
         return SpatialCode(
             video=clip.video,
             objects=scene_objects(found, clip.times_s),

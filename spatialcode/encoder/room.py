@@ -27,7 +27,9 @@ _MIN_CELLS = 20
 _HEIGHT_SIGMA_M = 0.05
 
 
-def estimate_room(maps: DenseMaps, K_grid: Array, T_world_camera: Array) -> Room | None:
+def estimate_room(
+    maps: DenseMaps, K_grid: Array, T_world_camera: Array, config: LayoutConfig | None = None
+) -> Room | None:
     """The room that the frames show, or None where too little is seen of one.
 
     ``K_grid`` (3, 3): pinhole matrix of the cell grid. ``T_world_camera`` (N, 4, 4).
@@ -40,7 +42,7 @@ def estimate_room(maps: DenseMaps, K_grid: Array, T_world_camera: Array) -> Room
     profile = make_profile(maps, lifted, T_world_camera)
     if _num_structure_cells(maps) < _MIN_CELLS:
         return None
-    config = LayoutConfig()
+    config = config or LayoutConfig()
     segments = wall_segments(profile)
     yaw = dominant_yaw(profile, segments)
     origin = profile.camera_m.mean(axis=0)

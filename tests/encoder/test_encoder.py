@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from spatialcode.encoder.clip import ClipInput
-from spatialcode.encoder.confidence import Confidence
+from spatialcode.encoder.confidence import Calibration
 from spatialcode.encoder.encoder import EncoderConfig, SpatialEncoder, assumed_intrinsics
 from spatialcode.encoder.folding import folded
 from spatialcode.encoder.inference import (
@@ -47,8 +47,7 @@ def tiny_model() -> torch.nn.Module:
 
 @pytest.fixture(scope="module")
 def encoder() -> SpatialEncoder:
-    eager = replace(Confidence.uncalibrated(), threshold=0.0)
-    return SpatialEncoder(tiny_model(), "tiny", "0" * 64, eager)
+    return SpatialEncoder(tiny_model(), "tiny", "0" * 64, Calibration.uncalibrated(0.0))
 
 
 @pytest.fixture(scope="module")
@@ -201,14 +200,14 @@ def test_given_gravity_is_used(encoder: SpatialEncoder, clip: SyntheticClip) -> 
 
 def test_what_decides_the_code_decides_its_key() -> None:
     model = tiny_model()
-    plain = SpatialEncoder(model, "tiny", "0" * 64, Confidence.uncalibrated())
-    again = SpatialEncoder(model, "tiny", "0" * 64, Confidence.uncalibrated())
-    strict = replace(Confidence.uncalibrated(), threshold=0.9)
+    plain = SpatialEncoder(model, "tiny", "0" * 64, Calibration.uncalibrated())
+    again = SpatialEncoder(model, "tiny", "0" * 64, Calibration.uncalibrated())
+    strict = Calibration.uncalibrated(0.9)
     wide = EncoderConfig(assumed_hfov_deg=80.0)
     assert plain.config_sha256 == again.config_sha256
     others = [
         SpatialEncoder(model, "tiny", "0" * 64, strict),
-        SpatialEncoder(model, "tiny", "0" * 64, Confidence.uncalibrated(), config=wide),
+        SpatialEncoder(model, "tiny", "0" * 64, Calibration.uncalibrated(), config=wide),
     ]
     assert len({e.config_sha256 for e in (plain, *others)}) == 3
 

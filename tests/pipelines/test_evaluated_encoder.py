@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import torch
 
 from pipelines.evaluate_room import RoomOptions, View, evaluate_clip
 from pipelines.evaluated_encoder import EvaluatedEncoder, WatchedEncoder, clip_of
-from spatialcode.encoder.confidence import Confidence
+from spatialcode.encoder.confidence import Calibration
 from spatialcode.encoder.encoder import SpatialEncoder
 from spatialcode.encoder.model import ModelConfig, make_model
 from spatialcode.encoder.towers import TrunkConfig
@@ -19,7 +19,7 @@ from spatialcode.synthetic.shots import ClipConfig
 
 #: A network that knows nothing, and a threshold that keeps whatever it says.
 TINY = ModelConfig(TrunkConfig((8, 8, 16, 16), (0, 1, 1, 1)), fusion_width=16)
-ANYTHING = replace(Confidence.uncalibrated(), threshold=0.0)
+ANYTHING = Calibration.uncalibrated(0.0)
 
 
 @pytest.fixture(scope="module")

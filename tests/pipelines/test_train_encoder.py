@@ -18,6 +18,7 @@ import torch
 
 from pipelines.train_config import TrainEncoderConfig
 from pipelines.train_encoder import (
+    finish,
     first_unused_seed,
     num_rooms,
     rendered_rows,
@@ -26,6 +27,7 @@ from pipelines.train_encoder import (
 )
 from pipelines.training_frames import FrameSource, frames_of_room
 from pipelines.training_run import METRICS_FILE, STATE_FILE, WEIGHTS_FILE
+from spatialcode.encoder.encoder import SpatialEncoder
 from spatialcode.encoder.weights import load_weights
 from spatialcode.errors import ConfigError
 
@@ -101,6 +103,20 @@ def test_seeds_of_workers_do_not_meet_and_stay_below_validation() -> None:
 def test_settings_that_cannot_work_are_named(values: dict[str, Any], key: str) -> None:
     with pytest.raises(ConfigError, match=f"^{key}: "):
         TrainEncoderConfig(output="x", **values)
+
+
+def test_calibration_is_fitted_and_comes_with_the_weights(tmp_path: Path) -> None:
+    config = TrainEncoderConfig(
+        output=str(tmp_path), launcher="process", num_calibration_rooms=1, **TINY
+    )
+    train_in_process(config)
+    card = finish(config, "the command")
+    encoder = SpatialEncoder.load(str(tmp_path / WEIGHTS_FILE))
+    assert encoder.calibration.to_dict() == card["calibration"]
+    written = json.loads((tmp_path / "encoder.json").read_text())
+    assert written["command"] == "the command"
+    assert written["training"]["step"] == 4
+    assert (tmp_path / "curve.html").stat().st_size > 1000
 
 
 @pytest.mark.slow
