@@ -14,13 +14,13 @@ from pipelines.evaluate_room import truth_tracks
 from pipelines.training_frames import FIRST_VALIDATION_SEED
 from spatialcode.encoder import confidence
 from spatialcode.encoder.assembly import first_sight, scene_objects
-from spatialcode.encoder.box_tracks import from_objects
 from spatialcode.encoder.confidence import Calibration, Confidence
 from spatialcode.encoder.encoder import SpatialEncoder
+from spatialcode.encoder.evaluation.box_tracks import from_objects
+from spatialcode.encoder.evaluation.metrics import EXCUSED, NOTHING, Counts, Overlaps, count, match
+from spatialcode.encoder.evaluation.scoring import overlaps_of
 from spatialcode.encoder.lifting import Array
-from spatialcode.encoder.metrics import EXCUSED, NOTHING, Counts, Overlaps, count, match
 from spatialcode.encoder.objects import Detection
-from spatialcode.encoder.scoring import overlaps_of
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.synthetic.truth import SyntheticClip
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.evaluate_room import RoomResult, Seconds
-from spatialcode.encoder.score_report import summarise, summarise_detection
+from spatialcode.encoder.evaluation.score_report import summarise, summarise_detection
 
 Report = dict[str, Any]
 

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.oracle import Rung, TrueMaps, replace_with_truth, rungs, true_maps
-from spatialcode.encoder.box_tracks import BoxTracks, from_objects
-from spatialcode.encoder.maps import DenseMaps
-from spatialcode.encoder.scoring import (
+from spatialcode.encoder.evaluation.box_tracks import BoxTracks, from_objects
+from spatialcode.encoder.evaluation.scoring import (
     ClipScore,
     Detection,
     ScoredScene,
@@ -22,6 +21,7 @@ from spatialcode.encoder.scoring import (
     score_clip,
     score_detection,
 )
+from spatialcode.encoder.maps import DenseMaps
 from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.scene.schema import Room, SceneObject
 from spatialcode.scene.symmetry import wrap_yaw

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from pipelines import rows
 from pipelines.evaluate_room import ClipEncoder, RoomOptions, RoomResult, View, score_view
 from pipelines.synthesized import read_depth_m
-from spatialcode.encoder.box_tracks import from_objects
-from spatialcode.encoder.scoring import ScoredScene
+from spatialcode.encoder.evaluation.box_tracks import from_objects
+from spatialcode.encoder.evaluation.scoring import ScoredScene
 from spatialcode.errors import InputError
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import from_table

@@ -17,7 +17,7 @@ from pipelines.evaluate_room import (
     truth_tracks,
 )
 from spatialcode.config import load_config
-from spatialcode.encoder.box_tracks import from_objects
+from spatialcode.encoder.evaluation.box_tracks import from_objects
 from spatialcode.errors import ConfigError, EncodeError
 from spatialcode.synthetic.clips import make_clip
 from spatialcode.synthetic.shots import ClipConfig

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spatialcode.encoder.pose_metrics import (
+from spatialcode.encoder.evaluation.pose_metrics import (
     align_rigid,
     depth_error,
     inside_polygon,

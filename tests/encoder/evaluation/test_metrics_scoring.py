@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spatialcode.encoder.box_tracks import (
+from spatialcode.encoder.evaluation.box_tracks import (
     BoxTracks,
     clip_overlaps,
     frame_centre_similarity,
     frame_overlaps,
     from_objects,
 )
-from spatialcode.encoder.metrics import Counts
-from spatialcode.encoder.score_report import summarise
-from spatialcode.encoder.scoring import ScoredScene, score_clip
+from spatialcode.encoder.evaluation.metrics import Counts
+from spatialcode.encoder.evaluation.score_report import summarise
+from spatialcode.encoder.evaluation.scoring import ScoredScene, score_clip
 from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.scene.schema import Room, SceneObject, TrackPoint
 

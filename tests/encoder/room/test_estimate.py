@@ -15,7 +15,7 @@ from spatialcode.encoder.maps import (
     WALL_CHANNEL,
     DenseMaps,
 )
-from spatialcode.encoder.room import estimate_room
+from spatialcode.encoder.room.estimate import estimate_room
 from spatialcode.scene.schema import Room
 
 GRID = (30, 40)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spatialcode.encoder.track_metrics import (
+from spatialcode.encoder.evaluation.track_metrics import (
     HOTA_ALPHAS,
     IdentityCounts,
     Tracks,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from scipy.optimize import linear_sum_assignment
 
-from spatialcode.encoder.metrics import (
+from spatialcode.encoder.evaluation.metrics import (
     EXCUSED,
     FALSE,
     Counts,

@@ -1,0 +1,175 @@
+"""Objects as arrays over sampled frames, and the overlaps between two sets of them.
+
+The form in which predicted and true objects are compared: both become :class:`BoxTracks` on
+the same sampled times, whatever they were before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatialcode.scene.boxes import Boxes, iou_matrix
+from spatialcode.scene.schema import SceneObject
+
+Array = NDArray[np.float64]
+
+#: Distance of centres (metres) at which the centre similarity of two tracks reaches zero.
+CENTRE_RANGE_M = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class BoxTracks:
+    """M objects over N sampled frames, world frame.
+
+    ``labels`` (M); ``scores`` (M,) (1 for truth); ``size_m`` (M, 3); ``center_m`` (N, M, 3);
+    ``quaternion_wxyz`` (N, M, 4); ``alive`` (N, M): between its first and last sight, gaps
+    included, as a code says it; ``moving`` (M,); ``ignored`` (M,): truth seen too little to be
+    asked for.
+    """
+
+    labels: tuple[str, ...]
+    scores: Array
+    size_m: Array
+    center_m: Array
+    quaternion_wxyz: Array
+    alive: NDArray[np.bool_]
+    moving: NDArray[np.bool_]
+    ignored: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        m, n = len(self.labels), len(self.alive)
+        expected = {
+            "scores": (m,),
+            "size_m": (m, 3),
+            "center_m": (n, m, 3),
+            "quaternion_wxyz": (n, m, 4),
+            "alive": (n, m),
+            "moving": (m,),
+            "ignored": (m,),
+        }
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                got = getattr(self, name).shape
+                raise ValueError(f"{name}: expected shape {shape}, got {got}")
+        if not self.alive.any(axis=0).all():
+            raise ValueError("alive: expected every object to be alive in some frame")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def last_frame(self) -> NDArray[np.int64]:
+        """(M,): index of the last frame in which each object is alive."""
+        num_frames = len(self.alive)
+        return np.asarray(num_frames - 1 - np.argmax(self.alive[::-1], axis=0), dtype=np.int64)
+
+    @property
+    def varies(self) -> NDArray[np.bool_]:
+        """(M,): whose pose is not the same in all frames, whatever ``moving`` says."""
+        places = np.concatenate([self.center_m, self.quaternion_wxyz], axis=-1)
+        return np.asarray((places != places[:1]).any(axis=(0, 2)))
+
+    def boxes(self, frame: NDArray[np.int64] | int) -> Boxes:
+        """The boxes at one frame, or each at its own frame (M,)."""
+        index = np.broadcast_to(np.asarray(frame), (len(self),)), np.arange(len(self))
+        return Boxes(self.center_m[index], self.size_m, self.quaternion_wxyz[index])
+
+    def select(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> BoxTracks:
+        """Some of the objects, in the order of ``index``."""
+        order = np.arange(len(self))[index]
+        by_frame = ("center_m", "quaternion_wxyz", "alive")
+        values = {
+            f.name: getattr(self, f.name)[(slice(None), order) if f.name in by_frame else order]
+            for f in fields(self)
+            if f.name != "labels"
+        }
+        return replace(self, labels=tuple(self.labels[i] for i in order), **values)
+
+
+def from_objects(objects: Sequence[SceneObject], times_s: Array) -> BoxTracks:
+    """Objects of a code at the sampled ``times_s`` (N,).
+
+    Positions between track points are interpolated, orientations taken from the nearest
+    point, and both held beyond the track's ends. An object seen between two sampled times
+    counts as alive at the nearest one.
+    """
+    m, n = len(objects), len(times_s)
+    center, quaternion = np.empty((n, m, 3)), np.empty((n, m, 4))
+    alive = np.zeros((n, m), dtype=bool)
+    for i, entry in enumerate(objects):
+        center[:, i], quaternion[:, i] = _pose_over_time(entry, times_s)
+        alive[:, i] = (times_s >= entry.first_seen_s) & (times_s <= entry.last_seen_s)
+        if not alive[:, i].any():
+            alive[np.argmin(np.abs(times_s - entry.last_seen_s)), i] = True
+    return BoxTracks(
+        labels=tuple(entry.label for entry in objects),
+        scores=np.array([entry.score for entry in objects], dtype=np.float64),
+        size_m=np.array([entry.size_m for entry in objects], dtype=np.float64).reshape(m, 3),
+        center_m=center,
+        quaternion_wxyz=quaternion,
+        alive=alive,
+        moving=np.array([entry.motion == "moving" for entry in objects], dtype=bool),
+        ignored=np.zeros(m, dtype=bool),
+    )
+
+
+def _pose_over_time(entry: SceneObject, times_s: Array) -> tuple[Array, Array]:
+    """Centres (N, 3) and quaternions (N, 4) of one object."""
+    if entry.motion == "static" or not entry.track:
+        n = len(times_s)
+        return np.tile(entry.center_m, (n, 1)), np.tile(entry.quaternion_wxyz, (n, 1))
+    track_s = np.array([point.t_s for point in entry.track])
+    points = np.array([point.center_m for point in entry.track])
+    turns = np.array([point.quaternion_wxyz for point in entry.track])
+    center = np.stack([np.interp(times_s, track_s, points[:, k]) for k in range(3)], axis=-1)
+    nearest = np.argmin(np.abs(times_s[:, None] - track_s[None, :]), axis=1)
+    return center, turns[nearest]
+
+
+def clip_overlaps(predicted: BoxTracks, truth: BoxTracks) -> Array:
+    """(P, T) IoU of the clip's objects.
+
+    A code places a moving object where it was last seen. Sight may be lost a frame too early
+    or too late, and meanwhile the object moves; so that this is not counted as an error of
+    place, each prediction is compared with where the true object was at that moment.
+    """
+    frame = predicted.last_frame()
+    own = predicted.boxes(frame)
+    overlaps = iou_matrix(own, truth.boxes(truth.last_frame()))
+    moving = np.flatnonzero(truth.varies)
+    if len(moving):
+        movers = truth.select(moving)
+        for f in np.unique(frame):
+            rows = np.flatnonzero(frame == f)
+            block = iou_matrix(own[rows], movers.boxes(int(f)))
+            overlaps[np.ix_(rows, moving)] = block
+    return np.asarray(overlaps, dtype=np.float64)
+
+
+def frame_overlaps(predicted: BoxTracks, truth: BoxTracks) -> Array:
+    """(N, P, T) IoU in every frame."""
+    num_frames = len(truth.alive)
+    still = iou_matrix(predicted.boxes(0), truth.boxes(0))
+    result = np.repeat(np.asarray(still, dtype=np.float64)[None], num_frames, axis=0)
+    rows, columns = np.flatnonzero(predicted.varies), np.flatnonzero(truth.varies)
+    for n in range(1, num_frames):
+        if len(rows):
+            own = predicted.boxes(n)[rows]
+            result[n, rows] = iou_matrix(own, truth.boxes(n))
+        if len(columns):
+            target = truth.boxes(n)[columns]
+            result[n][:, columns] = iou_matrix(predicted.boxes(n), target)
+    return result
+
+
+def frame_centre_similarity(predicted: BoxTracks, truth: BoxTracks) -> Array:
+    """(N, P, T): 1 where centres coincide, falling to 0 at ``CENTRE_RANGE_M`` apart.
+
+    3D IoU collapses for small or thin things that are 10 cm off; this does not.
+    """
+    offset = predicted.center_m[:, :, None] - truth.center_m[:, None]
+    distance = np.linalg.norm(offset, axis=-1)
+    return np.asarray(np.clip(1.0 - distance / CENTRE_RANGE_M, 0.0, 1.0))

@@ -1,0 +1,1 @@
+"""The room from dense maps: wall profile, layout of wall lines, outline, heights."""
