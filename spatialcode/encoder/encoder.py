@@ -31,8 +31,8 @@ from spatialcode.encoder.maps import DenseMaps, grid_intrinsics
 from spatialcode.encoder.model import DenseEncoder
 from spatialcode.encoder.objects import Detection, DetectionConfig, confident, detect
 from spatialcode.encoder.odometry import CameraPath, OdometryConfig, estimate_path
-from spatialcode.encoder.room import estimate_room
-from spatialcode.encoder.room_layout import LayoutConfig
+from spatialcode.encoder.room.estimate import estimate_room
+from spatialcode.encoder.room.layout import LayoutConfig
 from spatialcode.encoder.weights import ASSETS, has_fast_bfloat16, load_weights
 from spatialcode.errors import EncodeError, SpatialCodeError, WeightsError
 from spatialcode.scene.schema import Provenance, Room, Scale, SpatialCode
