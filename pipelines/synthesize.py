@@ -71,7 +71,7 @@ def run_synthesize(
         done = {row.work_key for row in store.rows() if row.status == rows.OK}
         seeds = range(config.seed, config.seed + config.num_rooms)
         missing = [seed for seed in seeds if work_key(seed, config) not in done]
-        tally = Tally(config.num_rooms, len(missing), skipped=config.num_rooms - len(missing))
+        tally = Tally(config.num_rooms, skipped=config.num_rooms - len(missing))
         on_progress(tally)
         if missing:
             for receipts in _compute(missing, config, store, tally):

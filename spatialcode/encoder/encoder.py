@@ -17,6 +17,7 @@ from jaxtyping import Float, UInt8
 
 from spatialcode.encoder.assembly import SOFTWARE, cameras_of, scene_objects
 from spatialcode.encoder.clip import ClipInput
+from spatialcode.encoder.compass import CompassConfig, steadied
 from spatialcode.encoder.confidence import Calibration
 from spatialcode.encoder.inference import (
     DenseRunner,
@@ -56,6 +57,7 @@ class EncoderConfig:
     chunk_size: int = 8
     detection: DetectionConfig = field(default_factory=DetectionConfig)
     odometry: OdometryConfig = field(default_factory=OdometryConfig)
+    compass: CompassConfig = field(default_factory=CompassConfig)
     layout: LayoutConfig = field(default_factory=LayoutConfig)
 
 
@@ -137,9 +139,9 @@ class SpatialEncoder:
         return self.runner(_frame_batch(prepared, T_world_camera, exact))
 
     def path(self, prepared: Prepared, maps: DenseMaps) -> CameraPath:
-        """Camera path from flow and the maps' depth, gravity and height."""
+        """Camera path from flow and the maps' depth, gravity and height, steadied by walls."""
         gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in prepared.rgb])
-        return estimate_path(
+        path = estimate_path(
             gray,
             maps.depth_m,
             prepared.K,
@@ -148,6 +150,8 @@ class SpatialEncoder:
             1.0 / maps.depth_log_scale,
             self.config.odometry,
         )
+        steady = steadied(path.T_world_camera, maps, prepared.K_grid, self.config.compass)
+        return replace(path, T_world_camera=steady)
 
     def candidates(
         self, prepared: Prepared, maps: DenseMaps, T_world_camera: Array, poses_given: bool

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.evaluate_room import Encoded, Seconds, truth_scene, truth_tracks
 from pipelines.oracle import true_maps
-from spatialcode.encoder.confidence import Calibration
+from spatialcode.encoder.confidence import Confidence
 from spatialcode.encoder.maps import grid_intrinsics
 from spatialcode.encoder.objects import DetectionConfig, detect
 from spatialcode.scene.frames import quaternion_from_yaw
@@ -87,7 +87,7 @@ class Fusing(Knowing):
             maps,
             grid_intrinsics(self.clip.K),
             T_world_camera,
-            Calibration.uncalibrated(),
+            Confidence.uncalibrated(),
             DetectionConfig(),
         )
         seen: dict[str, int] = {}
