@@ -61,9 +61,11 @@ def add_priors(
     # Turns in world coordinates: a perturbation R exp[w] acts there as R w.
     _add_linear(system, slice(0, 3), c.steady_sigma_rad, res["steady_turn"], weight["steady_turn"],
                 (R[:-2], -2 * R[1:-1], R[2:]))  # fmt: skip
-    # Gauge: the first frame keeps its horizontal place and its turn about the vertical.
+    # Gauge: the first frame keeps its horizontal place and, unless the walls' heading holds the
+    # path, its turn about the vertical.
     vertical = R[0, 2]
-    hessian[0, 0, :3, :3] += np.outer(vertical, vertical) / c.gauge_sigma**2
+    if not p.edges.fix_heading:
+        hessian[0, 0, :3, :3] += np.outer(vertical, vertical) / c.gauge_sigma**2
     hessian[0, 0, 3:5, 3:5] += np.eye(2) / c.gauge_sigma**2
 
 

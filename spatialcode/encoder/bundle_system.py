@@ -23,6 +23,7 @@ from spatialcode.encoder.bundle_types import (
     BundleState,
 )
 from spatialcode.encoder.rotations import skew
+from spatialcode.encoder.edge_directions import add_edges, edge_cost, edge_error
 
 Array = NDArray[np.float64]
 def _huber(size: Array, width: float) -> tuple[Array, Array]:
@@ -69,6 +70,7 @@ class NormalEquations:
         scale = state.log_scale
         moved = motion_error(p.motions, R, state.centre_m, scale)
         return {
+            "edge": edge_error(p.edges, R),
             "motion": np.einsum("bij,bj->bi", self._whitening, moved),
             "pixel": np.einsum("pij,pj->pi", p.pixel_whitening, pixel - p.pixel_px),
             "depth": (np.log(z) - p.log_depth - scale[p.frame]) / p.depth_sigma,
@@ -88,6 +90,8 @@ class NormalEquations:
         for key, width in (("depth", c.depth_huber), ("host", c.depth_huber), ("height", 2.0)):
             term, weight[key] = _huber(np.abs(res[key]), width)
             cost += float(term.sum())
+        term_cost, weight["edge"] = edge_cost(self.problem.edges, res["edge"])
+        cost += term_cost
         for key in ("up", "steady_turn", "steady_step"):
             term, weight[key] = _huber(np.linalg.norm(res[key], axis=-1), 2.0)
             cost += float(term.sum())
@@ -148,7 +152,9 @@ class NormalEquations:
         np.add.at(gradient, h, block[:, :d, -1])
         np.add.at(gradient, f, block[:, d:-1, -1])
         self._add_motions(state, res["motion"], weight["motion"], hessian, gradient)
-        add_priors(p, self.config, state, res, weight, (hessian, gradient))
+        system = (hessian, gradient)
+        add_edges(p.edges, state.R_world_camera, res["edge"], weight["edge"], system)
+        add_priors(p, self.config, state, res, weight, system)
         self._fill_tracks(jac, jac_track, residual, res["host"], weight["host"])
         full = hessian.transpose(0, 2, 1, 3).reshape(n * d, n * d)
         self._host_scale(full, gradient, res["host"], weight["host"])

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialcode.encoder.bundle_motion import RelativeMotions
+from spatialcode.encoder.edge_directions import EdgeDirections
 
 Array = NDArray[np.float64]
 FRAME_DIM = 7  # rotation 3, centre 3, log depth scale 1
@@ -58,6 +59,7 @@ class BundleProblem:
     height_m: Array
     height_sigma_m: Array
     motions: RelativeMotions = field(default_factory=RelativeMotions.none)
+    edges: EdgeDirections = field(default_factory=EdgeDirections.none)
 
 
 @dataclass(frozen=True)

@@ -101,8 +101,8 @@ def structure_tensor(image: NDArray[np.uint8], window_px: int) -> NDArray[np.flo
     return cv2.boxFilter(np.dstack([gx * gx, gx * gy, gy * gy]), -1, (window_px, window_px))
 
 
-def _eigen(tensor: NDArray[np.float32]) -> tuple[Array, Array, Array]:
-    """Larger and smaller eigenvalue (...), and the larger's angle (...)."""
+def orientation(tensor: NDArray[np.float32]) -> tuple[Array, Array, Array]:
+    """Larger and smaller eigenvalue (...) of structure tensors (...,3), and the larger's angle."""
     xx, xy, yy = (tensor[..., k].astype(np.float64) for k in range(3))
     middle, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
     return middle + half, np.maximum(middle - half, 0), 0.5 * np.arctan2(2 * xy, xx - yy)
@@ -113,7 +113,7 @@ def whitening_at(tensor: NDArray[np.float32], pixel_px: Array, config: FlowConfi
     height, width = tensor.shape[:2]
     column = np.clip(pixel_px[:, 0].astype(int), 0, width - 1)
     row = np.clip(pixel_px[:, 1].astype(int), 0, height - 1)
-    strong, weak, angle = _eigen(tensor[row, column])
+    strong, weak, angle = orientation(tensor[row, column])
     c, s = np.cos(angle), np.sin(angle)
     across, along = (
         1 / (config.sigma_px * np.sqrt(1 + (config.gradient_floor / np.maximum(v, 1e-3)) ** 2))
@@ -212,6 +212,7 @@ def track_features(
     ids, pixels, age = np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0, np.int64)
     next_id = 0
     rows: list[tuple[NDArray[np.int64], int, Array, Array]] = []
+    ages: list[NDArray[np.int64]] = []
     for k, image in enumerate(gray):
         tensor = structure_tensor(image, config.window_px)
         if k:
@@ -228,6 +229,7 @@ def track_features(
         pixels = np.concatenate([pixels, new])
         age = np.concatenate([age, np.zeros(len(new), np.int64)])
         rows.append((ids, k, pixels, whitening_at(tensor, pixels, config)))
+        ages.append(age)
     if not rows:
         empty = np.zeros(0, np.int64)
         return Tracks(empty, empty, np.zeros((0, 2)), np.zeros((0, 2, 2)))
@@ -235,5 +237,8 @@ def track_features(
         np.concatenate([r[0] for r in rows]),
         np.concatenate([np.full(len(r[0]), r[1]) for r in rows]),
         np.concatenate([r[2] for r in rows]),
-        np.concatenate([r[3] for r in rows]),
+        # Each step adds its own error: measured, positions stray like a random walk.
+        np.concatenate([
+            r[3] / np.sqrt(np.maximum(a, 1))[:, None, None] for r, a in zip(rows, ages, strict=True)
+        ]),
     )

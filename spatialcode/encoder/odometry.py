@@ -25,6 +25,7 @@ from spatialcode.encoder.loop_closure import (
     retrack,
     shared_tracks,
 )
+from spatialcode.encoder.edge_directions import EdgeConfig, EdgeDirections, along_room, find_edges, upright
 from spatialcode.errors import EncodeError
 from spatialcode.scene.frames import level_rotation
 
@@ -46,14 +47,16 @@ class OdometryConfig:
     loops: LoopConfig = field(default_factory=LoopConfig)
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
     bundle: BundleConfig = field(default_factory=BundleConfig)
+    edges: EdgeConfig = field(default_factory=EdgeConfig)
     depth_sigma: float = 0.12
     depth_doubt: float = 2.0
-    up_sigma_rad: float = 0.05
+    up_sigma_rad: float = 0.06
     height_sigma: float = 0.15
     max_tracks: int = 1600
     backwards: bool = False
     skipping: bool = False
-    loop_rounds: int = 1
+    loop_rounds: int = 0
+    rounds: int = 1
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,7 @@ class _Measured:
 
 
 def _problem(
-    tracks: Tracks, measured: _Measured, motions: RelativeMotions, config: OdometryConfig
+    tracks: Tracks, measured: _Measured, motions: RelativeMotions, edges: EdgeDirections, config: OdometryConfig
 ) -> BundleProblem:
     m, n = measured, len(measured.up_camera)
     host = tracks.hosts()
@@ -189,18 +192,18 @@ def _problem(
         pixel_whitening=tracks.whitening[~host], host_log_depth=z[host],
         host_depth_sigma=sigma[host], log_depth=z[~host], depth_sigma=sigma[~host], K=m.K,
         up_camera=m.up_camera, up_sigma_rad=np.full(n, config.up_sigma_rad), height_m=m.height_m,
-        height_sigma_m=config.height_sigma * m.height_m, motions=motions)  # fmt: skip
+        height_sigma_m=config.height_sigma * m.height_m, motions=motions, edges=edges)  # fmt: skip
 
 
 def _refined(
-    tracks: Tracks, motions: RelativeMotions, poses: Array, measured: _Measured,
+    tracks: Tracks, motions: RelativeMotions, edges: EdgeDirections, poses: Array, measured: _Measured,
     config: OdometryConfig, log_scale: Array | None = None, points_m: Array | None = None,
 ) -> tuple[BundleState, NDArray[np.float64]]:  # fmt: skip
     """Adjusted state, and the weight (P,) of each row of ``tracks`` (1 for host rows).
 
     Starts from ``poses``, and from what is known of depth scales and points (M,3, world).
     """
-    problem = _problem(tracks, measured, motions, config)
+    problem = _problem(tracks, measured, motions, edges, config)
     log_depth = problem.host_log_depth
     if points_m is not None:
         host = poses[problem.host]
@@ -221,6 +224,16 @@ def _matrices(state: BundleState) -> Array:
     return out
 
 
+def _points(tracks: Tracks, state: BundleState, measured: _Measured) -> Array:
+    """Where the tracks' points (M,3) are in the world."""
+    poses = _matrices(state)
+    host = tracks.hosts()
+    frame, pixel = tracks.frame[host], tracks.pixel_px[host]
+    ray = np.column_stack([pixel, np.ones(len(pixel))]) @ np.linalg.inv(measured.K).T
+    ray *= np.exp(state.log_depth)[:, None]
+    return np.einsum("mij,mj->mi", poses[frame, :3, :3], ray) + poses[frame, :3, 3]
+
+
 def _with_loops(
     gray: NDArray[np.uint8], tracks: Tracks, state: BundleState, measured: _Measured,
     config: OdometryConfig,
@@ -230,11 +243,7 @@ def _with_loops(
     depth = np.exp(measured.log_depth + state.log_scale[:, None, None])
     overlap = overlap_matrix(depth, measured.K, size, poses, config.loops.max_depth_ratio)
     pairs = choose_pairs(overlap, shared_tracks(tracks, len(gray)), config.loops)
-    host = tracks.hosts()
-    frame, pixel = tracks.frame[host], tracks.pixel_px[host]
-    ray = np.column_stack([pixel, np.ones(len(pixel))]) @ np.linalg.inv(measured.K).T
-    ray *= np.exp(state.log_depth)[:, None]
-    points = np.einsum("mij,mj->mi", poses[frame, :3, :3], ray) + poses[frame, :3, 3]
+    points = _points(tracks, state, measured)
     closed = retrack(gray, tracks, points, measured.K, poses, pairs, config.flow, config.loops)
     return closed, points
 
@@ -259,14 +268,16 @@ def estimate_path(
     tracks = track_features(gray, predictor(steps, measured), config.flow)
     tracks = longest(tracks, config.max_tracks)
     poses = levelled(chained(steps), measured.up_camera, measured.height_m)
-    state, weight = _refined(tracks, motions, poses, measured, config)
-    for _ in range(config.loop_rounds):
-        closed, points = _with_loops(gray, tracks, state, measured, config)
-        if len(closed.track) > len(tracks.track):
-            tracks = closed
-            state, weight = _refined(
-                tracks, motions, _matrices(state), measured, config, state.log_scale, points
-            )
+    found = find_edges(gray, measured.K, config.edges)
+    edges = upright(found, poses[:, :3, :3], config.edges)
+    state, weight = _refined(tracks, motions, edges, poses, measured, config)
+    for k in range(config.rounds):
+        closed, points = _with_loops(gray, tracks, state, measured, config) if k < config.loop_rounds else (tracks, None)
+        if points is None: closed, points = tracks, _points(tracks, state, measured)
+        tracks = closed
+        state, weight = _refined(
+            tracks, motions, along_room(found, state.R_world_camera, config.edges), _matrices(state), measured, config, state.log_scale, points
+        )
     good = weight > 0.3
     return CameraPath(
         T_world_camera=in_first_camera_world(_matrices(state)),
