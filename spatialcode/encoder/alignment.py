@@ -109,12 +109,7 @@ class _Level:
     """One pyramid level: the points of all frames and their derivatives (inverse compositional)."""
 
     def __init__(
-        self,
-        gray: NDArray[np.uint8],
-        depth_m: F32,
-        K: Array,
-        halvings: int,
-        config: AlignmentConfig,
+        self, gray: NDArray[np.uint8], depth_m: F32, K: Array, halvings: int, config: AlignmentConfig
     ) -> None:
         n, h, w = depth_m.shape
         self.images = normalised(gray, halvings, config)
@@ -131,11 +126,11 @@ class _Level:
         gx, gy = gradient[..., 0] * self.focal[0] / z, gradient[..., 1] * self.focal[1] / z
         gz = -(gx * x + gy * y) / z
         # Of a small turn w and shift of the point: gradient . (w x p + shift).
-        self.jacobian = np.stack(
-            [y * gz - z * gy, z * gx - x * gz, x * gy - y * gx, gx, gy, gz], -1
-        )
+        self.jacobian = np.stack([y * gz - z * gy, z * gx - x * gz, x * gy - y * gx, gx, gy, gz], -1)
 
-    def sample(self, frame: NDArray[np.int64], points: F32) -> tuple[F32, NDArray[np.bool_]]:
+    def sample(
+        self, frame: NDArray[np.int64], points: F32
+    ) -> tuple[F32, NDArray[np.bool_]]:
         """Image values (B,P) where camera points (B,P,3) of frames (B,) fall, and which do."""
         _, height, width = self.images.shape
         z = np.maximum(points[..., 2], 0.05)

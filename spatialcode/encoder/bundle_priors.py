@@ -18,8 +18,7 @@ Array = NDArray[np.float64]
 
 def prior_residuals(p: BundleProblem, c: BundleConfig, state: BundleState) -> dict[str, Array]:
     """Whitened: ``up`` (N,2), ``height``, ``scale`` (N,), ``step``, ``turn`` (N-1,3), and
-    ``steady_step``, ``steady_turn`` (N-2,3).
-    """
+    ``steady_step``, ``steady_turn`` (N-2,3)."""
     R = state.R_world_camera
     up = np.einsum("nij,nj->ni", R, p.up_camera)
     step = np.diff(state.centre_m, axis=0)

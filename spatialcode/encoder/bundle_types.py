@@ -28,7 +28,7 @@ class BundleConfig:
     steady_sigma_rad: float = 0.06
     gauge_sigma: float = 1e-3
     damping: float = 1e-3
-    max_iterations: int = 5
+    max_iterations: int = 8
     tolerance: float = 1e-4
 
 

@@ -38,16 +38,15 @@ class EdgeConfig:
     upright_rad: float = 0.35
     level_rad: float = 0.35
     sigma_rad: float = 0.02
-    alike: float = 5.0
-    kernels_rad: tuple[float, float] = (0.12, 0.08)
+    alike: float = 10.0
+    kernels_rad: tuple[float, float] = (0.12, 0.06)
     min_peak: float = 1.6
 
 
 @dataclass(frozen=True)
 class Edges:
     """Edges of all frames: frame (Q,), unit normal (Q,3) in camera coordinates of the plane
-    through camera and edge, weight (Q,): 1 / variance of normal . direction.
-    """
+    through camera and edge, weight (Q,): 1 / variance of normal . direction."""
 
     frame: NDArray[np.int64]
     normal: Array
@@ -57,8 +56,7 @@ class Edges:
 @dataclass(frozen=True)
 class EdgeDirections:
     """Edges with the unit world directions (Q,3) they are taken to run along; the kernel's half
-    width; and whether they fix the heading, too.
-    """
+    width; and whether they fix the heading, too."""
 
     edges: Edges
     direction: Array
@@ -93,7 +91,9 @@ def find_edges(gray: NDArray[np.uint8], K: Array, config: EdgeConfig) -> Edges:
     return Edges(np.concatenate(frames), np.concatenate(normals), weight)
 
 
-def _strongest(tensor: NDArray[np.float32], config: EdgeConfig) -> tuple[NDArray[np.int64], Array]:
+def _strongest(
+    tensor: NDArray[np.float32], config: EdgeConfig
+) -> tuple[NDArray[np.int64], Array]:
     """Pixel (K,2) as column, row and mean square gradient (K,) of each cell's strongest edge."""
     strong = orientation(tensor)[0]
     border, side = config.window_px // 2, config.cell_px

@@ -119,9 +119,7 @@ def whitening_at(tensor: NDArray[np.float32], pixel_px: Array, config: FlowConfi
         1 / (config.sigma_px * np.sqrt(1 + (config.gradient_floor / np.maximum(v, 1e-3)) ** 2))
         for v in (strong, weak)
     )
-    return np.stack(
-        [np.stack([c, s], -1) * across[:, None], np.stack([-s, c], -1) * along[:, None]], 1
-    )
+    return np.stack([np.stack([c, s], -1) * across[:, None], np.stack([-s, c], -1) * along[:, None]], 1)
 
 
 def new_points(tensor: NDArray[np.float32], taken_px: Array, config: FlowConfig) -> Array:
@@ -199,9 +197,7 @@ def follow(
     far = np.array([width, height]) - config.border_px
     good = (found[:, 0] > 0) & (found_back[:, 0] > 0)
     good &= (end > config.border_px).all(-1) & (end < far).all(-1)
-    good &= (
-        np.linalg.norm(np.einsum("kij,kj->ki", whitening, trip), axis=-1) < config.max_round_trip
-    )
+    good &= np.linalg.norm(np.einsum("kij,kj->ki", whitening, trip), axis=-1) < config.max_round_trip
     good &= np.linalg.norm(trip, axis=-1) < config.max_round_trip_px
     off = np.linalg.norm(np.einsum("kij,kj->ki", whitening, end - guess_px), axis=-1)
     return end, good & (off * config.sigma_px < config.gate_px)
@@ -211,8 +207,7 @@ def track_features(
     gray: NDArray[np.uint8], predict: Predict | None = None, config: FlowConfig | None = None
 ) -> Tracks:
     """Tracks through consecutive frames of ``gray`` (N,H,W); without ``predict`` all points are
-    expected to move as the image's middle does.
-    """
+    expected to move as the image's middle does."""
     config = config or FlowConfig()
     ids, pixels, age = np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0, np.int64)
     next_id = 0
@@ -243,10 +238,7 @@ def track_features(
         np.concatenate([np.full(len(r[0]), r[1]) for r in rows]),
         np.concatenate([r[2] for r in rows]),
         # Each step adds its own error: measured, positions stray like a random walk.
-        np.concatenate(
-            [
-                r[3] / np.sqrt(np.maximum(a, 1))[:, None, None]
-                for r, a in zip(rows, ages, strict=True)
-            ]
-        ),
+        np.concatenate([
+            r[3] / np.sqrt(np.maximum(a, 1))[:, None, None] for r, a in zip(rows, ages, strict=True)
+        ]),
     )

@@ -105,8 +105,7 @@ def _fit(
     config: TriangulationConfig,
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     """Inverse depths (M,) in the host, their information (M,), misfit (P,) in standard
-    deviations.
-    """
+    deviations."""
     focal, m = K[[0, 1], [0, 1]], tracks.num_tracks
     # Reprojection times depth is linear in the inverse depth: offset + inverse * slope = 0.
     # Rows of the whitening are orthogonal: widening each is adding an isotropic error.
