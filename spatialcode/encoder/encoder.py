@@ -17,7 +17,6 @@ from jaxtyping import Float, UInt8
 
 from spatialcode.encoder.assembly import SOFTWARE, cameras_of, scene_objects
 from spatialcode.encoder.clip import ClipInput
-from spatialcode.encoder.compass import CompassConfig, steadied
 from spatialcode.encoder.confidence import Calibration
 from spatialcode.encoder.inference import (
     DenseRunner,
@@ -31,7 +30,8 @@ from spatialcode.encoder.lifting import Array
 from spatialcode.encoder.maps import DenseMaps, grid_intrinsics
 from spatialcode.encoder.model import DenseEncoder
 from spatialcode.encoder.objects import Detection, DetectionConfig, confident, detect
-from spatialcode.encoder.odometry import CameraPath, OdometryConfig, estimate_path
+from spatialcode.encoder.odometry.compass import CompassConfig, steadied
+from spatialcode.encoder.odometry.path import CameraPath, OdometryConfig, estimate_path
 from spatialcode.encoder.room.estimate import estimate_room
 from spatialcode.encoder.room.layout import LayoutConfig
 from spatialcode.encoder.weights import ASSETS, has_fast_bfloat16, load_weights
@@ -147,8 +147,8 @@ class SpatialEncoder:
             prepared.K,
             maps.up_camera,
             maps.camera_height_m,
-            1.0 / maps.depth_log_scale,
-            self.config.odometry,
+            depth_weight=1.0 / maps.depth_log_scale,
+            config=self.config.odometry,
         )
         steady = steadied(path.T_world_camera, maps, prepared.K_grid, self.config.compass)
         return replace(path, T_world_camera=steady)

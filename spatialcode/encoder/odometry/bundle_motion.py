@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.encoder.rotations import log_rotation, skew
+from spatialcode.encoder.odometry.rotations import log_rotation, skew
 
 Array = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ class RelativeMotions:
 def whitening(motions: RelativeMotions) -> Array:
     """Upper factors (B,6,6) with factor^T factor = information."""
     stiff = motions.information + 1e-9 * np.eye(6)
-    return np.linalg.cholesky(stiff).transpose(0, 2, 1)
+    return np.asarray(np.linalg.cholesky(stiff).transpose(0, 2, 1), np.float64)
 
 
 def motion_error(

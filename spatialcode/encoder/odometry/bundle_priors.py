@@ -10,15 +10,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.encoder.bundle_types import BundleConfig, BundleProblem, BundleState
-from spatialcode.encoder.rotations import log_rotation, skew
+from spatialcode.encoder.odometry.bundle_types import BundleConfig, BundleProblem, BundleState
+from spatialcode.encoder.odometry.rotations import log_rotation, skew
 
 Array = NDArray[np.float64]
 
 
 def prior_residuals(p: BundleProblem, c: BundleConfig, state: BundleState) -> dict[str, Array]:
     """Whitened: ``up`` (N,2), ``height``, ``scale`` (N,), ``step``, ``turn`` (N-1,3), and
-    ``steady_step``, ``steady_turn`` (N-2,3)."""
+    ``steady_step``, ``steady_turn`` (N-2,3).
+    """
     R = state.R_world_camera
     up = np.einsum("nij,nj->ni", R, p.up_camera)
     step = np.diff(state.centre_m, axis=0)
@@ -37,7 +38,7 @@ def prior_residuals(p: BundleProblem, c: BundleConfig, state: BundleState) -> di
 
 def add_priors(
     p: BundleProblem, c: BundleConfig, state: BundleState, res: dict[str, Array],
-    weight: dict[str, Array], system: tuple[Array, Array],
+    weight: dict[str, Array], *, system: tuple[Array, Array],
 ) -> None:  # fmt: skip
     """Add the priors' part to the normal equations: Hessian (N,N,7,7) and gradient (N,7)."""
     hessian, gradient = system
@@ -54,13 +55,14 @@ def add_priors(
     still = np.broadcast_to(np.eye(3), R.shape)
     # To first order in the turn, log(Ra^T Rb) moves by w_b - Rab^T w_a.
     _add_linear(system, slice(0, 3), c.turn_sigma_rad, res["turn"], None,
-                (-relative.transpose(0, 2, 1), still[1:]))  # fmt: skip
-    _add_linear(system, slice(3, 6), c.step_sigma_m, res["step"], None, (-still[1:], still[1:]))
+                jacobians=(-relative.transpose(0, 2, 1), still[1:]))  # fmt: skip
+    _add_linear(system, slice(3, 6), c.step_sigma_m, res["step"], None,
+                jacobians=(-still[1:], still[1:]))  # fmt: skip
     _add_linear(system, slice(3, 6), c.steady_sigma_m, res["steady_step"], weight["steady_step"],
-                (still[2:], -2 * still[2:], still[2:]))  # fmt: skip
+                jacobians=(still[2:], -2 * still[2:], still[2:]))  # fmt: skip
     # Turns in world coordinates: a perturbation R exp[w] acts there as R w.
     _add_linear(system, slice(0, 3), c.steady_sigma_rad, res["steady_turn"], weight["steady_turn"],
-                (R[:-2], -2 * R[1:-1], R[2:]))  # fmt: skip
+                jacobians=(R[:-2], -2 * R[1:-1], R[2:]))  # fmt: skip
     # Gauge: the first frame keeps its horizontal place and, unless the walls' heading holds the
     # path, its turn about the vertical.
     vertical = R[0, 2]
@@ -71,7 +73,7 @@ def add_priors(
 
 def _add_linear(
     system: tuple[Array, Array], part: slice, sigma: float, res: Array, weight: Array | None,
-    jacobians: tuple[Array, ...],
+    *, jacobians: tuple[Array, ...],
 ) -> None:  # fmt: skip
     """Add residuals (K,3) that depend on frames k, k+1, ... through (K,3,3) each."""
     hessian, gradient = system

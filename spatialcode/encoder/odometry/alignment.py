@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.encoder.bundle_motion import RelativeMotions
-from spatialcode.encoder.flow import coarse_shift_px
-from spatialcode.encoder.rotations import exp_rotation
+from spatialcode.encoder.odometry.bundle_motion import RelativeMotions
+from spatialcode.encoder.odometry.flow import coarse_shift_px
+from spatialcode.encoder.odometry.rotations import exp_rotation
 
 Array = NDArray[np.float64]
 F32 = NDArray[np.float32]
@@ -109,7 +109,12 @@ class _Level:
     """One pyramid level: the points of all frames and their derivatives (inverse compositional)."""
 
     def __init__(
-        self, gray: NDArray[np.uint8], depth_m: F32, K: Array, halvings: int, config: AlignmentConfig
+        self,
+        gray: NDArray[np.uint8],
+        depth_m: F32,
+        K: Array,
+        halvings: int,
+        config: AlignmentConfig,
     ) -> None:
         n, h, w = depth_m.shape
         self.images = normalised(gray, halvings, config)
@@ -126,11 +131,11 @@ class _Level:
         gx, gy = gradient[..., 0] * self.focal[0] / z, gradient[..., 1] * self.focal[1] / z
         gz = -(gx * x + gy * y) / z
         # Of a small turn w and shift of the point: gradient . (w x p + shift).
-        self.jacobian = np.stack([y * gz - z * gy, z * gx - x * gz, x * gy - y * gx, gx, gy, gz], -1)
+        self.jacobian = np.stack(
+            [y * gz - z * gy, z * gx - x * gz, x * gy - y * gx, gx, gy, gz], -1
+        )
 
-    def sample(
-        self, frame: NDArray[np.int64], points: F32
-    ) -> tuple[F32, NDArray[np.bool_]]:
+    def sample(self, frame: NDArray[np.int64], points: F32) -> tuple[F32, NDArray[np.bool_]]:
         """Image values (B,P) where camera points (B,P,3) of frames (B,) fall, and which do."""
         _, height, width = self.images.shape
         z = np.maximum(points[..., 2], 0.05)
@@ -145,7 +150,7 @@ class _Level:
 
 def align(
     gray: NDArray[np.uint8], depth_m: Array, K: Array, first: NDArray[np.int64],
-    second: NDArray[np.int64], start: Array | None = None, config: AlignmentConfig | None = None,
+    second: NDArray[np.int64], *, start: Array | None = None, config: AlignmentConfig | None = None,
 ) -> RelativeMotions:  # fmt: skip
     """Motions of pairs (first, second) (B,) of ``gray`` (N,H,W), depth_m (N,h,w) predicted.
 

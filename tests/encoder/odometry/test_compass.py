@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pipelines.oracle import true_maps
-from spatialcode.encoder.compass import CompassConfig, steadied, turned, wall_directions
-from spatialcode.encoder.compass import yaw_corrections as corrections
 from spatialcode.encoder.maps import grid_intrinsics
+from spatialcode.encoder.odometry.compass import CompassConfig, steadied, turned, wall_directions
+from spatialcode.encoder.odometry.compass import yaw_corrections as corrections
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.synthetic.truth import SyntheticClip
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from spatialcode.encoder.bundle_system import NormalEquations
-from spatialcode.encoder.bundle_types import BundleConfig, BundleProblem, BundleState
-from spatialcode.encoder.rotations import exp_rotation
+from spatialcode.encoder.odometry.bundle_system import NormalEquations
+from spatialcode.encoder.odometry.bundle_types import BundleConfig, BundleProblem, BundleState
+from spatialcode.encoder.odometry.rotations import exp_rotation
 
 Array = NDArray[np.float64]
 

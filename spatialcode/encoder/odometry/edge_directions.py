@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.encoder.flow import orientation, structure_tensor
+from spatialcode.encoder.odometry.flow import orientation, structure_tensor
 
 Array = NDArray[np.float64]
 
@@ -46,7 +46,8 @@ class EdgeConfig:
 @dataclass(frozen=True)
 class Edges:
     """Edges of all frames: frame (Q,), unit normal (Q,3) in camera coordinates of the plane
-    through camera and edge, weight (Q,): 1 / variance of normal . direction."""
+    through camera and edge, weight (Q,): 1 / variance of normal . direction.
+    """
 
     frame: NDArray[np.int64]
     normal: Array
@@ -56,7 +57,8 @@ class Edges:
 @dataclass(frozen=True)
 class EdgeDirections:
     """Edges with the unit world directions (Q,3) they are taken to run along; the kernel's half
-    width; and whether they fix the heading, too."""
+    width; and whether they fix the heading, too.
+    """
 
     edges: Edges
     direction: Array
@@ -91,16 +93,14 @@ def find_edges(gray: NDArray[np.uint8], K: Array, config: EdgeConfig) -> Edges:
     return Edges(np.concatenate(frames), np.concatenate(normals), weight)
 
 
-def _strongest(
-    tensor: NDArray[np.float32], config: EdgeConfig
-) -> tuple[NDArray[np.int64], Array]:
+def _strongest(tensor: NDArray[np.float32], config: EdgeConfig) -> tuple[NDArray[np.int64], Array]:
     """Pixel (K,2) as column, row and mean square gradient (K,) of each cell's strongest edge."""
     strong = orientation(tensor)[0]
     border, side = config.window_px // 2, config.cell_px
     strong[:border], strong[-border:], strong[:, :border], strong[:, -border:] = 0, 0, 0, 0
     rows, columns = strong.shape[0] // side, strong.shape[1] // side
-    cells = strong[: rows * side, : columns * side].reshape(rows, side, columns, side)
-    cells = cells.transpose(0, 2, 1, 3).reshape(rows * columns, side * side)
+    blocks = strong[: rows * side, : columns * side].reshape(rows, side, columns, side)
+    cells = blocks.transpose(0, 2, 1, 3).reshape(rows * columns, side * side)
     inner = cells.argmax(1)
     at = np.arange(len(cells))
     pixel = np.column_stack(
@@ -186,7 +186,8 @@ def add_edges(
     hessian, gradient = system
     n, e = len(gradient), directions.edges
     seen = np.einsum("qji,qj->qi", R_world_camera[e.frame], directions.direction)
-    # R -> R exp[w] takes a world direction's image d to d - w x d; normal . (d x w) = w . (normal x d).
+    # R -> R exp[w] takes a world direction's image d to d - w x d;
+    # normal . (d x w) = w . (normal x d).
     jacobian = np.cross(e.normal, seen)
     every = np.arange(n)
     for i in range(3):

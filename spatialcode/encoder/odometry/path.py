@@ -1,35 +1,37 @@
-"""Camera path and gravity of a clip from flow, predicted depth and predicted gravity.
+"""Camera path and gravity of a clip from pictures, predicted depth and predicted gravity.
 
-Tracks between neighbouring frames give a first path (perspective-n-point on predicted
-depth), bundle adjustment refines it with gravity, height and depth as priors, re-tracking
-between frames that see the same adds long-range matches, and a second adjustment uses them.
+Direct alignment of neighbouring frames gives a first path; feature tracks, the alignments,
+gravity, height, depth and the directions of edges are then adjusted together, twice: first
+with vertical edges alone, then with those along the room's two horizontal directions.
 Metric scale is that of the predicted depth and camera height: nothing else here knows it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.encoder.alignment import AlignmentConfig, align
-from spatialcode.encoder.bundle import BundleConfig, BundleProblem, BundleState, adjust
-from spatialcode.encoder.bundle_motion import RelativeMotions
-from spatialcode.encoder.depth_samples import sample_log_depth
-from spatialcode.encoder.flow import FlowConfig, Predict, Tracks, track_features
-from spatialcode.encoder.loop_closure import (
-    LoopConfig,
-    choose_pairs,
-    overlap_matrix,
-    retrack,
-    shared_tracks,
+from spatialcode.encoder.odometry.alignment import AlignmentConfig, align
+from spatialcode.encoder.odometry.bundle import BundleConfig, BundleProblem, BundleState, adjust
+from spatialcode.encoder.odometry.bundle_motion import RelativeMotions
+from spatialcode.encoder.odometry.depth_samples import sample_log_depth
+from spatialcode.encoder.odometry.edge_directions import (
+    EdgeConfig,
+    EdgeDirections,
+    along_room,
+    find_edges,
+    upright,
 )
-from spatialcode.encoder.edge_directions import EdgeConfig, EdgeDirections, along_room, find_edges, upright
+from spatialcode.encoder.odometry.flow import FlowConfig, Predict, Tracks, track_features
 from spatialcode.errors import EncodeError
 from spatialcode.scene.frames import level_rotation
 
 Array = NDArray[np.float64]
+
+#: Points that fit, in one frame, from which on more would tell little.
+ENOUGH_INLIERS = 30
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,10 @@ class OdometryConfig:
     ``depth_sigma``: error of the log of predicted depth where no scale is given, and
     ``depth_doubt``: factor on it, since errors of one frame are alike and thus count less
     than their number. ``up_sigma_rad``, ``height_sigma``: error of predicted gravity and of
-    the log of predicted height, as they act in one frame of many. ``loop_rounds``: how often
-    distant frames are matched and the path adjusted again.
+    the log of predicted height, as they act in one frame of many.
     """
 
     flow: FlowConfig = field(default_factory=FlowConfig)
-    loops: LoopConfig = field(default_factory=LoopConfig)
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
     bundle: BundleConfig = field(default_factory=BundleConfig)
     edges: EdgeConfig = field(default_factory=EdgeConfig)
@@ -53,24 +53,18 @@ class OdometryConfig:
     up_sigma_rad: float = 0.06
     height_sigma: float = 0.15
     max_tracks: int = 1600
-    backwards: bool = False
-    skipping: bool = False
-    loop_rounds: int = 0
-    rounds: int = 1
 
 
 @dataclass(frozen=True)
 class CameraPath:
     """Cameras of a clip in the world frame, and what they rest on.
 
-    T_world_camera (N,4,4); keyframe (N,): refined by bundle adjustment; inliers (N,): points
-    seen in a frame that fit the path; confidence in [0, 1]: how well neighbouring frames are
-    tied together; log_depth_scale (N,): log of believed over predicted depth, per frame;
-    tracks: the observations that fit.
+    T_world_camera (N,4,4); inliers (N,): points seen in a frame that fit the path; confidence in
+    [0, 1]: how many such points frames have, ENOUGH_INLIERS being enough; log_depth_scale (N,):
+    log of believed over predicted depth, per frame; tracks: the observations that fit.
     """
 
     T_world_camera: Array
-    keyframe: NDArray[np.bool_]
     inliers: NDArray[np.int64]
     confidence: float
     log_depth_scale: Array
@@ -83,36 +77,6 @@ def chained(T_second_first: Array) -> Array:
     for k, motion in enumerate(T_second_first):
         poses[k + 1] = poses[k] @ np.linalg.inv(motion)
     return poses
-
-
-def neighbour_motions(
-    gray: NDArray[np.uint8], measured: _Measured, config: OdometryConfig
-) -> RelativeMotions:
-    """Motions from each frame to the next (the first N-1), then, if asked for, more of them.
-
-    From the next frame back, another depth map is used, whose errors are other ones.
-    """
-    n, depth = len(gray), np.exp(measured.log_depth)
-    here = np.arange(n - 1)
-    motions = align(gray, depth, measured.K, here, here + 1, None, config.alignment)
-    T = motions.T_second_first
-    more = []
-    if config.backwards and n > 1:
-        more.append((here + 1, here, np.linalg.inv(T)))
-    if config.skipping and n > 2:
-        more.append((here[:-1], here[:-1] + 2, T[1:] @ T[:-1]))
-    if not more:
-        return motions
-    fine = replace(config.alignment, halvings=(1, 0), steps=(4, 3))
-    first, second = np.concatenate([m[0] for m in more]), np.concatenate([m[1] for m in more])
-    start = np.concatenate([m[2] for m in more])
-    extra = align(gray, depth, measured.K, first, second, start, fine)
-    return RelativeMotions(
-        np.concatenate([motions.first, extra.first]),
-        np.concatenate([motions.second, extra.second]),
-        np.concatenate([T, extra.T_second_first]),
-        np.concatenate([motions.information, extra.information]),
-    )
 
 
 def predictor(T_second_first: Array, measured: _Measured) -> Predict:
@@ -175,15 +139,17 @@ class _Measured:
 
 
 def _problem(
-    tracks: Tracks, measured: _Measured, motions: RelativeMotions, edges: EdgeDirections, config: OdometryConfig
+    tracks: Tracks,
+    measured: _Measured,
+    motions: RelativeMotions,
+    edges: EdgeDirections,
+    config: OdometryConfig,
 ) -> BundleProblem:
     m, n = measured, len(measured.up_camera)
     host = tracks.hosts()
     z, spread = sample_log_depth(m.log_depth, tracks.frame, tracks.pixel_px, m.stride_px)
     # Log of sigma is sampled like depth; it is smooth.
-    sigma, _ = sample_log_depth(
-        np.log(m.depth_sigma), tracks.frame, tracks.pixel_px, m.stride_px
-    )
+    sigma, _ = sample_log_depth(np.log(m.depth_sigma), tracks.frame, tracks.pixel_px, m.stride_px)
     sigma = np.hypot(np.exp(sigma) * config.depth_doubt, spread)
     rays = np.column_stack([tracks.pixel_px, np.ones(len(host))]) @ np.linalg.inv(m.K).T
     return BundleProblem(
@@ -195,23 +161,27 @@ def _problem(
         height_sigma_m=config.height_sigma * m.height_m, motions=motions, edges=edges)  # fmt: skip
 
 
-def _refined(
-    tracks: Tracks, motions: RelativeMotions, edges: EdgeDirections, poses: Array, measured: _Measured,
-    config: OdometryConfig, log_scale: Array | None = None, points_m: Array | None = None,
-) -> tuple[BundleState, NDArray[np.float64]]:  # fmt: skip
-    """Adjusted state, and the weight (P,) of each row of ``tracks`` (1 for host rows).
+@dataclass(frozen=True)
+class _Believed:
+    """Where an adjustment starts: poses (N,4,4), log depth scales (N,), points (M,3) if known."""
 
-    Starts from ``poses``, and from what is known of depth scales and points (M,3, world).
-    """
-    problem = _problem(tracks, measured, motions, edges, config)
-    log_depth = problem.host_log_depth
-    if points_m is not None:
+    poses: Array
+    log_scale: Array
+    points_m: Array | None
+
+
+def _refined(
+    tracks: Tracks, problem: BundleProblem, believed: _Believed, config: OdometryConfig
+) -> tuple[BundleState, NDArray[np.float64]]:
+    """Adjusted state, and the weight (P,) of each row of ``tracks`` (1 for host rows)."""
+    log_depth, poses = problem.host_log_depth, believed.poses
+    if believed.points_m is not None:
         host = poses[problem.host]
-        ahead = np.einsum("mi,mi->m", points_m - host[:, :3, 3], host[:, :3, 2])
+        ahead = np.einsum("mi,mi->m", believed.points_m - host[:, :3, 3], host[:, :3, 2])
         log_depth = np.where(ahead > 0.05, np.log(np.maximum(ahead, 0.05)), log_depth)
     state = BundleState(
         R_world_camera=poses[:, :3, :3], centre_m=poses[:, :3, 3], log_depth=log_depth,
-        log_scale=np.zeros(len(poses)) if log_scale is None else log_scale)  # fmt: skip
+        log_scale=believed.log_scale)  # fmt: skip
     result = adjust(problem, state, config.bundle)
     weight = np.ones(len(tracks.track))
     weight[~tracks.hosts()] = result.weight
@@ -234,23 +204,9 @@ def _points(tracks: Tracks, state: BundleState, measured: _Measured) -> Array:
     return np.einsum("mij,mj->mi", poses[frame, :3, :3], ray) + poses[frame, :3, 3]
 
 
-def _with_loops(
-    gray: NDArray[np.uint8], tracks: Tracks, state: BundleState, measured: _Measured,
-    config: OdometryConfig,
-) -> tuple[Tracks, Array]:  # fmt: skip
-    """Tracks with long-range matches added, and where their points (M,3) are in the world."""
-    poses, size = _matrices(state), (gray.shape[2], gray.shape[1])
-    depth = np.exp(measured.log_depth + state.log_scale[:, None, None])
-    overlap = overlap_matrix(depth, measured.K, size, poses, config.loops.max_depth_ratio)
-    pairs = choose_pairs(overlap, shared_tracks(tracks, len(gray)), config.loops)
-    points = _points(tracks, state, measured)
-    closed = retrack(gray, tracks, points, measured.K, poses, pairs, config.flow, config.loops)
-    return closed, points
-
-
 def estimate_path(
     gray: NDArray[np.uint8], depth_m: Array, K: Array, up_camera: Array, camera_height_m: Array,
-    depth_weight: Array | None = None, config: OdometryConfig | None = None,
+    *, depth_weight: Array | None = None, config: OdometryConfig | None = None,
 ) -> CameraPath:  # fmt: skip
     """Poses of a clip's frames in the world frame (origin on the floor under the first camera).
 
@@ -261,41 +217,60 @@ def estimate_path(
     confidence is low.
     """
     config = config or OdometryConfig()
-    measured = _checked(gray, depth_m, K, up_camera, camera_height_m, depth_weight, config)
+    _check_shapes(gray, depth_m, up_camera, camera_height_m)
+    sigma = np.full(np.shape(depth_m), config.depth_sigma)
+    if depth_weight is not None:
+        sigma = np.sqrt(2) / np.maximum(np.asarray(depth_weight, np.float64), 1e-3)
+    up = np.asarray(up_camera, np.float64)
+    measured = _Measured(
+        log_depth=np.log(np.asarray(depth_m, np.float64)),
+        depth_sigma=sigma,
+        K=np.asarray(K, np.float64),
+        stride_px=gray.shape[2] / np.shape(depth_m)[2],
+        up_camera=up / np.linalg.norm(up, axis=-1, keepdims=True),
+        height_m=np.asarray(camera_height_m, np.float64),
+    )
+    return _adjusted_path(gray, measured, config)
+
+
+def _adjusted_path(
+    gray: NDArray[np.uint8], measured: _Measured, config: OdometryConfig
+) -> CameraPath:
     n = len(gray)
-    motions = neighbour_motions(gray, measured, config)
-    steps = motions.T_second_first[: n - 1]
+    here = np.arange(n - 1)
+    depth = np.exp(measured.log_depth)
+    motions = align(gray, depth, measured.K, here, here + 1, config=config.alignment)
+    steps = motions.T_second_first
     tracks = track_features(gray, predictor(steps, measured), config.flow)
     tracks = longest(tracks, config.max_tracks)
     poses = levelled(chained(steps), measured.up_camera, measured.height_m)
     found = find_edges(gray, measured.K, config.edges)
     edges = upright(found, poses[:, :3, :3], config.edges)
-    state, weight = _refined(tracks, motions, edges, poses, measured, config)
-    for k in range(config.rounds):
-        closed, points = _with_loops(gray, tracks, state, measured, config) if k < config.loop_rounds else (tracks, None)
-        if points is None: closed, points = tracks, _points(tracks, state, measured)
-        tracks = closed
-        state, weight = _refined(
-            tracks, motions, along_room(found, state.R_world_camera, config.edges), _matrices(state), measured, config, state.log_scale, points
-        )
+    believed = _Believed(poses, np.zeros(n), None)
+    problem = _problem(tracks, measured, motions, edges, config)
+    state, weight = _refined(tracks, problem, believed, config)
+    # with the path nearly level and straight, edges tell the room's directions
+    edges = along_room(found, state.R_world_camera, config.edges)
+    believed = _Believed(_matrices(state), state.log_scale, _points(tracks, state, measured))
+    problem = _problem(tracks, measured, motions, edges, config)
+    state, weight = _refined(tracks, problem, believed, config)
     good = weight > 0.3
+    inliers = np.bincount(tracks.frame[good], minlength=n)
     return CameraPath(
         T_world_camera=in_first_camera_world(_matrices(state)),
-        keyframe=np.ones(n, bool),
-        inliers=np.bincount(tracks.frame[good], minlength=n),
-        confidence=1.0,
+        inliers=inliers,
+        confidence=float(np.minimum(inliers / ENOUGH_INLIERS, 1.0).mean()),
         log_depth_scale=state.log_scale,
         tracks=tracks.rows(good),
     )
 
 
-def _checked(
-    gray: NDArray[np.uint8], depth_m: Array, K: Array, up_camera: Array, camera_height_m: Array,
-    depth_weight: Array | None, config: OdometryConfig,
-) -> _Measured:  # fmt: skip
+def _check_shapes(
+    gray: NDArray[np.uint8], depth_m: Array, up_camera: Array, camera_height_m: Array
+) -> None:
     n = len(gray)
     if gray.ndim != 3 or n == 0 or len(depth_m) != n:
-        raise EncodeError(f"gray {gray.shape} and depth {depth_m.shape} need one map per frame")
+        raise EncodeError(f"gray {gray.shape} and depth {np.shape(depth_m)}: one map per frame")
     if np.shape(up_camera) != (n, 3) or np.shape(camera_height_m) != (n,):
         raise EncodeError(
             f"{n} frames need gravity (N,3) and height (N,), "
@@ -304,14 +279,3 @@ def _checked(
     depth = np.asarray(depth_m, np.float64)
     if not (np.isfinite(depth).all() and (depth > 0).all()):
         raise EncodeError("predicted depth must be finite and positive")
-    up = np.asarray(up_camera, np.float64)
-    return _Measured(
-        log_depth=np.log(depth),
-        depth_sigma=np.full(depth.shape, config.depth_sigma)
-        if depth_weight is None
-        else np.sqrt(2) / np.maximum(np.asarray(depth_weight, np.float64), 1e-3),
-        K=np.asarray(K, np.float64),
-        stride_px=gray.shape[2] / depth.shape[2],
-        up_camera=up / np.linalg.norm(up, axis=-1, keepdims=True),
-        height_m=np.asarray(camera_height_m, np.float64),
-    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -98,7 +99,8 @@ def structure_tensor(image: NDArray[np.uint8], window_px: int) -> NDArray[np.flo
     smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 0.8)
     gx = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3) / 8
     gy = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3) / 8
-    return cv2.boxFilter(np.dstack([gx * gx, gx * gy, gy * gy]), -1, (window_px, window_px))
+    products = np.dstack([gx * gx, gx * gy, gy * gy])
+    return np.asarray(cv2.boxFilter(products, -1, (window_px, window_px)), np.float32)
 
 
 def orientation(tensor: NDArray[np.float32]) -> tuple[Array, Array, Array]:
@@ -119,7 +121,8 @@ def whitening_at(tensor: NDArray[np.float32], pixel_px: Array, config: FlowConfi
         1 / (config.sigma_px * np.sqrt(1 + (config.gradient_floor / np.maximum(v, 1e-3)) ** 2))
         for v in (strong, weak)
     )
-    return np.stack([np.stack([c, s], -1) * across[:, None], np.stack([-s, c], -1) * along[:, None]], 1)
+    rows = (np.stack([c, s], -1) * across[:, None], np.stack([-s, c], -1) * along[:, None])
+    return np.stack(rows, 1)
 
 
 def new_points(tensor: NDArray[np.float32], taken_px: Array, config: FlowConfig) -> Array:
@@ -133,8 +136,8 @@ def new_points(tensor: NDArray[np.float32], taken_px: Array, config: FlowConfig)
     worth = middle - half + config.edge_worth * (middle + half)
     worth[:border], worth[-border:], worth[:, :border], worth[:, -border:] = 0, 0, 0, 0
     rows, columns = worth.shape[0] // side, worth.shape[1] // side
-    cells = worth[: rows * side, : columns * side].reshape(rows, side, columns, side)
-    cells = cells.transpose(0, 2, 1, 3).reshape(rows * columns, side * side)
+    blocks = worth[: rows * side, : columns * side].reshape(rows, side, columns, side)
+    cells = blocks.transpose(0, 2, 1, 3).reshape(rows * columns, side * side)
     inner = cells.argmax(1)
     value = cells[np.arange(len(cells)), inner]
     at = np.floor(taken_px / side).astype(int)
@@ -168,7 +171,7 @@ def coarse_shift_px(image_a: NDArray[np.uint8], image_b: NDArray[np.uint8]) -> A
 
 def follow(
     image_a: NDArray[np.uint8], image_b: NDArray[np.uint8], pixel_px: Array, guess_px: Array,
-    whitening: Array, config: FlowConfig,
+    whitening: Array, *, config: FlowConfig,
 ) -> tuple[Array, NDArray[np.bool_]]:  # fmt: skip
     """Where points (K,2) of image a are in image b, and whether to believe it (K,).
 
@@ -179,7 +182,7 @@ def follow(
         return np.zeros((0, 2)), np.zeros(0, bool)
     start = (pixel_px - 0.5).astype(np.float32).reshape(-1, 1, 2)
     guess = (guess_px - 0.5).astype(np.float32).reshape(-1, 1, 2)
-    options = {
+    options: dict[str, Any] = {
         "winSize": (config.window_px, config.window_px),
         "maxLevel": config.num_levels - 1,
         "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 0.02),
@@ -197,7 +200,8 @@ def follow(
     far = np.array([width, height]) - config.border_px
     good = (found[:, 0] > 0) & (found_back[:, 0] > 0)
     good &= (end > config.border_px).all(-1) & (end < far).all(-1)
-    good &= np.linalg.norm(np.einsum("kij,kj->ki", whitening, trip), axis=-1) < config.max_round_trip
+    astray = np.linalg.norm(np.einsum("kij,kj->ki", whitening, trip), axis=-1)
+    good &= astray < config.max_round_trip
     good &= np.linalg.norm(trip, axis=-1) < config.max_round_trip_px
     off = np.linalg.norm(np.einsum("kij,kj->ki", whitening, end - guess_px), axis=-1)
     return end, good & (off * config.sigma_px < config.gate_px)
@@ -207,7 +211,8 @@ def track_features(
     gray: NDArray[np.uint8], predict: Predict | None = None, config: FlowConfig | None = None
 ) -> Tracks:
     """Tracks through consecutive frames of ``gray`` (N,H,W); without ``predict`` all points are
-    expected to move as the image's middle does."""
+    expected to move as the image's middle does.
+    """
     config = config or FlowConfig()
     ids, pixels, age = np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0, np.int64)
     next_id = 0
@@ -220,7 +225,7 @@ def track_features(
                 guess = pixels + coarse_shift_px(gray[k - 1], image)
             else:
                 guess = predict(k - 1, pixels)
-            pixels, good = follow(gray[k - 1], image, pixels, guess, rows[-1][3], config)
+            pixels, good = follow(gray[k - 1], image, pixels, guess, rows[-1][3], config=config)
             good &= age < config.max_length
             ids, pixels, age = ids[good], pixels[good], age[good] + 1
         new = new_points(tensor, pixels, config)
@@ -238,7 +243,10 @@ def track_features(
         np.concatenate([np.full(len(r[0]), r[1]) for r in rows]),
         np.concatenate([r[2] for r in rows]),
         # Each step adds its own error: measured, positions stray like a random walk.
-        np.concatenate([
-            r[3] / np.sqrt(np.maximum(a, 1))[:, None, None] for r, a in zip(rows, ages, strict=True)
-        ]),
+        np.concatenate(
+            [
+                r[3] / np.sqrt(np.maximum(a, 1))[:, None, None]
+                for r, a in zip(rows, ages, strict=True)
+            ]
+        ),
     )

@@ -107,14 +107,16 @@ def _smoothest(
     smooth[:n, :n] = difference.T @ difference
     smooth[0, 0] += 1e10  # the first frame defines the world
     reads = np.column_stack((np.eye(n), -np.ones(n)))  # correction minus the walls' direction
-    correction, direction, cost = np.zeros(n), start_rad, np.inf
+    correction: Array = np.zeros(n)
+    direction, cost = start_rad, np.inf
     for _ in range(config.num_iterations):
         off = _wrapped(direction - looks_rad - correction)
         robust = weight / config.look_sigma_rad**2 / (1 + (off / (2 * config.look_sigma_rad)) ** 2)
         target = correction - direction + off
         normal = reads.T @ (robust[:, None] * reads) + smooth + 1e-9 * np.eye(n + 1)
         solution = np.linalg.solve(normal, reads.T @ (robust * target))
-        correction, direction = solution[:n], float(solution[n])
+        correction = np.asarray(solution[:n], np.float64)
+        direction = float(solution[n])
         off = _wrapped(direction - looks_rad - correction)
         misfit = weight * np.log1p((off / (2 * config.look_sigma_rad)) ** 2)
         cost = float(misfit.sum() + 0.5 * ((difference @ correction) ** 2).sum())

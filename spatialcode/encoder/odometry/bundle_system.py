@@ -14,18 +14,20 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.encoder.bundle_motion import motion_error, motion_jacobian, whitening
-from spatialcode.encoder.bundle_priors import add_priors, prior_residuals
-from spatialcode.encoder.bundle_types import (
+from spatialcode.encoder.odometry.bundle_motion import motion_error, motion_jacobian, whitening
+from spatialcode.encoder.odometry.bundle_priors import add_priors, prior_residuals
+from spatialcode.encoder.odometry.bundle_types import (
     FRAME_DIM,
     BundleConfig,
     BundleProblem,
     BundleState,
 )
-from spatialcode.encoder.rotations import skew
-from spatialcode.encoder.edge_directions import add_edges, edge_cost, edge_error
+from spatialcode.encoder.odometry.edge_directions import add_edges, edge_cost, edge_error
+from spatialcode.encoder.odometry.rotations import skew
 
 Array = NDArray[np.float64]
+
+
 def _huber(size: Array, width: float) -> tuple[Array, Array]:
     inside = size <= width
     cost = np.where(inside, size**2, 2 * width * size - width**2)
@@ -55,7 +57,9 @@ class NormalEquations:
         """Points (P,3) in the observing camera, and offsets from the host's centre (M,3), world."""
         p = self.problem
         arm = np.einsum(
-            "mij,mj->mi", state.R_world_camera[p.host], p.host_ray * np.exp(state.log_depth)[:, None]
+            "mij,mj->mi",
+            state.R_world_camera[p.host],
+            p.host_ray * np.exp(state.log_depth)[:, None],
         )
         offset = (arm + state.centre_m[p.host])[p.track] - state.centre_m[p.frame]
         return np.einsum("pji,pj->pi", state.R_world_camera[p.frame], offset), arm
@@ -154,7 +158,7 @@ class NormalEquations:
         self._add_motions(state, res["motion"], weight["motion"], hessian, gradient)
         system = (hessian, gradient)
         add_edges(p.edges, state.R_world_camera, res["edge"], weight["edge"], system)
-        add_priors(p, self.config, state, res, weight, system)
+        add_priors(p, self.config, state, res, weight, system=system)
         self._fill_tracks(jac, jac_track, residual, res["host"], weight["host"])
         full = hessian.transpose(0, 2, 1, 3).reshape(n * d, n * d)
         self._host_scale(full, gradient, res["host"], weight["host"])
@@ -184,17 +188,26 @@ class NormalEquations:
         host_root = host_weight / p.host_depth_sigma
         self._track_hessian = np.bincount(p.track, (jac_track**2).sum(-1), m).astype(np.float64)
         self._track_hessian += host_root / p.host_depth_sigma + 1e-9
-        self._track_gradient = np.bincount(p.track, (jac_track * residual).sum(-1), m).astype(np.float64)
+        self._track_gradient = np.bincount(p.track, (jac_track * residual).sum(-1), m).astype(
+            np.float64
+        )
         self._track_gradient += host_root * host
         cross = np.einsum("pij,pi->pj", jac, jac_track)
         width = n * d
         base = p.track * width
         columns = np.arange(d)
         index = np.concatenate(
-            [(base + self.obs_host * d)[:, None] + columns, (base + p.frame * d)[:, None] + columns],
+            [
+                (base + self.obs_host * d)[:, None] + columns,
+                (base + p.frame * d)[:, None] + columns,
+            ],
             axis=-1,
         )
-        self._cross = np.bincount(index.ravel(), cross.ravel(), m * width).astype(np.float64).reshape(m, width)
+        self._cross = (
+            np.bincount(index.ravel(), cross.ravel(), m * width)
+            .astype(np.float64)
+            .reshape(m, width)
+        )
         self._cross[np.arange(m), p.host * d + 6] -= host_root / p.host_depth_sigma
 
     def _host_scale(self, full: Array, gradient: Array, host: Array, weight: Array) -> None:

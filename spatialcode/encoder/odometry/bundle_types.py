@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.encoder.bundle_motion import RelativeMotions
-from spatialcode.encoder.edge_directions import EdgeDirections
+from spatialcode.encoder.odometry.bundle_motion import RelativeMotions
+from spatialcode.encoder.odometry.edge_directions import EdgeDirections
 
 Array = NDArray[np.float64]
 FRAME_DIM = 7  # rotation 3, centre 3, log depth scale 1
