@@ -62,9 +62,9 @@ def _work(config: DemoConfig, log: EventLog) -> bool:
     width = None if sys.stdout.isatty() else 112
     console = Console(markup=False, highlight=False, soft_wrap=True, width=width)
     video = Path(config.video) if config.video else SAMPLE
-    with _timed(console, log, "encode"):
-        code = _encode(config, video)
     truth = None if config.video else read_sample_code(ASSETS)
+    with _timed(console, log, "encode"):
+        code = _encode(config, video, truth)
     matches = {} if truth is None else matched(code, truth)
     console.print(object_table(code, matches if truth is not None else None))
     console.print(_summary(code, truth, matches))
@@ -79,11 +79,17 @@ def _work(config: DemoConfig, log: EventLog) -> bool:
     return True
 
 
-def _encode(config: DemoConfig, video: Path) -> SpatialCode:
-    from spatialcode.api import Sampling, encode
+def _encode(config: DemoConfig, video: Path, truth: SpatialCode | None) -> SpatialCode:
+    """The video's code. Of the bundled clip's camera the lens is known, as a phone knows its own;
+    the path is not.
+    """
+    from spatialcode.api import KnownCamera, Sampling, encode
 
     sampling = Sampling(num_frames=config.num_frames)
-    return encode(video, encoder=config.encoder, device=config.device, sampling=sampling)
+    camera = None if truth is None else KnownCamera(K=truth.cameras[0].intrinsics())
+    return encode(
+        video, encoder=config.encoder, device=config.device, sampling=sampling, camera=camera
+    )
 
 
 @contextmanager
