@@ -36,7 +36,13 @@ class RelativeMotions:
 def whitening(motions: RelativeMotions) -> Array:
     """Upper factors (B,6,6) with factor^T factor = information."""
     stiff = motions.information + 1e-9 * np.eye(6)
-    return np.asarray(np.linalg.cholesky(stiff).transpose(0, 2, 1), np.float64)
+    try:
+        lower = np.linalg.cholesky(stiff)
+    except np.linalg.LinAlgError:
+        # sums in float32 can leave a weak motion's information a little below positive definite
+        margin = 1e-5 * np.trace(stiff, axis1=1, axis2=2) + 1e-6
+        lower = np.linalg.cholesky(stiff + margin[:, None, None] * np.eye(6))
+    return np.asarray(lower.transpose(0, 2, 1), np.float64)
 
 
 def motion_error(

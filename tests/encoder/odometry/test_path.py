@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines.oracle import true_maps
+from spatialcode.encoder.odometry.bundle_motion import RelativeMotions, whitening
 from spatialcode.encoder.odometry.path import (
     CameraPath,
     chained,
@@ -155,3 +156,19 @@ def test_what_does_not_fit_is_refused(change: dict[str, np.ndarray], message: st
     }
     with pytest.raises(EncodeError, match=message):
         estimate_path(**{**values, **change})
+
+
+def test_information_just_below_positive_definite_is_usable() -> None:
+    strong, weak = (
+        np.diag([1e4, 1e4, 1e4, 1e4, 1e4, 1e4]),
+        np.diag([1e3, 1e3, 1e3, 1e3, 1e3, -1e-4]),
+    )
+    pair = np.arange(2)
+    motions = RelativeMotions(
+        pair, pair + 1, np.tile(np.eye(4), (2, 1, 1)), np.stack([strong, weak])
+    )
+    factor = whitening(motions)
+    product = factor.transpose(0, 2, 1) @ factor
+    np.testing.assert_allclose(product[0], strong, rtol=1e-4)
+    np.testing.assert_allclose(product[1][:5, :5], weak[:5, :5], rtol=1e-3, atol=1e-6)
+    assert np.linalg.eigvalsh(product[1]).min() > 0
