@@ -44,7 +44,7 @@ class Votes:
     ``scale_m`` (V, 3): Laplace scales along (lateral, radial, vertical);
     ``class_prob`` (V, C) over the object categories; ``size_m`` (V, 3);
     ``axis`` (V, 2): (cos, sin) of twice the yaw; ``heading`` (V, 2): of the yaw;
-    ``surface_m`` (V, 3): the seen surface; ``num_cells`` (V,); ``frame`` (V,) index.
+    ``num_cells`` (V,); ``frame`` (V,) index.
     ``weight`` (V,): cells times confidence.
     """
 
@@ -55,7 +55,6 @@ class Votes:
     size_m: Float[np.ndarray, "v 3"]
     axis: Float[np.ndarray, "v 2"]
     heading: Float[np.ndarray, "v 2"]
-    surface_m: Float[np.ndarray, "v 3"]
     num_cells: Float[np.ndarray, " v"]
     weight: Float[np.ndarray, " v"]
     frame: Int[np.ndarray, " v"]
@@ -112,7 +111,6 @@ def lift(maps: DenseMaps, K_grid: Array, T_world_camera: Array, config: LiftingC
         size_m=maps.size_m[frame, row, col].astype(np.float64),
         axis=np.stack((np.cos(2 * yaw), np.sin(2 * yaw)), axis=1),
         heading=np.stack((np.cos(yaw), np.sin(yaw)), axis=1),
-        surface_m=sight + origin,
         num_cells=np.ones(len(frame)),
         weight=object_prob / (spread**2 + config.weight_floor_m**2),
         frame=frame,
@@ -151,7 +149,6 @@ def joined(votes: Votes, config: LiftingConfig) -> Votes:
         size_m=np.exp(mean(np.log(votes.size_m))),
         axis=mean(votes.axis),
         heading=mean(votes.heading),
-        surface_m=mean(votes.surface_m),
         num_cells=np.bincount(group, votes.num_cells, num),
         weight=total,
         frame=frame,

@@ -40,7 +40,6 @@ def votes_for(
         size_m=np.tile(size, (n, 1)).astype(float),
         axis=np.tile((np.cos(2 * yaw), np.sin(2 * yaw)), (n, 1)),
         heading=np.tile((np.cos(yaw), np.sin(yaw)), (n, 1)),
-        surface_m=np.array(center) + errors,
         num_cells=np.full(n, 20.0),
         weight=np.full(n, 200.0),
         frame=np.arange(first_frame, first_frame + n),
