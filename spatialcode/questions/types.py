@@ -1,0 +1,255 @@
+"""What a question asks, as data: one frozen type a family.
+
+The families are VSI-Bench's (Yang et al., "Thinking in Space", CVPR 2025) and its names for
+them, and ``configuration`` after RoboSpatial (Song et al., CVPR 2025): does a relation hold
+between two things. A typed question holds what the text and the options say and nothing else; which
+objects of a code are meant is found when it is answered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+from spatialcode.errors import SchemaError
+
+SelectorKind = Literal[
+    "largest", "smallest", "longest", "tallest", "shortest", "highest", "lowest",
+    "first_seen", "last_seen", "nearest", "farthest",
+]  # fmt: skip
+Level = Literal["easy", "medium", "hard"]
+Turn = Literal["left", "right", "back"]
+Relation = Literal["left", "right", "front", "behind", "above", "below", "on", "inside"]
+Viewpoint = Literal["camera", "object", "observer"]
+
+TURNS: tuple[Turn, ...] = get_args(Turn)
+RELATIONS: tuple[Relation, ...] = get_args(Relation)
+#: Relations that depend on where one looks from.
+VIEWED_RELATIONS: frozenset[Relation] = frozenset({"left", "right", "front", "behind"})
+
+#: Words for a direction, as options name them, by level.
+DIRECTION_WORDS: dict[Level, tuple[str, ...]] = {
+    "easy": ("left", "right"),
+    "medium": ("left", "right", "back"),
+    "hard": ("front-left", "front-right", "back-left", "back-right"),
+}
+
+#: All families, in the order of reports.
+FAMILIES = (
+    "object_counting",
+    "object_abs_distance",
+    "object_size_estimation",
+    "room_size_estimation",
+    "object_rel_distance",
+    "object_rel_direction_easy",
+    "object_rel_direction_medium",
+    "object_rel_direction_hard",
+    "route_planning",
+    "obj_appearance_order",
+    "configuration",
+)
+#: Answered by a number; the others by one of the options.
+NUMERIC_FAMILIES = frozenset(FAMILIES[:4])
+
+
+@dataclass(frozen=True)
+class Selector:
+    """Which of several things of a kind: by ``kind``, compared with ``anchor`` if it needs one."""
+
+    kind: SelectorKind
+    anchor: Reference | None = None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A thing as a question names it.
+
+    ``noun``: lower-case kind, singular, without article or modifiers ("trash bin").
+    ``modifiers``: words that boxes cannot decide ("blue", "wooden"). ``selector``: "the largest
+    …", "the chair nearest the tv". ``object_id``: an id of the code ("chair_2"), where the text
+    names one. ``phrase``: as it stands in the question.
+    """
+
+    noun: str
+    phrase: str = ""
+    modifiers: tuple[str, ...] = ()
+    selector: Selector | None = None
+    object_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.noun:
+            raise SchemaError("noun", "a word", self.noun)
+        if not self.phrase:
+            object.__setattr__(self, "phrase", self.noun)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One choice: its letter and its text, as given."""
+
+    letter: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionBase:
+    """What all questions have: ``text`` and ``options`` as given; none for a number."""
+
+    text: str = ""
+    options: tuple[Option, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counting(QuestionBase):
+    """How many things of a kind there are. The answer is a whole number."""
+
+    target: Reference
+    family: ClassVar[str] = "object_counting"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectSize(QuestionBase):
+    """The longest extent of a thing, in ``unit``."""
+
+    target: Reference
+    unit: Literal["cm", "m"] = "cm"
+    family: ClassVar[str] = "object_size_estimation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoomSize(QuestionBase):
+    """Floor area of the room or rooms, in square metres."""
+
+    family: ClassVar[str] = "room_size_estimation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AbsoluteDistance(QuestionBase):
+    """Smallest distance between two things, in ``unit``."""
+
+    a: Reference
+    b: Reference
+    unit: Literal["cm", "m"] = "m"
+    family: ClassVar[str] = "object_abs_distance"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelativeDistance(QuestionBase):
+    """Which candidate is closest to (or farthest from) the anchor, by smallest distance.
+
+    ``candidates``: one an option, in the order of the options.
+    """
+
+    anchor: Reference
+    candidates: tuple[Reference, ...]
+    extreme: Literal["closest", "farthest"] = "closest"
+    family: ClassVar[str] = "object_rel_distance"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelativeDirection(QuestionBase):
+    """Where the target is for one who stands at the observer and faces ``facing``.
+
+    ``level`` easy: left or right; medium: left, right, or back (135 degrees and more); hard: the
+    quadrants front-left, front-right, back-left, back-right.
+    """
+
+    observer: Reference
+    facing: Reference
+    target: Reference
+    level: Level
+
+    @property
+    def family(self) -> str:
+        return f"object_rel_direction_{self.level}"
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A route's step: go forward until a thing is reached."""
+
+    until: Reference
+
+
+@dataclass(frozen=True)
+class Blank:
+    """A route's step that is to be filled in with a turn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoutePlanning(QuestionBase):
+    """Which turns, one a ``Blank`` in ``steps``, lead from start to destination."""
+
+    start: Reference
+    facing: Reference
+    destination: Reference
+    steps: tuple[Forward | Blank, ...]
+    family: ClassVar[str] = "route_planning"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppearanceOrder(QuestionBase):
+    """In which order kinds of things first appear; ``candidates`` in the order of the text."""
+
+    candidates: tuple[Reference, ...]
+    family: ClassVar[str] = "obj_appearance_order"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration(QuestionBase):
+    """Whether ``relation`` holds of ``a`` with regard to ``b``: yes or no.
+
+    ``view``: for left, right, front and behind, as seen by the first camera, from ``b``'s own
+    front, or by one at ``observer`` who faces ``facing`` (``b`` where it is None).
+    """
+
+    a: Reference
+    relation: Relation
+    b: Reference
+    view: Viewpoint = "camera"
+    observer: Reference | None = None
+    facing: Reference | None = None
+    family: ClassVar[str] = "configuration"
+
+    def __post_init__(self) -> None:
+        if (self.view == "observer") != (self.observer is not None):
+            raise SchemaError("observer", "one exactly where view is 'observer'", self.observer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnparsedQuestion(QuestionBase):
+    """A question that no rule reads; ``reason`` says how far reading came."""
+
+    reason: str
+    family: ClassVar[str] = "unparsed"
+
+
+Question = (
+    Counting
+    | ObjectSize
+    | RoomSize
+    | AbsoluteDistance
+    | RelativeDistance
+    | RelativeDirection
+    | RoutePlanning
+    | AppearanceOrder
+    | Configuration
+    | UnparsedQuestion
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionItem:
+    """One row of a question set, as benchmarks publish them.
+
+    ``options``: "A. left"-like strings, empty for a number. ``ground_truth``: a letter or a
+    number as text. ``scene``: which room or video it is about.
+    """
+
+    id: str
+    scene: str
+    question_type: str
+    question: str
+    options: tuple[str, ...]
+    ground_truth: str
+    dataset: str = ""
