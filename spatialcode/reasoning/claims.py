@@ -1,0 +1,235 @@
+"""Statements read back from a completion: the inverse of ``Statement.text``, and a little more.
+
+A line may hold several statements, parted by semicolons or full stops. Bullets, bold marks, "≈" for
+"=", and a few wordings that models prefer ("distance between chair_1 and tv_1: 1.2 m",
+"chair_1: (1, 2, 0.4)") are read as well. Everything else is prose and says nothing that could
+be checked. Work is linear in the text: every pattern is anchored and its repeats are bounded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast, get_args
+
+from spatialcode.questions.types import RELATIONS
+from spatialcode.reasoning.statements import (
+    Angle,
+    Area,
+    Assumed,
+    Count,
+    Cross,
+    Direction,
+    Distance,
+    Dot,
+    Extents,
+    Extreme,
+    Final,
+    FirstSeen,
+    Height,
+    Holds,
+    Longest,
+    Order,
+    Position,
+    Role,
+    RoleOf,
+    Statement,
+    TurnAt,
+    Vector,
+)  # fmt: skip
+
+_NUMBER = r"([-+]?\d{1,9}(?:\.\d{1,9})?)"
+_ID = r"([^\W\d]\w{0,80}_\d{1,6})"
+_ENDS = r"([^\W\d]\w{0,80})"
+_ROLE = f"({'|'.join(get_args(Role))})"
+_IS = r"\s*(?:=|:|\bis\b|\bare\b)\s*"
+_UNIT = r"\s*(?:m|m2|m²|metres?|meters?|s|seconds?|degrees?|deg|°|square met(?:re|er)s?)?\.?"
+_XYZ = rf"\(\s*{_NUMBER}\s*,\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\){_UNIT}"
+_XY = rf"\(\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\){_UNIT}"
+
+_BULLET = re.compile(r"\s*(?:[-*•>]\s+|\d{1,3}[.)]\s+)?")
+_SPLIT = re.compile(r";|\.\s|\.$")
+_MARKS = str.maketrans({"−": "-", "≈": "=", "`": None, "*": None, "\t": " "})
+_ANSWER = re.compile(r"(?:final )?answer\s*:\s*(\S.*)", re.IGNORECASE)
+#: Longer lines are not read: no statement needs as much, and matching stays cheap.
+_LONGEST_LINE = 2000
+
+
+@dataclass(frozen=True)
+class Located:
+    """A statement and the line it stands on, as offsets into the text."""
+
+    statement: Statement
+    start: int
+    end: int
+
+
+def read_statements(text: str) -> list[Located]:
+    """Every statement of a text, in order. Never raises; a line without one gives nothing."""
+    found: list[Located] = []
+    start = 0
+    for line in text.split("\n"):
+        end = start + len(line)
+        if len(line) <= _LONGEST_LINE:
+            found += [Located(statement, start, end) for statement in _read_line(line)]
+        start = end + 1
+    return found
+
+
+def _read_line(line: str) -> list[Statement]:
+    line = line.translate(_MARKS).strip()
+    answer = _ANSWER.fullmatch(line)
+    if answer:
+        return [Final(answer[1].strip())]
+    assumed = _ASSUMED.fullmatch(line)
+    if assumed:
+        return [Assumed(assumed[1], assumed[2])]
+    parts = [_read_part(part) for part in _SPLIT.split(line)]
+    return [statement for statement in parts if statement is not None]
+
+
+def _read_part(part: str) -> Statement | None:
+    bullet = _BULLET.match(part)
+    part = part[bullet.end() if bullet else 0 :].strip()
+    call = _CALL.fullmatch(part)
+    if call:
+        read = _CALLS.get(call[1].lower())
+        return read(call[2].strip(), call[3].strip()) if read else None
+    for pattern, build in _FORMS:
+        match = pattern.fullmatch(part)
+        if match:
+            return build(*match.groups())
+    return None
+
+
+_CALL = re.compile(rf"(\w{{1,40}})\(([^()]{{1,200}})\){_IS}(\S.*)")
+_ASSUMED = re.compile(r"not in the code, assumed: (.{1,200}?) = (.{1,200})")
+_VALUE = re.compile(_NUMBER + _UNIT)
+_TWO = re.compile(r"(\w{1,80})\s*,\s*(\w{1,80})")
+_COUNTED = re.compile(r"(\d{1,6})\s*(?:\[([^\]]*)\])?")
+_ID_ONLY = re.compile(_ID)
+
+
+def _value(text: str) -> float | None:
+    match = _VALUE.fullmatch(text)
+    return float(match[1]) if match else None
+
+
+def _pair(kind: Callable[[str, str, float], Statement], inside: str, text: str) -> Statement | None:
+    names, value = _TWO.fullmatch(inside), _value(text)
+    return kind(names[1], names[2], value) if names and value is not None else None
+
+
+def _single(kind: Callable[[str, float], Statement], inside: str, text: str) -> Statement | None:
+    value = _value(text)
+    return kind(inside, value) if _ID_ONLY.fullmatch(inside) and value is not None else None
+
+
+def _height(face: str, object_id: str, z_m: float) -> Height:
+    return Height(object_id, cast(Any, face), z_m)
+
+
+def _area(inside: str, text: str) -> Statement | None:
+    value = _value(text)
+    return Area(value) if inside.lower() == "room" and value is not None else None
+
+
+def _count(inside: str, text: str) -> Statement | None:
+    match = _COUNTED.fullmatch(text)
+    if not match:
+        return None
+    return Count(inside, _ids(match[2] or ""), int(match[1]))
+
+
+def _holds(relation: str, inside: str, text: str) -> Statement | None:
+    names, word = _TWO.fullmatch(inside), text.lower()
+    if not names or word not in ("yes", "no", "true", "false"):
+        return None
+    return Holds(names[1], cast(Any, relation), names[2], word in ("yes", "true"))
+
+
+_CALLS: dict[str, Callable[[str, str], Statement | None]] = {
+    "dot": partial(_pair, Dot),
+    "cross": partial(_pair, Cross),
+    "angle": partial(_pair, Angle),
+    "distance": partial(_pair, Distance),
+    "longest": partial(_single, Longest),
+    "first_seen": partial(_single, FirstSeen),
+    "top": partial(_single, partial(_height, "top")),
+    "bottom": partial(_single, partial(_height, "bottom")),
+    "area": _area,
+    "count": _count,
+    **{relation: partial(_holds, relation) for relation in RELATIONS},
+}
+
+
+def _ids(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _position(role: str | None, object_id: str, *xyz: str) -> Position:
+    x, y, z = map(float, xyz)
+    return Position(object_id, (x, y, z), cast(Any, role and role.lower()))
+
+
+def _extents(object_id: str, *sizes: str) -> Extents:
+    x, y, z = map(float, sizes)
+    return Extents(object_id, (x, y, z))
+
+
+def _vector(name: str, head_id: str, tail_id: str, x: str, y: str) -> Vector:
+    return Vector(name, tail_id, head_id, (float(x), float(y)))
+
+
+def _front(name: str, tail_id: str, x: str, y: str) -> Vector:
+    return Vector(name, tail_id, "front", (float(x), float(y)))
+
+
+def _role(role: str, object_id: str) -> RoleOf:
+    return RoleOf(cast(Any, role.lower()), object_id)
+
+
+def _distance(a_id: str, b_id: str, value: str) -> Distance:
+    return Distance(a_id, b_id, float(value))
+
+
+def _direction(object_id: str, direction: str) -> Direction:
+    return Direction(object_id, direction.lower())
+
+
+def _extreme(extreme: str, anchor_id: str, object_id: str) -> Extreme:
+    return Extreme(cast(Any, extreme.lower()), object_id, anchor_id)
+
+
+def _turn(step: str, object_id: str, turn: str) -> TurnAt:
+    return TurnAt(int(step), object_id, cast(Any, turn.lower()))
+
+
+def _order(listed: str) -> Order:
+    return Order(_ids(listed))
+
+
+def _form(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
+
+
+#: Forms without a call's brackets, the commoner ones first; the first that fits is meant.
+_FORMS: tuple[tuple[re.Pattern[str], Callable[..., Statement]], ...] = (
+    (
+        _form(rf"(?:{_ROLE}\s*:\s*)?{_ID}\s*(?::|(?:is )?(?:located )?at|=|,)\s*{_XYZ}"),
+        _position,
+    ),
+    (_form(rf"{_ENDS}\s*=\s*front\(\s*{_ENDS}\s*\)\s*=\s*{_XY}"), _front),
+    (_form(rf"{_ENDS}\s*=\s*{_ENDS}\s*-\s*{_ENDS}\s*=\s*{_XY}"), _vector),
+    (_form(rf"{_ID} is to the (front-left|front-right|back-left|back-right|left|right|back|front)"),
+     _direction),
+    (_form(rf"(closest|farthest) to {_ID}\s*:\s*{_ID}"), _extreme),
+    (_form(rf"turn (\d{{1,3}}) at {_ID}\s*:\s*(?:turn )?(left|right|back)"), _turn),
+    (_form(rf"{_ID} measures {_NUMBER}\s*[x×]\s*{_NUMBER}\s*[x×]\s*{_NUMBER}\s*m?"), _extents),
+    (_form(rf"{_ROLE}\s*:\s*{_ID}"), _role),
+    (_form(r"order\s*:\s*(\S.{0,1000})"), _order),
+    (_form(rf"(?:the )?distance (?:between|from) {_ID} (?:and|to) {_ID}{_IS}{_NUMBER}{_UNIT}"),
+     _distance),
+)  # fmt: skip
