@@ -1,0 +1,49 @@
+import pytest
+
+from spatialcode.reasoning import statements as say
+from spatialcode.reasoning.verify import Context, check
+from tests.reasoning.red_team import CODE
+
+
+def _ok(statement, context=None):
+    return check(statement, context or Context(CODE)).ok
+
+
+@pytest.mark.parametrize(
+    ("true", "false"),
+    [
+        (say.Position("tv_1", (0.0, 4.0, 0.5)), say.Position("tv_1", (0.0, -4.0, 0.5))),
+        (say.Extents("tv_1", (1.0, 1.0, 1.0)), say.Extents("tv_1", (1.0, 1.0, 1.02))),
+        (say.Distance("chair_1", "chair_2", 2.0), say.Distance("chair_1", "chair_2", 3.0)),
+        (say.Longest("tv_1", 1.0), say.Longest("tv_9", 1.0)),
+        (say.FirstSeen("lamp_1", 2.0), say.FirstSeen("lamp_1", 2.01)),
+        (say.Height("pillow_1", "top", 2.0), say.Height("pillow_1", "bottom", 2.0)),
+        (say.Area(60.0), say.Area(60.01)),
+        (say.Count("chair", ("chair_1", "chair_2"), 2), say.Count("chair", ("chair_1",), 1)),
+        (say.Order(("sofa_1", "tv_1")), say.Order(("tv_1", "sofa_1"))),
+        (
+            say.Vector("u", "tv_1", "lamp_1", (-3.0, -4.0)),
+            say.Vector("u", "lamp_1", "tv_1", (-3.0, -4.0)),
+        ),
+        (
+            say.Vector("u", "tv_1", "front", (0.0, 1.0)),
+            say.Vector("u", "tv_1", "front", (0.0, -1.0)),
+        ),
+    ],
+)
+def test_recomputed(true, false):
+    assert _ok(true)
+    assert not _ok(false)
+
+
+def test_products_and_angles_use_the_vectors_named_before():
+    context = Context(CODE)
+    assert not _ok(say.Angle("u", "v", 90.0), context)
+    _ok(say.Vector("u", "sofa_1", "tv_1", (0.0, 4.0)), context)
+    _ok(say.Vector("v", "sofa_1", "lamp_1", (-3.0, 0.0)), context)
+    assert _ok(say.Angle("u", "v", 90.0), context)
+    assert not _ok(say.Angle("v", "u", 90.0), context)
+    assert _ok(say.Cross("u", "v", 12.0), context)
+    assert not _ok(say.Cross("v", "u", 12.0), context)
+    assert _ok(say.Dot("u", "v", 0.0), context)
+    assert not _ok(say.Dot("u", "v", 0.2), context)
