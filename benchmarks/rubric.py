@@ -28,7 +28,8 @@ _OPTIONS = (Option("A", "A. left"), Option("B", "B. right"))
 
 def completions(code: SpatialCode) -> list[tuple[Question, SpatialCode, str, str]]:
     """A ten-line direction completion for up to 200 triples of objects."""
-    rows, context = [], Context(code)
+    rows: list[tuple[Question, SpatialCode, str, str]] = []
+    context = Context(code)
     for items in list(permutations(code.objects, 3))[:200]:
         ids = [item.id for item in items]
         u, v = bind(context, ids[0], ids[1]), bind(context, ids[0], ids[2])
@@ -37,9 +38,10 @@ def completions(code: SpatialCode) -> list[tuple[Question, SpatialCode, str, str
         (a, b), (c, d) = u.xy_m, v.xy_m
         angle = signed_angle_deg(u.xy_m, v.xy_m)
         side = turn_word(angle, "easy")
+        roles: tuple[say.Role, ...] = ("observer", "facing", "target")
         lines: list[say.Statement] = [
             say.Position(item.id, item.center_m, role)
-            for item, role in zip(items, ("observer", "facing", "target"), strict=True)
+            for item, role in zip(items, roles, strict=True)
         ]
         lines += [
             say.Vector("forward", ids[0], ids[1], u.xy_m),
@@ -63,7 +65,7 @@ def main() -> None:
     """Print a table, then one JSON line."""
     given = dict(argument.split("=", 1) for argument in sys.argv[1:])
     num_codes, num_runs = int(given.get("num_codes", 4)), int(given.get("num_runs", 5))
-    codes = [make_clip(seed, ClipConfig(num_frames=2)).code() for seed in range(num_codes)]
+    codes = [make_clip(seed, ClipConfig(num_frames=2)).code for seed in range(num_codes)]
     rows = [row for code in codes for row in completions(code)]
     total = sum(score(*row).total for row in rows)  # the first pass also fills the indices
     rates = []

@@ -15,7 +15,7 @@ from spatialcode.config import require, setting
 from spatialcode.errors import SchemaError
 from spatialcode.questions.types import Question
 from spatialcode.reasoning import statements as say
-from spatialcode.reasoning.claims import read_statements
+from spatialcode.reasoning.claims import Located, read_statements
 from spatialcode.reasoning.counterfactual import counterfactual
 from spatialcode.reasoning.rubric_answers import entailed, given_answer, is_numeric, says
 from spatialcode.reasoning.rubric_needs import needs_of
@@ -83,6 +83,9 @@ class _Reading:
     gold: float | str
     gold_slack: float
     contradiction: str
+    ends: bool
+    useful: list[bool]
+    met: set[int]
 
 
 def score(
@@ -100,11 +103,13 @@ def score(
     true = _gold(gold, question)
     context = Context(code)
     short = len(completion) <= config.max_chars
-    read = [found.statement for found in read_statements(completion)] if short else []
+    located = read_statements(completion) if short else []
+    read = [found.statement for found in located]
     facts, contradiction = facts_of(read, context)
     finals = {s.value for s in read if isinstance(s, say.Final)}
     given = given_answer(next(iter(finals)), question) if len(finals) == 1 else None
     needs = needs_of(question, context)
+    serves = [[n for n, need in enumerate(needs) if need.accepts(fact)] for fact in facts]
     reading = _Reading(
         completion=completion if short else "",
         question=question,
@@ -115,6 +120,9 @@ def score(
         gold=true,
         gold_slack=_printed_slack(gold),
         contradiction=contradiction,
+        ends=_ends(completion, located),
+        useful=[fact.ok and bool(serve) for fact, serve in zip(facts, serves, strict=True)],
+        met={n for fact, serve in zip(facts, serves, strict=True) if fact.ok for n in serve},
     )
     terms = _terms(reading, config)
     gated = _gated(reading, terms, config)
@@ -122,6 +130,13 @@ def score(
     paid = sum(weights[n] * value for n, value in gated.items())
     total = 1.0 if all(v == 1.0 for v in gated.values()) else paid / sum(weights.values())
     return RubricScore(min(max(total, 0.0), 1.0), gated, _reasons(reading, gated, short))
+
+
+def _ends(completion: str, located: list[Located]) -> bool:
+    """Whether the last line that holds anything is an answer."""
+    if not located or not isinstance(located[-1].statement, say.Final):
+        return False
+    return not completion[located[-1].end :].strip()
 
 
 def _gold(gold: float | str, question: Question) -> float | str:
@@ -171,9 +186,7 @@ def _gated(reading: _Reading, terms: dict[str, float], config: RubricConfig) -> 
 
 def _format(reading: _Reading) -> float:
     """1 if the last line, and only one answer, says an answer of the right kind."""
-    last = reading.completion.rstrip().rsplit("\n", 1)[-1]
-    ends = any(isinstance(found.statement, say.Final) for found in read_statements(last))
-    return 1.0 if ends and reading.given is not None else 0.0
+    return 1.0 if reading.ends and reading.given is not None else 0.0
 
 
 def _answer(reading: _Reading) -> float:
@@ -198,11 +211,14 @@ def _smooth(reading: _Reading) -> float:
 
 def _stated(reading: _Reading, name: Term, present: list[Term]) -> float:
     """Share of the term's needs that a true fact meets, times the share of its facts that serve."""
-    needs = [need for need in reading.needs if need.term == name and need.required]
-    met = sum(any(f.ok and need.accepts(f) for f in reading.facts) for need in needs)
-    own = [f for f in reading.facts if _counts_in(f, present) == name]
-    useful = sum(f.ok and any(need.accepts(f) for need in reading.needs) for f in own)
-    return met / len(needs) * (useful / len(own) if own else 1.0)
+    needed = [n for n, need in enumerate(reading.needs) if need.term == name and need.required]
+    own = [
+        useful
+        for fact, useful in zip(reading.facts, reading.useful, strict=True)
+        if _counts_in(fact, present) == name
+    ]
+    met = sum(n in reading.met for n in needed)
+    return met / len(needed) * (sum(own) / len(own) if own else 1.0)
 
 
 def _counts_in(fact: Fact, present: list[Term]) -> Term | None:
@@ -216,9 +232,10 @@ def _consistency(reading: _Reading) -> float:
     Half where the conclusion is left unsaid. A false quantity entails nothing.
     """
     used = [
-        f for f in reading.facts
-        if term_of(f) is None or (f.ok and any(need.accepts(f) for need in reading.needs))
-    ]  # fmt: skip
+        fact
+        for fact, useful in zip(reading.facts, reading.useful, strict=True)
+        if useful or term_of(fact) is None
+    ]
     derived, concluded = entailed(reading.question, used, reading.context)
     if not says(reading.question, reading.given, derived):
         return 0.0
@@ -237,11 +254,12 @@ def _brevity(reading: _Reading, config: RubricConfig) -> float:
 
 
 def _reasons(reading: _Reading, terms: dict[str, float], short: bool) -> dict[str, str]:
+    if all(value == 1.0 for value in terms.values()):
+        return {}
     lies = next((f.reason for f in reading.facts if not f.ok), "")
     missing = next(
-        (n.what for n in reading.needs
-         if n.required and not any(f.ok and n.accepts(f) for f in reading.facts)), "",
-    )  # fmt: skip
+        (n.what for i, n in enumerate(reading.needs) if n.required and i not in reading.met), ""
+    )
     why = "too long to be read" if not short else reading.contradiction
     default = why or lies or (f"not stated: {missing}" if missing else "")
     fixed = {"answer": f"given {reading.given}, expected {reading.gold}", "smooth": "not exact"}
