@@ -9,6 +9,7 @@ cannot see why a model wrote a true line, and reads no prose.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from spatialcode.config import require, setting
@@ -25,6 +26,11 @@ from spatialcode.scene.schema import SpatialCode
 
 #: VSI-Bench's confidence thresholds, .50 to .95.
 _THRESHOLDS = tuple(0.5 + 0.05 * n for n in range(10))
+_OTHER = re.compile(
+    r"\\boxed\{([^{}\n]{1,60})\}|\"answer\"\s{0,4}:\s{0,4}\"?([^\",{}\n]{1,60})"
+    r"|^\*\*([^*\n]{1,60})\*\*$",
+    re.MULTILINE,
+)
 #: Keeps 1 - .95 from losing to the float that stands for it.
 _FLOAT_EDGE = 1e-9
 
@@ -108,6 +114,8 @@ def score(
     facts, contradiction = facts_of(read, context)
     finals = {s.value for s in read if isinstance(s, say.Final)}
     given = given_answer(next(iter(finals)), question) if len(finals) == 1 else None
+    if short and not {given_answer(w, question) for w in _elsewhere(completion)} <= {given, None}:
+        given, contradiction = None, "another answer is given in another form"
     needs = needs_of(question, context)
     serves = [[n for n, need in enumerate(needs) if need.accepts(fact)] for fact in facts]
     reading = _Reading(
@@ -137,6 +145,11 @@ def _ends(completion: str, located: list[Located]) -> bool:
     if not located or not isinstance(located[-1].statement, say.Final):
         return False
     return not completion[located[-1].end :].strip()
+
+
+def _elsewhere(completion: str) -> list[str]:
+    """Answers in the forms that other readers take: boxed, bold alone on a line, JSON."""
+    return [next(filter(None, match.groups())).strip() for match in _OTHER.finditer(completion)]
 
 
 def _gold(gold: float | str, question: Question) -> float | str:
