@@ -106,7 +106,6 @@ def score(
     Raises SchemaError if gold is no answer to the question: that is our failure, not a zero.
     """
     config = config or RubricConfig()
-    true = _gold(gold, question)
     context = Context(code)
     short = len(completion) <= config.max_chars
     located = read_statements(completion) if short else []
@@ -125,7 +124,7 @@ def score(
         facts=facts,
         needs=needs,
         given=given,
-        gold=true,
+        gold=_gold(gold, question),
         gold_slack=_printed_slack(gold),
         contradiction=contradiction,
         ends=_ends(completion, located),
@@ -135,7 +134,7 @@ def score(
     terms = _terms(reading, config)
     gated = _gated(reading, terms, config)
     weights = {name: getattr(config, f"weight_{name}") for name in terms}
-    paid = sum(weights[n] * value for n, value in gated.items())
+    paid = sum(weights[name] * gated[name] for name in terms)
     total = 1.0 if all(v == 1.0 for v in gated.values()) else paid / sum(weights.values())
     return RubricScore(min(max(total, 0.0), 1.0), gated, _reasons(reading, gated, short))
 
