@@ -121,3 +121,9 @@ class DecodeMemoryError(VideoError, MemoryError):
     """The decoding child process ran into its memory limit."""
 
     code = "decode_memory"
+
+
+class FormatError(SpatialCodeError, ValueError):
+    """A published file of boxes or questions does not hold what its format promises."""
+
+    code = "format"
