@@ -1,0 +1,60 @@
+"""Which objects of a code a reference means.
+
+The surest label wins: objects of a weaker match ("monitor" for "tv") are taken only where no object matches
+better. Modifiers ("blue") cannot be decided from boxes and narrow nothing.
+"""
+
+from __future__ import annotations
+
+from spatialcode.questions.names import candidates
+from spatialcode.questions.types import Reference
+from spatialcode.scene.boxes import Boxes
+from spatialcode.scene.index import SceneIndex
+from spatialcode.scene.schema import SceneObject
+
+
+def resolve(reference: Reference, index: SceneIndex) -> tuple[SceneObject, ...]:
+    """The objects meant, in the code's order; empty where there is none. With a selector, one."""
+    if reference.object_id is not None:
+        row = index.row.get(reference.object_id)
+        return () if row is None else (index.objects[row],)
+    labels = candidates(reference.noun, (item.label for item in index.objects))
+    if not labels:
+        return ()
+    kinds = {label for label, strength in labels if strength == labels[0][1]}
+    found = tuple(item for item in index.objects if item.label in kinds)
+    return found if reference.selector is None else select(reference, found, index)
+
+
+def select(
+    reference: Reference, found: tuple[SceneObject, ...], index: SceneIndex
+) -> tuple[SceneObject, ...]:
+    """The one that the reference's selector picks; empty where its anchor is not in the code."""
+    assert reference.selector is not None
+    kind, anchor = reference.selector.kind, reference.selector.anchor
+    if anchor is not None:
+        anchors = [item for item in resolve(anchor, index) if item not in found] or list(
+            resolve(anchor, index)
+        )
+        if not anchors:
+            return ()
+
+        def distance(item: SceneObject) -> float:
+            return min(index.distance_m(item.id, other.id) for other in anchors)
+
+        return (min(found, key=distance) if kind == "nearest" else max(found, key=distance),)
+    corners = {item.id: Boxes.of([item]).corners()[0] for item in found}
+    measure = {
+        "largest": lambda item: item.size_m[0] * item.size_m[1] * item.size_m[2],
+        "smallest": lambda item: -item.size_m[0] * item.size_m[1] * item.size_m[2],
+        "longest": lambda item: max(item.size_m),
+        "tallest": lambda item: item.size_m[2],
+        "shortest": lambda item: -item.size_m[2],
+        "highest": lambda item: float(corners[item.id][:, 2].max()),
+        "lowest": lambda item: -float(corners[item.id][:, 2].min()),
+        "first_seen": lambda item: -item.first_seen_s,
+        "last_seen": lambda item: item.first_seen_s,
+        "nearest": lambda item: 0.0,
+        "farthest": lambda item: 0.0,
+    }[kind]
+    return (max(found, key=measure),)
