@@ -21,7 +21,7 @@ from spatialcode.questions.types import (
 )
 from spatialcode.reasoning import grounded
 from spatialcode.reasoning.evidence import Answer
-from spatialcode.reasoning.guesses import guess
+from spatialcode.reasoning.guesses import corrected, guess
 from spatialcode.reasoning.priors import Priors
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SpatialCode
@@ -50,7 +50,7 @@ def solve(question: Question, code: SpatialCode, priors: Priors | None = None) -
     index = SceneIndex.of(code)
     answer = _SOLVERS[type(question)](question, index)
     if answer is not None and (answer.option is not None or not question.options):
-        return answer
+        return answer if priors is None else corrected(question, answer, priors)
     return guess(question, index, priors or Priors())
 
 
