@@ -1,6 +1,7 @@
-"""Measures an encoder on rooms with known truth: boxes, tracks, path, depth, oracle ladder.
+"""Measures an encoder on rooms with known truth (boxes, tracks, path, depth, oracle ladder), or
+answers to VSI-Bench questions over published boxes or codes.
 
-Exit code 0 only if every room could be evaluated.
+Exit code 0 only if every room, or every question, could be evaluated.
 """
 
 from __future__ import annotations
@@ -21,6 +22,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(config: EvaluateConfig, log: EventLog) -> bool:
+    return {"encoder": _encoder, "vsibench": _vsibench}[config.benchmark](config, log)
+
+
+def _vsibench(config: EvaluateConfig, log: EventLog) -> bool:
+    from pipelines.vsibench import run_vsibench
+    from pipelines.vsibench_report import markdown
+
+    report = run_vsibench(config)
+    failed = report["num_failed"]
+    log.event("report", num_questions=report["num_questions"], num_failed=failed)
+    print(markdown(report))
+    print(f"report: {config.report}/report.json, report.md, answers.jsonl")
+    return bool(failed == 0)
+
+
+def _encoder(config: EvaluateConfig, log: EventLog) -> bool:
     from pipelines.evaluate import run_evaluate
     from pipelines.evaluate_report import headline
 

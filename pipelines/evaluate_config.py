@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from spatialcode.config import require, setting
 
-BENCHMARKS = ("encoder",)
+BENCHMARKS = ("encoder", "vsibench")
+REASONERS = ("solver",)
+PRIORS = ("folds", "none")
 
 
 @dataclass(frozen=True)
@@ -14,7 +16,9 @@ class EvaluateConfig:
     """All settings of ``python -m jobs.evaluate``."""
 
     report: str = setting("folder for report.json, report.md, report.html")
-    benchmark: str = setting("what is measured: encoder (rooms with known truth)", "encoder")
+    benchmark: str = setting(
+        "what is measured: encoder (rooms with known truth) or vsibench (questions)", "encoder"
+    )
     encoder: str = setting("bundled weights by name, a .safetensors, or module:Class", "small")
     device: str = setting("where the network runs: cpu or cuda", "cpu")
     num_rooms: int = setting("rooms to render, or clips to take from `clips`", 100)
@@ -25,6 +29,12 @@ class EvaluateConfig:
     ladder: bool = setting("also replace one output after the other by truth", True)
     num_workers: int = setting("encoders at work at once, one core each; 0: here, without Ray", 2)
     num_gpus: float = setting("GPUs a worker reserves; a fraction shares one", 0.0)
+    questions: str | None = setting("vsibench: questions, JSONL", None)
+    boxes: str | None = setting("vsibench: file of boxes, or folder of codes as JSON", None)
+    truth_boxes: str | None = setting("vsibench: annotated boxes, to tell whose fault it is", None)
+    reasoner: str = setting("vsibench: who answers: solver", "solver")
+    priors: str = setting("vsibench: folds (fitted on other rooms) or none", "folds")
+    prior_folds: int = setting("vsibench: folds of rooms that priors are fitted across", 5)
     ray_address: str | None = setting("cluster to join; null: RAY_ADDRESS or a local one", None)
 
     def __post_init__(self) -> None:
@@ -35,4 +45,10 @@ class EvaluateConfig:
         require(self.seed >= 0, "seed", "0 or more", self.seed)
         require(self.num_frames >= 1, "num_frames", "at least 1", self.num_frames)
         require(self.num_workers >= 0, "num_workers", "0 or more", self.num_workers)
+        require(self.reasoner in REASONERS, "reasoner", "solver", self.reasoner)
+        require(self.priors in PRIORS, "priors", " or ".join(PRIORS), self.priors)
+        require(self.prior_folds >= 2, "prior_folds", "at least 2", self.prior_folds)
+        if self.benchmark == "vsibench":
+            require(self.questions is not None, "questions", "a file, for vsibench", None)
+            require(self.boxes is not None, "boxes", "a file or a folder, for vsibench", None)
         require(self.num_gpus >= 0, "num_gpus", "0 or more", self.num_gpus)

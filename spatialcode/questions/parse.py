@@ -122,7 +122,7 @@ def _direction(found: re.Match[str], common: Common) -> Question | None:
     )  # fmt: skip
 
 
-_STEP = re.compile(r"\s*\d+\.\s*(.*?)(?=\s*\d+\.\s*(?:\[|Go|Turn)|\.?\s*You have reached|$)", re.I)
+_STEP = re.compile(r"\s*\d+\.\s*(.*?)(?=\s*\d+\.\s*(?:\[|Go|Turn)|\.?\s*You have reached|$)", re.IGNORECASE)
 
 
 def _route(found: re.Match[str], common: Common) -> Question | None:
@@ -131,8 +131,8 @@ def _route(found: re.Match[str], common: Common) -> Question | None:
         if "fill in" in step.lower():
             steps.append(Blank())
         elif step.strip(" ."):
-            goal = re.sub(r"^go (?:forward|straight)\s*", "", step.strip(" ."), flags=re.I)
-            goal = re.sub(r"^(?:until|to)\s+(?:past\s+)?", "", goal, flags=re.I)
+            goal = re.sub(r"^go (?:forward|straight)\s*", "", step.strip(" ."), flags=re.IGNORECASE)
+            goal = re.sub(r"^(?:until|to)\s+(?:past\s+)?", "", goal, flags=re.IGNORECASE)
             steps.append(Forward(reference(goal)))
     if not any(isinstance(step, Blank) for step in steps):
         return None
@@ -164,13 +164,15 @@ def _configuration(found: re.Match[str], common: Common) -> Question | None:
         return None
     a, b = reference(found["a"]), reference(found["b"])
     stated = found["view"] or found["view_first"] or ""
-    if seen := re.search(r"standing (?:by|at|next to) (.+?)(?: and|,)? facing (.+)$", stated, re.I):
+    if seen := re.search(r"standing (?:by|at|next to) (.+?)(?: and|,)? facing (.+)$", stated, re.IGNORECASE):
         observer, facing = reference(seen[1]), reference(seen[2].rstrip(" ,"))
         return Configuration(
             a=a, relation=relation, b=b, view="observer", observer=observer, facing=facing, **common
         )
-    own = re.search(r"own (?:view|front|perspective)|where it faces|perspective of the", stated, re.I)
-    camera = not stated or re.search(r"camera", stated, re.I)
+    own = re.search(
+        r"own (?:view|front|perspective)|where it faces|perspective of the", stated, re.IGNORECASE
+    )
+    camera = not stated or re.search(r"camera", stated, re.IGNORECASE)
     if not own and not camera:
         return None
     view: Any = "camera" if camera else "object"

@@ -20,8 +20,7 @@ _NEAR = re.compile(
 )
 #: Words before a noun that boxes cannot decide.
 _MODIFIERS = frozenset(
-    "black white red green blue yellow orange brown gray grey pink purple beige dark light silver wooden "
-    "metal glass plastic leather small large big little tall open closed round square".split()
+    ["black", "white", "red", "green", "blue", "yellow", "orange", "brown", "gray", "grey", "pink", "purple", "beige", "dark", "light", "silver", "wooden", "metal", "glass", "plastic", "leather", "small", "large", "big", "little", "tall", "open", "closed", "round", "square"]
 )
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from itertools import product
 
+from spatialcode.questions.names import plain
 from spatialcode.questions.types import (
+    VIEWED_RELATIONS,
     AbsoluteDistance,
     AppearanceOrder,
     Configuration,
@@ -21,9 +23,7 @@ from spatialcode.questions.types import (
     RelativeDistance,
     RoomSize,
     RoutePlanning,
-    VIEWED_RELATIONS,
 )
-from spatialcode.questions.names import plain
 from spatialcode.reasoning.evidence import Answer, Evidence
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.statements import (

@@ -24,7 +24,9 @@ def mean_relative_accuracy(predicted: float, truth: float) -> float:
     return sum(error <= 1.0 - level + _BORDER for level in MRA_LEVELS) / len(MRA_LEVELS)
 
 
-def interval95(scores: Sequence[float], rooms: Sequence[str], num_draws: int = 2000) -> tuple[float, float]:
+def interval95(
+    scores: Sequence[float], rooms: Sequence[str], num_draws: int = 2000
+) -> tuple[float, float]:
     """95 % bootstrap interval of the mean, by drawing whole rooms with replacement."""
     names, which = np.unique(np.asarray(rooms), return_inverse=True)
     sums = np.bincount(which, weights=np.asarray(scores, dtype=float))

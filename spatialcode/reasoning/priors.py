@@ -63,4 +63,6 @@ class Priors:
 
     def places_of(self, noun: str) -> Sequence[Place]:
         """Where things of that kind stand; those of all kinds where it was seen too rarely."""
-        return self.places.get(canonical(noun)) or self.places.get("") or ((0.0, 0.0, 0.0, 0.0, 1.0),)
+        return (
+            self.places.get(canonical(noun)) or self.places.get("") or ((0.0, 0.0, 0.0, 0.0, 1.0),)
+        )

@@ -12,7 +12,10 @@ Floats = NDArray[np.float64]
 _NUM_TURNS = 45
 _ANGLES = np.linspace(0.0, np.pi / 2, _NUM_TURNS, endpoint=False)
 _TURNS = np.stack(
-    [np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], 1), np.stack([-np.sin(_ANGLES), np.cos(_ANGLES)], 1)],
+    [
+        np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], 1),
+        np.stack([-np.sin(_ANGLES), np.cos(_ANGLES)], 1),
+    ],
     axis=1,
 )
 

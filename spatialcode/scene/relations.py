@@ -123,18 +123,18 @@ def gap_m(upper: SceneObject, lower: SceneObject) -> float:
 
 
 def above(a: SceneObject, b: SceneObject) -> Verdict:
-    """a's bottom is not below b's top (by more than the contact tolerance), and footprints meet."""
+    """A's bottom is not below b's top (by more than the contact tolerance), and footprints meet."""
     margin = gap_m(a, b) + CONTACT_M
     return Verdict(margin >= 0.0 and _overlap_share(a, b) >= OVERLAP_SHARE, margin)
 
 
 def below(a: SceneObject, b: SceneObject) -> Verdict:
-    """b is above a."""
+    """B is above a."""
     return above(b, a)
 
 
 def on(a: SceneObject, b: SceneObject) -> Verdict:
-    """a's bottom touches b's top, within the contact tolerance, and footprints meet."""
+    """A's bottom touches b's top, within the contact tolerance, and footprints meet."""
     margin = CONTACT_M - abs(gap_m(a, b))
     return Verdict(margin >= 0.0 and _overlap_share(a, b) >= OVERLAP_SHARE, margin)
 
