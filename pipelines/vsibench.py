@@ -1,7 +1,8 @@
-"""VSI-Bench over spatial codes: a room and its questions are one row of one Ray Data stage, or a plain loop.
+"""VSI-Bench over spatial codes: a room and its questions are one row of one Ray Data stage, or a
+plain loop.
 
-Questions are read from text and options alone. A question that cannot be answered is a scored row with an error; the
-report's counts add up.
+Questions are read from text and options alone. A question that cannot be answered is a scored row
+with an error; the report's counts add up.
 """
 
 from __future__ import annotations
@@ -114,8 +115,8 @@ def score(option: str | None, value: float | str, item: QuestionItem) -> float:
 def run_vsibench(config: EvaluateConfig) -> Row:
     """Evaluate, write the report's forms into the report folder, and return it.
 
-    With ``truth_boxes`` the priors are fitted to the habits of whoever made ``boxes``, fold by fold on
-    the other folds' rooms, and every task's loss is attributed to perception or reasoning.
+    With ``truth_boxes`` the priors are fitted to the habits of whoever made ``boxes``, fold by
+    fold on the other folds' rooms, and every task's loss is attributed to perception or reasoning.
     """
     assert config.questions is not None
     assert config.boxes is not None

@@ -75,7 +75,8 @@ def markdown(report: Row) -> str:
         )
     lines.append(f"| mean of tasks | {report['mean']:.1f} | {report['blind_mean']:.1f} | | |")
     if "attribution" in report:
-        lines += ["", "## Points lost", "", "| task | perceived | annotated | to perception | to reasoning |",
+        lines += ["", "## Points lost", ""]
+        lines += ["| task | perceived | annotated | to perception | to reasoning |",
                   "|---|---|---|---|---|"]  # fmt: skip
         for name, lost in report["attribution"].items():
             lines.append(

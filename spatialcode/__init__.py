@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spatialcode.api import Sampling, VideoEncoder, encode
+    from spatialcode.api import Sampling, VideoEncoder, ask, encode
     from spatialcode.scene.schema import SpatialCode
 
-__all__ = ["Sampling", "SpatialCode", "VideoEncoder", "encode"]
+__all__ = ["Sampling", "SpatialCode", "VideoEncoder", "ask", "encode"]
 
 
 def __getattr__(name: str) -> Any:

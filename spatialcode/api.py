@@ -19,6 +19,9 @@ from scipy.spatial.transform import Rotation
 from spatialcode.encoder.clip import ClipInput
 from spatialcode.errors import EncodeError, SchemaError
 from spatialcode.export.motion import PosePath
+from spatialcode.questions.parse import parse
+from spatialcode.reasoning.evidence import Answer
+from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import SpatialCode, VideoInfo
 from spatialcode.video.decode import DecodedVideo, decode
 from spatialcode.video.sampling import ByCount, ByRate
@@ -117,6 +120,16 @@ def encode(
     if isinstance(code, EncodeError):
         raise code
     return code
+
+
+def ask(code: SpatialCode, question: str, options: Sequence[str] = ()) -> Answer:
+    """The exact solver's answer to a question in words, with its evidence.
+
+    ``options``: choices such as "A. left" or "left"; none for a question with a number. Where a thing that
+    the question names is not in the code, the answer is a guess and says ``grounded=False``.
+    Raises SchemaError where the question is not understood.
+    """
+    return solve(parse(question, options), code)
 
 
 class VideoEncoder:

@@ -1,7 +1,7 @@
 """Questions read from their text and options alone.
 
-One rule a family, tried in order; what no rule reads becomes an `UnparsedQuestion`. Paraphrases are read
-where they leave no doubt about the family.
+One rule a family, tried in order; what no rule reads becomes an `UnparsedQuestion`. Paraphrases
+are read where they leave no doubt about the family.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _counting(found: re.Match[str], common: Common) -> Question:
     return Counting(target=reference(found["what"]), **common)
 
 
-def _room(found: re.Match[str], common: Common) -> Question:
+def _room(_: re.Match[str], common: Common) -> Question:
     return RoomSize(**common)
 
 
@@ -122,7 +122,9 @@ def _direction(found: re.Match[str], common: Common) -> Question | None:
     )  # fmt: skip
 
 
-_STEP = re.compile(r"\s*\d+\.\s*(.*?)(?=\s*\d+\.\s*(?:\[|Go|Turn)|\.?\s*You have reached|$)", re.IGNORECASE)
+_STEP = re.compile(
+    r"\s*\d+\.\s*(.*?)(?=\s*\d+\.\s*(?:\[|Go|Turn)|\.?\s*You have reached|$)", re.IGNORECASE
+)
 
 
 def _route(found: re.Match[str], common: Common) -> Question | None:
@@ -152,9 +154,12 @@ def _appearance(found: re.Match[str], common: Common) -> Question | None:
 
 _RELATION_WORDS: dict[str, Any] = {
     "left": "left", "right": "right", "in front": "front", "behind": "behind", "above": "above",
-    "over": "above", "below": "below", "under": "below", "on": "on", "on top": "on", "inside": "inside",
-    "in": "inside",
+    "over": "above", "below": "below", "under": "below", "on": "on", "on top": "on",
+    "inside": "inside", "in": "inside",
 }  # fmt: skip
+
+
+_STANDING = re.compile(r"standing (?:by|at|next to) (.+?)(?: and|,)? facing (.+)$", re.IGNORECASE)
 
 
 def _configuration(found: re.Match[str], common: Common) -> Question | None:
@@ -164,7 +169,7 @@ def _configuration(found: re.Match[str], common: Common) -> Question | None:
         return None
     a, b = reference(found["a"]), reference(found["b"])
     stated = found["view"] or found["view_first"] or ""
-    if seen := re.search(r"standing (?:by|at|next to) (.+?)(?: and|,)? facing (.+)$", stated, re.IGNORECASE):
+    if seen := _STANDING.search(stated):
         observer, facing = reference(seen[1]), reference(seen[2].rstrip(" ,"))
         return Configuration(
             a=a, relation=relation, b=b, view="observer", observer=observer, facing=facing, **common
@@ -186,7 +191,8 @@ def _rule(pattern: str, build: Callable[..., Question | None]) -> tuple[re.Patte
 _THE = r"(?:the |a |an )?"
 _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], Common], Question | None]], ...] = (
     _rule(
-        r"beginning (?:at|by) (?:the )*(?P<start>[^.]+?),?(?: and)? (?:facing|with your) (?P<facing>[^.]+?)\s*\. "
+        r"beginning (?:at|by) (?:the )*(?P<start>[^.]+?),?(?: and)? "
+        r"(?:facing|with your) (?P<facing>[^.]+?)\s*\. "
         r"you want to navigate to (?:the )*(?P<goal>[^.]+)\..*?(?:'turn right\.?'\)|actions)\s*:?"
         r"(?P<steps>.*)$", _route),
     _rule(r"appearance order of the following[^:]*: (?P<listed>[^?]+)\?", _appearance),
@@ -198,12 +204,14 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], Common], Question 
     _rule(r"which of these[^(?]*(?:\((?P<listed>[^)]*)\))?[^?]*? is (?:the )?"
           r"(?P<how>closest|nearest|farthest|furthest)(?: to| from) (?P<anchor>[^?]+)\?",
           _relative_distance),
-    _rule(r"(?:which|what) (?:one |thing |object )?is (?:the )?(?P<how>closest|nearest|nearer|closer|"
-          r"farthest|furthest|farther)(?: to| from) (?P<anchor>[^?:,]+)[:,]?(?P<listed>[^?]*)\?",
+    _rule(r"(?:which|what) (?:one |thing |object )?is (?:the )?(?P<how>closest|nearest|nearer|"
+          r"closer|farthest|furthest|farther)(?: to| from) (?P<anchor>[^?:,]+)[:,]?"
+          r"(?P<listed>[^?]*)\?",
           _relative_distance),
     _rule(r"(?:distance|how (?:far|many met\w+)[^?]*?) between (?P<a>[^?]+?) and (?P<b>[^?(]+?)"
           r"(?: \(in[^)]*\)| in (?:centi)?met\w+)?\?", _distance),
-    _rule(r"how far (?:away )?is (?P<a>[^?]+?) from (?P<b>[^?(]+?)(?: \(?in (?:centi)?met\w+\)?)?\?",
+    _rule(r"how far (?:away )?is (?P<a>[^?]+?) from (?P<b>[^?(]+?)"
+          r"(?: \(?in (?:centi)?met\w+\)?)?\?",
           _distance),
     _rule(r"longest dimension(?: \([^)]*\))? of (?P<what>[^,?()]+?)(?:,| in |\?| \()", _size),
     _rule(r"how (?:long|large|big) is (?!(?:the|this) room)(?P<what>[^?]+?)"
@@ -214,7 +222,8 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], Common], Question 
           r"(?: (?:are|is) (?:there|in)\b[^?]*| can [^?]*| does [^?]*| do [^?]*| in (?:this|the) "
           r"[^?]*)?\?", _counting),
     _rule(r"^(?:(?P<view_first>(?:from|seen|for|if|when)[^?,]*(?:, facing [^,?]+)?), )?"
-          r"is (?P<a>[^?]+?) (?P<relation>to the left of|to the right of|left of|right of|in front of|"
-          r"behind|above|over|below|under|on top of|on|inside|in) " + _THE +
-          r"(?P<b>[^?,]+?)(?:,? (?P<view>(?:from|as seen|seen|for|when)\b[^?]*))?\?", _configuration),
+          r"is (?P<a>[^?]+?) (?P<relation>to the left of|to the right of|left of|right of|"
+          r"in front of|behind|above|over|below|under|on top of|on|inside|in) " + _THE +
+          r"(?P<b>[^?,]+?)(?:,? (?P<view>(?:from|as seen|seen|for|when)\b[^?]*))?\?",
+          _configuration),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Noun phrases of questions as references: "the largest table", "chair_2", "chair beside the screen"."""
+"""Noun phrases as references: "the largest table", "chair_2", "chair beside the screen"."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ _NEAR = re.compile(
     r"(?: to| from)? (?:the |a )?(.+)$"
 )
 #: Words before a noun that boxes cannot decide.
-_MODIFIERS = frozenset(
-    ["black", "white", "red", "green", "blue", "yellow", "orange", "brown", "gray", "grey", "pink", "purple", "beige", "dark", "light", "silver", "wooden", "metal", "glass", "plastic", "leather", "small", "large", "big", "little", "tall", "open", "closed", "round", "square"]
-)
+_MODIFIERS = frozenset({
+    "black", "white", "red", "green", "blue", "yellow", "orange", "brown", "gray", "grey", "pink",
+    "purple", "beige", "dark", "light", "silver", "wooden", "metal", "glass", "plastic", "leather",
+    "small", "large", "big", "little", "tall", "open", "closed", "round", "square",
+})  # fmt: skip
 
 
 @lru_cache(maxsize=8192)

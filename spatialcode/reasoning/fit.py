@@ -51,8 +51,8 @@ def fit_priors(
 ) -> Priors:
     """Priors from annotated rooms and answered questions of these rooms.
 
-    ``perceived``: codes of some of the rooms as a perceiver gives them; with them, what is read from
-    a code's extents, and the corrections, are fitted to that perceiver's habits.
+    ``perceived``: codes of some of the rooms as a perceiver gives them; with them, what is read
+    from a code's extents, and the corrections, are fitted to that perceiver's habits.
     """
     asked = [(item, parse(item.question, item.options)) for item in items if item.scene in rooms]
     truth = {family: _truths(asked, family) for family in NUMERIC_FAMILIES}

@@ -1,7 +1,8 @@
 """Exact answers to questions whose things are all in the code, with the evidence for them.
 
 Each function returns None where a thing that the question names is missing; the solver then falls
-back on priors. Distances are exact minima between oriented boxes, over all things of the kinds named.
+back on priors. Distances are exact minima between oriented boxes, over all things of the kinds
+named.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ def letter_of(options: tuple[Option, ...], words: str) -> str | None:
 
 
 def counting(question: Counting, index: SceneIndex) -> Answer | None:
+    """How many things match the noun."""
     found = resolve(question.target, index)
     if not found:
         return None
@@ -77,18 +79,20 @@ def counting(question: Counting, index: SceneIndex) -> Answer | None:
 
 
 def object_size(question: ObjectSize, index: SceneIndex) -> Answer | None:
+    """The longest of the three extents of the thing."""
     found = resolve(question.target, index)
     if not found:
         return None
     # of several of a kind, the middle one: the question meant a single thing
     item = sorted(found, key=lambda one: max(one.size_m))[(len(found) - 1) // 2]
     longest_m = max(item.size_m)
-    statements = [Extents(item.id, item.size_m), Longest(item.id, longest_m)]
+    statements: list[Statement] = [Extents(item.id, item.size_m), Longest(item.id, longest_m)]
     value = longest_m * (100.0 if question.unit == "cm" else 1.0)
     return _answer(value, (item.id,), statements, _sure([item]), unit=question.unit)
 
 
-def room_size(question: RoomSize, index: SceneIndex) -> Answer | None:
+def room_size(_: RoomSize, index: SceneIndex) -> Answer | None:
+    """The room's floor area, where the code has a room."""
     room = index.code.room
     if room is None or room.area_m2 <= 0.0:
         return None
@@ -105,16 +109,19 @@ def nearest_pair(
 
 
 def absolute_distance(question: AbsoluteDistance, index: SceneIndex) -> Answer | None:
+    """Between the two closest things of the two kinds."""
     a, b = resolve(question.a, index), resolve(question.b, index)
     if not a or not b:
         return None
     x, y, metres = nearest_pair(a, b, index)
-    statements = [_at(x, "first"), _at(y, "second"), Distance(x.id, y.id, metres)]
+    statements: list[Statement] = [_at(x, "first"), _at(y, "second")]
+    statements.append(Distance(x.id, y.id, metres))
     value = metres * (100.0 if question.unit == "cm" else 1.0)
     return _answer(value, (x.id, y.id), statements, _sure([x, y]), unit=question.unit)
 
 
 def relative_distance(question: RelativeDistance, index: SceneIndex) -> Answer | None:
+    """Every candidate, by its nearest instance to the anchor."""
     anchors = resolve(question.anchor, index)
     found = [resolve(candidate, index) for candidate in question.candidates]
     if not anchors or not all(found):
@@ -133,15 +140,17 @@ def relative_distance(question: RelativeDistance, index: SceneIndex) -> Answer |
     return _answer(words, ids, statements, _sure([p[1] for p in pairs]), option=letter)
 
 
-def bearing_evidence(view: View, names: tuple[str, str], u: Vector, v: Vector) -> list[Statement]:
+def bearing_evidence(u: Vector, v: Vector) -> list[Statement]:
     """Both vectors, their products and the signed angle between them."""
     (ux, uy), (vx, vy) = u.xy_m, v.xy_m
     dot, cross = ux * vx + uy * vy, ux * vy - uy * vx
+    names = u.name, v.name
     angle = Angle(*names, math.degrees(math.atan2(cross, dot)))
     return [u, v, Dot(*names, dot), Cross(*names, cross), angle]
 
 
 def relative_direction(question: RelativeDirection, index: SceneIndex) -> Answer | None:
+    """The bearing from the observer, read at the level asked for."""
     things = [resolve(ref, index) for ref in (question.observer, question.facing, question.target)]
     if not all(things):
         return None
@@ -157,7 +166,7 @@ def relative_direction(question: RelativeDirection, index: SceneIndex) -> Answer
     to_target = _vector("to_target", observer, target)
     statements: list[Statement] = [
         _at(observer, "observer"), _at(facing, "facing"), _at(target, "target"),
-        *bearing_evidence(view, ("forward", "to_target"), forward, to_target),
+        *bearing_evidence(forward, to_target),
         Direction(target.id, word),
     ]  # fmt: skip
     items = (observer, facing, target)
@@ -188,7 +197,7 @@ def route(question: RoutePlanning, index: SceneIndex) -> Answer | None:
             return None
         number = len(turns) + 1
         u, v = _vector(f"heading_{number}", *heading), _vector(f"leg_{number}", at, upcoming)
-        evidence = bearing_evidence(View(at.center_m[:2], u.xy_m), (u.name, v.name), u, v)
+        evidence = bearing_evidence(u, v)
         angle = evidence[-1]
         assert isinstance(angle, Angle)
         turn = relations.third(angle.value_deg)
@@ -202,6 +211,7 @@ def route(question: RoutePlanning, index: SceneIndex) -> Answer | None:
 
 
 def appearance(question: AppearanceOrder, index: SceneIndex) -> Answer | None:
+    """Kinds by the first sight of their earliest thing."""
     found = [resolve(candidate, index) for candidate in question.candidates]
     # a code without times (imported boxes) knows nothing of order
     if not all(found) or not index.code.video.sampled_s:
@@ -217,6 +227,7 @@ def appearance(question: AppearanceOrder, index: SceneIndex) -> Answer | None:
 
 
 def configuration(question: Configuration, index: SceneIndex) -> Answer | None:
+    """Whether the relation holds, from heights or from the view asked for."""
     found = resolve(question.a, index), resolve(question.b, index)
     if not all(found):
         return None
@@ -228,9 +239,7 @@ def configuration(question: Configuration, index: SceneIndex) -> Answer | None:
             return None
         verdict = relations.viewed(question.relation, view, a.center_m[:2], b.center_m[:2])
         forward = Vector("forward", "viewer", "front", view.forward_xy)
-        statements += bearing_evidence(
-            view, ("forward", "between"), forward, _vector("between", b, a)
-        )
+        statements += bearing_evidence(forward, _vector("between", b, a))
     else:
         verdict = _VERDICTS[question.relation](a, b)
         for item in (a, b):

@@ -1,8 +1,8 @@
 """Answers where a thing is missing from the code: priors, and geometry over where it might be.
 
 A missing thing is given many possible places, from where its kind stands in other rooms, laid into
-this room's rectangle in all eight ways. Each choice is then as probable as the share of these places
-that lead to it. Nothing is random: places are drawn by a low-discrepancy sequence.
+this room's rectangle in all eight ways. Each choice is then as probable as the share of these
+places that lead to it. Nothing is random: places are drawn by a low-discrepancy sequence.
 """
 
 from __future__ import annotations

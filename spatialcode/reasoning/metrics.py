@@ -1,6 +1,7 @@
 """VSI-Bench's own metrics, and what they add up to.
 
-Yang et al., "Thinking in Space", CVPR 2025: numbers score mean relative accuracy, choices exact match.
+Yang et al., "Thinking in Space", CVPR 2025: numbers score mean relative
+accuracy, choices exact match.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ DIRECTION_LEVELS = tuple(f"object_rel_direction_{level}" for level in ("easy", "
 
 
 def mean_relative_accuracy(predicted: float, truth: float) -> float:
-    """Share of levels t with |predicted - truth| / truth <= 1 - t. For truth 0: exact or nothing."""
+    """Share of levels t with |predicted - truth| / truth <= 1 - t; for truth 0: 1 if exact."""
     if truth == 0.0:
         return float(predicted == 0.0)
     error = abs(predicted - truth) / abs(truth)
@@ -38,7 +39,7 @@ def interval95(
 
 
 def overall(task_scores: Mapping[str, float]) -> dict[str, float]:
-    """The tasks with direction's levels averaged into one, as the benchmark counts them, and ``mean``."""
+    """The tasks with direction's levels averaged into one, as the benchmark does, and ``mean``."""
     tasks = {name: score for name, score in task_scores.items() if name not in DIRECTION_LEVELS}
     levels = [task_scores[name] for name in DIRECTION_LEVELS if name in task_scores]
     if levels:

@@ -1,7 +1,7 @@
 """What is known of rooms and questions before a code is looked at.
 
-Plain numbers, fitted by `fit` on rooms that are not those being answered about. Default-made priors know nothing
-of any room: they guess the middle of what people live in, and correct nothing.
+Plain numbers, fitted by `fit` on rooms that are not those being answered about. Default-made
+priors know nothing of any room: they guess the middle of what people live in, and correct nothing.
 """
 
 from __future__ import annotations
@@ -38,9 +38,11 @@ class Priors:
     """``size_m``: typical longest extent by canonical kind. ``places``: where kinds stand in their
     rooms. ``answers``: the most frequent option words by family.
 
-    Regressions, None where not fitted: ``area_of_extent`` (room area from the area of the rectangle around all
+    Regressions, None where not fitted: ``area_of_extent`` (room area from the area of the
+    rectangle around all
     things), ``distance_of_extent`` (for a missing thing). Corrections of a perceiver's habits, None
-    where its codes are taken as they are: ``size_of_size`` (its log size, log prior), ``distance_of_distance``
+    where its codes are taken as they are: ``size_of_size`` (its log size, log prior),
+    ``distance_of_distance``
     (log of its distance + 0.5 m); ``least_count``: the smallest count that is ever asked for.
     """
 

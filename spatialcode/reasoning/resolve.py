@@ -1,7 +1,7 @@
 """Which objects of a code a reference means.
 
-The surest label wins: objects of a weaker match ("monitor" for "tv") are taken only where no object matches
-better. Modifiers ("blue") cannot be decided from boxes and narrow nothing.
+The surest label wins: objects of a weaker match ("monitor" for "tv") are taken only where no object
+matches better. Modifiers ("blue") cannot be decided from boxes and narrow nothing.
 """
 
 from __future__ import annotations
@@ -54,7 +54,5 @@ def select(
         "lowest": lambda item: -float(corners[item.id][:, 2].min()),
         "first_seen": lambda item: -item.first_seen_s,
         "last_seen": lambda item: item.first_seen_s,
-        "nearest": lambda item: 0.0,
-        "farthest": lambda item: 0.0,
-    }[kind]
+    }.get(kind, lambda _: 0.0)  # nearest or farthest of nothing: any
     return (max(found, key=measure),)

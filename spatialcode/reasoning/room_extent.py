@@ -1,4 +1,4 @@
-"""The smallest rectangle, seen from above, around a code's boxes: the room as far as things show it."""
+"""The smallest rectangle around a code's boxes, seen from above: the room as things show it."""
 
 from __future__ import annotations
 

@@ -42,7 +42,8 @@ _SOLVERS: dict[type, Callable[[Any, SceneIndex], Answer | None]] = {
 def solve(question: Question, code: SpatialCode, priors: Priors | None = None) -> Answer:
     """The answer to a question about a code.
 
-    Exact where every thing named is in the code (``grounded``), else from ``priors`` (None: those that
+    Exact where every thing named is in the code (``grounded``), else from ``priors`` (None: those
+    that
     know nothing of any room). SchemaError for an `UnparsedQuestion`: there is nothing to answer.
     """
     if isinstance(question, UnparsedQuestion):

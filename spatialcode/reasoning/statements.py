@@ -4,7 +4,8 @@ The solver states these as evidence; the rubric reads them in a model's completi
 them. So both speak one language, in which every line can be checked. A statement knows how it
 is written (``text``); whether it is true, `verify` finds out.
 
-Units and frames: world metres, seconds; vectors are horizontal (world x, y); angles are in degrees, from
+Units and frames: world metres, seconds; vectors are horizontal (world x, y); angles are in
+degrees, from
 the first vector to the second, counter-clockwise seen from above (left is positive), in
 (-180, 180]. Numbers are written with 2 decimals, angles with 1.
 """
@@ -71,8 +72,8 @@ class RoleOf:
 class Vector:
     """The horizontal vector from one object's centre to another's, under a name.
 
-    ``tail_id`` may be ``camera`` (the first camera). With ``head_id`` ``front`` it is the unit vector
-    of the tail's own front, or of the first camera's viewing direction.
+    ``tail_id`` may be ``camera`` (the first camera). With ``head_id`` ``front`` it is the unit
+    vector of the tail's own front, or of the first camera's viewing direction.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """Boxes as others publish them, turned into spatial codes.
 
 Three forms: annotations with unit axes as rows, 9 numbers with roll, pitch and yaw, 10 with a
-quaternion. Which number of the 9 or 10 is which extent is stated by the caller or detected; it is never
-assumed. World z must be up. Fields that hold a benchmark's answers (counts, room size)
+quaternion. Which number of the 9 or 10 is which extent is stated by the caller or detected; it is
+never assumed. World z must be up. Fields that hold a benchmark's answers (counts, room size)
 are not read: a code made here has no room.
 """
 
@@ -32,7 +32,8 @@ from spatialcode.version import __version__
 
 #: Index among the three published numbers of the box's x, y and z extent.
 AxisOrder = tuple[int, int, int]
-#: Heights (metres) of things whose height varies little: they tell which extent is the vertical one.
+#: Heights (metres) of things whose height varies little: they tell which extent is the vertical
+#: one.
 _HEIGHTS_M = {
     "door": 2.0, "chair": 0.9, "table": 0.75, "refrigerator": 1.7, "sofa": 0.85, "window": 1.2,
     "bed": 0.9, "nightstand": 0.6, "trash bin": 0.4, "toilet": 0.75, "bookshelf": 1.7,
@@ -228,8 +229,8 @@ def _code(boxes: Sequence[tuple[str, Any, Any, Any]], scene: str, source: str) -
         counts[label] = counts.get(label, 0) + 1
         objects.append(
             SceneObject(
-                make_id(label, counts[label]), label, 1.0, tuple(center), tuple(np.maximum(size, 1e-3)),
-                tuple(quaternion), 0.0, 0.0, 0, 1.0, "static",
+                make_id(label, counts[label]), label, 1.0, tuple(center),
+                tuple(np.maximum(size, 1e-3)), tuple(quaternion), 0.0, 0.0, 0, 1.0, "static",
             )
         )  # fmt: skip
     return SpatialCode(

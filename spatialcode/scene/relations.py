@@ -1,6 +1,7 @@
 """Where things are for one who stands somewhere and looks somewhere; what is above, on, inside.
 
-Directions are horizontal: a `View` is a point and a direction in world x, y. Bearings are in degrees from the
+Directions are horizontal: a `View` is a point and a direction in world x, y. Bearings are in
+degrees from the
 viewing direction, counter-clockwise seen from above, so left is positive, in (-180, 180].
 Vertical relations compare the boxes' world-aligned bounds and know nothing of what lies between.
 """
@@ -140,7 +141,7 @@ def on(a: SceneObject, b: SceneObject) -> Verdict:
 
 
 def inside(a: SceneObject, b: SceneObject) -> Verdict:
-    """At least 80 % of the volume of a's bounds lies in b's; margin by the missing volume's root."""
+    """At least 80 % of the volume of a's bounds lies in b's; margin by the root of what lacks."""
     (low_a, high_a), (low_b, high_b) = _bounds(a), _bounds(b)
     common = np.clip(np.minimum(high_a, high_b) - np.maximum(low_a, low_b), 0.0, None).prod()
     volume = float((high_a - low_a).prod())
