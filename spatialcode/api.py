@@ -125,8 +125,8 @@ def encode(
 def ask(code: SpatialCode, question: str, options: Sequence[str] = ()) -> Answer:
     """The exact solver's answer to a question in words, with its evidence.
 
-    ``options``: choices such as "A. left" or "left"; none for a question with a number. Where a thing that
-    the question names is not in the code, the answer is a guess and says ``grounded=False``.
+    ``options``: choices such as "A. left" or "left"; none for a question with a number. Where a
+    thing that the question names is missing, the answer is a guess: ``grounded=False``.
     Raises SchemaError where the question is not understood.
     """
     return solve(parse(question, options), code)

@@ -7,66 +7,50 @@ named.
 
 from __future__ import annotations
 
-import math
 from itertools import product
 
 from spatialcode.questions.names import plain
 from spatialcode.questions.types import (
-    VIEWED_RELATIONS,
     AbsoluteDistance,
     AppearanceOrder,
-    Configuration,
     Counting,
     Forward,
     ObjectSize,
-    Option,
     RelativeDirection,
     RelativeDistance,
     RoomSize,
     RoutePlanning,
 )
-from spatialcode.reasoning.evidence import Answer, Evidence
+from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.statements import (
     Angle,
     Area,
     Count,
-    Cross,
     Direction,
     Distance,
-    Dot,
     Extents,
     Extreme,
     FirstSeen,
-    Height,
-    Holds,
     Longest,
     Order,
     Position,
-    Role,
     Statement,
     TurnAt,
-    Vector,
+)
+from spatialcode.reasoning.stating import (
+    answer_of,
+    at,
+    bearing_evidence,
+    letter_of,
+    sure,
+    surest,
+    vector,
 )
 from spatialcode.scene import relations
-from spatialcode.scene.boxes import Boxes
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.relations import View
 from spatialcode.scene.schema import SceneObject
-
-_VERDICTS = {
-    "above": relations.above, "below": relations.below, "on": relations.on,
-    "inside": relations.inside,
-}  # fmt: skip
-
-
-def letter_of(options: tuple[Option, ...], words: str) -> str | None:
-    """The letter of the option that says these words."""
-    wanted = plain(words).replace("turn ", "").replace("-", " ")
-    for option in options:
-        if plain(option.text).replace("turn ", "").replace("-", " ") == wanted:
-            return option.letter
-    return None
 
 
 def counting(question: Counting, index: SceneIndex) -> Answer | None:
@@ -75,7 +59,10 @@ def counting(question: Counting, index: SceneIndex) -> Answer | None:
     if not found:
         return None
     ids = tuple(item.id for item in found)
-    return _answer(float(len(ids)), ids, [Count(question.target.noun, ids, len(ids))], _sure(found))
+    counted = Count(question.target.noun, ids, len(ids))
+    return answer_of(
+        float(len(ids)), ids, [Count(question.target.noun, ids, len(ids))], sure(found)
+    )
 
 
 def object_size(question: ObjectSize, index: SceneIndex) -> Answer | None:
@@ -88,7 +75,7 @@ def object_size(question: ObjectSize, index: SceneIndex) -> Answer | None:
     longest_m = max(item.size_m)
     statements: list[Statement] = [Extents(item.id, item.size_m), Longest(item.id, longest_m)]
     value = longest_m * (100.0 if question.unit == "cm" else 1.0)
-    return _answer(value, (item.id,), statements, _sure([item]), unit=question.unit)
+    return answer_of(value, (item.id,), statements, sure([item]), unit=question.unit)
 
 
 def room_size(_: RoomSize, index: SceneIndex) -> Answer | None:
@@ -96,7 +83,7 @@ def room_size(_: RoomSize, index: SceneIndex) -> Answer | None:
     room = index.code.room
     if room is None or room.area_m2 <= 0.0:
         return None
-    return _answer(room.area_m2, (), [Area(room.area_m2)], 1.0, unit="m2")
+    return answer_of(room.area_m2, (), [Area(room.area_m2)], 1.0, unit="m2")
 
 
 def nearest_pair(
@@ -114,10 +101,10 @@ def absolute_distance(question: AbsoluteDistance, index: SceneIndex) -> Answer |
     if not a or not b:
         return None
     x, y, metres = nearest_pair(a, b, index)
-    statements: list[Statement] = [_at(x, "first"), _at(y, "second")]
+    statements: list[Statement] = [at(x, "first"), at(y, "second")]
     statements.append(Distance(x.id, y.id, metres))
     value = metres * (100.0 if question.unit == "cm" else 1.0)
-    return _answer(value, (x.id, y.id), statements, _sure([x, y]), unit=question.unit)
+    return answer_of(value, (x.id, y.id), statements, sure([x, y]), unit=question.unit)
 
 
 def relative_distance(question: RelativeDistance, index: SceneIndex) -> Answer | None:
@@ -130,23 +117,14 @@ def relative_distance(question: RelativeDistance, index: SceneIndex) -> Answer |
     sign = 1.0 if question.extreme == "closest" else -1.0
     best = min(range(len(pairs)), key=lambda n: sign * pairs[n][2])
     anchor = pairs[best][0]
-    statements: list[Statement] = [_at(anchor, "anchor")]
-    statements += [_at(thing, "candidate") for _, thing, _ in pairs]
+    statements: list[Statement] = [at(anchor, "anchor")]
+    statements += [at(thing, "candidate") for _, thing, _ in pairs]
     statements += [Distance(one.id, thing.id, metres) for one, thing, metres in pairs]
     statements.append(Extreme(question.extreme, pairs[best][1].id, anchor.id))
     words = question.candidates[best].phrase
     letter = question.options[best].letter if question.options else None
     ids = (anchor.id, *(thing.id for _, thing, _ in pairs))
-    return _answer(words, ids, statements, _sure([p[1] for p in pairs]), option=letter)
-
-
-def bearing_evidence(u: Vector, v: Vector) -> list[Statement]:
-    """Both vectors, their products and the signed angle between them."""
-    (ux, uy), (vx, vy) = u.xy_m, v.xy_m
-    dot, cross = ux * vx + uy * vy, ux * vy - uy * vx
-    names = u.name, v.name
-    angle = Angle(*names, math.degrees(math.atan2(cross, dot)))
-    return [u, v, Dot(*names, dot), Cross(*names, cross), angle]
+    return answer_of(words, ids, statements, sure([p[1] for p in pairs]), option=letter)
 
 
 def relative_direction(question: RelativeDirection, index: SceneIndex) -> Answer | None:
@@ -154,7 +132,7 @@ def relative_direction(question: RelativeDirection, index: SceneIndex) -> Answer
     things = [resolve(ref, index) for ref in (question.observer, question.facing, question.target)]
     if not all(things):
         return None
-    observer, facing, target = (_surest(found) for found in things)
+    observer, facing, target = (surest(found) for found in things)
     if observer.center_m[:2] == facing.center_m[:2]:
         return None
     view = View.between(observer, facing)
@@ -162,16 +140,16 @@ def relative_direction(question: RelativeDirection, index: SceneIndex) -> Answer
     word = {"easy": relations.side, "medium": relations.third, "hard": relations.quadrant}[
         question.level
     ](bearing)
-    forward = _vector("forward", observer, facing)
-    to_target = _vector("to_target", observer, target)
+    forward = vector("forward", observer, facing)
+    to_target = vector("to_target", observer, target)
     statements: list[Statement] = [
-        _at(observer, "observer"), _at(facing, "facing"), _at(target, "target"),
+        at(observer, "observer"), at(facing, "facing"), at(target, "target"),
         *bearing_evidence(forward, to_target),
         Direction(target.id, word),
     ]  # fmt: skip
     items = (observer, facing, target)
     ids = tuple(item.id for item in items)
-    return _answer(word, ids, statements, _sure(items), option=letter_of(question.options, word))
+    return answer_of(word, ids, statements, sure(items), option=letter_of(question.options, word))
 
 
 def route(question: RoutePlanning, index: SceneIndex) -> Answer | None:
@@ -180,116 +158,53 @@ def route(question: RoutePlanning, index: SceneIndex) -> Answer | None:
     stops = [resolve(step.until, index) for step in question.steps if isinstance(step, Forward)]
     if not all(found) or not all(stops):
         return None
-    at, face = _surest(found[0]), _surest(found[1])
-    goals = iter([_surest(things) for things in stops])
-    statements: list[Statement] = [_at(at, "start"), _at(face, "facing")]
+    here, face = surest(found[0]), surest(found[1])
+    goals = iter([surest(things) for things in stops])
+    statements: list[Statement] = [at(here, "start"), at(face, "facing")]
     # Facing what one stands at says nothing: there is no direction to turn from.
-    heading = (at, face) if at.id != face.id else None
+    heading = (here, face) if here.id != face.id else None
     turns: list[str] = []
     upcoming = next(goals, None)
     for step in question.steps:
         if upcoming is None:
             return None
         if isinstance(step, Forward):
-            heading, at, upcoming = (at, upcoming), upcoming, next(goals, None)
+            heading, here, upcoming = (here, upcoming), upcoming, next(goals, None)
             continue
         if heading is None or heading[0].center_m[:2] == heading[1].center_m[:2]:
             return None
         number = len(turns) + 1
-        u, v = _vector(f"heading_{number}", *heading), _vector(f"leg_{number}", at, upcoming)
+        u, v = vector(f"heading_{number}", *heading), vector(f"leg_{number}", here, upcoming)
         evidence = bearing_evidence(u, v)
         angle = evidence[-1]
         assert isinstance(angle, Angle)
         turn = relations.third(angle.value_deg)
         turns.append(turn)
-        statements += [_at(upcoming, "stop"), u, v, angle, TurnAt(number, at.id, turn)]
+        statements += [at(upcoming, "stop"), u, v, angle, TurnAt(number, here.id, turn)]
     words = ", ".join(f"Turn {turn.capitalize()}" for turn in turns)
     ids = tuple(dict.fromkeys(s.object_id for s in statements if isinstance(s, Position)))
     items = [index.objects[index.row[name]] for name in ids]
     option = next((o.letter for o in question.options if _turns(o.text) == turns), None)
-    return _answer(words, ids, statements, _sure(items), option=option)
+    return answer_of(words, ids, statements, sure(items), option=option)
 
 
 def appearance(question: AppearanceOrder, index: SceneIndex) -> Answer | None:
     """Kinds by the first sight of their earliest thing."""
     found = [resolve(candidate, index) for candidate in question.candidates]
-    # a code without times (imported boxes) knows nothing of order
-    if not all(found) or not index.code.video.sampled_s:
+    if not all(found):
         return None
     firsts = [min(things, key=lambda item: item.first_seen_s) for things in found]
+    # a code without times (imported boxes) knows nothing of order
+    if len({item.first_seen_s for item in firsts}) == 1:
+        return None
     order = sorted(range(len(firsts)), key=lambda n: firsts[n].first_seen_s)
     statements: list[Statement] = [FirstSeen(item.id, item.first_seen_s) for item in firsts]
     ids = tuple(firsts[n].id for n in order)
     statements.append(Order(ids))
     words = ", ".join(question.candidates[n].phrase for n in order)
     letter = letter_of(question.options, words)
-    return _answer(words, ids, statements, _sure(firsts), option=letter)
-
-
-def configuration(question: Configuration, index: SceneIndex) -> Answer | None:
-    """Whether the relation holds, from heights or from the view asked for."""
-    found = resolve(question.a, index), resolve(question.b, index)
-    if not all(found):
-        return None
-    a, b = (_surest(things) for things in found)
-    statements: list[Statement] = [_at(a, "first"), _at(b, "second")]
-    if question.relation in VIEWED_RELATIONS:
-        view = _view(question, index, b)
-        if view is None:
-            return None
-        verdict = relations.viewed(question.relation, view, a.center_m[:2], b.center_m[:2])
-        forward = Vector("forward", "viewer", "front", view.forward_xy)
-        statements += bearing_evidence(forward, _vector("between", b, a))
-    else:
-        verdict = _VERDICTS[question.relation](a, b)
-        for item in (a, b):
-            heights = Boxes.of([item]).corners()[0][:, 2]
-            statements.append(Height(item.id, "top", float(heights.max())))
-            statements.append(Height(item.id, "bottom", float(heights.min())))
-    statements.append(Holds(a.id, question.relation, b.id, verdict.holds))
-    word = "yes" if verdict.holds else "no"
-    option = letter_of(question.options, word)
-    return _answer(word, (a.id, b.id), statements, _sure([a, b]), option=option)
-
-
-def _view(question: Configuration, index: SceneIndex, b: SceneObject) -> View | None:
-    if question.view == "object":
-        return View.of_front(b)
-    if question.view == "camera":
-        cameras = index.code.cameras
-        return View.of_camera(cameras[0]) if cameras else None
-    assert question.observer is not None
-    stands = resolve(question.observer, index)
-    faces = resolve(question.facing, index) if question.facing is not None else (b,)
-    if not stands or not faces or stands[0].center_m[:2] == faces[0].center_m[:2]:
-        return None
-    return View.between(_surest(stands), _surest(faces))
+    return answer_of(words, ids, statements, sure(firsts), option=letter)
 
 
 def _turns(text: str) -> list[str]:
     return [plain(part).replace("turn ", "") for part in text.split(",")]
-
-
-def _at(item: SceneObject, role: Role) -> Position:
-    return Position(item.id, item.center_m, role)
-
-
-def _vector(name: str, tail: SceneObject, head: SceneObject) -> Vector:
-    dx, dy = (head.center_m[n] - tail.center_m[n] for n in (0, 1))
-    return Vector(name, tail.id, head.id, (dx, dy))
-
-
-def _surest(found: tuple[SceneObject, ...]) -> SceneObject:
-    return max(found, key=lambda item: item.score)
-
-
-def _sure(items: object) -> float:
-    return math.prod(item.score for item in items)  # type: ignore[attr-defined]
-
-
-def _answer(
-    value: float | str, ids: tuple[str, ...], statements: list[Statement], confidence: float, *,
-    option: str | None = None, unit: str = "",
-) -> Answer:  # fmt: skip
-    evidence = Evidence(tuple(dict.fromkeys(ids)), tuple(statements))
-    return Answer(value, option, evidence, True, confidence, unit)

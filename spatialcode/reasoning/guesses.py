@@ -26,11 +26,11 @@ from spatialcode.questions.types import (
     RoomSize,
 )
 from spatialcode.reasoning.evidence import Answer, Evidence
-from spatialcode.reasoning.grounded import letter_of
 from spatialcode.reasoning.priors import Priors
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.room_extent import Extent
 from spatialcode.reasoning.statements import Assumed
+from spatialcode.reasoning.stating import letter_of
 from spatialcode.scene.boxes import Boxes, box_distance
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.relations import BACK_DEG

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from spatialcode.questions.names import HEAD, match
 from spatialcode.questions.types import (
     AbsoluteDistance,
     AppearanceOrder,
@@ -26,6 +27,7 @@ from spatialcode.questions.types import (
     RoutePlanning,
 )
 from spatialcode.reasoning import statements as say
+from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.verify import DISTANCE_M, Bound, Context, check
 
 Term = Literal["grounding", "perspective", "geometry"]
@@ -65,20 +67,15 @@ class Need:
 
 
 def kind_matches(noun: str, label: str) -> bool:
-    """Whether a label can be what a noun names: the same words, or the noun's head."""
-    noun, label = noun.lower().replace("_", " ").strip(), label.lower().replace("_", " ")
-    return noun in (label, f"{label}s") or noun.split()[-1:] == label.split()
+    """Whether a label can be what a noun names: the same words, a synonym, or the noun's head."""
+    return match(noun, label) >= HEAD
 
 
 def ids_of(reference: Reference | None, context: Context) -> Ids:
     """Ids of the objects that a reference may mean."""
     if reference is None:
         return frozenset()
-    if reference.object_id is not None:
-        return frozenset({reference.object_id} & context.index.row.keys())
-    objects = context.index.objects
-    same = frozenset(o.id for o in objects if o.label.lower() == reference.noun)
-    return same or frozenset(o.id for o in objects if kind_matches(reference.noun, o.label))
+    return frozenset(item.id for item in resolve(reference, context.index))
 
 
 def facts_of(statements: Sequence[Any], context: Context) -> tuple[list[Fact], str]:

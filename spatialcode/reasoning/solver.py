@@ -20,6 +20,7 @@ from spatialcode.questions.types import (
     UnparsedQuestion,
 )
 from spatialcode.reasoning import grounded
+from spatialcode.reasoning.configurations import configuration
 from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.guesses import corrected, guess
 from spatialcode.reasoning.priors import Priors
@@ -35,7 +36,7 @@ _SOLVERS: dict[type, Callable[[Any, SceneIndex], Answer | None]] = {
     RelativeDirection: grounded.relative_direction,
     RoutePlanning: grounded.route,
     AppearanceOrder: grounded.appearance,
-    Configuration: grounded.configuration,
+    Configuration: configuration,
 }
 
 

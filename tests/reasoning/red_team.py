@@ -48,7 +48,7 @@ CODE = SpatialCode(
 
 
 def _options(*texts: str) -> tuple[Option, ...]:
-    return tuple(Option("ABCD"[n], f"{'ABCD'[n]}. {text}") for n, text in enumerate(texts))
+    return tuple(Option("ABCD"[n], text) for n, text in enumerate(texts))
 
 
 SOFA, TV, LAMP, CHAIR, PILLOW = map(Reference, ("sofa", "tv", "lamp", "chair", "pillow"))
