@@ -60,9 +60,7 @@ def counting(question: Counting, index: SceneIndex) -> Answer | None:
         return None
     ids = tuple(item.id for item in found)
     counted = Count(question.target.noun, ids, len(ids))
-    return answer_of(
-        float(len(ids)), ids, [Count(question.target.noun, ids, len(ids))], sure(found)
-    )
+    return answer_of(float(len(ids)), ids, [counted], sure(found))
 
 
 def object_size(question: ObjectSize, index: SceneIndex) -> Answer | None:

@@ -238,7 +238,8 @@ def test_all_rooms_failing_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("benchmark=vsibench", "benchmark: expected one of: encoder, got 'vsibench'"),
+        ("benchmark=vsi", "benchmark: expected one of: encoder, vsibench, got 'vsi'"),
+        ("benchmark=vsibench", "questions: expected a file"),
         ("num_rooms=0", "num_rooms: expected at least 1"),
         ("num_room=3", "did you mean 'num_rooms'"),
         ("encoder=no.such.module:Thing", "cannot load"),
