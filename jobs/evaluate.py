@@ -1,5 +1,6 @@
-"""Measures an encoder on rooms with known truth (boxes, tracks, path, depth, oracle ladder), or
-answers to VSI-Bench questions over published boxes or codes.
+"""Measures an encoder on rooms with known truth (boxes, tracks, path, depth, oracle ladder); or
+answers to VSI-Bench questions over published boxes or codes; or the whole way from unseen rendered
+videos to answers.
 
 Exit code 0 only if every room, or every question, could be evaluated.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from jobs.cli import EventLog, run_job
 from pipelines.evaluate_config import EvaluateConfig
@@ -22,39 +23,55 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(config: EvaluateConfig, log: EventLog) -> bool:
-    return {"encoder": _encoder, "vsibench": _vsibench}[config.benchmark](config, log)
-
-
-def _vsibench(config: EvaluateConfig, log: EventLog) -> bool:
-    from pipelines.vsibench import run_vsibench
-    from pipelines.vsibench_report import markdown
-
-    report = run_vsibench(config)
-    failed = report["num_failed"]
-    log.event("report", num_questions=report["num_questions"], num_failed=failed)
-    print(markdown(report))
-    print(f"report: {config.report}/report.json, report.md, answers.jsonl")
-    return bool(failed == 0)
+    work = {"encoder": _encoder, "vsibench": _vsibench, "rooms": _rooms}
+    return work[config.benchmark](config, log)
 
 
 def _encoder(config: EvaluateConfig, log: EventLog) -> bool:
     from pipelines.evaluate import run_evaluate
     from pipelines.evaluate_report import headline
 
+    report = run_evaluate(config, _shown("clips", log))
+    log.event("report", num_rooms=report["num_rooms"], num_failed=report["num_failed"])
+    print(headline(report))
+    print(f"report: {config.report}/report.json, report.md, report.html")
+    return bool(report["num_failed"] == 0)
+
+
+def _vsibench(config: EvaluateConfig, log: EventLog) -> bool:
+    from pipelines.answer_report import markdown
+    from pipelines.vsibench import run_vsibench
+
+    report = run_vsibench(config, _shown("rooms", log))
+    log.event("report", **{name: report[name] for name in ("num_questions", "num_failed")})
+    print(markdown(report))
+    print(f"report: {config.report}/report.json, report.md, report.html, answers.jsonl")
+    return bool(report["num_failed"] == 0)
+
+
+def _rooms(config: EvaluateConfig, log: EventLog) -> bool:
+    from pipelines.rooms_benchmark import run_rooms
+    from pipelines.rooms_report import markdown
+
+    report = run_rooms(config, _shown("rooms", log))
+    log.event("report", **{name: report[name] for name in ("num_rooms", "num_failed")})
+    print(markdown(report))
+    print(f"report: {config.report}/report.json, report.md, report.html, answers.jsonl")
+    return bool(report["num_failed"] == 0)
+
+
+def _shown(things: str, log: EventLog) -> Callable[[int, int, int], None]:
+    """Progress as a line on a terminal and events in the log: (done, failed, total)."""
     started_s = time.monotonic()
 
     def show(done: int, failed: int, total: int) -> None:
         log.event("progress", done=done, failed=failed, total=total)
         if sys.stderr.isatty():
             left_s = (time.monotonic() - started_s) / (done + failed) * (total - done - failed)
-            line = f"\r{done + failed}/{total} clips, {failed} failed, {left_s:.0f} s left  "
+            line = f"\r{done + failed}/{total} {things}, {failed} failed, {left_s:.0f} s left  "
             print(line, end="", file=sys.stderr, flush=True)
 
-    report = run_evaluate(config, show)
-    log.event("report", num_rooms=report["num_rooms"], num_failed=report["num_failed"])
-    print(headline(report))
-    print(f"report: {config.report}/report.json, report.md, report.html")
-    return bool(report["num_failed"] == 0)
+    return show
 
 
 if __name__ == "__main__":

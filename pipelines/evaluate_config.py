@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from spatialcode.config import require, setting
 
-BENCHMARKS = ("encoder", "vsibench")
-REASONERS = ("solver",)
-PRIORS = ("folds", "none")
+BENCHMARKS = ("encoder", "vsibench", "rooms")
+REASONERS = ("solver", "program", "text")
+KEPT = ("all", "named")
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class EvaluateConfig:
 
     report: str = setting("folder for report.json, report.md, report.html")
     benchmark: str = setting(
-        "what is measured: encoder (rooms with known truth) or vsibench (questions)", "encoder"
+        "what is measured: encoder (boxes), vsibench (answers), or rooms (both)", "encoder"
     )
     encoder: str = setting("bundled weights by name, a .safetensors, or module:Class", "small")
     device: str = setting("where the network runs: cpu or cuda", "cpu")
@@ -32,8 +32,10 @@ class EvaluateConfig:
     questions: str | None = setting("vsibench: questions, JSONL", None)
     boxes: str | None = setting("vsibench: file of boxes, or folder of codes as JSON", None)
     truth_boxes: str | None = setting("vsibench: annotated boxes, to tell whose fault it is", None)
-    reasoner: str = setting("vsibench: who answers: solver", "solver")
-    priors: str = setting("vsibench: folds (fitted on other rooms) or none", "folds")
+    num_questions: int = setting("rooms: questions of each family about each room", 4)
+    reasoner: str = setting("vsibench, rooms: who answers: solver, program or text", "solver")
+    keep: str = setting("boxes that the reasoner is shown: all, or those a question names", "all")
+    priors: str = setting("vsibench: folds (fitted on other rooms), none, or a file", "folds")
     prior_folds: int = setting("vsibench: folds of rooms that priors are fitted across", 5)
     ray_address: str | None = setting("cluster to join; null: RAY_ADDRESS or a local one", None)
 
@@ -44,9 +46,10 @@ class EvaluateConfig:
         require(self.num_rooms >= 1, "num_rooms", "at least 1", self.num_rooms)
         require(self.seed >= 0, "seed", "0 or more", self.seed)
         require(self.num_frames >= 1, "num_frames", "at least 1", self.num_frames)
+        require(self.num_questions >= 1, "num_questions", "at least 1", self.num_questions)
         require(self.num_workers >= 0, "num_workers", "0 or more", self.num_workers)
-        require(self.reasoner in REASONERS, "reasoner", "solver", self.reasoner)
-        require(self.priors in PRIORS, "priors", " or ".join(PRIORS), self.priors)
+        require(self.reasoner in REASONERS, "reasoner", ", ".join(REASONERS), self.reasoner)
+        require(self.keep in KEPT, "keep", " or ".join(KEPT), self.keep)
         require(self.prior_folds >= 2, "prior_folds", "at least 2", self.prior_folds)
         if self.benchmark == "vsibench":
             require(self.questions is not None, "questions", "a file, for vsibench", None)

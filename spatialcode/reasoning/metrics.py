@@ -26,15 +26,31 @@ def mean_relative_accuracy(predicted: float, truth: float) -> float:
 
 
 def interval95(
-    scores: Sequence[float], rooms: Sequence[str], num_draws: int = 2000
+    scores: Sequence[float],
+    rooms: Sequence[str],
+    num_draws: int = 2000,
+    tasks: Sequence[str] | None = None,
 ) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean, by drawing whole rooms with replacement."""
-    names, which = np.unique(np.asarray(rooms), return_inverse=True)
-    sums = np.bincount(which, weights=np.asarray(scores, dtype=float))
-    counts = np.bincount(which).astype(float)
+    """95 % bootstrap interval of the mean, by drawing whole rooms with replacement.
+
+    With ``tasks``, one a score, of the mean over tasks as `overall` takes it: each task's own mean
+    first, direction's levels averaged into one. A task that a draw misses is left out of it.
+    """
+    names, room = np.unique(np.asarray(rooms), return_inverse=True)
+    kinds, task = np.unique(np.asarray(tasks or [""] * len(scores)), return_inverse=True)
+    cell = room * len(kinds) + task
+    shape = (len(names), len(kinds))
+    sums = np.bincount(cell, np.asarray(scores, dtype=float), shape[0] * shape[1]).reshape(shape)
+    counts = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape).astype(float)
+    num_levels = max(1, sum(kind in DIRECTION_LEVELS for kind in kinds.tolist()))
+    weight = np.array([1 / num_levels if k in DIRECTION_LEVELS else 1.0 for k in kinds.tolist()])
     drawn = np.random.default_rng(0).integers(0, len(names), (num_draws, len(names)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
+    # how often each room was drawn, so that a draw is one matrix product
+    times = np.stack([np.bincount(draw, minlength=len(names)) for draw in drawn]).astype(float)
+    total = times @ counts
+    means = np.divide(times @ sums, total, out=np.zeros_like(total), where=total > 0.0)
+    present = weight * (total > 0.0)
+    low, high = np.percentile((means * present).sum(axis=1) / present.sum(axis=1), [2.5, 97.5])
     return float(low), float(high)
 
 

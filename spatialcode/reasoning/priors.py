@@ -6,11 +6,17 @@ priors know nothing of any room: they guess the middle of what people live in, a
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
+from spatialcode.errors import FormatError, InputError
 from spatialcode.questions.names import canonical
+
+FORMAT = "spatialcode-priors/1"
+_REGRESSIONS = ("area_of_extent", "distance_of_extent", "size_of_size", "distance_of_distance")
 
 #: Where a thing's centre is in a room: share of the half extents (-1 to 1), and metres beyond them,
 #: along the room's two sides; and how much this sample counts.
@@ -68,3 +74,35 @@ class Priors:
         return (
             self.places.get(canonical(noun)) or self.places.get("") or ((0.0, 0.0, 0.0, 0.0, 1.0),)
         )
+
+
+def write_priors(
+    priors: Priors, path: str | Path, about: Mapping[str, object] | None = None
+) -> None:
+    """Write priors as JSON; ``about`` says what they were fitted on, and how."""
+    document = {"format": FORMAT, "about": dict(about or {}), "priors": asdict(priors)}
+    Path(path).write_text(json.dumps(document, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_priors(path: str | Path) -> Priors:
+    """The inverse of `write_priors`. InputError where there is no file, FormatError for another."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"priors: cannot read {path}: {error}") from error
+    try:
+        document = json.loads(text)
+        if document["format"] != FORMAT:
+            raise FormatError(f"{path}: format: expected {FORMAT!r}, got {document['format']!r}")
+        values = dict(document["priors"])
+        for name in _REGRESSIONS:
+            if values[name] is not None:
+                weights = tuple(values[name]["weights"])
+                values[name] = LogLinear(values[name]["intercept"], weights)
+        places = values["places"].items()
+        values["places"] = {kind: [tuple(place) for place in found] for kind, found in places}
+        return Priors(**values)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"{path}: expected priors as {FORMAT}; {error!r}") from error
