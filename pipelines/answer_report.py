@@ -133,7 +133,7 @@ def score_table(report: Row) -> list[str]:
 
 
 def with_interval(entry: Row) -> str:
-    """ "66.6 (62.0–71.2)"."""
+    """As text: 66.6 (62.0–71.2)."""
     low, high = entry["ci95"]
     return f"{entry['score']:.1f} ({low:.1f}–{high:.1f})"
 

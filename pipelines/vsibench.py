@@ -1,4 +1,4 @@
-"""VSI-Bench over spatial codes: priors by fold, answers, scores, and whose fault a lost point is."""
+"""VSI-Bench over spatial codes: priors by fold, answers, scores, and where points are lost."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Material:
 
     @classmethod
     def read(cls, config: EvaluateConfig) -> Material:
-        """From the files that the settings name. FormatError or InputError where they do not fit."""
+        """From the files that the settings name. FormatError, InputError where they do not fit."""
         assert config.questions is not None
         assert config.boxes is not None
         truth = None if config.truth_boxes is None else read_codes(config.truth_boxes)
