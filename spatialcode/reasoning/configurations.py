@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from spatialcode.questions.types import (
-    VIEWED_RELATIONS,
-    Configuration,
-)
+import math
+
+import numpy as np
+
+from spatialcode.questions.types import VIEWED_RELATIONS, Configuration, Reference
 from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.statements import (
@@ -16,6 +17,7 @@ from spatialcode.reasoning.statements import (
 )
 from spatialcode.reasoning.stating import (
     answer_of,
+    apart,
     at,
     bearing_evidence,
     letter_of,
@@ -25,10 +27,13 @@ from spatialcode.reasoning.stating import (
 )
 from spatialcode.scene import relations
 from spatialcode.scene.boxes import Boxes
+from spatialcode.scene.frames import matrix_from_quaternion
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.relations import View
 from spatialcode.scene.schema import SceneObject
 
+#: A front that points up or down has no horizontal direction beyond rounding.
+_LEAST_FRONT = 1e-6
 _VERDICTS = {
     "above": relations.above, "below": relations.below, "on": relations.on,
     "inside": relations.inside,
@@ -41,16 +46,25 @@ def configuration(question: Configuration, index: SceneIndex) -> Answer | None:
     if not all(found):
         return None
     a, b = (surest(things) for things in found)
+    if a.id == b.id:  # two words for the only thing there: one of the two is missing
+        return None
+    named = [(question.a, a), (question.b, b)]
     statements: list[Statement] = []
     if question.relation in VIEWED_RELATIONS:
         statements += [at(a, "first"), at(b, "second")]
-        forward = _forward(question, index, b)
-        if forward is None:
+        viewers = _viewers(question, index, b)
+        forward = None if viewers is None else _forward(question, index, b, viewers)
+        if viewers is None or forward is None:
             return None
+        named += viewers
         stands = index.code.cameras[0].matrix()[:2, 3] if forward.tail_id == "camera" else None
         origin = index.objects[index.row[forward.tail_id]].center_m if stands is None else stands
         view = View((origin[0], origin[1]), forward.xy_m)
-        verdict = relations.viewed(question.relation, view, a.center_m[:2], b.center_m[:2])
+        # one who stands at b shares its front, whether b's own view was asked for or not
+        verdict = relations.viewed(
+            question.relation, view, a.center_m[:2], b.center_m[:2],
+            from_b=forward.tail_id == b.id,
+        )  # fmt: skip
         statements += bearing_evidence(forward, vector("between", b, a))
     else:
         verdict = _VERDICTS[question.relation](a, b)
@@ -58,24 +72,41 @@ def configuration(question: Configuration, index: SceneIndex) -> Answer | None:
     statements.append(Holds(a.id, question.relation, b.id, verdict.holds))
     word = "yes" if verdict.holds else "no"
     option = letter_of(question.options, word)
-    return answer_of(word, (a.id, b.id), statements, sure([a, b]), option=option)
+    return answer_of(word, (a.id, b.id), statements, sure(named), option=option)
 
 
-def _forward(question: Configuration, index: SceneIndex, b: SceneObject) -> Vector | None:
-    """The viewing direction; None where whoever looks, or what is faced, is not in the code."""
+Named = tuple[Reference, SceneObject]
+
+
+def _viewers(question: Configuration, index: SceneIndex, b: SceneObject) -> list[Named] | None:
+    """Who looks, and what is faced, where the question names them; None where one is missing."""
+    if question.observer is None:
+        return []
+    facing = question.facing or question.b
+    stands = resolve(question.observer, index)
+    faces = resolve(facing, index) if question.facing is not None else (b,)
+    if not stands or not faces:
+        return None
+    return [(question.observer, surest(stands)), (facing, surest(faces))]
+
+
+def _forward(
+    question: Configuration, index: SceneIndex, b: SceneObject, viewers: list[Named]
+) -> Vector | None:
+    """The viewing direction; None where there is no camera, or it points nowhere in particular."""
     if question.view == "object":
-        return Vector("forward", b.id, "front", View.of_front(b).forward_xy)
+        x, y = matrix_from_quaternion(np.array(b.quaternion_wxyz))[:2, 1].tolist()
+        length = math.hypot(x, y)  # less than 1 for a box that is tilted
+        if length <= _LEAST_FRONT:
+            return None
+        return Vector("forward", b.id, "front", (x / length, y / length))
     if question.view == "camera":
         cameras = index.code.cameras
         front = View.of_camera(cameras[0]).forward_xy if cameras else None
         return None if front is None else Vector("forward", "camera", "front", front)
-    assert question.observer is not None
-    stands = resolve(question.observer, index)
-    faces = resolve(question.facing, index) if question.facing is not None else (b,)
-    if not stands or not faces:
-        return None
-    forward = vector("forward", surest(stands), surest(faces))
-    return forward if forward.xy_m != (0.0, 0.0) else None
+    (_, stands), (_, faced) = viewers
+    forward = vector("forward", stands, faced)
+    return forward if apart(stands, faced) else None
 
 
 def _heights(relation: str, a: SceneObject, b: SceneObject) -> list[Statement]:

@@ -35,6 +35,7 @@ _MIN_PLACES = 5
 _MIN_OBJECTS = 4
 #: Strength of the pull of regression weights to zero, in units of standardised samples.
 _RIDGE = 1.0
+_PER_METRE = {"m": 1.0, "cm": 100.0}
 _SHIFTS = np.linspace(-0.6, 0.6, 61)
 
 
@@ -65,15 +66,18 @@ def fit_priors(
         "area_of_extent": _of_extent(asked, seen, "room_size_estimation"),
         "distance_of_extent": _of_extent(asked, seen, "object_abs_distance"),
     }
-    for name, family, scale in (
-        ("typical_size_m", "object_size_estimation", 0.01),
-        ("typical_area_m2", "room_size_estimation", 1.0),
-        ("typical_distance_m", "object_abs_distance", 1.0),
+    for name, family in (
+        ("typical_size_m", "object_size_estimation"),
+        ("typical_area_m2", "room_size_estimation"),
+        ("typical_distance_m", "object_abs_distance"),
+        ("typical_count", "object_counting"),
     ):
-        if truth[family]:
-            fitted[name] = scale * _best(np.log(truth[family]))
-    if truth["object_counting"]:
-        fitted["typical_count"] = round(_best(np.log(truth["object_counting"])))
+        # what is 0 has no logarithm, and no guess comes near it
+        positive = [value for value in truth[family] if value > 0.0]
+        if positive:
+            fitted[name] = _best(np.log(positive))
+    if "typical_count" in fitted:
+        fitted["typical_count"] = round(fitted["typical_count"])
     if perceived is not None:
         fitted["least_count"] = int(min(truth["object_counting"], default=0))
         fitted["size_of_size"] = _size_correction(asked, seen, sizes)
@@ -85,7 +89,13 @@ Asked = Sequence[tuple[QuestionItem, Question]]
 
 
 def _truths(asked: Asked, family: str) -> list[float]:
-    return [float(item.ground_truth) for item, question in asked if question.family == family]
+    return [_metres(item, question) for item, question in asked if question.family == family]
+
+
+def _metres(item: QuestionItem, question: Question) -> float:
+    """The true number, lengths in metres."""
+    unit = question.unit if isinstance(question, ObjectSize | AbsoluteDistance) else ""
+    return float(item.ground_truth) / _PER_METRE.get(unit, 1.0)
 
 
 def _sizes(asked: Asked) -> dict[str, float]:
@@ -93,7 +103,7 @@ def _sizes(asked: Asked) -> dict[str, float]:
     logs = defaultdict(list)
     for item, question in asked:
         if isinstance(question, ObjectSize):
-            logs[canonical(question.target.noun)].append(math.log(float(item.ground_truth) / 100.0))
+            logs[canonical(question.target.noun)].append(math.log(_metres(item, question)))
     everything = [value for values in logs.values() for value in values]
     if not everything:
         return {}
@@ -134,7 +144,7 @@ def _of_extent(asked: Asked, codes: Mapping[str, SpatialCode], family: str) -> L
         if question.family == family and item.scene in codes and codes[item.scene].objects:
             extent = Extent.around(SceneIndex.of(codes[item.scene]).corners_m)
             features.append([math.log(extent.area_m2() + 1.0)])
-            truths.append(float(item.ground_truth))
+            truths.append(_metres(item, question))
     return _regress(features, truths)
 
 
@@ -147,8 +157,9 @@ def _size_correction(
             answer = grounded.object_size(question, SceneIndex.of(codes[item.scene]))
             if answer is not None and isinstance(answer.value, float):
                 prior = sizes[canonical(question.target.noun)]
-                features.append([math.log(answer.value / 100.0), math.log(prior)])
-                truths.append(float(item.ground_truth) / 100.0)
+                scale = _PER_METRE[question.unit]
+                features.append([math.log(answer.value / scale), math.log(prior)])
+                truths.append(_metres(item, question))
     return _regress(features, truths)
 
 
@@ -158,16 +169,22 @@ def _distance_correction(asked: Asked, codes: Mapping[str, SpatialCode]) -> LogL
         if isinstance(question, AbsoluteDistance) and item.scene in codes:
             answer = grounded.absolute_distance(question, SceneIndex.of(codes[item.scene]))
             if answer is not None and isinstance(answer.value, float):
-                features.append([math.log(answer.value + DISTANCE_OFFSET_M)])
-                truths.append(float(item.ground_truth))
+                scale = _PER_METRE[question.unit]
+                features.append([math.log(answer.value / scale + DISTANCE_OFFSET_M)])
+                truths.append(_metres(item, question))
     return _regress(features, truths)
 
 
 def _regress(features: list[list[float]], truths: list[float]) -> LogLinear | None:
-    """Ridge regression in logarithms, then shifted to where mean relative accuracy is best."""
-    if len(truths) < 2 * (len(features[0]) + 1 if features else 1):
+    """Ridge regression in logarithms, then shifted to where mean relative accuracy is best.
+
+    Truths of 0 have no logarithm and are left out. None where there are fewer than two samples a
+    parameter.
+    """
+    known = [(row, truth) for row, truth in zip(features, truths, strict=True) if truth > 0.0]
+    if not known or len(known) < 2 * (len(known[0][0]) + 1):
         return None
-    x, y = np.array(features), np.log(truths)
+    x, y = np.array([row for row, _ in known]), np.log([truth for _, truth in known])
     middle, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
     z = (x - middle) / spread
     weights = np.linalg.solve(z.T @ z + _RIDGE * np.eye(z.shape[1]), z.T @ (y - y.mean())) / spread
@@ -177,7 +194,9 @@ def _regress(features: list[list[float]], truths: list[float]) -> LogLinear | No
 
 
 def _best(logs: Any) -> float:
-    """The value whose mean relative accuracy over exp(logs) is best, smoothed over neighbours."""
+    """The value whose mean relative accuracy over exp(logs) is best, smoothed over neighbours; of
+    several that are as good, the middle one.
+    """
     logs = np.asarray(logs, dtype=float)
     middle = float(np.median(logs))
     truths = np.exp(logs)
@@ -186,4 +205,5 @@ def _best(logs: Any) -> float:
         for shift in _SHIFTS
     ]
     smooth = np.convolve(scores, np.ones(3) / 3, "same")
-    return math.exp(middle + float(_SHIFTS[1:-1][int(smooth[1:-1].argmax())]))
+    best = np.flatnonzero(smooth[1:-1] >= smooth[1:-1].max() - 1e-9)
+    return math.exp(middle + float(_SHIFTS[1:-1][best[len(best) // 2]]))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from itertools import product
 
-from spatialcode.questions.names import plain
 from spatialcode.questions.types import (
     AbsoluteDistance,
     AppearanceOrder,
@@ -40,7 +39,9 @@ from spatialcode.reasoning.statements import (
 )
 from spatialcode.reasoning.stating import (
     answer_of,
+    apart,
     at,
+    bare,
     bearing_evidence,
     letter_of,
     sure,
@@ -60,7 +61,8 @@ def counting(question: Counting, index: SceneIndex) -> Answer | None:
         return None
     ids = tuple(item.id for item in found)
     counted = Count(question.target.noun, ids, len(ids))
-    return answer_of(float(len(ids)), ids, [counted], sure(found))
+    named = [(question.target, item) for item in found]
+    return answer_of(float(len(ids)), ids, [counted], sure(named))
 
 
 def object_size(question: ObjectSize, index: SceneIndex) -> Answer | None:
@@ -73,7 +75,8 @@ def object_size(question: ObjectSize, index: SceneIndex) -> Answer | None:
     longest_m = max(item.size_m)
     statements: list[Statement] = [Extents(item.id, item.size_m), Longest(item.id, longest_m)]
     value = longest_m * (100.0 if question.unit == "cm" else 1.0)
-    return answer_of(value, (item.id,), statements, sure([item]), unit=question.unit)
+    named = [(question.target, item)]
+    return answer_of(value, (item.id,), statements, sure(named), unit=question.unit)
 
 
 def room_size(_: RoomSize, index: SceneIndex) -> Answer | None:
@@ -99,10 +102,13 @@ def absolute_distance(question: AbsoluteDistance, index: SceneIndex) -> Answer |
     if not a or not b:
         return None
     x, y, metres = nearest_pair(a, b, index)
+    if x.id == y.id:  # two words for the only thing there: one of the two is missing
+        return None
     statements: list[Statement] = [at(x, "first"), at(y, "second")]
     statements.append(Distance(x.id, y.id, metres))
     value = metres * (100.0 if question.unit == "cm" else 1.0)
-    return answer_of(value, (x.id, y.id), statements, sure([x, y]), unit=question.unit)
+    named = [(question.a, x), (question.b, y)]
+    return answer_of(value, (x.id, y.id), statements, sure(named), unit=question.unit)
 
 
 def relative_distance(question: RelativeDistance, index: SceneIndex) -> Answer | None:
@@ -122,17 +128,20 @@ def relative_distance(question: RelativeDistance, index: SceneIndex) -> Answer |
     words = question.candidates[best].phrase
     letter = question.options[best].letter if question.options else None
     ids = (anchor.id, *(thing.id for _, thing, _ in pairs))
-    return answer_of(words, ids, statements, sure([p[1] for p in pairs]), option=letter)
+    named = [(question.anchor, one) for one, _, _ in pairs]
+    named += [(c, thing) for c, (_, thing, _) in zip(question.candidates, pairs, strict=True)]
+    return answer_of(words, ids, statements, sure(named), option=letter)
 
 
 def relative_direction(question: RelativeDirection, index: SceneIndex) -> Answer | None:
     """The bearing from the observer, read at the level asked for."""
-    things = [resolve(ref, index) for ref in (question.observer, question.facing, question.target)]
+    references = question.observer, question.facing, question.target
+    things = [resolve(reference, index) for reference in references]
     if not all(things):
         return None
     observer, facing, target = (surest(found) for found in things)
-    if observer.center_m[:2] == facing.center_m[:2]:
-        return None
+    if not apart(observer, facing) or not apart(observer, target):
+        return None  # there is no direction to where one stands
     view = View.between(observer, facing)
     bearing = view.bearing_deg((target.center_m[0], target.center_m[1]))
     word = {"easy": relations.side, "medium": relations.third, "hard": relations.quadrant}[
@@ -147,17 +156,20 @@ def relative_direction(question: RelativeDirection, index: SceneIndex) -> Answer
     ]  # fmt: skip
     items = (observer, facing, target)
     ids = tuple(item.id for item in items)
-    return answer_of(word, ids, statements, sure(items), option=letter_of(question.options, word))
+    confidence = sure(zip(references, items, strict=True))
+    return answer_of(word, ids, statements, confidence, option=letter_of(question.options, word))
 
 
 def route(question: RoutePlanning, index: SceneIndex) -> Answer | None:
     """Turns from one leg's direction to the next; a stop that is not in the code ends it."""
-    found = [resolve(question.start, index), resolve(question.facing, index)]
-    stops = [resolve(step.until, index) for step in question.steps if isinstance(step, Forward)]
-    if not all(found) or not all(stops):
+    stops = [step.until for step in question.steps if isinstance(step, Forward)]
+    references = [question.start, question.facing, *stops]
+    things = [resolve(reference, index) for reference in references]
+    if not all(things):
         return None
-    here, face = surest(found[0]), surest(found[1])
-    goals = iter([surest(things) for things in stops])
+    named = [(one, surest(found)) for one, found in zip(references, things, strict=True)]
+    here, face, *rest = (item for _, item in named)
+    goals = iter(rest)
     statements: list[Statement] = [at(here, "start"), at(face, "facing")]
     # Facing what one stands at says nothing: there is no direction to turn from.
     heading = (here, face) if here.id != face.id else None
@@ -169,7 +181,7 @@ def route(question: RoutePlanning, index: SceneIndex) -> Answer | None:
         if isinstance(step, Forward):
             heading, here, upcoming = (here, upcoming), upcoming, next(goals, None)
             continue
-        if heading is None or heading[0].center_m[:2] == heading[1].center_m[:2]:
+        if heading is None or not apart(*heading) or not apart(here, upcoming):
             return None
         number = len(turns) + 1
         u, v = vector(f"heading_{number}", *heading), vector(f"leg_{number}", here, upcoming)
@@ -181,9 +193,8 @@ def route(question: RoutePlanning, index: SceneIndex) -> Answer | None:
         statements += [at(upcoming, "stop"), u, v, angle, TurnAt(number, here.id, turn)]
     words = ", ".join(f"Turn {turn.capitalize()}" for turn in turns)
     ids = tuple(dict.fromkeys(s.object_id for s in statements if isinstance(s, Position)))
-    items = [index.objects[index.row[name]] for name in ids]
-    option = next((o.letter for o in question.options if _turns(o.text) == turns), None)
-    return answer_of(words, ids, statements, sure(items), option=option)
+    option = letter_of(question.options, words)
+    return answer_of(words, ids, statements, sure(named), option=option)
 
 
 def appearance(question: AppearanceOrder, index: SceneIndex) -> Answer | None:
@@ -195,14 +206,24 @@ def appearance(question: AppearanceOrder, index: SceneIndex) -> Answer | None:
     # a code without times (imported boxes) knows nothing of order
     if len({item.first_seen_s for item in firsts}) == 1:
         return None
-    order = sorted(range(len(firsts)), key=lambda n: firsts[n].first_seen_s)
+    order = _seen_order(question, [item.first_seen_s for item in firsts])
     statements: list[Statement] = [FirstSeen(item.id, item.first_seen_s) for item in firsts]
     ids = tuple(firsts[n].id for n in order)
     statements.append(Order(ids))
     words = ", ".join(question.candidates[n].phrase for n in order)
     letter = letter_of(question.options, words)
-    return answer_of(words, ids, statements, sure(firsts), option=letter)
+    confidence = sure(zip(question.candidates, firsts, strict=True))
+    return answer_of(words, ids, statements, confidence, option=letter)
 
 
-def _turns(text: str) -> list[str]:
-    return [plain(part).replace("turn ", "") for part in text.split(",")]
+def _seen_order(question: AppearanceOrder, times_s: list[float]) -> list[int]:
+    """Candidates by time. Things seen first in one frame are in the order that an option has."""
+    order = sorted(range(len(times_s)), key=lambda n: times_s[n])
+    names = [bare(candidate.phrase)[0] for candidate in question.candidates]
+    for option in question.options:
+        listed = bare(option.text)
+        if sorted(listed) == sorted(names) and len(set(names)) == len(names):
+            chosen = [names.index(name) for name in listed]
+            if [times_s[n] for n in chosen] == [times_s[n] for n in order]:
+                return chosen
+    return order

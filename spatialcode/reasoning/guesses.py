@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from spatialcode.questions.names import canonical
 from spatialcode.questions.types import (
+    DIRECTION_WORDS,
     AbsoluteDistance,
     AppearanceOrder,
-    Configuration,
+    Blank,
     Counting,
     ObjectSize,
     Question,
@@ -24,13 +25,14 @@ from spatialcode.questions.types import (
     RelativeDirection,
     RelativeDistance,
     RoomSize,
+    RoutePlanning,
 )
 from spatialcode.reasoning.evidence import Answer, Evidence
 from spatialcode.reasoning.priors import Priors
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.room_extent import Extent
 from spatialcode.reasoning.statements import Assumed
-from spatialcode.reasoning.stating import letter_of
+from spatialcode.reasoning.stating import letter_of, surest
 from spatialcode.scene.boxes import Boxes, box_distance
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.relations import BACK_DEG
@@ -81,18 +83,20 @@ class Places:
 
     def __init__(self, index: SceneIndex, extent: Extent, priors: Priors) -> None:
         self.index, self.extent, self.priors = index, extent, priors
-        self._drawn: dict[Reference, Floats] = {}
+        self._drawn: dict[object, Floats] = {}
 
     def of(self, reference: Reference) -> Floats:
         """The places of what a reference names."""
-        if reference not in self._drawn:
+        # one thing has one place, also where its phrases differ
+        key = (reference.noun, reference.selector, reference.object_id)
+        if key not in self._drawn:
             found = resolve(reference, self.index)
             if found:
-                surest = max(found, key=lambda item: item.score)
-                self._drawn[reference] = np.tile(surest.center_m[:2], (_NUM_DRAWS, 1))
+                spot = surest(found).center_m[:2]
+                self._drawn[key] = np.tile(spot, (_NUM_DRAWS, 1))
             else:
-                self._drawn[reference] = self._missing(reference.noun)
-        return self._drawn[reference]
+                self._drawn[key] = self._missing(reference.noun)
+        return self._drawn[key]
 
     def _missing(self, noun: str) -> Floats:
         table = np.array(self.priors.places_of(noun))
@@ -110,13 +114,14 @@ class Places:
     def distances(self, a: Reference, b: Reference) -> Floats:
         """(draws,) smallest distances between two things, metres."""
         known_a, known_b = resolve(a, self.index), resolve(b, self.index)
-        if known_a and known_b:
-            least = min(self.index.distance_m(x.id, y.id) for x in known_a for y in known_b)
-            return np.full(_NUM_DRAWS, least)
+        pairs = [(x.id, y.id) for x in known_a for y in known_b if x.id != y.id]
+        if pairs:
+            return np.full(_NUM_DRAWS, min(self.index.distance_m(*pair) for pair in pairs))
         if not known_a and not known_b:
             return np.linalg.norm(self.of(a) - self.of(b), axis=1)
+        # where both words mean the only thing there, it is the first, and the second is missing
         known, missing = (known_a, b) if known_a else (known_b, a)
-        spots = self.of(missing)
+        spots = self._missing(missing.noun) if known_a and known_b else self.of(missing)
         best = np.full(_NUM_DRAWS, np.inf)
         for item in known:
             points = np.column_stack([spots, np.full(_NUM_DRAWS, item.center_m[2])])
@@ -139,6 +144,8 @@ def _closest(question: RelativeDistance, places: Places) -> Answer:
 
 def _direction(question: RelativeDirection, places: Places) -> Answer:
     refs = (question.observer, question.facing, question.target)
+    if all(resolve(reference, places.index) for reference in refs):
+        return _usual(question, places.priors)  # all known, but two of them in one place
     observer, facing, target = (places.of(reference) for reference in refs)
     u, v = facing - observer, target - observer
     bearing = np.degrees(np.arctan2(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0], (u * v).sum(axis=1)))
@@ -161,11 +168,22 @@ def _usual(question: Question, priors: Priors) -> Answer:
     letter = letter_of(question.options, words) if words else None
     if letter is None and question.options:
         words, letter = question.options[0].text, question.options[0].letter
-    if not words:
-        words = "no" if isinstance(question, Configuration) else "left"
-        if isinstance(question, AppearanceOrder):
-            words = ", ".join(one.phrase for one in question.candidates)
+    elif letter is None:
+        words = _any_words(question)
     return _choice(words, letter, question.family, _CHANCE_CONFIDENCE)
+
+
+def _any_words(question: Question) -> str:
+    """An answer in the words of the question, where there are no options."""
+    if isinstance(question, AppearanceOrder):
+        return ", ".join(one.phrase for one in question.candidates)
+    if isinstance(question, RelativeDistance):
+        return question.candidates[0].phrase
+    if isinstance(question, RelativeDirection):
+        return DIRECTION_WORDS[question.level][0]
+    if isinstance(question, RoutePlanning):
+        return ", ".join("Turn Left" for step in question.steps if isinstance(step, Blank))
+    return "no"
 
 
 def corrected(question: Question, answer: Answer, priors: Priors) -> Answer:

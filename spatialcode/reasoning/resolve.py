@@ -1,12 +1,13 @@
 """Which objects of a code a reference means.
 
-The surest label wins: objects of a weaker match ("monitor" for "tv") are taken only where no object
-matches better. Modifiers ("blue") cannot be decided from boxes and narrow nothing.
+The surest label wins: objects of a weaker match ("monitor" for "tv") are taken only where no
+object matches better. Modifiers ("blue") cannot be decided from boxes and narrow nothing. Boxes of
+one kind that overlap by half are one thing found twice, and the surest of them stands for it.
 """
 
 from __future__ import annotations
 
-from spatialcode.questions.names import candidates
+from spatialcode.questions.names import SAME, candidates, match
 from spatialcode.questions.types import Reference
 from spatialcode.scene.boxes import Boxes
 from spatialcode.scene.index import SceneIndex
@@ -22,8 +23,26 @@ def resolve(reference: Reference, index: SceneIndex) -> tuple[SceneObject, ...]:
     if not labels:
         return ()
     kinds = {label for label, strength in labels if strength == labels[0][1]}
-    found = tuple(item for item in index.objects if item.label in kinds)
+    found = distinct(tuple(item for item in index.objects if item.label in kinds), index)
     return found if reference.selector is None else select(reference, found, index)
+
+
+def fit(reference: Reference, item: SceneObject) -> float:
+    """How surely the reference means a thing of that label, by `names.match`; 1 where it has the
+    thing's id.
+    """
+    return SAME if reference.object_id is not None else match(reference.noun, item.label)
+
+
+def distinct(found: tuple[SceneObject, ...], index: SceneIndex) -> tuple[SceneObject, ...]:
+    """Things of one kind without those that another, surer one is a twin of; order is kept."""
+    if not any(item.id in index.twins for item in found):
+        return found
+    kept: set[str] = set()
+    for item in sorted(found, key=lambda item: -item.score):  # stable: the code's order after that
+        if kept.isdisjoint(index.twins.get(item.id, ())):
+            kept.add(item.id)
+    return tuple(item for item in found if item.id in kept)
 
 
 def select(
@@ -53,6 +72,6 @@ def select(
         "highest": lambda item: float(corners[item.id][:, 2].max()),
         "lowest": lambda item: -float(corners[item.id][:, 2].min()),
         "first_seen": lambda item: -item.first_seen_s,
-        "last_seen": lambda item: item.first_seen_s,
+        "last_seen": lambda item: item.last_seen_s,
     }.get(kind, lambda _: 0.0)  # nearest or farthest of nothing: any
     return (max(found, key=measure),)

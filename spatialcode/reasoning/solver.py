@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from spatialcode.errors import SchemaError
@@ -27,6 +29,7 @@ from spatialcode.reasoning.priors import Priors
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SpatialCode
 
+_OFFERED = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 _SOLVERS: dict[type, Callable[[Any, SceneIndex], Answer | None]] = {
     Counting: grounded.counting,
     ObjectSize: grounded.object_size,
@@ -44,20 +47,40 @@ def solve(question: Question, code: SpatialCode, priors: Priors | None = None) -
     """The answer to a question about a code.
 
     Exact where every thing named is in the code (``grounded``), else from ``priors`` (None: those
-    that
-    know nothing of any room). SchemaError for an `UnparsedQuestion`: there is nothing to answer.
+    that know nothing of any room). A number's ``option`` is the offered number that is nearest.
+    SchemaError for an `UnparsedQuestion`: there is nothing to answer.
     """
     if isinstance(question, UnparsedQuestion):
         raise SchemaError("question", "one that was understood", question.reason)
     index = SceneIndex.of(code)
     answer = _SOLVERS[type(question)](question, index)
-    if answer is not None and (answer.option is not None or not question.options):
-        return answer if priors is None else corrected(question, answer, priors)
-    return guess(question, index, priors or Priors())
+    if answer is None or (answer.option is None and question.options and _is_choice(answer)):
+        answer = guess(question, index, priors or Priors())
+    elif priors is not None:
+        answer = corrected(question, answer, priors)
+    return _with_letter(question, answer)
 
 
 def solve_blind(question: Question, priors: Priors | None = None) -> Answer:
     """The answer of one who has seen nothing: priors alone."""
     if isinstance(question, UnparsedQuestion):
         raise SchemaError("question", "one that was understood", question.reason)
-    return guess(question, None, priors or Priors())
+    return _with_letter(question, guess(question, None, priors or Priors()))
+
+
+def _is_choice(answer: Answer) -> bool:
+    return isinstance(answer.value, str)
+
+
+def _with_letter(question: Question, answer: Answer) -> Answer:
+    """A number's letter, where options offer numbers: that of the nearest; the first of equals."""
+    if isinstance(answer.value, str) or not question.options:
+        return answer
+    offered = [
+        (abs(float(found[0]) - answer.value), option.letter)
+        for option in question.options
+        if (found := _OFFERED.search(option.text))
+    ]
+    if not offered:
+        return answer
+    return replace(answer, option=min(offered, key=lambda pair: pair[0])[1])

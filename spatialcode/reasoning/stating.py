@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from spatialcode.questions.names import plain
-from spatialcode.questions.types import (
-    Option,
-)
+from spatialcode.questions.types import Option, Reference
 from spatialcode.reasoning.evidence import Answer, Evidence
+from spatialcode.reasoning.resolve import fit
 from spatialcode.reasoning.statements import (
     Angle,
     Cross,
@@ -20,14 +20,19 @@ from spatialcode.reasoning.statements import (
 )
 from spatialcode.scene.schema import SceneObject
 
+#: Things nearer to each other, seen from above, stand in one place: rounding is as much.
+LEAST_STEP_M = 1e-6
+
 
 def letter_of(options: tuple[Option, ...], words: str) -> str | None:
     """The letter of the option that says these words."""
-    wanted = plain(words).replace("turn ", "").replace("-", " ")
-    for option in options:
-        if plain(option.text).replace("turn ", "").replace("-", " ") == wanted:
-            return option.letter
-    return None
+    wanted = bare(words)
+    return next((option.letter for option in options if bare(option.text) == wanted), None)
+
+
+def bare(words: str) -> tuple[str, ...]:
+    """What is listed, each without article, capitals and "turn"."""
+    return tuple(plain(part).replace("turn ", "").replace("-", " ") for part in words.split(","))
 
 
 def bearing_evidence(u: Vector, v: Vector) -> list[Statement]:
@@ -50,14 +55,26 @@ def vector(name: str, tail: SceneObject, head: SceneObject) -> Vector:
     return Vector(name, tail.id, head.id, (dx, dy))
 
 
+def apart(a: SceneObject, b: SceneObject) -> bool:
+    """Whether there is a direction from one centre to the other, seen from above."""
+    return math.hypot(*vector("", a, b).xy_m) >= LEAST_STEP_M
+
+
 def surest(found: tuple[SceneObject, ...]) -> SceneObject:
     """The one of several of a kind that is most surely there."""
     return max(found, key=lambda item: item.score)
 
 
-def sure(items: object) -> float:
-    """The probability that all of these are there as labelled."""
-    return math.prod(item.score for item in items)  # type: ignore[attr-defined]
+def sure(named: Iterable[tuple[Reference, SceneObject]]) -> float:
+    """How sure an answer is: all of these are there as labelled, and are what is named.
+
+    The product of the things' scores, each once, and of how well words and labels fit, each pair
+    once.
+    """
+    pairs = list(named)
+    scores = {item.id: item.score for _, item in pairs}
+    fits = {(one.noun, one.object_id, item.label): fit(one, item) for one, item in pairs}
+    return math.prod(scores.values()) * math.prod(fits.values())
 
 
 def answer_of(

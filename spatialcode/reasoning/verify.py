@@ -243,6 +243,8 @@ def _check_count(statement: Count, context: Context) -> str:
         return f"{len(set(ids))} different objects are listed, stated {statement.value}"
     labels = {item.label for i in ids if (item := context.item(i))}
     left_out = {o.id for o in context.index.objects if o.label in labels} - set(ids)
+    # a second box of a thing that is listed is no other thing
+    left_out -= {twin for i in ids for twin in context.index.twins.get(i, ())}
     return f"left out: {', '.join(sorted(left_out))}" if left_out else ""
 
 

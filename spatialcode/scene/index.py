@@ -8,13 +8,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.scene.boxes import Boxes, box_distance
+from spatialcode.scene.boxes import Boxes, box_distance, iou, volume
 from spatialcode.scene.schema import SceneObject, SpatialCode
 
 Floats = NDArray[np.float64]
 
 #: Codes whose index is kept: questions come sorted by room, rarely interleaved over more.
 _KEPT = 64
+#: Two boxes that share so much of their common volume stand for one thing, if their kinds agree:
+#: the usual border at which a found box is said to be the true one.
+TWIN_IOU = 0.5
 
 
 class SceneIndex:
@@ -53,6 +56,30 @@ class SceneIndex:
     def corners_m(self) -> Floats:
         """(N, 8, 3) corners of the boxes."""
         return self.boxes.corners()
+
+    @cached_property
+    def twins(self) -> dict[str, frozenset[str]]:
+        """Ids of the objects that overlap an object by an IoU of `TWIN_IOU` or more, by its id.
+
+        Objects without any are left out. Labels are not compared: which of them name one kind of
+        thing is not known here.
+        """
+        rows, columns = np.triu_indices(len(self.objects), 1)
+        volumes, reach = volume(self.boxes), np.linalg.norm(self.boxes.size, axis=1) / 2
+        # Half of both is common, so each holds the other's centre, and one is at most twice as big.
+        apart = np.linalg.norm(self.boxes.center[rows] - self.boxes.center[columns], axis=1)
+        least = np.minimum(volumes[rows], volumes[columns])
+        near = apart <= np.minimum(reach[rows], reach[columns])
+        near &= least >= TWIN_IOU * np.maximum(volumes[rows], volumes[columns])
+        rows, columns = rows[near], columns[near]
+        found: dict[str, set[str]] = {}
+        if len(rows):
+            same = iou(self.boxes[rows], self.boxes[columns]) >= TWIN_IOU
+            for a, b in zip(rows[same], columns[same], strict=True):
+                one, other = self.objects[a].id, self.objects[b].id
+                found.setdefault(one, set()).add(other)
+                found.setdefault(other, set()).add(one)
+        return {name: frozenset(others) for name, others in found.items()}
 
     def distance_m(self, a_id: str, b_id: str) -> float:
         """Smallest distance between two objects' boxes, by id."""
