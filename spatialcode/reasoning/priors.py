@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from spatialcode.errors import FormatError, InputError
@@ -76,11 +76,24 @@ class Priors:
         )
 
 
-def write_priors(
-    priors: Priors, path: str | Path, about: Mapping[str, object] | None = None
-) -> None:
+def thinned(priors: Priors, max_places: int) -> Priors:
+    """The same with at most so many places of each kind, taken evenly, coordinates in cm."""
+    places = {}
+    for kind, found in priors.places.items():
+        step = max(1.0, len(found) / max_places)
+        kept = [found[int(n * step)] for n in range(min(max_places, len(found)))]
+        places[kind] = [_rounded(place) for place in kept]
+    return replace(priors, places=places)
+
+
+def _rounded(place: Place) -> Place:
+    a, b, c, d, weight = (round(value, 2) for value in place)
+    return a, b, c, d, weight
+
+
+def write_priors(priors: Priors, path: str | Path, about: Mapping[str, object]) -> None:
     """Write priors as JSON; ``about`` says what they were fitted on, and how."""
-    document = {"format": FORMAT, "about": dict(about or {}), "priors": asdict(priors)}
+    document = {"format": FORMAT, "about": dict(about), "priors": asdict(priors)}
     Path(path).write_text(json.dumps(document, allow_nan=False) + "\n", encoding="utf-8")
 
 

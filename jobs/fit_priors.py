@@ -1,0 +1,64 @@
+"""Fits what is known of rooms before a code is looked at: for answers where a thing is missing.
+
+boxes: annotated boxes, or exact codes; questions: answered questions about these rooms. Neither
+may be of rooms that are scored with the priors. With perceived= (codes of the same rooms by an
+encoder) its habits are corrected too. The file serves evaluate's priors= and ask's priors=.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobs.cli import EventLog, run_job
+from spatialcode.config import require, setting
+
+
+@dataclass(frozen=True)
+class FitPriorsConfig:
+    """All settings of ``python -m jobs.fit_priors``."""
+
+    boxes: str = setting("file of boxes, folder of codes as JSON, or output of the encode job")
+    questions: str = setting("answered questions: JSONL, Parquet, or output of the questions job")
+    output: str = setting("the JSON file to write")
+    perceived: str | None = setting("the same rooms as an encoder sees them", None)
+    max_places: int = setting("places kept of each kind of thing; more make the file larger", 60)
+
+    def __post_init__(self) -> None:
+        require(self.max_places >= 1, "max_places", "at least 1", self.max_places)
+
+
+SCHEMA = FitPriorsConfig
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; the exit code is 0 only if priors were fitted and written."""
+    return run_job("fit_priors", SCHEMA, _work, argv, __doc__ or "")
+
+
+def _work(config: FitPriorsConfig, log: EventLog) -> bool:
+    from pathlib import Path
+
+    from pipelines.question_files import read_codes, read_questions
+    from spatialcode.config import to_dict
+    from spatialcode.errors import InputError
+    from spatialcode.reasoning.fit import fit_priors
+    from spatialcode.reasoning.priors import thinned, write_priors
+
+    rooms, items = read_codes(config.boxes), read_questions(config.questions)
+    asked = [item for item in items if item.scene in rooms]
+    if not asked:
+        raise InputError(f"questions: none of {len(items)} is about a scene of {config.boxes}")
+    perceived = None if config.perceived is None else read_codes(config.perceived)
+    priors = thinned(fit_priors(rooms, asked, perceived), config.max_places)
+    about = {"num_rooms": len(rooms), "num_questions": len(asked), **to_dict(config)}
+    Path(config.output).parent.mkdir(parents=True, exist_ok=True)
+    write_priors(priors, config.output, about)
+    log.event("fitted", num_rooms=len(rooms), num_questions=len(asked))
+    print(f"priors of {len(rooms)} rooms and {len(asked)} questions: {config.output}")
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
