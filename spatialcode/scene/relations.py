@@ -1,9 +1,9 @@
 """Where things are for one who stands somewhere and looks somewhere; what is above, on, inside.
 
 Directions are horizontal: a `View` is a point and a direction in world x, y. Bearings are in
-degrees from the
-viewing direction, counter-clockwise seen from above, so left is positive, in (-180, 180].
-Vertical relations compare the boxes' world-aligned bounds and know nothing of what lies between.
+degrees from the viewing direction, counter-clockwise seen from above, so left is positive, in
+(-180, 180]. Vertical relations compare heights and footprints and know nothing of what lies
+between. Turning the whole room about z changes no answer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from spatialcode.errors import SchemaError
-from spatialcode.scene.boxes import Boxes
+from spatialcode.scene.footprints import Prism, common_area_m2, gap_between_m, standing
 from spatialcode.scene.frames import level_rotation, matrix_from_quaternion
 from spatialcode.scene.schema import Camera, SceneObject
 
@@ -26,23 +26,30 @@ XY = tuple[float, float]
 
 #: VSI-Bench: "to my back if I would have to turn at least 135 degrees".
 BACK_DEG = 135.0
-#: Least share of the smaller footprint that must lie over or under the other's bounds.
+#: Least share of the smaller footprint that must lie over or under the other.
 OVERLAP_SHARE = 0.3
 #: How far a thing may hover over, or sink into, what it stands on, in metres.
 CONTACT_M = 0.1
-#: Least share of a thing's volume that lies inside the other's bounds.
+#: Least share of a thing's volume that lies inside the other.
 INSIDE_SHARE = 0.8
+#: A direction shorter than this is rounding: two things in one place, a front that points up.
+_LEAST_FORWARD = 1e-6
 
 
 @dataclass(frozen=True)
 class View:
-    """Where one stands (world x, y, metres) and looks (any length but zero)."""
+    """Where one stands (world x, y, metres) and looks (any length but zero).
+
+    SchemaError for a direction shorter than 1e-6 or a number that is not finite.
+    """
 
     origin_xy: XY
     forward_xy: XY
 
     def __post_init__(self) -> None:
-        if not math.hypot(*self.forward_xy) > 0.0:
+        if not all(map(math.isfinite, self.origin_xy)):
+            raise SchemaError("origin_xy", "finite numbers", self.origin_xy)
+        if not _LEAST_FORWARD <= math.hypot(*self.forward_xy) < math.inf:
             raise SchemaError("forward_xy", "a direction that is not zero", self.forward_xy)
 
     @classmethod
@@ -53,7 +60,7 @@ class View:
 
     @classmethod
     def of_front(cls, item: SceneObject) -> View:
-        """At an object, looking where it faces: along its own +y."""
+        """At an object, looking where it faces: along its own +y. SchemaError where that is up."""
         front = matrix_from_quaternion(np.array(item.quaternion_wxyz))[:, 1]
         return cls((item.center_m[0], item.center_m[1]), (float(front[0]), float(front[1])))
 
@@ -99,34 +106,57 @@ def margin_deg(bearing_deg: float, level: Literal["easy", "medium", "hard"]) -> 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a relation holds, and by how much (metres; negative: how far from holding)."""
+    """Whether a relation holds, and by how much in metres: above zero where it does.
+
+    On the border, at zero, it does not: of two opposites at most one holds.
+    """
 
     holds: bool
     margin_m: float
 
 
-def _bounds(item: SceneObject) -> tuple[np.ndarray, np.ndarray]:
-    corners = Boxes.of([item]).corners()[0]
-    return corners.min(axis=0), corners.max(axis=0)
-
-
-def _overlap_share(a: SceneObject, b: SceneObject) -> float:
-    """Common area of the footprints' bounds over the smaller of them."""
-    (low_a, high_a), (low_b, high_b) = _bounds(a), _bounds(b)
-    common = np.clip(np.minimum(high_a, high_b) - np.maximum(low_a, low_b), 0.0, None)[:2].prod()
-    smaller = min((high_a - low_a)[:2].prod(), (high_b - low_b)[:2].prod())
-    return float(common / smaller) if smaller > 0.0 else 0.0
-
-
 def gap_m(upper: SceneObject, lower: SceneObject) -> float:
     """From the lower one's top to the upper one's bottom; negative where they interlock."""
-    return float(_bounds(upper)[0][2] - _bounds(lower)[1][2])
+    return standing(upper).bottom_m - standing(lower).top_m
+
+
+def _rise_m(a: SceneObject, b: SceneObject) -> float:
+    """How much higher a's middle is."""
+    upper, lower = standing(a), standing(b)
+    return (upper.bottom_m + upper.top_m) / 2 - (lower.bottom_m + lower.top_m) / 2
+
+
+def _meeting_m(a: SceneObject, b: SceneObject) -> float:
+    """Share of the smaller footprint beyond the least one, as a length; apart: less the gap."""
+    first, second = standing(a), standing(b)
+    smaller = min(first.area_m2, second.area_m2)
+    common = common_area_m2(first, second)
+    share = common / smaller if smaller > 0.0 else 0.0
+    gap = 0.0 if common > 0.0 else gap_between_m(first, second)
+    return (share - OVERLAP_SHARE) * math.sqrt(smaller) - gap
+
+
+def _contained_m(part: Prism, whole: Prism) -> float:
+    """Share of a volume in another beyond the least one, as a length; apart: less the gap."""
+    level = min(part.top_m, whole.top_m) - max(part.bottom_m, whole.bottom_m)
+    area = common_area_m2(part, whole)
+    volume = part.volume_m3
+    share = area * max(level, 0.0) / volume if volume > 0.0 else 0.0
+    beside = 0.0 if area > 0.0 else gap_between_m(part, whole)
+    return (share - INSIDE_SHARE) * math.cbrt(volume) - math.hypot(beside, min(level, 0.0))
+
+
+def _verdict(*margins_m: float) -> Verdict:
+    margin = min(margins_m)
+    return Verdict(margin > 0.0, margin)
 
 
 def above(a: SceneObject, b: SceneObject) -> Verdict:
-    """A's bottom is not below b's top (by more than the contact tolerance), and footprints meet."""
-    margin = gap_m(a, b) + CONTACT_M
-    return Verdict(margin >= 0.0 and _overlap_share(a, b) >= OVERLAP_SHARE, margin)
+    """A's bottom is not below b's top (by more than the contact tolerance), and footprints meet.
+
+    Of two things thinner than the tolerance the one whose middle is higher is above.
+    """
+    return _verdict(gap_m(a, b) + CONTACT_M, _rise_m(a, b), _meeting_m(a, b))
 
 
 def below(a: SceneObject, b: SceneObject) -> Verdict:
@@ -136,32 +166,32 @@ def below(a: SceneObject, b: SceneObject) -> Verdict:
 
 def on(a: SceneObject, b: SceneObject) -> Verdict:
     """A's bottom touches b's top, within the contact tolerance, and footprints meet."""
-    margin = CONTACT_M - abs(gap_m(a, b))
-    return Verdict(margin >= 0.0 and _overlap_share(a, b) >= OVERLAP_SHARE, margin)
+    return _verdict(CONTACT_M - abs(gap_m(a, b)), _rise_m(a, b), _meeting_m(a, b))
 
 
 def inside(a: SceneObject, b: SceneObject) -> Verdict:
-    """At least 80 % of the volume of a's bounds lies in b's; margin by the root of what lacks."""
-    (low_a, high_a), (low_b, high_b) = _bounds(a), _bounds(b)
-    common = np.clip(np.minimum(high_a, high_b) - np.maximum(low_a, low_b), 0.0, None).prod()
-    volume = float((high_a - low_a).prod())
-    share = float(common / volume) if volume > 0.0 else 0.0
-    return Verdict(share >= INSIDE_SHARE, (share - INSIDE_SHARE) * float(np.cbrt(volume)))
+    """At least ``INSIDE_SHARE`` of a's volume lies in b, which is the larger.
+
+    The margin is a length: the share beyond, times the cube root of a's volume.
+    """
+    part, whole = standing(a), standing(b)
+    larger = math.cbrt(whole.volume_m3) - math.cbrt(part.volume_m3)
+    return _verdict(_contained_m(part, whole), larger)
 
 
-def viewed(relation: str, view: View, a_xy: XY, b_xy: XY) -> Verdict:
+def viewed(relation: str, view: View, a_xy: XY, b_xy: XY, *, from_b: bool) -> Verdict:
     """Whether a is left of, right of, in front of or behind b, for a view.
 
-    Left and right compare the two along the view's right; in front of b is nearer to the viewer
-    than b along the viewing direction, behind is beyond. From b's own front (the view stands at b)
-    "in front of" is where b faces, and left is b's own left.
+    Left and right compare the two along the view's right. ``from_b`` says whose front is meant.
+    False, a viewer's who looks at b: in front of b is nearer to the viewer along the viewing
+    direction, behind is beyond. True, b's own or that of one who stands at b: in front of b is
+    where the view looks.
     """
     fx, fy = view.forward_xy
     length = math.hypot(fx, fy)
     dx, dy = a_xy[0] - b_xy[0], a_xy[1] - b_xy[1]
     ahead = (dx * fx + dy * fy) / length
     leftward = (fx * dy - fy * dx) / length
-    if view.origin_xy == b_xy:
-        ahead = -ahead  # what b faces lies in front of it
-    margin = {"left": leftward, "right": -leftward, "front": -ahead, "behind": ahead}[relation]
+    front = ahead if from_b else -ahead
+    margin = {"left": leftward, "right": -leftward, "front": front, "behind": -front}[relation]
     return Verdict(margin > 0.0, margin)
