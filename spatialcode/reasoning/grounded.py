@@ -12,6 +12,7 @@ from itertools import product
 from spatialcode.questions.types import (
     AbsoluteDistance,
     AppearanceOrder,
+    Blank,
     Counting,
     Forward,
     ObjectSize,
@@ -163,6 +164,8 @@ def relative_direction(question: RelativeDirection, index: SceneIndex) -> Answer
 def route(question: RoutePlanning, index: SceneIndex) -> Answer | None:
     """Turns from one leg's direction to the next; a stop that is not in the code ends it."""
     stops = [step.until for step in question.steps if isinstance(step, Forward)]
+    if isinstance(question.steps[-1], Blank):  # the last turn is the one towards the destination
+        stops.append(question.destination)
     references = [question.start, question.facing, *stops]
     things = [resolve(reference, index) for reference in references]
     if not all(things):
