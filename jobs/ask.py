@@ -22,6 +22,7 @@ class AskConfig:
     code: str = setting("FILE.json, FILE.parquet#KEY or OUTPUT#KEY")
     question: str = setting("the question, in words")
     options: tuple[str, ...] = setting("choices; none for a question with a number", ())
+    priors: str | None = setting("file of the fit_priors job, for guesses; null: bundled", None)
 
 
 SCHEMA = AskConfig
@@ -35,8 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _work(config: AskConfig, log: EventLog) -> bool:
     from pipelines.lookup import load_code
     from spatialcode.api import ask
+    from spatialcode.reasoning.priors import read_priors
 
-    answer = ask(load_code(config.code), config.question, config.options)
+    priors = None if config.priors is None else read_priors(config.priors)
+    answer = ask(load_code(config.code), config.question, config.options, priors=priors)
     shown = {
         "answer": answer.final(),
         "option": answer.option,

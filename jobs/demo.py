@@ -1,4 +1,5 @@
-"""Encodes the bundled clip of a rendered room and shows what the encoder made of it.
+"""Encodes the bundled clip of a rendered room, shows what the encoder made of it, and asks the
+code questions.
 
 With video=PATH it does the same for a video of your own, without the comparison with truth.
 """
@@ -30,6 +31,23 @@ SAMPLE = ASSETS / "sample_room.mp4"
 
 #: Least overlap (intersection over union of boxes) at which a true object counts as found.
 FOUND_IOU = 0.25
+
+#: What is asked about the bundled clip, with options where one is to be chosen.
+QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("How many tables are in this room?", ()),
+    ("What is the distance between the door and the toilet in meters?", ()),
+    ("If I am standing by the toilet and facing the door, is the chair to my front-left, "
+     "front-right, back-left, or back-right?",
+     ("A. front-left", "B. front-right", "C. back-left", "D. back-right")),
+    ("In which order do the door, the chair and the toilet first appear in the video?",
+     ("A. door, chair, toilet", "B. chair, toilet, door", "C. chair, door, toilet")),
+    ("How long is the bookshelf in centimeters?", ()),
+)  # fmt: skip
+#: What is asked about a video of one's own, where the code has enough things for it.
+DEMO_FAMILIES = (
+    "object_counting", "object_abs_distance", "object_rel_distance", "object_rel_direction_medium",
+    "obj_appearance_order",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,6 +86,7 @@ def _work(config: DemoConfig, log: EventLog) -> bool:
     matches = {} if truth is None else matched(code, truth)
     console.print(object_table(code, matches if truth is not None else None))
     console.print(_summary(code, truth, matches))
+    _ask(console, code, truth)
     folder = Path(config.output)
     for kind in ("html", "overlay", "json"):
         with _timed(console, log, kind):
@@ -90,6 +109,33 @@ def _encode(config: DemoConfig, video: Path, truth: SpatialCode | None) -> Spati
     return encode(
         video, encoder=config.encoder, device=config.device, sampling=sampling, camera=camera
     )
+
+
+def _ask(console: Console, code: SpatialCode, truth: SpatialCode | None) -> None:
+    """Print answers with their evidence; of the bundled clip, also what the true code says."""
+    from spatialcode.api import ask
+
+    for question, options in QUESTIONS if truth is not None else _questions_about(code):
+        answer = ask(code, question, options)
+        console.print(f"\n{question}  {'  '.join(options)}".rstrip(), style="bold")
+        known = (
+            ""
+            if truth is None
+            else f"   (from the true code: {ask(truth, question, options).final()})"
+        )
+        guess = "" if answer.grounded else "   (a guess: not all of it is in the code)"
+        console.print(f"Answer: {answer.final()}{guess}{known}")
+        for statement in answer.evidence.statements:
+            console.print(f"    {statement.text()}", style="dim")
+
+
+def _questions_about(code: SpatialCode) -> list[tuple[str, tuple[str, ...]]]:
+    """One question of each of a few families, about things that the code holds."""
+    from spatialcode.questions.generate import GenerateConfig, generate
+
+    made = generate(code, scene="demo", seed=0, config=GenerateConfig(num_per_family=1))
+    shown = [item for item in made.items if item.question_type in DEMO_FAMILIES]
+    return [(item.question, item.options) for item in shown]
 
 
 @contextmanager

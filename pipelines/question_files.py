@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipelines import rows
 from spatialcode.errors import FormatError, InputError
 from spatialcode.questions.types import QuestionItem
 from spatialcode.scene.formats import read_boxes
 from spatialcode.scene.schema import SpatialCode
-from spatialcode.scene.table import from_row
+from spatialcode.scene.table import ARROW_SCHEMA, from_row
 from spatialcode.scene.text import from_json
 
 _EXPECTED = "id, scene, question_type, question, options, ground_truth"
@@ -68,24 +69,29 @@ def _item(place: str, row: Any) -> QuestionItem:
 
 def read_codes(path: str | Path) -> dict[str, SpatialCode]:
     """Codes by scene: a file of boxes in a published format; a folder of codes as JSON, named by
-    their scene; or an output folder of the encode job, by work key.
+    their scene; or an output folder of the encode or synthesize job, by work key.
     """
     path = Path(path)
     if path.is_file():
         return read_boxes(path)
     if not path.is_dir():
         raise InputError(f"boxes: {path} does not exist")
-    files = sorted(path.glob("*.json"))
-    codes = {file.stem: from_json(file.read_text(encoding="utf-8")) for file in files}
     if (path / "codes").is_dir():
         codes = _stored(path / "codes")
+    else:
+        files = sorted(path.glob("*.json"))
+        codes = {file.stem: from_json(file.read_text(encoding="utf-8")) for file in files}
     if not codes:
-        raise InputError(f"boxes: {path} holds neither codes as JSON nor an encode job's codes/")
+        raise InputError(f"boxes: {path} holds no codes: neither *.json nor codes/*.parquet")
     return codes
 
 
 def _stored(folder: Path) -> dict[str, SpatialCode]:
     import pyarrow.dataset as ds
 
-    table = ds.dataset(str(folder), format="parquet").to_table(columns=["work_key", "code"])
-    return {row["work_key"]: from_row(row["code"]) for row in table.to_pylist() if row["code"]}
+    stored = ds.dataset(str(folder), format="parquet")
+    # the encode job nests a code in one column, the synthesize job has a column a part of it
+    columns = ["code"] if "code" in stored.schema.names else ARROW_SCHEMA.names
+    sound = ds.field("status") == rows.OK
+    table = stored.to_table(columns=["work_key", *columns], filter=sound)
+    return {row["work_key"]: from_row(row.get("code") or row) for row in table.to_pylist()}

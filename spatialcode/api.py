@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from spatialcode.errors import EncodeError, SchemaError
 from spatialcode.export.motion import PosePath
 from spatialcode.questions.parse import parse
 from spatialcode.reasoning.evidence import Answer
+from spatialcode.reasoning.priors import Priors, read_priors
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import SpatialCode, VideoInfo
 from spatialcode.video.decode import DecodedVideo, decode
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from spatialcode.encoder.encoder import SpatialEncoder
 
 Array = NDArray[np.float64]
+
+ASSETS = Path(__file__).parent / "assets"
 
 
 @dataclass(frozen=True)
@@ -122,14 +126,26 @@ def encode(
     return code
 
 
-def ask(code: SpatialCode, question: str, options: Sequence[str] = ()) -> Answer:
+def ask(
+    code: SpatialCode,
+    question: str,
+    options: Sequence[str] = (),
+    *,
+    priors: Priors | None = None,
+) -> Answer:
     """The exact solver's answer to a question in words, with its evidence.
 
     ``options``: choices such as "A. left" or "left"; none for a question with a number. Where a
-    thing that the question names is missing, the answer is a guess: ``grounded=False``.
+    thing that the question names is missing, the answer is a guess from ``priors`` (None: the
+    bundled ones, of rendered rooms): ``grounded=False``.
     Raises SchemaError where the question is not understood.
     """
-    return solve(parse(question, options), code)
+    return solve(parse(question, options), code, _bundled_priors() if priors is None else priors)
+
+
+@lru_cache(maxsize=1)
+def _bundled_priors() -> Priors:
+    return read_priors(ASSETS / "priors_rendered_rooms.json")
 
 
 class VideoEncoder:

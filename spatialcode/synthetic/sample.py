@@ -1,12 +1,11 @@
 """The bundled sample: a held-out room as a short video, with its exact code beside it.
 
 ``python -m spatialcode.synthetic.sample FOLDER`` writes ``sample_room.mp4`` and
-``sample_room.json`` (seed, this command, truth).
+``sample_room.json``.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from spatialcode.synthetic.videos import VideoConfig, render_video, video_info
 SAMPLE_SEED = 1_000_000_131
 #: Quality at which eight seconds stay well under 1.5 MB.
 SAMPLE_CONFIG = VideoConfig(duration_s=8.0, crf=26)
-COMMAND = "python -m spatialcode.synthetic.sample spatialcode/assets"
 
 
 def write_sample(folder: Path, config: VideoConfig = SAMPLE_CONFIG) -> SpatialCode:
@@ -30,15 +28,13 @@ def write_sample(folder: Path, config: VideoConfig = SAMPLE_CONFIG) -> SpatialCo
     assert config.duration_s is not None
     num_frames = round(config.duration_s * config.fps)
     code = spatial_code(clip, video_info(clip, path, config.fps, num_frames))
-    document = {"seed": SAMPLE_SEED, "command": COMMAND, "code": json.loads(to_json(code))}
-    path.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    path.with_suffix(".json").write_text(to_json(code) + "\n", encoding="utf-8")
     return code
 
 
 def read_sample_code(folder: Path) -> SpatialCode:
     """The exact code that lies beside the bundled sample."""
-    document = json.loads((folder / "sample_room.json").read_text(encoding="utf-8"))
-    return from_json(json.dumps(document["code"]))
+    return from_json((folder / "sample_room.json").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
