@@ -1,0 +1,184 @@
+"""Numbers with units in short texts: "2.5 m", "8 ft 2 in", "three chairs", "half a metre".
+
+Lengths come out in metres, areas in square metres, everything else as written. A unit that
+measures neither (kg, degrees, km: no room is measured in kilometres) makes a quantity ``other``.
+It does not calculate: "4 x 5 m" stays two numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Dimension = Literal["length", "area", "none", "other"]
+
+_FOOT_M, _INCH_M = 0.3048, 0.0254
+_LENGTHS_M = {
+    "m": 1.0, "meter": 1.0, "meters": 1.0, "metre": 1.0, "metres": 1.0,
+    "cm": 0.01, "cms": 0.01, "centimeter": 0.01, "centimeters": 0.01, "centimetre": 0.01,
+    "centimetres": 0.01, "mm": 1e-3, "millimeter": 1e-3, "millimeters": 1e-3, "millimetre": 1e-3,
+    "millimetres": 1e-3, "dm": 0.1, "ft": _FOOT_M, "foot": _FOOT_M, "feet": _FOOT_M,
+    "′": _FOOT_M, "'": _FOOT_M, "in": _INCH_M, "inch": _INCH_M, "inches": _INCH_M,
+    "″": _INCH_M, '"': _INCH_M, "yd": 0.9144, "yard": 0.9144, "yards": 0.9144,
+}  # fmt: skip
+#: Read only as factors of a square: the rest of a length's spellings follow from `_LENGTHS_M`.
+_SHORT = ("m", "cm", "mm", "ft", "in")
+_FOREIGN = (
+    "km", "km2", "kilometers", "kilometres", "miles", "kg", "g", "s", "sec", "seconds", "min",
+    "minutes", "hours", "degrees", "degree", "deg", "rad", "radians", "px", "pixels", "percent",
+    "m3", "cm3", "ft3", "hz", "°", "%", "cubic meters", "cubic metres", "cubic feet",
+)  # fmt: skip
+
+
+def _areas_m2() -> dict[str, float]:
+    table = {"sqm": 1.0, "sqft": _FOOT_M**2}
+    for name, metres in _LENGTHS_M.items():
+        if name.isalpha():
+            table |= {f"{word} {name}": metres**2 for word in ("square", "sq", "sq.")}
+        if name in _SHORT:
+            table[f"{name}2"] = metres**2
+    return table
+
+
+_UNITS: dict[str, tuple[Dimension, float]] = {
+    **{name: ("length", metres) for name, metres in _LENGTHS_M.items()},
+    **{name: ("area", m2) for name, m2 in _areas_m2().items()},
+    **dict.fromkeys(_FOREIGN, ("other", 1.0)),
+}
+_BY_LENGTH = sorted(_UNITS, key=len, reverse=True)
+#: After "in", these words show a preposition and no inches.
+_AFTER_IN = (
+    r"(?!\s+(?:the|this|that|total|all|an?|my|your|our|its|their|each|every|front|view|sight|room"
+    r"|both|square|(?:centi|milli)?met(?:er|re)s?|c?m|mm|feet|foot)\b)"
+)
+_UNIT_WORDS = "|".join(
+    re.escape(name).replace(r"\ ", r"\s{1,2}")
+    + (_AFTER_IN if name == "in" else "")
+    + (r"(?![^\W\d_]|\d)" if name[-1].isalnum() or name[-1] == "." else "")
+    for name in _BY_LENGTH
+)
+_DIGITS = r"(?:\d{1,3}(?:,\d{3}){1,4}|\d{1,15})(?:\.\d{1,15})?|\.\d{1,15}"
+_NUMBER = rf"(?:(?:{_DIGITS})(?:e[-+]?\d{{1,3}}(?!\w))?)"
+_FRACTION = r"(?:(?P<whole>\d{1,4})[ -])?(?P<top>\d{1,4})\s?/\s?(?P<bottom>\d{1,4})(?![\d./])"
+_QUANTITY = re.compile(
+    rf"(?<![\w.])(?P<sign>(?<![\w.)\s])-|(?<!\S)-|)(?:{_FRACTION}|(?P<number>{_NUMBER}))"
+    rf"(?![\d])(?:(?:\s{{0,3}}-?\s?|\s{{1,2}}in\s{{1,2}}(?=\w{{2}}))(?P<unit>{_UNIT_WORDS})"
+    r"|(?P<glued>[^\W\d]))?",
+)
+#: "2-3", "2 m to 3 m", "between 2 and 3".
+_RANGE = re.compile(
+    rf"(?<![\w.]){_NUMBER}\s{{0,3}}(?:{_UNIT_WORDS})?\s{{0,3}}(?:-|\.\.|~|\bto\b)\s{{0,3}}\d"
+    rf"|\bbetween\s{{1,3}}{_NUMBER}\s{{0,3}}(?:{_UNIT_WORDS})?\s{{0,3}}and\s{{1,3}}\d"
+)
+_GAP = re.compile(r"\s*,?\s*(?:and)?\s*")
+
+_ONES = (
+    "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+    "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_WORDS = (
+    {word: float(n) for n, word in enumerate(_ONES, 1)}
+    | {word: 10.0 * n for n, word in enumerate(_TENS, 2)}
+    | {"zero": 0.0, "single": 1.0, "dozen": 12.0, "hundred": 100.0}
+)
+_ONE = f"(?:{'|'.join(sorted(_ONES, key=len, reverse=True))})"
+_UNDER_HUNDRED = f"(?:(?:{'|'.join(_TENS)})(?:[ -]{_ONE})?|{_ONE}|zero|single|dozen)"
+_SPELLED = re.compile(
+    rf"(?<![\w-])(?:an? (?=hundred|dozen|single))?(?P<words>(?:{_ONE} )?hundred"
+    rf"(?: (?:and )?{_UNDER_HUNDRED})?|{_UNDER_HUNDRED})"
+    r"(?P<half> and a half)?(?P<quarter> and a quarter)?(?![\w-])"
+)
+_HALF = re.compile(r"\b(?:one[ -])?half (?:an? |of an? )")
+#: "One" after these words stands for a thing, not for a number.
+_PRONOUN = re.compile(
+    r"\b(?:the|this|that|which|each|every|any|another|closest|nearest|first|second|third|last"
+    r"|other|left|right|no)\s+$"
+)
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number as metres, square metres or, without a unit, as it is.
+
+    ``written``: before conversion. ``start``, ``end``: where it stands. ``unit``: as written.
+    """
+
+    value: float
+    dimension: Dimension
+    start: int
+    end: int
+    unit: str = ""
+    written: float = 0.0
+
+
+def is_range(text: str) -> bool:
+    """Whether the (lower-case) text gives a range of numbers instead of one."""
+    return _RANGE.search(text) is not None
+
+
+def digits_for_words(text: str) -> str:
+    """Lower-case text with number words as digits; unchanged where it holds digits already."""
+    if any(character.isdigit() for character in text):
+        return text
+    text = _HALF.sub("0.5 ", text)
+    return _SPELLED.sub(lambda found: _digits(found, text), text)
+
+
+def _digits(found: re.Match[str], text: str) -> str:
+    words = [word for word in re.split(r"[ -]", found["words"]) if word != "and"]
+    before = text[max(0, found.start() - 12) : found.start()]
+    if words == ["one"] and (_PRONOUN.search(before) or text.startswith(" of ", found.end())):
+        return found[0]
+    total = 0.0
+    for word in words:
+        total = max(total, 1.0) * 100.0 if word == "hundred" else total + _WORDS[word]
+    total += (0.5 if found["half"] else 0.0) + (0.25 if found["quarter"] else 0.0)
+    return f"{total:g}"
+
+
+def quantities(text: str) -> list[Quantity]:
+    """Every quantity of a lower-case text, in order; "2 m 30 cm" and "5 ft 2 in" are one each.
+
+    Numbers inside words (chair_1, 3d) are none; a number too large for a float is none.
+    """
+    found: list[Quantity] = []
+    for match in _QUANTITY.finditer(text):
+        if match["glued"]:
+            continue
+        value = _value(match)
+        if value is None or not math.isfinite(value):
+            continue
+        unit = " ".join((match["unit"] or "").split())
+        if unit in ("'", '"') and text.count(unit) % 2 == 0:
+            unit = ""  # quotation marks come in pairs
+        dimension, factor = _UNITS.get(unit, ("none", 1.0))
+        one = Quantity(value * factor, dimension, match.start(), match.end(), unit, value)
+        before = found[-1] if found else None
+        if before and _continues(before, one, text):
+            total = before.value + one.value
+            found[-1] = Quantity(total, "length", before.start, one.end, one.unit, total)
+        else:
+            found.append(one)
+    return found
+
+
+def _value(match: re.Match[str]) -> float | None:
+    if match["number"] is not None:
+        value = float(match["number"].replace(",", ""))
+    elif int(match["bottom"]) == 0:
+        return None
+    else:
+        value = int(match["whole"] or 0) + int(match["top"]) / int(match["bottom"])
+    return -value if match["sign"] else value
+
+
+def _continues(before: Quantity, one: Quantity, text: str) -> bool:
+    """Whether a smaller unit follows a larger one, as in "2 m 30 cm"."""
+    if before.dimension != "length" or one.dimension != "length" or not before.unit:
+        return False
+    smaller = _UNITS[one.unit][1] < _UNITS[before.unit][1]
+    larger = one.value < _UNITS[before.unit][1]
+    return smaller and larger and _GAP.fullmatch(text, before.end, one.start) is not None
