@@ -106,6 +106,6 @@ def is_only_number(text: str, question: Question) -> bool:
     for quantity in reversed(quantities(text)):
         text = f"{text[: quantity.start]} {text[quantity.end :]}"
     rest = " ".join(_ABOUT.sub(" ", text).split())
-    return rest in ("", "none") or (
-        isinstance(question, Counting) and match(question.target.noun, rest) > 0.0
-    )
+    if isinstance(question, Counting) and len(rest.split()) <= 2 and _counts(rest, question):
+        return True
+    return rest in ("", "none")
