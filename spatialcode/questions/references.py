@@ -37,7 +37,8 @@ def reference(phrase: str) -> Reference:
         noun, when = (seen[1], seen[2]) if seen[1] else (seen[4], seen[3])
         kind: SelectorKind = "first_seen" if when == "first" else "last_seen"
         return _noun(noun, phrase, Selector(kind))
-    if near := _NEAR.match(text):
+    # an id among the words ("chair nearest tv_2") keeps its underscores
+    if near := _NEAR.match(plain(phrase.replace("_", "\0")).replace("\0", "_")):
         far = near[2] in ("farthest", "furthest")
         selector = Selector("farthest" if far else "nearest", reference(near[3]))
         return _noun(near[1], phrase, selector)

@@ -61,7 +61,9 @@ def select(
         def distance(item: SceneObject) -> float:
             return min(index.distance_m(item.id, other.id) for other in anchors)
 
-        return (min(found, key=distance) if kind == "nearest" else max(found, key=distance),)
+        # nothing is the nearest to itself, where there is anything else
+        others = [item for item in found if item not in anchors] or found
+        return (min(others, key=distance) if kind == "nearest" else max(others, key=distance),)
     corners = {item.id: Boxes.of([item]).corners()[0] for item in found}
     measure = {
         "largest": lambda item: item.size_m[0] * item.size_m[1] * item.size_m[2],
