@@ -127,3 +127,24 @@ class FormatError(SpatialCodeError, ValueError):
     """A published file of boxes or questions does not hold what its format promises."""
 
     code = "format"
+
+
+class ProgramError(SpatialCodeError, ValueError):
+    """A program over a spatial code is refused, or cannot be carried out; says where and why.
+
+    ``kind``: "syntax", "forbidden", "unknown name", "arguments", "type", "missing object",
+    "ambiguous", "superfluous", "undefined", "limit" or "answer". ``line`` and ``column`` count
+    from 1, in characters.
+    """
+
+    code = "program"
+
+    def __init__(self, kind: str, line: int, column: int, reason: str) -> None:
+        super().__init__(f"line {line}, column {column}: {reason}")
+        self.kind = kind
+        self.line = line
+        self.column = column
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[ProgramError], tuple[str, int, int, str]]:
+        return type(self), (self.kind, self.line, self.column, self.reason)

@@ -58,21 +58,21 @@ def solve(question: Question, code: SpatialCode, priors: Priors | None = None) -
         answer = guess(question, index, priors or Priors())
     elif priors is not None:
         answer = corrected(question, answer, priors)
-    return _with_letter(question, answer)
+    return with_letter(question, answer)
 
 
 def solve_blind(question: Question, priors: Priors | None = None) -> Answer:
     """The answer of one who has seen nothing: priors alone."""
     if isinstance(question, UnparsedQuestion):
         raise SchemaError("question", "one that was understood", question.reason)
-    return _with_letter(question, guess(question, None, priors or Priors()))
+    return with_letter(question, guess(question, None, priors or Priors()))
 
 
 def _is_choice(answer: Answer) -> bool:
     return isinstance(answer.value, str)
 
 
-def _with_letter(question: Question, answer: Answer) -> Answer:
+def with_letter(question: Question, answer: Answer) -> Answer:
     """A number's letter, where options offer numbers: that of the nearest; the first of equals."""
     if isinstance(answer.value, str) or not question.options:
         return answer

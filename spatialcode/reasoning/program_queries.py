@@ -1,0 +1,284 @@
+"""What the functions of the program language do. Questions go through the solver's own code, so a
+program's number is the solver's number, with the same evidence.
+
+Several things of a kind: `distance`, `nearest`, `farthest` take the closest pair, `longest` the
+middle one, `first_seen` and `order` the earliest, directions and relations the surest, as the
+solver does. Functions of one thing refuse several, and refuse a choice where there is only one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, get_args
+
+from spatialcode.questions.types import (
+    AbsoluteDistance,
+    AppearanceOrder,
+    Blank,
+    Configuration,
+    Counting,
+    Forward,
+    Level,
+    ObjectSize,
+    Reference,
+    RelativeDirection,
+    RelativeDistance,
+    RoomSize,
+    RoutePlanning,
+    Selector,
+    Viewpoint,
+)
+from spatialcode.reasoning import grounded
+from spatialcode.reasoning.configurations import configuration
+from spatialcode.reasoning.program_limits import Refused
+from spatialcode.reasoning.program_scene import Meant, Scene, superfluous
+from spatialcode.reasoning.program_signature import Given
+from spatialcode.reasoning.program_values import Value, items, kind_of
+from spatialcode.reasoning.resolve import select
+from spatialcode.reasoning.statements import (
+    Angle,
+    Count,
+    Extents,
+    FirstSeen,
+    Height,
+    Position,
+    Statement,
+    TurnAt,
+)
+from spatialcode.scene.schema import SceneObject
+
+#: Marks a turn in a route: no noun phrase is written so.
+TURN_MARK = "?"
+
+
+def _phrase(scene: Scene, given: Given) -> Meant:
+    if isinstance(given["x"], SceneObject):
+        raise Refused("type", "expected a noun phrase, got a thing; len() counts a list", "x")
+    return scene.meant(given["x"], "x")
+
+
+def count(scene: Scene, given: Given) -> Value:
+    """How many things a phrase means."""
+    return int(scene.ask(grounded.counting, Counting(target=_phrase(scene, given).reference)).value)
+
+
+def things(scene: Scene, given: Given) -> Value:
+    """The things a phrase means, in the code's order."""
+    meant = _phrase(scene, given)
+    ids = tuple(item.id for item in meant.things)
+    scene.state([Count(meant.reference.noun, ids, len(ids))], ids)
+    return list(meant.things)
+
+
+def exists(scene: Scene, given: Given) -> Value:
+    """Whether the code has a thing that a phrase means."""
+    wanted = scene.read(given["x"], "x")
+    ids = tuple(item.id for item in scene.find(wanted))
+    scene.state([Count(wanted.noun, ids, len(ids))], ids)
+    return bool(ids)
+
+
+def distance(scene: Scene, given: Given) -> Value:
+    """Metres between the closest pair."""
+    a, b = scene.meant(given["a"], "a"), scene.meant(given["b"], "b")
+    scene.budget.spend(len(a.things) * len(b.things))
+    question = AbsoluteDistance(a=a.reference, b=b.reference)
+    return scene.ask(grounded.absolute_distance, question).value
+
+
+def extreme(extreme: Any, scene: Scene, given: Given) -> Value:
+    """Of a list the item itself; of a phrase that means several things, one of them."""
+    anchor = scene.meant(given["to"], "to")
+    listed = given["candidates"]
+    if not isinstance(listed, list) or all(isinstance(one, SceneObject) for one in listed):
+        things = _several(scene, given["candidates"], "candidates")
+        others = [item for item in things if item not in anchor.things]
+        listed = list(others or things)
+    elif not all(isinstance(one, str) for one in listed):
+        raise Refused("type", "a list of phrases or of things, not of both", "candidates")
+    meant = [scene.meant(one, "candidates", n) for n, one in enumerate(listed)]
+    scene.budget.spend(sum(len(one.things) for one in meant) * len(anchor.things))
+    # phrases are numbers here, so that two that read alike stay apart
+    candidates = tuple(replace(one.reference, phrase=str(n)) for n, one in enumerate(meant))
+    question = RelativeDistance(anchor=anchor.reference, candidates=candidates, extreme=extreme)
+    return listed[int(scene.ask(grounded.relative_distance, question).value)]
+
+
+def _several(scene: Scene, value: Value, argument: str) -> tuple[SceneObject, ...]:
+    """Things to choose from: at least two."""
+    if isinstance(value, list):
+        things = [one for one in value if isinstance(one, SceneObject)]
+        if len(things) < len(value):
+            raise Refused("type", "expected a noun phrase or a list of things", argument)
+        if not things:
+            raise Refused("undefined", "an empty list", argument)
+        found, what = tuple(dict.fromkeys(things)), "the list"
+    else:
+        meant = scene.meant(value, argument)
+        found, what = meant.things, meant.reference.phrase
+    if len(found) == 1:
+        raise superfluous(what, found[0], argument)
+    return found
+
+
+def choose(kind: Any, scene: Scene, given: Given) -> Value:
+    """The thing of several that a selector picks."""
+    things = _several(scene, given["x"], "x")
+    scene.budget.spend(len(things))
+    scene.state([_measured(kind, scene, item) for item in things], [item.id for item in things])
+    return select(Reference("thing", selector=Selector(kind)), things, scene.index)[0]
+
+
+def _measured(kind: str, scene: Scene, item: SceneObject) -> Statement:
+    if kind in ("first_seen", "last_seen"):
+        return FirstSeen(item.id, item.first_seen_s)
+    if kind in ("highest", "lowest"):
+        return _face("top" if kind == "highest" else "bottom", scene, item)
+    return Extents(item.id, item.size_m)
+
+
+def _face(face: Any, scene: Scene, item: SceneObject) -> Height:
+    z = scene.index.corners_m[scene.index.row[item.id], :, 2]
+    return Height(item.id, face, float(z.max() if face == "top" else z.min()))
+
+
+def height_of(face: Any, scene: Scene, given: Given) -> Value:
+    """World z of a thing's top or bottom, metres."""
+    item = scene.one(given["x"], "x")
+    stated = _face(face, scene, item)
+    scene.state([stated], [item.id])
+    return stated.z_m
+
+
+def reference(scene: Scene, given: Given) -> Value:
+    """The one thing that a phrase means."""
+    item = scene.one(given["x"], "x")
+    scene.state([], [item.id])
+    return item
+
+
+def position(scene: Scene, given: Given) -> Value:
+    """World x, y, z of a thing's centre, metres."""
+    item = scene.one(given["x"], "x")
+    scene.state([Position(item.id, item.center_m)], [item.id])
+    return list(item.center_m)
+
+
+def size(scene: Scene, given: Given) -> Value:
+    """Width, depth and height of a thing along its own axes, metres."""
+    return list(_extents(scene, given))
+
+
+def _extents(scene: Scene, given: Given) -> tuple[float, float, float]:
+    item = scene.one(given["x"], "x")
+    scene.state([Extents(item.id, item.size_m)], [item.id])
+    return item.size_m
+
+
+def extent(axis: int, scene: Scene, given: Given) -> Value:
+    """One of a thing's extents, metres."""
+    return _extents(scene, given)[axis]
+
+
+def volume(scene: Scene, given: Given) -> Value:
+    """Cubic metres of a thing's box."""
+    width, depth, height = _extents(scene, given)
+    return width * depth * height
+
+
+def longest(scene: Scene, given: Given) -> Value:
+    """The longest extent, metres; of several things, of the middle one."""
+    target = scene.meant(given["x"], "x").reference
+    return scene.ask(grounded.object_size, ObjectSize(target=target, unit="m")).value
+
+
+def area(scene: Scene, _: Given) -> Value:
+    """Square metres of the room's floor."""
+    return scene.ask(grounded.room_size, RoomSize()).value
+
+
+def first_seen(scene: Scene, given: Given) -> Value:
+    """Seconds at which the earliest of the things meant was first seen."""
+    item = min(scene.meant(given["x"], "x").things, key=lambda item: item.first_seen_s)
+    scene.state([FirstSeen(item.id, item.first_seen_s)], [item.id])
+    return item.first_seen_s
+
+
+def order(scene: Scene, given: Given) -> Value:
+    """Phrases or things by first sight."""
+    listed = items(given["x"], "x")
+    if len(listed) < 2:
+        raise Refused("arguments", "an order needs two things or more", "x")
+    meant = [scene.meant(one, "x", n) for n, one in enumerate(listed)]
+    # as in _extreme: phrases are numbers
+    candidates = tuple(replace(one.reference, phrase=str(n)) for n, one in enumerate(meant))
+    answer = scene.ask(grounded.appearance, AppearanceOrder(candidates=candidates))
+    return [listed[int(n)] for n in str(answer.value).split(", ")]
+
+
+def _choice(value: Value, words: Sequence[str], argument: str) -> Any:
+    if not isinstance(value, str) or value not in words:
+        shown = ", ".join(f'"{word}"' for word in words)
+        got = f'"{value}"' if isinstance(value, str) else kind_of(value)
+        raise Refused("arguments", f"expected one of {shown}, got {got}", argument)
+    return value
+
+
+def _relative_direction(scene: Scene, given: Given, level: Level) -> tuple[str, float]:
+    observer, facing, target = (
+        scene.meant(given[role], role).reference for role in ("observer", "facing", "target")
+    )
+    question = RelativeDirection(observer=observer, facing=facing, target=target, level=level)
+    answer = scene.ask(grounded.relative_direction, question)
+    angles = [s.value_deg for s in answer.evidence.statements if isinstance(s, Angle)]
+    return str(answer.value), 180.0 if angles[-1] == -180.0 else angles[-1]
+
+
+def direction(scene: Scene, given: Given) -> Value:
+    """Where the target is for the observer, in the words of a level."""
+    level = _choice(given.get("level", "hard"), get_args(Level), "level")
+    return _relative_direction(scene, given, level)[0]
+
+
+def bearing(scene: Scene, given: Given) -> Value:
+    """Degrees from the facing direction to the target, left positive."""
+    return _relative_direction(scene, given, "hard")[1]
+
+
+def turns(scene: Scene, given: Given) -> Value:
+    """The turns of a route, one a mark in its path."""
+    start, facing = (scene.meant(given[name], name).reference for name in ("start", "facing"))
+    path = items(given["path"], "path")
+    if TURN_MARK not in path:
+        raise Refused("arguments", f'mark each turn in the path by "{TURN_MARK}"', "path")
+    steps = tuple(
+        Blank() if one == TURN_MARK else Forward(scene.meant(one, "path", n).reference)
+        for n, one in enumerate(path)
+    )
+    question = RoutePlanning(start=start, facing=facing, destination=start, steps=steps)
+    answer = scene.ask(grounded.route, question)
+    return [s.turn for s in answer.evidence.statements if isinstance(s, TurnAt)]
+
+
+def viewed(relation: Any, scene: Scene, given: Given) -> Value:
+    """Whether a relation that depends on a view holds."""
+    roles = {
+        name: scene.meant(given[name], name).reference
+        for name in ("a", "b", "observer", "facing")
+        if name in given
+    }
+    usual = "observer" if "observer" in roles else "camera"
+    view = _choice(given.get("view", usual), get_args(Viewpoint), "view")
+    if (view == "observer") != ("observer" in roles):
+        raise Refused("arguments", 'view="observer" and observer= go together', "view")
+    if "facing" in roles and view != "observer":
+        raise Refused("arguments", "facing= needs observer=", "facing")
+    question = Configuration(relation=relation, view=view, **roles)  # type: ignore[arg-type]
+    return scene.ask(configuration, question).value == "yes"
+
+
+def vertical(relation: Any, scene: Scene, given: Given) -> Value:
+    """Whether a relation of heights and footprints holds."""
+    a, b = (scene.meant(given[name], name).reference for name in ("a", "b"))
+    return scene.ask(configuration, Configuration(a=a, relation=relation, b=b)).value == "yes"
