@@ -1,0 +1,177 @@
+"""How the things of a code can be named so that no reader takes one for another.
+
+A kind is clear where its word is read back as it stands and no other kind of the room may be meant
+by it. The only thing of a clear kind is named by the kind; one of several by what sets it apart,
+with a margin: "largest table", "chair nearest the tv", "door seen first".
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatialcode.questions.generate_config import GenerateConfig
+from spatialcode.questions.names import HEAD, NONE, match, plain, singular
+from spatialcode.questions.references import reference
+from spatialcode.scene.index import SceneIndex
+
+Rng = np.random.Generator
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name without its article: "sofa", "largest table"; an id has none."""
+
+    bare: str
+    is_id: bool = False
+
+    @property
+    def the(self) -> str:
+        """As it stands in a sentence."""
+        return self.bare if self.is_id else f"the {self.bare}"
+
+
+def kind_of(label: str) -> str:
+    """The word for a label, as questions use it."""
+    return singular(plain(label))
+
+
+def plural(kind: str) -> str:
+    """Several of a kind, so that `singular` gives the kind back; else "kind(s)"."""
+    if kind.endswith("shelf"):
+        several = kind[:-1] + "ves"
+    elif kind.endswith(("ch", "sh", "x", "ss")):
+        several = kind + "es"
+    elif kind.endswith("y") and kind[-2:-1] not in "aeiou":
+        several = kind[:-1] + "ies"
+    else:
+        several = kind + "s"
+    return several if singular(several) == kind else f"{kind}(s)"
+
+
+class Naming:
+    """Names of one code's things. Rows count objects in the code's order."""
+
+    def __init__(self, index: SceneIndex, config: GenerateConfig) -> None:
+        self.index, self.config = index, config
+        self.kinds = tuple(kind_of(item.label) for item in index.objects)
+        rows: dict[str, list[int]] = defaultdict(list)
+        for row, kind in enumerate(self.kinds):
+            rows[kind].append(row)
+        self.rows = dict(rows)
+        twins = {self.kinds[index.row[name]] for name in index.twins}
+        self.clear = tuple(
+            kind for kind in self.rows
+            if kind not in twins and _read_back(kind) and not any(
+                match(kind, other) >= HEAD for other in self.rows if other != kind
+            )
+        )  # fmt: skip
+        self.static = np.array([item.motion == "static" for item in index.objects], bool)
+
+    def apart(self, a: str, b: str) -> bool:
+        """Whether two kinds may stand in one question: neither is ever taken for the other."""
+        return a != b and match(a, b) == NONE and match(b, a) == NONE
+
+    def apart_rows(self, rows: list[int]) -> NDArray[np.bool_]:
+        """(n, n) `apart` of the rows' kinds."""
+        kinds = [self.kinds[row] for row in rows]
+        return np.array([[self.apart(a, b) for b in kinds] for a in kinds], bool).reshape(
+            len(rows), len(rows)
+        )
+
+    @cached_property
+    def single(self) -> dict[int, Name]:
+        """Rows of things that are the only one of a clear kind."""
+        return {self.rows[kind][0]: Name(kind) for kind in self.clear if len(self.rows[kind]) == 1}
+
+    @cached_property
+    def referring(self) -> dict[int, tuple[Name, ...]]:
+        """Rows of one of several, with the expressions that pick it."""
+        found: dict[int, list[Name]] = defaultdict(list)
+        for kind in self.clear:
+            rows = self.rows[kind]
+            if len(rows) > 1:
+                for row, name in self._picked(kind, rows):
+                    found[row].append(name)
+        if self.config.use_ids:
+            for row, item in enumerate(self.index.objects):
+                if row not in self.single and reference(item.id).object_id == item.id:
+                    found[row].append(Name(item.id, is_id=True))
+        return dict(found)
+
+    def name(self, row: int, rng: Rng) -> Name:
+        """A name of a thing that has one; its id only where nothing else sets it apart."""
+        if row in self.single:
+            return self.single[row]
+        names = self.referring[row]
+        spoken = [name for name in names if not name.is_id] or list(names)
+        return spoken[int(rng.integers(len(spoken)))]
+
+    def things(self, referring: bool, *, static: bool = True) -> list[int]:
+        """Rows that can be named, plainly or, if ``referring``, at all; those at rest only."""
+        rows = set(self.single) | (set(self.referring) if referring else set())
+        return sorted(row for row in rows if self.static[row] or not static)
+
+    def _picked(self, kind: str, rows: list[int]) -> list[tuple[int, Name]]:
+        margins = self.config.margins
+        boxes, corners = self.index.boxes, self.index.corners_m
+        sizes = boxes.size[rows]
+        ratio = margins.referring_ratio
+        volume, longest = sizes.prod(axis=1), sizes.max(axis=1)
+        found = [("largest {}", _beyond(volume, ratio)), ("longest {}", _beyond(longest, ratio))]
+        found.append(("smallest {}", _beyond(1.0 / volume, ratio)))
+        if boxes.upright()[rows].all():
+            found.append(("tallest {}", _beyond(sizes[:, 2], ratio)))
+        first_s = np.array([self.index.objects[row].first_seen_s for row in rows])
+        found.append(("{} seen first", _least(first_s, margins.first_seen_s)))
+        if self.static[rows].all():
+            top = corners[rows][:, :, 2].max(axis=1)
+            bottom = corners[rows][:, :, 2].min(axis=1)
+            found.append(("highest {}", _least(-top, margins.referring_m)))
+            found.append(("lowest {}", _least(bottom, margins.referring_m)))
+            found += self._by_anchor(kind, rows)
+        return [(rows[n], Name(words.format(kind))) for words, n in found if n is not None]
+
+    def _by_anchor(self, kind: str, rows: list[int]) -> list[tuple[str, int | None]]:
+        margins = self.config.margins
+        found: list[tuple[str, int | None]] = []
+        for anchor, name in self.single.items():
+            if self.static[anchor] and self.apart(kind, self.kinds[anchor]):
+                metres = self.index.distances_m[rows, anchor]
+                for words, sign in (("nearest", 1.0), ("farthest from", -1.0)):
+                    n = int(np.argmin(sign * metres))
+                    if clearly(metres, n, margins.distance_m, margins.distance_ratio):
+                        found.append((f"{{}} {words} {name.the}", n))
+        return found
+
+
+def _read_back(kind: str) -> bool:
+    """Whether the word, read in a question, is the kind again and nothing else."""
+    if not kind:
+        return False
+    read = reference(kind)
+    return read.noun == kind and not read.modifiers and read.selector is None and not read.object_id
+
+
+def _beyond(values: Floats, ratio: float) -> int | None:
+    """Which of the positive values is the largest by a ratio; None where it is not clear."""
+    order = np.argsort(-values)
+    return int(order[0]) if values[order[0]] >= ratio * values[order[1]] > 0.0 else None
+
+
+def _least(values: Floats, margin: float) -> int | None:
+    """Which value is the least by a margin; None where it is not clear."""
+    order = np.argsort(values)
+    return int(order[0]) if values[order[1]] - values[order[0]] >= margin else None
+
+
+def clearly(metres: Floats, n: int, margin_m: float, ratio: float) -> bool:
+    """Whether value ``n``, an extreme, differs from every other one by margin and ratio."""
+    others = np.delete(metres, n)
+    low, high = np.minimum(others, metres[n]), np.maximum(others, metres[n])
+    return bool(((high - low >= margin_m) & (high >= ratio * low)).all())
