@@ -1,9 +1,10 @@
 """Boxes as others publish them, turned into spatial codes.
 
 Three forms: annotations with unit axes as rows, 9 numbers with roll, pitch and yaw, 10 with a
-quaternion. Which number of the 9 or 10 is which extent is stated by the caller or detected; it is
-never assumed. World z must be up. Fields that hold a benchmark's answers (counts, room size)
-are not read: a code made here has no room.
+quaternion. Which of the 9 or 10 numbers is which extent, and which world axis is up, is stated
+by the caller or detected (`spatialcode.scene.axes`); it is never assumed. The annotated form
+states both: axes name their own sizes, and z is up. Fields that hold a benchmark's answers
+(counts, room size) are not read: a code made here has no room.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from spatialcode.errors import FormatError, SpatialCodeError
+from spatialcode.errors import FormatError, SchemaError
+from spatialcode.scene import axes as detection
+from spatialcode.scene.axes import AXES, Axis, AxisOrder, Detection, Floats
 from spatialcode.scene.frames import quaternion_from_matrix
 from spatialcode.scene.schema import (
     Provenance,
@@ -30,149 +33,119 @@ from spatialcode.scene.schema import (
 )
 from spatialcode.version import __version__
 
-#: Index among the three published numbers of the box's x, y and z extent.
-AxisOrder = tuple[int, int, int]
-#: Heights (metres) of things whose height varies little: they tell which extent is the vertical
-#: one.
-_HEIGHTS_M = {
-    "door": 2.0, "chair": 0.9, "table": 0.75, "refrigerator": 1.7, "sofa": 0.85, "window": 1.2,
-    "bed": 0.9, "nightstand": 0.6, "trash bin": 0.4, "toilet": 0.75, "bookshelf": 1.7,
-}  # fmt: skip
-#: How much better (mean absolute log error) the best reading must be than the next vertical.
-_CLEAR = 0.1
-_MIN_KNOWN = 5
+__all__ = [
+    "AxisOrder",
+    "Detection",
+    "all_orders",
+    "detect_order",
+    "from_annotated",
+    "from_bbox9",
+    "from_bbox10",
+    "read_boxes",
+]
+
+#: Extents of zero become this, in metres: a code's boxes have a volume.
+_LEAST_M = 1e-3
+_ANNOTATED = frozenset({"label", "center", "size", "axes"})
+_BBOX = frozenset({"label", "bbox_3d"})
+#: Largest entry of R Rᵀ − I, and of a quaternion's |norm − 1|, in published (rounded) rotations.
+_ROUNDING = 0.02
 
 
 @dataclass(frozen=True)
-class Detection:
-    """Which published extent is which: ``order``; how clear that was, and from how many boxes."""
+class _Published:
+    """One entry: ``extents`` as they stand there, ``rotation`` box to published world."""
 
-    order: AxisOrder
-    lead: float
-    num_boxes: int
+    where: str
+    label: str
+    center: Floats
+    extents: Floats
+    rotation: Floats
 
 
 def from_annotated(document: Mapping[str, Any], name: str = "") -> SpatialCode:
-    """A room whose objects have ``center``, ``size`` and ``axes`` (unit axes as rows).
+    """A room whose objects have ``center``, ``size`` and ``axes`` (unit axes as rows), z up.
 
     The axis nearest to world up becomes the box's z; the other two keep their cyclic order, so
-    the box stays right-handed. FormatError where something is missing or no rotation.
+    the box stays right-handed. FormatError where something is missing, unknown or no rotation.
     """
     scene = name or str(document.get("scene", ""))
-    boxes = []
-    for n, entry in enumerate(_objects(document, scene)):
-        where = f"{scene}: objects[{n}]"
-        axes = _numbers(entry, "axes", 9, where).reshape(3, 3)
-        size, center = _numbers(entry, "size", 3, where), _numbers(entry, "center", 3, where)
-        if np.abs(axes @ axes.T - np.eye(3)).max() > 0.02:
-            raise FormatError(
-                f"{where}.axes: expected unit axes at right angles, got {axes.tolist()}"
-            )
-        vertical = int(np.abs(axes[:, 2]).argmax())
-        order = [(vertical + 1) % 3, (vertical + 2) % 3, vertical]
-        axes, size = axes[order], size[order]
-        if axes[2, 2] < 0.0:  # turned about its x, a box is the same box
-            axes = axes * np.array([[1.0], [-1.0], [-1.0]])
-        if np.linalg.det(axes) < 0.0:  # a box is its own mirror image
-            axes = axes * np.array([[-1.0], [1.0], [1.0]])
-        u, _, vt = np.linalg.svd(axes)
-        boxes.append((_label(entry, where), center, size, quaternion_from_matrix((u @ vt).T)))
-    return _code(boxes, scene, "import:axes")
+    entries = [_annotated(entry, where) for entry, where in _listed(document, scene)]
+    return _code(entries, (0, 1, 2), "z", scene, "import:axes")
 
 
 def from_bbox9(
-    objects: Sequence[Mapping[str, Any]], order: AxisOrder, name: str = "", *, up: str = "z"
+    objects: Sequence[Mapping[str, Any]], order: AxisOrder, name: str = "", *, up: Axis
 ) -> SpatialCode:
     """Objects with ``label`` and ``bbox_3d`` = x, y, z, three extents, roll, pitch, yaw.
 
-    Angles are in radians about the fixed x, y, z axes in turn. ``order`` says which extents are
-    the box's x, y, z; see `detect_order`. ``up``: the world's vertical axis, turned to z.
+    Angles are in radians about the fixed x, y, z axes in turn: R = Rz(yaw) Ry(pitch) Rx(roll).
+    ``order`` says which extents are the box's x, y, z; ``up`` which axis of the published world
+    is vertical; see `detect_order`. The code's world has it as z.
     """
-    boxes = []
-    for n, entry in enumerate(objects):
-        where = f"{name}: objects[{n}]"
-        box = _numbers(entry, "bbox_3d", 9, where)
-        x, y, z, w = Rotation.from_euler("xyz", box[6:]).as_quat()
-        boxes.append((_label(entry, where), *_upright(box, np.array([w, x, y, z]), order, up)))
-    return _code(boxes, name, "import:bbox9")
+    entries = [_bbox(entry, f"{name}: objects[{n}]", 9, None) for n, entry in enumerate(objects)]
+    return _code(entries, order, up, name, "import:bbox9")
 
 
 def from_bbox10(
-    objects: Sequence[Mapping[str, Any]], order: AxisOrder, name: str = "", *, up: str = "z",
+    objects: Sequence[Mapping[str, Any]], order: AxisOrder, name: str = "", *, up: Axis,
     scalar_first: bool,
 ) -> SpatialCode:  # fmt: skip
     """The same with a quaternion; ``scalar_first`` says whether it is w, x, y, z or x, y, z, w."""
-    boxes = []
-    for n, entry in enumerate(objects):
-        where = f"{name}: objects[{n}]"
-        box = _numbers(entry, "bbox_3d", 10, where)
-        quaternion = box[6:] if scalar_first else box[[9, 6, 7, 8]]
-        if abs(np.linalg.norm(quaternion) - 1.0) > 0.02:
-            raise FormatError(f"{where}.bbox_3d: expected a unit quaternion, got {quaternion}")
-        boxes.append((_label(entry, where), *_upright(box, quaternion, order, up)))
-    return _code(boxes, name, "import:bbox10")
+    entries = [
+        _bbox(entry, f"{name}: objects[{n}]", 10, scalar_first)
+        for n, entry in enumerate(objects)
+    ]  # fmt: skip
+    return _code(entries, order, up, name, "import:bbox10")
 
 
-def detect_order(scenes: Iterable[Sequence[Mapping[str, Any]]]) -> Detection:
-    """Which extent is vertical, from things of known height over all scenes together.
+def detect_order(
+    scenes: Iterable[Sequence[Mapping[str, Any]]], *, up: Axis | None = None,
+    scalar_first: bool | None = None,
+) -> Detection:  # fmt: skip
+    """Which extent is which and, where not stated, which axis is up; over all scenes together.
 
-    The extents after it keep their cyclic order: with the second one vertical, (a, b, c) are
-    read as (c, a, b). FormatError where too few things are known or two readings fit.
+    Scenes are lists of 9- or 10-number objects. FormatError where the data leave a doubt.
     """
-    errors: list[np.ndarray] = []
-    for objects in scenes:
-        for entry in objects:
-            height = _HEIGHTS_M.get(str(entry.get("label", "")))
-            if height is not None:
-                extents = np.asarray(entry["bbox_3d"][3:6], dtype=float)
-                errors.append(np.abs(np.log(np.maximum(extents, 0.01) / height)))
-    if len(errors) < _MIN_KNOWN:
-        raise FormatError(
-            f"axis order: expected {_MIN_KNOWN} things of known height, got {len(errors)}"
-        )
-    mean = np.median(np.array(errors), axis=0)
-    best, second, _ = np.argsort(mean)
-    lead = float(mean[second] - mean[best])
-    if lead < _CLEAR:
-        raise FormatError(
-            f"axis order: no extent is clearly the vertical one (errors {mean.round(2)})"
-        )
-    vertical = int(best)
-    return Detection(((vertical + 1) % 3, (vertical + 2) % 3, vertical), lead, len(errors))
+    entries = [
+        _bbox(entry, f"scenes[{i}][{n}]", None, scalar_first)
+        for i, objects in enumerate(scenes) for n, entry in enumerate(objects)
+    ]  # fmt: skip
+    return _detected(entries, up)
 
 
-def read_boxes(path: str | Path, order: AxisOrder | None = None) -> dict[str, SpatialCode]:
-    """Codes by scene from a JSONL file in one of the forms, told apart by their keys.
+def read_boxes(
+    path: str | Path, order: AxisOrder | None = None, *, up: Axis | None = None,
+    scalar_first: bool | None = None,
+) -> dict[str, SpatialCode]:  # fmt: skip
+    """Codes by scene from a JSONL file in one of the forms, told apart by their keys and lengths.
 
-    ``order`` for 9-number boxes; None: detected over the whole file. FormatError with file and
-    line where a row does not fit.
+    ``order`` and ``up`` for 9 and 10 numbers; None: detected over the whole file.
+    ``scalar_first`` must be stated for quaternions. FormatError with file and line where a row
+    does not fit; with the file where it is empty or detection is in doubt.
     """
     path = Path(path)
-    documents: list[dict[str, Any]] = []
-    for line_number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    scenes: dict[str, tuple[bool, list[_Published]]] = {}
+    for line_number, document in _documents(path):
+        scene = str(document.get("scene", ""))
         try:
-            document = json.loads(line)
-        except ValueError as error:
-            raise FormatError(f"{path}:{line_number}: not JSON: {error}") from error
-        if not isinstance(document, dict) or "scene" not in document:
-            raise FormatError(f"{path}:{line_number}: expected an object with 'scene'")
-        documents.append(document)
-    if order is None and any(_is_bbox(document) for document in documents):
-        order = detect_order(d.get("objects", []) for d in documents if _is_bbox(d)).order
-    codes: dict[str, SpatialCode] = {}
-    for line_number, document in enumerate(documents, 1):
-        scene = str(document["scene"])
-        if scene in codes:
-            raise FormatError(f"{path}:{line_number}: scene {scene!r} is there twice")
-        try:
-            if _is_bbox(document):
-                assert order is not None
-                codes[scene] = from_bbox9(_objects(document, scene), order, scene)
-            else:
-                codes[scene] = from_annotated(document)
-        except SpatialCodeError as error:
+            if not scene or scene in scenes:
+                raise FormatError(f"scene {scene!r}: expected a name that is not there yet")
+            listed = _listed(document, scene)
+            numbers = any("bbox_3d" in entry for entry, _ in listed)
+            scenes[scene] = (
+                numbers,
+                [
+                    _bbox(entry, where, None, scalar_first) if numbers else _annotated(entry, where)
+                    for entry, where in listed
+                ],
+            )
+        except FormatError as error:
             raise FormatError(f"{path}:{line_number}: {error}") from error
-    return codes
+    try:
+        return _codes(scenes, order, up)
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
 
 
 def all_orders() -> tuple[AxisOrder, ...]:
@@ -180,59 +153,145 @@ def all_orders() -> tuple[AxisOrder, ...]:
     return tuple(permutations((0, 1, 2)))  # type: ignore[arg-type]
 
 
-def _is_bbox(document: Mapping[str, Any]) -> bool:
-    objects = document.get("objects") or [{}]
-    return isinstance(objects, list) and isinstance(objects[0], dict) and "bbox_3d" in objects[0]
-
-
-def _objects(document: Mapping[str, Any], scene: str) -> list[Mapping[str, Any]]:
-    objects = document.get("objects")
-    if not isinstance(objects, list) or not all(isinstance(o, dict) for o in objects):
-        raise FormatError(f"{scene}: objects: expected a list of objects, got {objects!r:.80}")
-    return objects
-
-
-def _label(entry: Mapping[str, Any], where: str) -> str:
-    label = entry.get("label")
-    if not isinstance(label, str) or not label.strip():
-        raise FormatError(f"{where}.label: expected a word, got {label!r}")
-    return label
-
-
-def _numbers(entry: Mapping[str, Any], key: str, count: int, where: str) -> np.ndarray:
+def _documents(path: Path) -> list[tuple[int, dict[str, Any]]]:
     try:
-        values = np.asarray(entry.get(key), dtype=np.float64)
-    except (TypeError, ValueError):
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{path}: not UTF-8: {error}") from error
+    documents = []
+    for line_number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            document = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise FormatError(f"{path}:{line_number}: not JSON: {error}") from error
+        if not isinstance(document, dict) or "scene" not in document:
+            raise FormatError(f"{path}:{line_number}: expected an object with 'scene'")
+        documents.append((line_number, document))
+    if not documents:
+        raise FormatError(f"{path}: expected one room a line, got an empty file")
+    return documents
+
+
+def _codes(
+    scenes: Mapping[str, tuple[bool, list[_Published]]], order: AxisOrder | None, up: Axis | None
+) -> dict[str, SpatialCode]:
+    published = [entry for numbers, entries in scenes.values() if numbers for entry in entries]
+    reading: tuple[AxisOrder, Axis] = ((0, 1, 2), "z")
+    if published:
+        up = up or _up(published)
+        reading = order or _detected(published, up).order, up
+    return {
+        scene: _code(entries, *reading, scene, "import:bbox")
+        if numbers
+        else _code(entries, (0, 1, 2), "z", scene, "import:axes")
+        for scene, (numbers, entries) in scenes.items()
+    }
+
+
+def _up(entries: Sequence[_Published]) -> Axis:
+    return detection.detect_up(np.array([e.rotation for e in entries]).reshape(-1, 3, 3))
+
+
+def _detected(entries: Sequence[_Published], up: Axis | None) -> Detection:
+    rotations = np.array([entry.rotation for entry in entries]).reshape(-1, 3, 3)
+    extents = np.array([entry.extents for entry in entries]).reshape(-1, 3)
+    labels = [entry.label for entry in entries]
+    return detection.detect_order(labels, extents, rotations, up or _up(entries))
+
+
+def _listed(document: Mapping[str, Any], scene: str) -> list[tuple[Mapping[str, Any], str]]:
+    objects = document.get("objects")
+    if not isinstance(objects, list):
+        raise FormatError(f"{scene}: objects: expected a list of objects, got {objects!r:.80}")
+    return [(entry, f"{scene}: objects[{n}]") for n, entry in enumerate(objects)]
+
+
+def _annotated(entry: Any, where: str) -> _Published:
+    label = _label(entry, where, _ANNOTATED)
+    axes = _numbers(entry, "axes", 9, where).reshape(3, 3)
+    if np.abs(axes @ axes.T - np.eye(3)).max() > _ROUNDING:
+        raise FormatError(f"{where}.axes: expected unit axes at right angles, got {axes.tolist()}")
+    size = _extents(_numbers(entry, "size", 3, where), f"{where}.size")
+    return _Published(where, label, _numbers(entry, "center", 3, where), size, axes.T)
+
+
+def _bbox(entry: Any, where: str, count: int | None, scalar_first: bool | None) -> _Published:
+    """``count`` None: 9 or 10 numbers, as there are."""
+    label = _label(entry, where, _BBOX)
+    if count is None:
+        given = entry["bbox_3d"]
+        count = 10 if isinstance(given, (list, tuple, np.ndarray)) and len(given) == 10 else 9
+    box = _numbers(entry, "bbox_3d", count, where)
+    if count == 9:
+        rotation = Rotation.from_euler("xyz", box[6:])
+    else:
+        if scalar_first is None:
+            raise FormatError(f"{where}.bbox_3d: a quaternion: expected scalar_first to be stated")
+        quaternion = box[[7, 8, 9, 6]] if scalar_first else box[6:]
+        if abs(np.linalg.norm(quaternion) - 1.0) > _ROUNDING:
+            raise FormatError(f"{where}.bbox_3d: expected a unit quaternion, got {box[6:]}")
+        rotation = Rotation.from_quat(quaternion)
+    extents = _extents(box[3:6], f"{where}.bbox_3d")
+    return _Published(where, label, box[:3], extents, rotation.as_matrix())
+
+
+def _label(entry: Any, where: str, keys: frozenset[str]) -> str:
+    """The entry's label, once its keys are known to be those of its form."""
+    if not isinstance(entry, Mapping):
+        raise FormatError(f"{where}: expected an object, got {entry!r:.80}")
+    if set(entry) != keys:
+        expected, got = ", ".join(sorted(keys)), ", ".join(sorted(map(str, entry))) or "none"
+        raise FormatError(f"{where}: expected the keys {expected}, got {got:.200}")
+    label = entry["label"]
+    if not isinstance(label, str) or not label.strip():
+        raise FormatError(f"{where}.label: expected a word, got {label!r:.80}")
+    return label.strip()
+
+
+def _numbers(entry: Mapping[str, Any], key: str, count: int, where: str) -> Floats:
+    try:
+        values = np.asarray(entry[key])
+    except ValueError:  # lists of different lengths
         values = np.empty(0)
-    if values.size != count or not np.isfinite(values).all():
-        raise FormatError(f"{where}.{key}: expected {count} numbers, got {entry.get(key)!r:.80}")
-    return values.reshape(-1)
+    is_number = values.dtype.kind in "iuf" and values.size == count
+    if not is_number or not np.isfinite(values).all():
+        raise FormatError(f"{where}.{key}: expected {count} numbers, got {entry[key]!r:.80}")
+    return values.reshape(-1).astype(np.float64)
 
 
-def _upright(
-    box: np.ndarray, quaternion: np.ndarray, order: AxisOrder, up: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centre, size and quaternion in a world whose z is up."""
-    if up not in ("x", "y", "z"):
+def _extents(values: Floats, where: str) -> Floats:
+    if (values < 0.0).any():
+        raise FormatError(f"{where}: expected extents >= 0, got {values.tolist()}")
+    return np.maximum(values, _LEAST_M)
+
+
+def _code(
+    entries: Sequence[_Published], order: AxisOrder, up: Axis, scene: str, source: str
+) -> SpatialCode:
+    if sorted(order) != [0, 1, 2]:
+        raise FormatError(f"order: expected each of 0, 1, 2 once, got {order!r}")
+    if up not in AXES:
         raise FormatError(f"up: expected x, y or z, got {up!r}")
-    # a cyclic change of axes is a rotation: (y, z, x) puts x last, (z, x, y) puts y last
-    cycle = {"x": [1, 2, 0], "y": [2, 0, 1], "z": [0, 1, 2]}[up]
-    w, x, y, z = quaternion
-    rotation = Rotation.from_quat([x, y, z, w]).as_matrix()[cycle]
-    return box[:3][cycle], box[3:6][list(order)], quaternion_from_matrix(rotation)
-
-
-def _code(boxes: Sequence[tuple[str, Any, Any, Any]], scene: str, source: str) -> SpatialCode:
     counts: dict[str, int] = {}
     objects = []
-    for label, center, size, quaternion in boxes:
-        counts[label] = counts.get(label, 0) + 1
-        objects.append(
-            SceneObject(
-                make_id(label, counts[label]), label, 1.0, tuple(center),
-                tuple(np.maximum(size, 1e-3)), tuple(quaternion), 0.0, 0.0, 0, 1.0, "static",
-            )
-        )  # fmt: skip
+    for entry in entries:
+        axes = detection.to_z_up(entry.rotation.T, up)
+        axes, size = detection.standing_axes(axes, entry.extents[list(order)])
+        u, _, vt = np.linalg.svd(axes)  # the nearest rotation to the rounded one
+        try:
+            stem = make_id(entry.label, 1)  # labels may differ where ids may not
+            counts[stem] = counts.get(stem, 0) + 1
+            objects.append(
+                SceneObject(
+                    make_id(entry.label, counts[stem]), entry.label, 1.0,
+                    tuple(detection.to_z_up(entry.center, up)), tuple(size),
+                    tuple(quaternion_from_matrix((u @ vt).T)), 0.0, 0.0, 0, 1.0, "static",
+                )
+            )  # fmt: skip
+        except SchemaError as error:
+            raise FormatError(f"{entry.where}: {error}") from error
     return SpatialCode(
         video=VideoInfo(scene, "", 0.0, 0.0, 1, 1), objects=tuple(objects), cameras=(), room=None,
         scale=Scale("given", 1.0), provenance=Provenance(source, "", "", __version__, ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,14 +34,15 @@ class SceneIndex:
     def of(cls, code: SpatialCode) -> SceneIndex:
         """The index of a code, made once while it is among the codes last asked about."""
         key = id(code)
-        kept = _CACHE.get(key)
-        if kept is not None:  # it holds the code alive, so the identity is still the code's
-            _CACHE.move_to_end(key)
-            return kept
-        _CACHE[key] = index = cls(code)
-        while len(_CACHE) > _KEPT:
-            _CACHE.popitem(last=False)
-        return index
+        with _LOCK:  # a service asks from several threads
+            kept = _CACHE.get(key)
+            if kept is not None:  # it holds the code alive, so the identity is still the code's
+                _CACHE.move_to_end(key)
+                return kept
+            _CACHE[key] = index = cls(code)
+            while len(_CACHE) > _KEPT:
+                _CACHE.popitem(last=False)
+            return index
 
     @cached_property
     def distances_m(self) -> Floats:
@@ -87,3 +89,4 @@ class SceneIndex:
 
 
 _CACHE: OrderedDict[int, SceneIndex] = OrderedDict()
+_LOCK = Lock()
