@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from spatialcode.reasoning import program_queries as query
+from spatialcode.reasoning import program_views as view
 from spatialcode.reasoning.program_limits import Refused
 from spatialcode.reasoning.program_scene import Scene
 from spatialcode.reasoning.program_signature import Apply, Function, Given
@@ -59,9 +60,9 @@ def _of_one(name: str, apply: Apply) -> Function:
 
 def _relation(name: str, relation: str) -> Function:
     if relation in ("above", "below", "on", "inside"):
-        return Function(name, ("a", "b"), partial(query.vertical, relation))
+        return Function(name, ("a", "b"), partial(view.vertical, relation))
     optional = {"view": '"camera"', "observer": "none", "facing": "b"}
-    return Function(name, ("a", "b"), partial(query.viewed, relation), optional)
+    return Function(name, ("a", "b"), partial(view.viewed, relation), optional)
 
 
 _BEARING = ("observer", "facing", "target")
@@ -73,9 +74,9 @@ _LISTED = (
     Function("distance", ("a", "b"), query.distance),
     Function("nearest", ("candidates", "to"), partial(query.extreme, "closest")),
     Function("farthest", ("candidates", "to"), partial(query.extreme, "farthest")),
-    Function("direction", _BEARING, query.direction, {"level": '"hard"'}),
-    Function("bearing", _BEARING, query.bearing),
-    Function("turns", ("start", "facing", "path"), query.turns),
+    Function("direction", _BEARING, view.direction, {"level": '"hard"'}),
+    Function("bearing", _BEARING, view.bearing),
+    Function("turns", ("start", "facing", "path"), view.turns),
     _of_one("longest", query.longest),
     _of_one("size", query.size),
     _of_one("width", partial(query.extent, 0)),

@@ -27,8 +27,8 @@ from spatialcode.questions.types import (
 )
 from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.program import DEFAULT_LIMITS, Limits, Result, Value, run
-from spatialcode.reasoning.program_queries import TURN_MARK
 from spatialcode.reasoning.program_values import kind_of
+from spatialcode.reasoning.program_views import TURN_MARK
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.solver import with_letter
 from spatialcode.reasoning.stating import bare, letter_of

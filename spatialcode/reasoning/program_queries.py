@@ -10,46 +10,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, Literal
 
 from spatialcode.questions.types import (
     AbsoluteDistance,
     AppearanceOrder,
-    Blank,
-    Configuration,
     Counting,
-    Forward,
-    Level,
     ObjectSize,
     Reference,
-    RelativeDirection,
     RelativeDistance,
     RoomSize,
-    RoutePlanning,
     Selector,
-    Viewpoint,
 )
 from spatialcode.reasoning import grounded
-from spatialcode.reasoning.configurations import configuration
 from spatialcode.reasoning.program_limits import Refused
 from spatialcode.reasoning.program_scene import Meant, Scene, superfluous
 from spatialcode.reasoning.program_signature import Given
-from spatialcode.reasoning.program_values import Value, items, kind_of
-from spatialcode.reasoning.resolve import select
+from spatialcode.reasoning.program_values import Value, items
+from spatialcode.reasoning.resolve import against, select
 from spatialcode.reasoning.statements import (
-    Angle,
     Count,
+    Distance,
     Extents,
+    Extreme,
     FirstSeen,
     Height,
     Position,
     Statement,
-    TurnAt,
 )
+from spatialcode.reasoning.stating import at
 from spatialcode.scene.schema import SceneObject
-
-#: Marks a turn in a route: no noun phrase is written so.
-TURN_MARK = "?"
 
 
 def _phrase(scene: Scene, given: Given) -> Meant:
@@ -87,22 +77,43 @@ def distance(scene: Scene, given: Given) -> Value:
     return scene.ask(grounded.absolute_distance, question).value
 
 
-def extreme(extreme: Any, scene: Scene, given: Given) -> Value:
-    """Of a list the item itself; of a phrase that means several things, one of them."""
+def extreme(extreme: Literal["closest", "farthest"], scene: Scene, given: Given) -> Value:
+    """Of phrases the one whose thing is closest (farthest); of several things one of them."""
     anchor = scene.meant(given["to"], "to")
     listed = given["candidates"]
-    if not isinstance(listed, list) or all(isinstance(one, SceneObject) for one in listed):
-        things = _several(scene, given["candidates"], "candidates")
-        others = [item for item in things if item not in anchor.things]
-        listed = list(others or things)
-    elif not all(isinstance(one, str) for one in listed):
-        raise Refused("type", "a list of phrases or of things, not of both", "candidates")
+    if not isinstance(listed, list) or any(isinstance(one, SceneObject) for one in listed):
+        return _picked(extreme, scene, anchor, _several(scene, listed, "candidates"))
     meant = [scene.meant(one, "candidates", n) for n, one in enumerate(listed)]
+    if not meant:
+        raise Refused("undefined", "an empty list", "candidates")
     scene.budget.spend(sum(len(one.things) for one in meant) * len(anchor.things))
-    # phrases are numbers here, so that two that read alike stay apart
-    candidates = tuple(replace(one.reference, phrase=str(n)) for n, one in enumerate(meant))
-    question = RelativeDistance(anchor=anchor.reference, candidates=candidates, extreme=extreme)
+    question = RelativeDistance(
+        anchor=anchor.reference, candidates=_numbered(meant), extreme=extreme
+    )
     return listed[int(scene.ask(grounded.relative_distance, question).value)]
+
+
+def _numbered(meant: Sequence[Meant]) -> tuple[Reference, ...]:
+    """References with numbers for phrases, so that two that read alike stay apart."""
+    return tuple(replace(one.reference, phrase=str(n)) for n, one in enumerate(meant))
+
+
+def _picked(
+    extreme: Literal["closest", "farthest"], scene: Scene, anchor: Meant,
+    found: tuple[SceneObject, ...],
+) -> SceneObject:  # fmt: skip
+    """The thing of several that is closest to (farthest from) the nearest of the anchors."""
+    things, anchors = against(found, anchor.things)
+    scene.budget.spend(len(things) * len(anchors))
+    pairs = [grounded.nearest_pair(anchors, (item,), scene.index) for item in things]
+    choose = min if extreme == "closest" else max
+    near, thing, _ = choose(pairs, key=lambda pair: pair[2])
+    statements: list[Statement] = [at(near, "anchor")]
+    statements += [at(item, "candidate") for _, item, _ in pairs]
+    statements += [Distance(one.id, item.id, metres) for one, item, metres in pairs]
+    statements.append(Extreme(extreme, thing.id, near.id))
+    scene.state(statements, [near.id, *(item.id for _, item, _ in pairs)])
+    return thing
 
 
 def _several(scene: Scene, value: Value, argument: str) -> tuple[SceneObject, ...]:
@@ -126,12 +137,13 @@ def choose(kind: Any, scene: Scene, given: Given) -> Value:
     """The thing of several that a selector picks."""
     things = _several(scene, given["x"], "x")
     scene.budget.spend(len(things))
-    scene.state([_measured(kind, scene, item) for item in things], [item.id for item in things])
+    statements = [_measured(kind, scene, item) for item in things if kind != "last_seen"]
+    scene.state(statements, [item.id for item in things])
     return select(Reference("thing", selector=Selector(kind)), things, scene.index)[0]
 
 
 def _measured(kind: str, scene: Scene, item: SceneObject) -> Statement:
-    if kind in ("first_seen", "last_seen"):
+    if kind == "first_seen":
         return FirstSeen(item.id, item.first_seen_s)
     if kind in ("highest", "lowest"):
         return _face("top" if kind == "highest" else "bottom", scene, item)
@@ -211,74 +223,5 @@ def order(scene: Scene, given: Given) -> Value:
     if len(listed) < 2:
         raise Refused("arguments", "an order needs two things or more", "x")
     meant = [scene.meant(one, "x", n) for n, one in enumerate(listed)]
-    # as in _extreme: phrases are numbers
-    candidates = tuple(replace(one.reference, phrase=str(n)) for n, one in enumerate(meant))
-    answer = scene.ask(grounded.appearance, AppearanceOrder(candidates=candidates))
+    answer = scene.ask(grounded.appearance, AppearanceOrder(candidates=_numbered(meant)))
     return [listed[int(n)] for n in str(answer.value).split(", ")]
-
-
-def _choice(value: Value, words: Sequence[str], argument: str) -> Any:
-    if not isinstance(value, str) or value not in words:
-        shown = ", ".join(f'"{word}"' for word in words)
-        got = f'"{value}"' if isinstance(value, str) else kind_of(value)
-        raise Refused("arguments", f"expected one of {shown}, got {got}", argument)
-    return value
-
-
-def _relative_direction(scene: Scene, given: Given, level: Level) -> tuple[str, float]:
-    observer, facing, target = (
-        scene.meant(given[role], role).reference for role in ("observer", "facing", "target")
-    )
-    question = RelativeDirection(observer=observer, facing=facing, target=target, level=level)
-    answer = scene.ask(grounded.relative_direction, question)
-    angles = [s.value_deg for s in answer.evidence.statements if isinstance(s, Angle)]
-    return str(answer.value), 180.0 if angles[-1] == -180.0 else angles[-1]
-
-
-def direction(scene: Scene, given: Given) -> Value:
-    """Where the target is for the observer, in the words of a level."""
-    level = _choice(given.get("level", "hard"), get_args(Level), "level")
-    return _relative_direction(scene, given, level)[0]
-
-
-def bearing(scene: Scene, given: Given) -> Value:
-    """Degrees from the facing direction to the target, left positive."""
-    return _relative_direction(scene, given, "hard")[1]
-
-
-def turns(scene: Scene, given: Given) -> Value:
-    """The turns of a route, one a mark in its path."""
-    start, facing = (scene.meant(given[name], name).reference for name in ("start", "facing"))
-    path = items(given["path"], "path")
-    if TURN_MARK not in path:
-        raise Refused("arguments", f'mark each turn in the path by "{TURN_MARK}"', "path")
-    steps = tuple(
-        Blank() if one == TURN_MARK else Forward(scene.meant(one, "path", n).reference)
-        for n, one in enumerate(path)
-    )
-    question = RoutePlanning(start=start, facing=facing, destination=start, steps=steps)
-    answer = scene.ask(grounded.route, question)
-    return [s.turn for s in answer.evidence.statements if isinstance(s, TurnAt)]
-
-
-def viewed(relation: Any, scene: Scene, given: Given) -> Value:
-    """Whether a relation that depends on a view holds."""
-    roles = {
-        name: scene.meant(given[name], name).reference
-        for name in ("a", "b", "observer", "facing")
-        if name in given
-    }
-    usual = "observer" if "observer" in roles else "camera"
-    view = _choice(given.get("view", usual), get_args(Viewpoint), "view")
-    if (view == "observer") != ("observer" in roles):
-        raise Refused("arguments", 'view="observer" and observer= go together', "view")
-    if "facing" in roles and view != "observer":
-        raise Refused("arguments", "facing= needs observer=", "facing")
-    question = Configuration(relation=relation, view=view, **roles)  # type: ignore[arg-type]
-    return scene.ask(configuration, question).value == "yes"
-
-
-def vertical(relation: Any, scene: Scene, given: Given) -> Value:
-    """Whether a relation of heights and footprints holds."""
-    a, b = (scene.meant(given[name], name).reference for name in ("a", "b"))
-    return scene.ask(configuration, Configuration(a=a, relation=relation, b=b)).value == "yes"

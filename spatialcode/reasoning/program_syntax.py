@@ -73,8 +73,10 @@ def parse_program(source: Source, limits: Limits) -> list[ast.Assign | ast.expr]
     try:
         tree = ast.parse(source.text, mode=mode)
     except SyntaxError as error:
-        line = min(max(error.lineno or 1, 1), len(source.lines))
-        raise ProgramError("syntax", line, max(error.offset or 1, 1), error.msg) from None
+        if not error.offset or not error.lineno:  # Python's way to say "at the end"
+            raise source.error("syntax", len(source.text.rstrip()), error.msg) from None
+        line = min(error.lineno, len(source.lines))
+        raise ProgramError("syntax", line, max(error.offset, 1), error.msg) from None
     except (MemoryError, RecursionError):
         raise ProgramError("limit", 1, 1, "nested too deeply") from None
     except ValueError as error:  # what Python's parser has against a text as a whole

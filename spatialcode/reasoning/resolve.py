@@ -45,6 +45,17 @@ def distinct(found: tuple[SceneObject, ...], index: SceneIndex) -> tuple[SceneOb
     return tuple(item for item in found if item.id in kept)
 
 
+def against(
+    found: tuple[SceneObject, ...], meant: tuple[SceneObject, ...]
+) -> tuple[tuple[SceneObject, ...], tuple[SceneObject, ...]]:
+    """What is compared with what, where some are chosen by their distance to others.
+
+    Nothing is compared with itself, nor with its own kind, where there is anything else.
+    """
+    anchors = tuple(item for item in meant if item not in found) or meant
+    return tuple(item for item in found if item not in anchors) or found, anchors
+
+
 def select(
     reference: Reference, found: tuple[SceneObject, ...], index: SceneIndex
 ) -> tuple[SceneObject, ...]:
@@ -52,17 +63,14 @@ def select(
     assert reference.selector is not None
     kind, anchor = reference.selector.kind, reference.selector.anchor
     if anchor is not None:
-        anchors = [item for item in resolve(anchor, index) if item not in found] or list(
-            resolve(anchor, index)
-        )
+        others, anchors = against(found, resolve(anchor, index))
         if not anchors:
             return ()
 
         def distance(item: SceneObject) -> float:
-            return min(index.distance_m(item.id, other.id) for other in anchors)
+            apart = (index.distance_m(item.id, one.id) for one in anchors if one.id != item.id)
+            return min(apart, default=0.0)
 
-        # nothing is the nearest to itself, where there is anything else
-        others = [item for item in found if item not in anchors] or found
         return (min(others, key=distance) if kind == "nearest" else max(others, key=distance),)
     corners = {item.id: Boxes.of([item]).corners()[0] for item in found}
     measure = {
