@@ -46,6 +46,9 @@ _MAKERS: Mapping[str, Maker] = {
 }
 
 
+_DEFAULT = GenerateConfig()
+
+
 @dataclass(frozen=True)
 class Generated:
     """Questions about one code.
@@ -59,8 +62,8 @@ class Generated:
 
 
 def generate(
-    code: SpatialCode, *, scene: str, seed: int, config: GenerateConfig = GenerateConfig()
-) -> Generated:  # noqa: B008 - frozen
+    code: SpatialCode, *, scene: str, seed: int, config: GenerateConfig = _DEFAULT
+) -> Generated:
     """Questions of every family that the code allows, at most the number wanted of each.
 
     ``scene``: the name that the items carry; with ``seed`` (0 or more) it decides every draw.
@@ -146,7 +149,8 @@ class _Family:
 
     def _worded(self, draft: Draft, name: str, scene: str) -> QuestionItem | None:
         """The question in words that are read back as it was meant; None if there are none."""
-        options, truth = (), draft.truth
+        options: tuple[str, ...] = ()
+        truth = draft.truth
         if truth is None:
             options, truth = arrange(draft.choices, self._balance.letters, self.rng)
         slots = dict(draft.slots)

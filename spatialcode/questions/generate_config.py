@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from spatialcode.config import require, setting
 from spatialcode.questions.types import FAMILIES
@@ -73,11 +73,11 @@ class GenerateConfig:
         for name in ("paraphrase_share", "referring_share", "farthest_share"):
             value = getattr(self, name)
             require(0 <= value <= 1, name, "between 0 and 1", value)
-        known = ("train", "heldout", "all")
-        require(self.paraphrases in known, "paraphrases", " or ".join(known), self.paraphrases)
+        splits = get_args(Paraphrases)
+        require(self.paraphrases in splits, "paraphrases", " or ".join(splits), self.paraphrases)
         require(2 <= self.num_options <= 8, "num_options", "2 to 8", self.num_options)
         require(self.min_count >= 1, "min_count", "at least 1", self.min_count)
         require(1 <= self.max_blanks <= 3, "max_blanks", "1 to 3", self.max_blanks)
         require(4 <= self.max_things <= 40, "max_things", "4 to 40", self.max_things)
-        known = ("strict", "room")
+        known = get_args(Balance)
         require(self.balance in known, "balance", " or ".join(known), self.balance)

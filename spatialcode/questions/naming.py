@@ -102,7 +102,7 @@ class Naming:
             for row, item in enumerate(self.index.objects):
                 if row not in self.single and reference(item.id).object_id == item.id:
                     found[row].append(Name(item.id, is_id=True))
-        return dict(found)
+        return {row: tuple(names) for row, names in found.items()}
 
     def name(self, row: int, rng: Rng) -> Name:
         """A name of a thing that has one; its id only where nothing else sets it apart."""

@@ -191,15 +191,17 @@ def _rule(pattern: str, build: Callable[..., Question | None]) -> tuple[re.Patte
 _THE = r"(?:the |a |an )?"
 _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], Common], Question | None]], ...] = (
     _rule(
-        r"beginning (?:at|by) (?:the )*(?P<start>[^.]+?),?(?: and)? "
-        r"(?:facing|with your) (?P<facing>[^.]+?)\s*\. "
-        r"you want to navigate to (?:the )*(?P<goal>[^.]+)\..*?(?:'turn right\.?'\)|actions)\s*:?"
+        r"(?:beginning|starting|starts) (?:at|by) (?:the )*(?P<start>[^.]+?),?(?: and)? "
+        r"(?:facing|faces|with your) (?P<facing>[^.]+?)\s*\. "
+        r"(?:you want to navigate to|your goal is|it should get to) (?:the )*(?P<goal>[^.]+)\."
+        r".*?(?:'turn right\.?'\)|actions)\s*:?"
         r"(?P<steps>.*)$", _route),
     _rule(r"appearance order of the following[^:]*: (?P<listed>[^?]+)\?", _appearance),
     _rule(r"in (?:which|what) order (?:do|are|did) (?P<listed>[^?]+?)"
           r" (?:first )?(?:appear|seen|come)[^?]*\?", _appearance),
-    _rule(r"standing (?:by|at|next to) (?P<observer>[^?]+?)(?: and|,)? facing (?P<facing>[^,?]+), "
-          r"is (?P<target>[^?]+?) (?=to (?:my|the)|on (?:my|the)|in )(?P<rest>[^?]*\bor\b[^?]*)\?",
+    _rule(r"standing (?:by|at|next to) (?P<observer>[^?]+?)(?: and| is|,)? "
+          r"facing (?P<facing>[^,.?]+)[,.] is (?P<target>[^?]+?) "
+          r"(?=to (?:my|the)|on (?:my|the)|in )(?P<rest>[^?]*\bor\b[^?]*)\?",
           _direction),
     _rule(r"which of these[^(?]*(?:\((?P<listed>[^)]*)\))?[^?]*? is (?:the )?"
           r"(?P<how>closest|nearest|farthest|furthest)(?: to| from) (?P<anchor>[^?]+)\?",
@@ -213,15 +215,21 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], Common], Question 
     _rule(r"how far (?:away )?is (?P<a>[^?]+?) from (?P<b>[^?(]+?)"
           r"(?: \(?in (?:centi)?met\w+\)?)?\?",
           _distance),
-    _rule(r"longest dimension(?: \([^)]*\))? of (?P<what>[^,?()]+?)(?:,| in |\?| \()", _size),
-    _rule(r"how (?:long|large|big) is (?!(?:the|this) room)(?P<what>[^?]+?)"
+    _rule(r"how far apart are (?P<a>[^?]+?) and (?P<b>[^?(,]+?)(?:,? \(?in (?:centi)?met\w+\)?)?\?",
+          _distance),
+    _rule(r"longest (?:dimension(?: \([^)]*\))?|side|edge|extent) of (?P<what>[^,?()]+?)"
+          r"(?: measure)?(?:,| in |\?| \()", _size),
+    _rule(r"how (?:long|large|big) is (?!(?:the|this) (?:room|space)\b)(?P<what>[^?]+?)"
           r"(?:,? (?:measured )?in (?:centi)?met\w+)?\?", _size),
     _rule(r"(?:size|area) of (?:this|the) (?:room|floor|space)|"
           r"how (?:large|big) is (?:this|the) (?:room|space)", _room),
     _rule(r"(?:how many|number of) (?P<what>[^?]+?)(?:\(s\))?"
           r"(?: (?:are|is) (?:there|in)\b[^?]*| can [^?]*| does [^?]*| do [^?]*| in (?:this|the) "
           r"[^?]*)?\?", _counting),
-    _rule(r"^(?:(?P<view_first>(?:from|seen|for|if|when)[^?,]*(?:, facing [^,?]+)?), )?"
+    _rule(r"^count (?:all )?(?P<what>[^?.]+?)(?:\(s\))? in (?:this|the) (?:room|video|scene)\b",
+          _counting),
+    _rule(r"^(?:in (?:this|the) (?:room|video|scene), )?"
+          r"(?:(?P<view_first>(?:from|seen|for|if|when)[^?,]*(?:, facing [^,?]+)?), )?"
           r"is (?P<a>[^?]+?) (?P<relation>to the left of|to the right of|left of|right of|"
           r"in front of|behind|above|over|below|under|on top of|on|inside|in) " + _THE +
           r"(?P<b>[^?,]+?)(?:,? (?P<view>(?:from|as seen|seen|for|when)\b[^?]*))?\?",

@@ -165,5 +165,5 @@ def standard(template: str) -> str:
 
 
 def words_in_row(words: list[str]) -> str:
-    """ "the bed, the chair and the tv"."""
+    """A list as it is said: the bed, the chair and the tv."""
     return f"{', '.join(words[:-1])} and {words[-1]}"

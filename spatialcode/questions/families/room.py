@@ -41,7 +41,7 @@ class Room:
         if not self.referring:
             return np.ones(len(rows), bool)
         hard = np.array([row not in self.naming.single for row in range(len(self.index.objects))])
-        return hard[rows].any(axis=1)
+        return np.any(hard[rows], axis=1)
 
     def name(self, row: int, rng: Rng) -> str:
         """The thing with its article."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -69,15 +70,13 @@ def _turns(routes: np.ndarray, ahead: bool, room: Room) -> tuple[np.ndarray, Boo
     margins, xy = room.config.margins, room.xy_m
     start, facing, *stops = (xy[routes[:, k]] for k in range(routes.shape[1]))
     points = [start, *stops]
-    legs = [b - a for a, b in zip(points, points[1:], strict=False)]
+    legs = [b - a for a, b in pairwise(points)]
     headings = legs if ahead else [facing - start, *legs]
     kept = np.linalg.norm(facing - start, axis=1) >= margins.separation_m
     for a, leg in zip(points, legs, strict=False):
         kept &= np.linalg.norm(leg, axis=1) >= margins.leg_m
         kept &= _in_room(a, leg, room)
-    bearings = np.stack(
-        [turned_deg(u, v) for u, v in zip(headings, headings[1:], strict=False)], axis=1
-    )
+    bearings = np.stack([turned_deg(u, v) for u, v in pairwise(headings)], axis=1)
     size = np.abs(bearings)
     clear = (size >= margins.turn_deg) & (np.abs(size - BACK_DEG) >= margins.bearing_deg)
     return turn_words(bearings), kept & clear.all(axis=1)
@@ -89,7 +88,7 @@ def _in_room(start: Floats, leg: Floats, room: Room) -> Bools:
     if found is None or not found.polygon_m:
         return np.ones(len(start), bool)
     points = start[:, None, :] + _ALONG[:, None] * leg[:, None, :]
-    return inside_polygon(points, np.array(found.polygon_m)).all(axis=1)
+    return np.all(inside_polygon(points, np.array(found.polygon_m)), axis=1)
 
 
 def inside_polygon(points: Floats, polygon: Floats) -> Bools:
