@@ -78,7 +78,7 @@ class RoomMaker:
             video = Path(folder) / f"{scene}.mp4"
             code = write_clip(clip, video)
             codes = {TRUE: code, **self._seen(video, code)}
-        asked = GenerateConfig(num_per_family=self.config.num_questions)
+        asked = GenerateConfig(questions_per_family=self.config.num_questions)
         made = generate(code, scene=scene, seed=seed, config=asked)
         return MadeRoom(scene, codes, made.items)
 
