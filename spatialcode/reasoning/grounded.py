@@ -37,6 +37,7 @@ from spatialcode.reasoning.statements import (
     Position,
     Statement,
     TurnAt,
+    Vector,
 )
 from spatialcode.reasoning.stating import (
     answer_of,
@@ -177,6 +178,7 @@ def route(question: RoutePlanning, index: SceneIndex) -> Answer | None:
     # Facing what one stands at says nothing: there is no direction to turn from.
     heading = (here, face) if here.id != face.id else None
     turns: list[str] = []
+    stated: dict[tuple[str, str], Vector] = {}
     upcoming = next(goals, None)
     for step in question.steps:
         if upcoming is None:
@@ -187,13 +189,17 @@ def route(question: RoutePlanning, index: SceneIndex) -> Answer | None:
         if heading is None or not apart(*heading) or not apart(here, upcoming):
             return None
         number = len(turns) + 1
-        u, v = vector(f"heading_{number}", *heading), vector(f"leg_{number}", here, upcoming)
-        evidence = bearing_evidence(u, v)
-        angle = evidence[-1]
+        # the way just gone has been stated, where a turn led into it
+        ends = heading[0].id, heading[1].id
+        u = stated.get(ends) or vector(f"heading_{number}", *heading)
+        v = vector(f"leg_{number}", here, upcoming)
+        angle = bearing_evidence(u, v)[-1]
         assert isinstance(angle, Angle)
         turn = relations.third(angle.value_deg)
         turns.append(turn)
-        statements += [at(upcoming, "stop"), u, v, angle, TurnAt(number, here.id, turn)]
+        statements += [at(upcoming, "stop"), *([] if ends in stated else [u]), v, angle]
+        statements.append(TurnAt(number, here.id, turn))
+        stated |= {ends: u, (here.id, upcoming.id): v}
     words = ", ".join(f"Turn {turn.capitalize()}" for turn in turns)
     ids = tuple(dict.fromkeys(s.object_id for s in statements if isinstance(s, Position)))
     option = letter_of(question.options, words)
