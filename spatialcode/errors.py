@@ -148,3 +148,15 @@ class ProgramError(SpatialCodeError, ValueError):
 
     def __reduce__(self) -> tuple[type[ProgramError], tuple[str, int, int, str]]:
         return type(self), (self.kind, self.line, self.column, self.reason)
+
+
+class PromptError(SpatialCodeError, ValueError):
+    """A question and what it names do not fit into the tokens a prompt may have."""
+
+    code = "prompt"
+
+
+class ModelError(SpatialCodeError, RuntimeError):
+    """A language model cannot be loaded, or its endpoint is not set up."""
+
+    code = "model"
