@@ -1,83 +1,107 @@
-"""Completions scored a second on one core: direction reasoning over codes of rendered clips.
+"""Completions scored a second on one core: solver golds and corrupted ones, all families.
 
-python benchmarks/rubric.py [num_codes=4] [num_runs=5]
+python benchmarks/rubric.py [num_codes=40] [per_family=200] [num_runs=5]
+
+Distinct completions over distinct rooms, in a fixed random order. One pass before the timed ones
+fills what is kept a room (`SceneIndex`: arrays, pairwise distances), as in training, where many
+completions are scored a room.
 """
 
 from __future__ import annotations
 
 import json
+import random
+import re
 import statistics
 import sys
 import time
-from itertools import permutations
+from collections import defaultdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from spatialcode.questions.types import Option, Question, Reference, RelativeDirection
-from spatialcode.reasoning import statements as say
+from spatialcode.questions.types import Question
 from spatialcode.reasoning.rubric import score
-from spatialcode.reasoning.rubric_answers import turn_word
-from spatialcode.reasoning.verify import Context, bind, signed_angle_deg
+from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import SpatialCode
-from spatialcode.synthetic.clips import make_clip
+from spatialcode.synthetic.clips import HELD_OUT_SEED, make_clip
 from spatialcode.synthetic.shots import ClipConfig
+from tests.reasoning.asking import every_question
 
-_OPTIONS = (Option("A", "A. left"), Option("B", "B. right"))
+Row = tuple[Question, SpatialCode, str, float | str]
+_NUMBER = re.compile(r"\d+\.\d")
 
 
-def completions(code: SpatialCode) -> list[tuple[Question, SpatialCode, str, str]]:
-    """A ten-line direction completion for up to 200 triples of objects."""
-    rows: list[tuple[Question, SpatialCode, str, str]] = []
-    context = Context(code)
-    for items in list(permutations(code.objects, 3))[:200]:
-        ids = [item.id for item in items]
-        u, v = bind(context, ids[0], ids[1]), bind(context, ids[0], ids[2])
-        assert u is not None
-        assert v is not None
-        (a, b), (c, d) = u.xy_m, v.xy_m
-        angle = signed_angle_deg(u.xy_m, v.xy_m)
-        side = turn_word(angle, "easy")
-        roles: tuple[say.Role, ...] = ("observer", "facing", "target")
-        lines: list[say.Statement] = [
-            say.Position(item.id, item.center_m, role)
-            for item, role in zip(items, roles, strict=True)
-        ]
-        lines += [
-            say.Vector("forward", ids[0], ids[1], u.xy_m),
-            say.Vector("to_target", ids[0], ids[2], v.xy_m),
-            say.Dot("forward", "to_target", a * c + b * d),
-            say.Cross("forward", "to_target", a * d - b * c),
-            say.Angle("forward", "to_target", angle),
-            say.Direction(ids[2], side),
-            say.Final("A" if side == "left" else "B"),
-        ]
-        things = [Reference(item.label, object_id=item.id) for item in items]
-        question = RelativeDirection(
-            observer=things[0], facing=things[1], target=things[2], level="easy", options=_OPTIONS
-        )
-        gold = "A" if side == "left" else "B"
-        rows.append((question, code, "\n".join(line.text() for line in lines), gold))
-    return rows
+def completions(codes: list[SpatialCode], per_family: int, rng: random.Random) -> list[Row]:
+    """``per_family`` of each family: half as the solver writes them, half with a number changed,
+    a line dropped, or true lines of another question's reasoning put in.
+    """
+    golds: dict[str, list[Row]] = defaultdict(list)
+    for code in codes:
+        for question in every_question(code):
+            answer = solve(question, code)
+            if answer.grounded:
+                gold = answer.option or answer.value
+                golds[question.family].append((question, code, answer.text(), gold))
+    rows: dict[tuple[int, Question, str], Row] = {}
+    for family in sorted(golds):
+        chosen = rng.sample(golds[family], min(per_family, len(golds[family])))
+        for n, (question, code, text, gold) in enumerate(chosen):
+            other = rng.choice(golds[rng.choice(sorted(golds))])[2]
+            written = text if n % 2 else _corrupted(text, other, rng)
+            rows[id(code), question, written] = (question, code, written, gold)
+    listed = list(rows.values())
+    rng.shuffle(listed)
+    return listed
+
+
+def _corrupted(text: str, other: str, rng: random.Random) -> str:
+    lines = text.split("\n")
+    kind = rng.randrange(3)
+    if kind == 0:
+        at = rng.randrange(len(lines))
+        lines[at] = _NUMBER.sub(lambda found: f"{float(found[0]) + 1.5:.1f}", lines[at], count=1)
+    elif kind == 1:
+        del lines[rng.randrange(len(lines))]
+    else:
+        lines[:0] = other.split("\n")[:-1]
+    return "\n".join(lines)
+
+
+def timed(rows: list[Row]) -> float:
+    """Completions scored a second, one pass."""
+    start = time.perf_counter()
+    for row in rows:
+        score(*row)
+    return len(rows) / (time.perf_counter() - start)
 
 
 def main() -> None:
-    """Print a table, then one JSON line."""
+    """Print a table by family, then one JSON line."""
     given = dict(argument.split("=", 1) for argument in sys.argv[1:])
-    num_codes, num_runs = int(given.get("num_codes", 4)), int(given.get("num_runs", 5))
-    codes = [make_clip(seed, ClipConfig(num_frames=2)).code for seed in range(num_codes)]
-    rows = [row for code in codes for row in completions(code)]
-    total = sum(score(*row).total for row in rows)  # the first pass also fills the indices
-    rates = []
-    for _ in range(num_runs):
-        start = time.perf_counter()
-        for row in rows:
-            score(*row)
-        rates.append(len(rows) / (time.perf_counter() - start))
-    rate, spread = statistics.median(rates), max(rates) - min(rates)
-    print(f"{'completions':>12} {'mean score':>11} {'per second':>11} {'spread':>8}")
-    print(f"{len(rows):12d} {total / len(rows):11.3f} {rate:11.0f} {spread:8.0f}")
-    print(json.dumps({"completions": len(rows), "per_s": rate, "spread": spread}))
+    num_codes, num_runs = int(given.get("num_codes", 40)), int(given.get("num_runs", 5))
+    config = ClipConfig(num_frames=8)
+    codes = [make_clip(HELD_OUT_SEED + seed, config).code for seed in range(num_codes)]
+    rows = completions(codes, int(given.get("per_family", 200)), random.Random(0))
+    families = sorted({row[0].family for row in rows})
+    totals = [score(*row).total for row in rows]
+    rates = [timed(rows) for _ in range(num_runs)]
+    print(f"{'family':28} {'completions':>11} {'per second':>11}")
+    by_family = {}
+    for family in families:
+        own = [row for row in rows if row[0].family == family]
+        by_family[family] = statistics.median(timed(own) for _ in range(num_runs))
+        print(f"{family:28} {len(own):11d} {by_family[family]:11.0f}")
+    print(
+        f"all: {len(rows)} completions, {sum(map(len, (row[2] for row in rows))) / len(rows):.0f} "
+        f"characters each, {sum(total == 1.0 for total in totals)} of full score; "
+        f"{statistics.median(rates):.0f} a second ({min(rates):.0f} to {max(rates):.0f})"
+    )
+    result = {
+        "completions": len(rows), "rooms": num_codes, "per_s": statistics.median(rates),
+        "spread": max(rates) - min(rates), "runs": num_runs, "per_s_by_family": by_family,
+    }  # fmt: skip
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

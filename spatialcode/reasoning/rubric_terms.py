@@ -1,42 +1,29 @@
-"""What a question's reasoning must state, and what a completion does state, as facts.
+"""What a completion states, as facts: distinct, checked, with the objects that it chose.
 
-A `Need` accepts the statements that serve one step of the answer: the objects that the question
-names, in their roles. A true statement that no need accepts is beside the point. Objects are
-matched by label; among several things of a kind the rubric does not decide which one a phrase like
-"the largest table" means, except where the answer itself takes an extreme over all of them.
+What a phrase means, selectors like "the largest" included, is decided as the solver decides it
+(`resolve`); among several things that a plain noun may mean, the completion's own roles say which
+one it took, and the rest of it must stay with that one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from spatialcode.questions.names import HEAD, match
-from spatialcode.questions.types import (
-    AbsoluteDistance,
-    AppearanceOrder,
-    Configuration,
-    Counting,
-    Forward,
-    ObjectSize,
-    Question,
-    Reference,
-    RelativeDirection,
-    RelativeDistance,
-    RoutePlanning,
-)
+from spatialcode.questions.types import Reference
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.resolve import resolve
-from spatialcode.reasoning.verify import DISTANCE_M, Bound, Context, check
+from spatialcode.reasoning.verify import Bound, Context, check
 
 Term = Literal["grounding", "perspective", "geometry"]
 Ids = frozenset[str]
-_CONCLUSIONS = (say.Direction, say.Extreme, say.TurnAt, say.Order, say.Holds, say.Final)
+#: What follows from quantities; whether it does depends on the question.
+CONCLUSIONS = (say.Direction, say.Extreme, say.TurnAt, say.Order, say.Holds)
 _TERM_OF: dict[type, Term] = {
     say.Position: "grounding",
     say.Extents: "grounding",
-    say.RoleOf: "grounding",
+    say.RoleOf: "perspective",
     say.Vector: "perspective",
 }
 #: Roles that several objects may play at once.
@@ -45,7 +32,11 @@ _SHARED_ROLES = ("candidate", "stop")
 
 @dataclass(frozen=True)
 class Fact:
-    """One distinct statement: what it is about (``key``), what it says, whether it is true."""
+    """One distinct statement: what it is about (``key``), what it says, whether it is true.
+
+    ``u``, ``v``: the vectors that a product or an angle is of. ``origin``: the statement it was
+    read from: a role is often said along with a position.
+    """
 
     statement: Any
     key: tuple[Any, ...]
@@ -54,21 +45,48 @@ class Fact:
     reason: str
     u: Bound | None = None
     v: Bound | None = None
+    origin: Any = None
+
+    @property
+    def is_conclusion(self) -> bool:
+        return isinstance(self.statement, CONCLUSIONS)
 
 
 @dataclass(frozen=True)
-class Need:
-    """One step that must be stated; optional ones may be."""
+class Cast:
+    """Which objects a completion chose: by role, and all that it cites, in order."""
 
-    term: Term
-    what: str
-    accepts: Callable[[Fact], bool]
-    required: bool = True
+    roles: dict[str, str] = field(default_factory=dict)
+    cited: tuple[str, ...] = ()
+
+    def narrow(self, ids: Ids, role: str) -> Ids:
+        """The one that plays the role, if it is one that may; else all that may."""
+        chosen = self.roles.get(role)
+        return frozenset({chosen}) if chosen in ids else ids
+
+    def one(self, ids: Ids, role: str, context: Context) -> str:
+        """The one chosen: by role, else cited first, else the surest. ``ids`` is not empty."""
+        chosen = self.roles.get(role)
+        if chosen in ids:
+            return str(chosen)
+        cited = next((i for i in self.cited if i in ids), None)
+        rows = context.index.row
+        return cited or max(sorted(ids), key=lambda i: context.index.objects[rows[i]].score)
 
 
-def kind_matches(noun: str, label: str) -> bool:
-    """Whether a label can be what a noun names: the same words, a synonym, or the noun's head."""
-    return match(noun, label) >= HEAD
+@dataclass
+class Facts:
+    """A completion's distinct facts in order, its first contradiction ("" if none), its cast.
+
+    ``num_stated``: statements with their repeats, without final answers and assumptions.
+    ``renamed``: keys of vectors that a later name was given to, and used in a product or an angle.
+    """
+
+    facts: list[Fact]
+    contradiction: str
+    cast: Cast
+    num_stated: int
+    renamed: list[tuple[Any, ...]]
 
 
 def ids_of(reference: Reference | None, context: Context) -> Ids:
@@ -78,27 +96,57 @@ def ids_of(reference: Reference | None, context: Context) -> Ids:
     return frozenset(item.id for item in resolve(reference, context.index))
 
 
-def facts_of(statements: Sequence[Any], context: Context) -> tuple[list[Fact], str]:
-    """Distinct facts in order, and the first contradiction ("" if none).
+def facts_of(statements: Sequence[Any], context: Context) -> Facts:
+    """Distinct facts; a contradiction is one quantity stated with two values.
 
-    A contradiction is one quantity stated with two values; saying the same twice is one fact.
+    Saying the same twice is one fact. Conclusions are taken as true here.
     """
     facts: dict[tuple[Any, ...], Fact] = {}
-    contradiction = ""
+    names: dict[str, tuple[Any, ...]] = {}
+    contradiction, num_stated = "", 0
     for statement in statements:
-        if isinstance(statement, say.Assumed):
+        if isinstance(statement, say.Assumed | say.Final):
             continue
+        num_stated += 1
         fact = _fact(statement, context)
-        known = facts.setdefault(fact.key, fact)
-        both_true = known.ok and fact.ok and not isinstance(statement, _CONCLUSIONS)
-        if known.said != fact.said and not both_true:
-            contradiction = contradiction or f"contradiction: {statement.text()}"[:200]
-        roles = _role_fact(fact)
-        if roles is not None:
-            holder = facts.setdefault(roles.key, roles)
-            if holder.said != roles.said:
-                contradiction = contradiction or f"two objects are the {roles.key[1]}"
-    return list(facts.values()), contradiction
+        for one in (fact, _role_fact(fact)):
+            if one is None:
+                continue
+            known = facts.setdefault(one.key, one)
+            if isinstance(one.statement, say.Vector) and one.statement.name != known.statement.name:
+                names[one.statement.name] = one.key
+            both_true = known.ok and one.ok and not isinstance(one.statement, _EXACT)
+            if known.said != one.said and not both_true:
+                told = f"contradiction: {known.statement.text()} / {one.statement.text()}"
+                contradiction = contradiction or told[:200]
+    found = list(facts.values())
+    turned = [
+        f.statement for f in found if isinstance(f.statement, say.Dot | say.Cross | say.Angle)
+    ]
+    used = {name for one in turned for name in (one.u, one.v)}
+    renamed = [key for name, key in names.items() if name in used]
+    return Facts(found, contradiction, _cast_of(found), num_stated, renamed)
+
+
+#: Two different ones contradict each other even if each could be true.
+_EXACT = (*CONCLUSIONS, say.RoleOf)
+
+
+def _cast_of(facts: Sequence[Fact]) -> Cast:
+    roles: dict[str, str] = {}
+    cited: dict[str, None] = {}
+    for fact in facts:
+        s = fact.statement
+        if isinstance(s, say.RoleOf) and s.role not in _SHARED_ROLES:
+            roles[s.role] = s.object_id
+        elif isinstance(s, say.Position | say.Extents):
+            cited.setdefault(s.object_id)
+            if isinstance(s, say.Extents):
+                roles.setdefault("measured", s.object_id)
+        elif isinstance(s, say.Holds):
+            roles.setdefault("first", s.a_id)
+            roles.setdefault("second", s.b_id)
+    return Cast(roles, tuple(cited))
 
 
 def _fact(statement: Any, context: Context) -> Fact:
@@ -107,7 +155,7 @@ def _fact(statement: Any, context: Context) -> Fact:
     if isinstance(statement, say.Dot | say.Cross | say.Angle):
         u, v = context.vectors.get(statement.u), context.vectors.get(statement.v)
     key, said = _key(statement, u, v)
-    return Fact(statement, key, said, checked.ok, checked.reason, u, v)
+    return Fact(statement, key, said, checked.ok, checked.reason, u, v, statement)
 
 
 def _key(s: Any, u: Bound | None, v: Bound | None) -> tuple[tuple[Any, ...], Any]:
@@ -153,110 +201,14 @@ def _role_fact(fact: Fact) -> Fact | None:
         return None
     role = say.RoleOf(s.role, s.object_id)
     key, said = _key(role, None, None)
-    return Fact(role, key, said, fact.ok, fact.reason)
+    return Fact(role, key, said, fact.ok, fact.reason, origin=s)
 
 
-def term_of(fact: Fact) -> Term | None:
-    """Which term a fact counts in; None for conclusions."""
-    if isinstance(fact.statement, _CONCLUSIONS):
+def term_of(fact: Fact, present: Sequence[Term]) -> Term | None:
+    """Which of the terms that apply a fact counts in; None for conclusions."""
+    if fact.is_conclusion or not present:
         return None
-    return _TERM_OF.get(type(fact.statement), "geometry")
-
-
-# --- what each family needs ---
-
-
-def about(kind: Any, ids: Ids) -> Callable[[Fact], bool]:
-    """Accepts statements of a kind about one of the objects."""
-    return lambda fact: isinstance(fact.statement, kind) and fact.statement.object_id in ids
-
-
-def position(ids: Ids, what: str) -> Need:
-    """The position of one of the objects."""
-    return Need("grounding", f"position of the {what}", about(say.Position, ids))
-
-
-def role(role: str, ids: Ids, required: bool = True) -> Need:
-    """That one of the objects plays a role."""
-
-    def accepts(fact: Fact) -> bool:
-        s = fact.statement
-        return isinstance(s, say.RoleOf) and s.role == role and s.object_id in ids
-
-    return Need("perspective" if required else "grounding", f"role {role}", accepts, required)
-
-
-def distance(a: Ids, b: Ids, context: Context) -> Need:
-    """The distance of the nearest pair of objects, one of each."""
-    pairs = {(i, j): context.index.distance_m(i, j) for i in a for j in b if i != j}
-    least = min(pairs.values(), default=0.0)
-    near = {frozenset(p) for p, d in pairs.items() if d <= least + DISTANCE_M}
-
-    def accepts(fact: Fact) -> bool:
-        s = fact.statement
-        return isinstance(s, say.Distance) and frozenset((s.a_id, s.b_id)) in near
-
-    return Need("geometry", "smallest distance", accepts)
-
-
-def _vector(tail: Ids, head: Ids, what: str) -> Need:
-    def accepts(fact: Fact) -> bool:
-        s = fact.statement
-        return isinstance(s, say.Vector) and s.tail_id in tail and s.head_id in head
-
-    return Need("perspective", f"vector {what}", accepts)
-
-
-def _between(kind: Any, ends: tuple[Ids, Ids, Ids, Ids], required: bool) -> Need:
-    def accepts(fact: Fact) -> bool:
-        u, v = fact.u, fact.v
-        if not isinstance(fact.statement, kind) or u is None or v is None:
-            return False
-        said = (u.tail_id, u.head_id, v.tail_id, v.head_id)
-        return all(name in ids for name, ids in zip(said, ends, strict=True))
-
-    return Need("geometry", kind.__name__.lower(), accepts, required)
-
-
-def turned(ends: tuple[Ids, Ids, Ids, Ids]) -> list[Need]:
-    """Vectors, angle and products for a turn from one way, (tail, head), to the next."""
-    return [_vector(*ends[:2], "forward"), _vector(*ends[2:], "onward")] + [
-        _between(kind, ends, kind is say.Angle) for kind in (say.Angle, say.Dot, say.Cross)
-    ]
-
-
-def legs_of(question: RoutePlanning, context: Context) -> list[tuple[Ids, Ids, Ids, Ids]]:
-    """A blank each: ids of (tail, head) of the way faced before the turn and of the way after."""
-    here, ahead = ids_of(question.start, context), ids_of(question.facing, context)
-    faced, legs = (here, ahead), []
-    for n, step in enumerate(question.steps):
-        if isinstance(step, Forward):
-            there = ids_of(step.until, context)
-            faced, here = (here, there), there
-            continue
-        later = [s.until for s in question.steps[n + 1 :] if isinstance(s, Forward)]
-        onward = ids_of(later[0] if later else question.destination, context)
-        legs.append((*faced, here, onward))
-    return legs
-
-
-def references(question: Question) -> list[Reference]:
-    """Every thing that a question names."""
-    match question:
-        case Counting() | ObjectSize():
-            return [question.target]
-        case AbsoluteDistance():
-            return [question.a, question.b]
-        case RelativeDistance():
-            return [question.anchor, *question.candidates]
-        case RelativeDirection():
-            return [question.observer, question.facing, question.target]
-        case RoutePlanning():
-            stops = [s.until for s in question.steps if isinstance(s, Forward)]
-            return [question.start, question.facing, *stops, question.destination]
-        case AppearanceOrder():
-            return list(question.candidates)
-        case Configuration():
-            named = (question.a, question.b, question.observer, question.facing)
-            return [reference for reference in named if reference is not None]
-    return []
+    name = _TERM_OF.get(type(fact.statement), "geometry")
+    if name in present:
+        return name
+    return "grounding" if name == "perspective" and "grounding" in present else present[-1]

@@ -2,38 +2,29 @@
 
 Tolerances follow from the 2 decimals in which codes and statements are written, propagated to
 first order: half a unit of the last digit for what is quoted, more for what is computed from
-quoted numbers. No tolerance is tuned. What a statement is *for* is not asked here.
+quoted numbers. No tolerance is tuned. What a statement is *for* is not asked here, and whether a
+conclusion holds depends on the question (``rubric_conclusions``).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from spatialcode.reasoning.statements import (
-    Angle,
-    Area,
-    Count,
-    Cross,
-    Distance,
-    Dot,
-    Extents,
-    FirstSeen,
-    Height,
-    Longest,
-    Order,
-    Position,
-    RoleOf,
-    Statement,
-    Vector,
-)  # fmt: skip
-from spatialcode.scene.frames import matrix_from_quaternion
+from spatialcode.errors import SchemaError
+from spatialcode.questions.types import Reference
+from spatialcode.reasoning import statements as say
+from spatialcode.reasoning.resolve import resolve
+from spatialcode.reasoning.statements import Statement
 from spatialcode.scene.index import SceneIndex
+from spatialcode.scene.relations import View
 from spatialcode.scene.schema import SceneObject, SpatialCode
 
 Vec2 = tuple[float, float]
+#: True numbers of a statement and how far each may be off, or why there are none.
+Truth = tuple[tuple[float, ...], float] | str
 
 #: Half a unit of the second decimal, and what float32 adds to it.
 HALF_M = 0.005 + 1e-5
@@ -50,10 +41,9 @@ WIDEST_DEG = 10.0
 
 @dataclass(frozen=True)
 class Check:
-    """Whether a statement is true: ``score`` 1 or 0, and why not."""
+    """Whether a statement is true, and why not."""
 
     ok: bool
-    score: float
     reason: str
 
 
@@ -83,19 +73,27 @@ class Context:
         return None if row is None else self.index.objects[row]
 
 
-def front_xy(code: SpatialCode, item: SceneObject | None) -> Vec2 | None:
-    """Unit horizontal front: an object's own +y, or for None the first camera's viewing direction.
+def view_of(code: SpatialCode, item: SceneObject | None) -> View | None:
+    """Along an object's own front, or for None along the first camera's horizontal direction.
 
-    None where it points straight up or down, or there is no camera.
+    None where the front points straight up or down, or there is no camera.
     """
-    if item is not None:
-        x, y = matrix_from_quaternion(item.quaternion_wxyz)[:2, 1]
-    elif code.cameras:
-        x, y = (code.cameras[0].T_world_camera[axis][2] for axis in (0, 1))
-    else:
+    if item is None:
+        return View.of_camera(code.cameras[0]) if code.cameras else None
+    try:
+        return View.of_front(item)
+    except SchemaError:  # straight up or down: there is no horizontal direction
         return None
+
+
+def front_xy(code: SpatialCode, item: SceneObject | None) -> Vec2 | None:
+    """The unit horizontal direction of `view_of`."""
+    view = view_of(code, item)
+    if view is None:
+        return None
+    x, y = view.forward_xy
     norm = math.hypot(x, y)
-    return (float(x) / norm, float(y) / norm) if norm > 1e-6 else None
+    return (x / norm, y / norm)
 
 
 def bind(context: Context, tail_id: str, head_id: str) -> Bound | None:
@@ -119,67 +117,103 @@ def bind(context: Context, tail_id: str, head_id: str) -> Bound | None:
 
 def signed_angle_deg(u: Vec2, v: Vec2) -> float:
     """Degrees from u to v, left positive, in (-180, 180]; 0 if either has no length."""
-    degrees = math.degrees(math.atan2(u[0] * v[1] - u[1] * v[0], u[0] * v[0] + u[1] * v[1]))
-    return 180.0 if degrees == -180.0 else degrees
+    try:
+        return View((0.0, 0.0), u).bearing_deg(v)
+    except SchemaError:  # two things in one place
+        return 0.0
 
 
 def check(statement: Statement, context: Context) -> Check:
     """Recompute a statement from the code. A `Vector` also binds its name, true or not.
 
-    Conclusions and assumptions quote nothing of the code and pass; whether they follow is the
+    Conclusions and assumptions quote nothing of the code and pass; whether they hold is the
     rubric's question.
     """
-    function = _CHECKS.get(type(statement))
-    reason = function(statement, context) if function else ""
-    return Check(not reason, 0.0 if reason else 1.0, reason)
+    kind = type(statement)
+    if kind in _TRUTHS:
+        reason = _compared(statement, _TRUTHS[kind](statement, context))
+    elif kind is say.RoleOf:
+        reason = "" if context.item(statement.object_id) else _missing(statement.object_id)  # type: ignore[union-attr]
+    elif kind is say.Count:
+        reason = _check_count(statement, context)
+    else:
+        reason = ""
+    return Check(not reason, reason)
 
 
-def _near(what: str, stated: float, true: float, slack: float) -> str:
-    if abs(stated - true) <= slack:
+def recomputed(statement: Statement, context: Context) -> Any:
+    """The statement with the numbers that the code gives; None where it has none.
+
+    Conclusions and roles come back as they are; a count keeps those listed that are in the code.
+    A `Vector` binds its name.
+    """
+    kind: Any = type(statement)
+    if isinstance(statement, say.Count):
+        ids = tuple(i for i in statement.object_ids if context.item(i) is not None)
+        return say.Count(statement.noun, ids, len(ids))
+    if kind not in _TRUTHS:
+        return statement
+    truth = _TRUTHS[kind](statement, context)
+    if isinstance(truth, str):
+        return None
+    numbers, name = truth[0], _FIELDS[kind]
+    value = numbers if isinstance(getattr(statement, name), tuple) else numbers[0]
+    return replace(statement, **{name: value})  # type: ignore[arg-type]
+
+
+def _compared(statement: Any, truth: Truth) -> str:
+    if isinstance(truth, str):
+        return truth
+    numbers, slack = truth
+    stated = getattr(statement, _FIELDS[type(statement)])
+    said = stated if isinstance(stated, tuple) else (stated,)
+    if isinstance(statement, say.Angle):
+        apart = abs((said[0] - numbers[0] + 180.0) % 360.0 - 180.0)
+        fits = apart <= slack and abs(said[0]) <= 180.0 + HALF_DEG
+    else:
+        fits = all(abs(a - b) <= slack for a, b in zip(said, numbers, strict=True))
+    if fits:
         return ""
-    return f"{what} is {true:.2f}, stated {stated:.2f}"
+    true = ", ".join(f"{number:.2f}" for number in numbers)
+    return f"false: {statement.text()} (it is {true})"
 
 
 def _missing(*ids: str) -> str:
     return f"not in the code: {', '.join(ids)}"
 
 
-def _check_position(statement: Position, context: Context) -> str:
-    item = context.item(statement.object_id)
-    if item is None:
-        return _missing(statement.object_id)
-    wrong = (
-        _near(f"{item.id}.{axis}", stated, true, HALF_M)
-        for axis, stated, true in zip("xyz", statement.center_m, item.center_m, strict=True)
-    )
-    return next(filter(None, wrong), "")
+def _of_object(read: Callable[[SceneObject], Any], slack: float) -> Callable[[Any, Context], Truth]:
+    """A truth that is read off one object."""
+
+    def truth(statement: Any, context: Context) -> Truth:
+        item = context.item(statement.object_id)
+        return _missing(statement.object_id) if item is None else (read(item), slack)
+
+    return truth
 
 
-def _check_extents(statement: Extents, context: Context) -> str:
-    item = context.item(statement.object_id)
-    if item is None:
-        return _missing(statement.object_id)
-    pairs = zip(statement.size_m, item.size_m, strict=True)
-    return next(filter(None, (_near(f"extent of {item.id}", a, b, HALF_M) for a, b in pairs)), "")
-
-
-def _check_role(statement: RoleOf, context: Context) -> str:
-    return "" if context.item(statement.object_id) else _missing(statement.object_id)
-
-
-def _check_vector(statement: Vector, context: Context) -> str:
+def _vector(statement: say.Vector, context: Context) -> Truth:
     bound = bind(context, statement.tail_id, statement.head_id)
     if bound is None:
         context.vectors.pop(statement.name, None)
         return _missing(statement.tail_id, statement.head_id)
     context.vectors[statement.name] = bound
-    pairs = zip(statement.xy_m, bound.xy_m, strict=True)
-    return next(filter(None, (_near(statement.name, a, b, bound.slack) for a, b in pairs)), "")
+    return bound.xy_m, bound.slack
 
 
-def _named(statement: Any, context: Context) -> tuple[Bound, Bound] | None:
-    u, v = context.vectors.get(statement.u), context.vectors.get(statement.v)
-    return (u, v) if u and v else None
+def _of_pair(
+    read: Callable[[Bound, Bound], tuple[float, float]],
+) -> Callable[[Any, Context], Truth]:
+    """A truth that is computed, with its slack, from two vectors named before."""
+
+    def truth(statement: Any, context: Context) -> Truth:
+        u, v = context.vectors.get(statement.u), context.vectors.get(statement.v)
+        if u is None or v is None:
+            return f"no vectors {statement.u}, {statement.v} were stated before"
+        number, slack = read(u, v)
+        return (number,), slack
+
+    return truth
 
 
 def _product_slack(u: Bound, v: Bound) -> float:
@@ -189,98 +223,83 @@ def _product_slack(u: Bound, v: Bound) -> float:
     return spread + 2 * u.slack * v.slack + HALF_M
 
 
-def _check_dot(statement: Dot, context: Context) -> str:
-    pair = _named(statement, context)
-    if pair is None:
-        return f"no vectors {statement.u}, {statement.v} were stated before"
-    (a, b), (c, d) = pair[0].xy_m, pair[1].xy_m
-    return _near("dot", statement.value, a * c + b * d, _product_slack(*pair))
+def _dot(u: Bound, v: Bound) -> tuple[float, float]:
+    return u.xy_m[0] * v.xy_m[0] + u.xy_m[1] * v.xy_m[1], _product_slack(u, v)
 
 
-def _check_cross(statement: Cross, context: Context) -> str:
-    pair = _named(statement, context)
-    if pair is None:
-        return f"no vectors {statement.u}, {statement.v} were stated before"
-    (a, b), (c, d) = pair[0].xy_m, pair[1].xy_m
-    return _near("cross", statement.value, a * d - b * c, _product_slack(*pair))
+def _cross(u: Bound, v: Bound) -> tuple[float, float]:
+    return u.xy_m[0] * v.xy_m[1] - u.xy_m[1] * v.xy_m[0], _product_slack(u, v)
 
 
-def _check_angle(statement: Angle, context: Context) -> str:
-    pair = _named(statement, context)
-    if pair is None:
-        return f"no vectors {statement.u}, {statement.v} were stated before"
-    true, slack = signed_angle_deg(pair[0].xy_m, pair[1].xy_m), HALF_DEG
-    for bound in pair:
+def _angle(u: Bound, v: Bound) -> tuple[float, float]:
+    slack = HALF_DEG
+    for bound in (u, v):
         length, moved = math.hypot(*bound.xy_m), bound.slack * math.sqrt(2)
         slack += math.degrees(math.asin(moved / length)) if length > moved else WIDEST_DEG
-    apart = abs((statement.value_deg - true + 180.0) % 360.0 - 180.0)
-    if apart <= min(slack, WIDEST_DEG) and abs(statement.value_deg) <= 180.0 + HALF_DEG:
-        return ""
-    return f"angle is {true:.1f}, stated {statement.value_deg:.1f}"
+    return signed_angle_deg(u.xy_m, v.xy_m), min(slack, WIDEST_DEG)
 
 
-def _check_distance(statement: Distance, context: Context) -> str:
-    unknown = [i for i in (statement.a_id, statement.b_id) if context.item(i) is None]
+def _distance(statement: say.Distance, context: Context) -> Truth:
+    row = context.index.row
+    unknown = [i for i in (statement.a_id, statement.b_id) if i not in row]
     if unknown:
         return _missing(*unknown)
-    true = context.index.distance_m(statement.a_id, statement.b_id)
-    return _near("distance", statement.value_m, true, DISTANCE_M)
+    return (context.index.distance_m(statement.a_id, statement.b_id),), DISTANCE_M
 
 
-def _check_longest(statement: Longest, context: Context) -> str:
-    item = context.item(statement.object_id)
-    if item is None:
+def _area(_: say.Area, context: Context) -> Truth:
+    room = context.code.room
+    return "the code has no room" if room is None else ((room.area_m2,), HALF_M)
+
+
+def _height(statement: say.Height, context: Context) -> Truth:
+    row = context.index.row.get(statement.object_id)
+    if row is None:
         return _missing(statement.object_id)
-    return _near("longest extent", statement.value_m, max(item.size_m), HALF_M)
+    z_m = context.index.corners_m[row, :, 2].tolist()
+    return (max(z_m) if statement.face == "top" else min(z_m),), HEIGHT_M
 
 
-def _check_count(statement: Count, context: Context) -> str:
-    ids = statement.object_ids
+def _check_count(statement: Any, context: Context) -> str:
+    ids, noun = statement.object_ids, statement.noun
     unknown = [i for i in ids if context.item(i) is None]
     if unknown:
         return _missing(*unknown)
     if len(set(ids)) != len(ids) or len(ids) != statement.value:
         return f"{len(set(ids))} different objects are listed, stated {statement.value}"
-    labels = {item.label for i in ids if (item := context.item(i))}
-    left_out = {o.id for o in context.index.objects if o.label in labels} - set(ids)
-    # a second box of a thing that is listed is no other thing
-    left_out -= {twin for i in ids for twin in context.index.twins.get(i, ())}
-    return f"left out: {', '.join(sorted(left_out))}" if left_out else ""
+    meant = {item.id for item in resolve(Reference(noun), context.index)}
+    # a second box of a thing may stand for it, but is no other thing
+    twins = context.index.twins
+    stands = {i for i in ids if i in meant or meant & twins.get(i, frozenset())}
+    if len(stands) == len(ids) == len(meant):
+        return ""
+    return f"{noun} in the code: {', '.join(sorted(meant)) or 'none'}"
 
 
-def _check_first_seen(statement: FirstSeen, context: Context) -> str:
-    item = context.item(statement.object_id)
-    if item is None:
-        return _missing(statement.object_id)
-    return _near("first sight", statement.t_s, item.first_seen_s, HALF_M)
-
-
-def _check_area(statement: Area, context: Context) -> str:
-    room = context.code.room
-    if room is None:
-        return "the code has no room"
-    return _near("area", statement.value_m2, room.area_m2, HALF_M)
-
-
-def _check_height(statement: Height, context: Context) -> str:
-    item = context.item(statement.object_id)
-    if item is None:
-        return _missing(statement.object_id)
-    corners = context.index.corners_m[context.index.row[item.id], :, 2]
-    true = corners.max() if statement.face == "top" else corners.min()
-    return _near(f"{statement.face} of {item.id}", statement.z_m, float(true), HEIGHT_M)
-
-
-def _check_order(statement: Order, context: Context) -> str:
-    times = [item.first_seen_s for i in statement.object_ids if (item := context.item(i))]
-    if len(times) != len(statement.object_ids):
-        return "the order names things that are not in the code"
-    return "" if times == sorted(times) else "not the order of first sight"
-
-
-_CHECKS: dict[type, Callable[[Any, Context], str]] = {
-    Position: _check_position, Extents: _check_extents, RoleOf: _check_role, Vector: _check_vector,
-    Dot: _check_dot, Cross: _check_cross, Angle: _check_angle, Distance: _check_distance,
-    Longest: _check_longest, Count: _check_count, FirstSeen: _check_first_seen, Area: _check_area,
-    Height: _check_height, Order: _check_order,
-}  # fmt: skip
+_TRUTHS: dict[type, Callable[[Any, Context], Truth]] = {
+    say.Position: _of_object(lambda item: item.center_m, HALF_M),
+    say.Extents: _of_object(lambda item: item.size_m, HALF_M),
+    say.Longest: _of_object(lambda item: (max(item.size_m),), HALF_M),
+    say.FirstSeen: _of_object(lambda item: (item.first_seen_s,), HALF_M),
+    say.Vector: _vector,
+    say.Dot: _of_pair(_dot),
+    say.Cross: _of_pair(_cross),
+    say.Angle: _of_pair(_angle),
+    say.Distance: _distance,
+    say.Area: _area,
+    say.Height: _height,
+}
+#: The field that holds a statement's numbers.
+_FIELDS: dict[type, str] = {
+    say.Position: "center_m",
+    say.Extents: "size_m",
+    say.Longest: "value_m",
+    say.FirstSeen: "t_s",
+    say.Vector: "xy_m",
+    say.Dot: "value",
+    say.Cross: "value",
+    say.Angle: "value_deg",
+    say.Distance: "value_m",
+    say.Area: "value_m2",
+    say.Height: "z_m",
+}

@@ -58,7 +58,11 @@ def test_numbers_have_a_gradient_inside_a_threshold():
 
 def test_repeating_earns_once():
     repeated = "\n".join(DIRECTION_TEXT.split("\n")[:3]) + "\n" + DIRECTION_TEXT
-    assert score(DIRECTION, CODE, repeated, "A").total == 1.0
+    terms = score(DIRECTION, CODE, repeated, "A").terms
+    assert terms.pop("brevity") == 9 / 12  # 9 statements, 3 of them twice
+    assert set(terms.values()) == {1.0}
+    once = score(DIRECTION, CODE, DIRECTION_TEXT, "A").total
+    assert score(DIRECTION, CODE, repeated, "A").total < once == 1.0
 
 
 def test_a_thing_that_is_not_there_leaves_format_answer_and_brevity():
