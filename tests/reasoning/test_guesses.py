@@ -1,0 +1,364 @@
+"""Guesses where things are missing: rectangles, places, shares, all by hand or by a slow oracle."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spatialcode.questions.types import (
+    AbsoluteDistance,
+    AppearanceOrder,
+    Blank,
+    Configuration,
+    Counting,
+    Forward,
+    ObjectSize,
+    RelativeDirection,
+    RelativeDistance,
+    RoomSize,
+    RoutePlanning,
+)
+from spatialcode.reasoning.guesses import Places, corrected, guess
+from spatialcode.reasoning.priors import LogLinear, Priors
+from spatialcode.reasoning.room_extent import Extent
+from spatialcode.reasoning.solver import solve, solve_blind
+from spatialcode.scene.index import SceneIndex
+from tests.reasoning.rooms import HOME, options, ref, room, thing
+
+# --- the rectangle around all things ---
+
+
+def _slow_area(points) -> float:
+    """The smallest rectangle over turns by whole 2 degrees, point by point."""
+    least = math.inf
+    for step in range(45):
+        angle = math.radians(2 * step)
+        along = [x * math.cos(angle) + y * math.sin(angle) for x, y in points]
+        across = [y * math.cos(angle) - x * math.sin(angle) for x, y in points]
+        least = min(least, (max(along) - min(along)) * (max(across) - min(across)))
+    return least
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(*[st.floats(-10, 10)] * 3), min_size=1, max_size=20))
+def test_extent_is_the_smallest_rectangle_of_a_slow_scan(points):
+    extent = Extent.around(np.array(points))
+    assert extent.area_m2() == pytest.approx(_slow_area([p[:2] for p in points]), abs=1e-6)
+    # and every point is in it
+    local = np.array(points)[:, :2] @ extent.rotation.T - extent.center
+    assert (np.abs(local) <= extent.half + 1e-9).all()
+
+
+@pytest.mark.parametrize("turn_deg", [0.0, 1.0, 17.3, 44.9, 89.0])
+def test_extent_of_a_turned_rectangle(turn_deg):
+    a, b, turn = 5.0, 3.0, math.radians(turn_deg)
+    c, s = math.cos(turn), math.sin(turn)
+    corners = [(u * a / 2, v * b / 2) for u in (-1, 1) for v in (-1, 1)]
+    points = [(x * c - y * s + 7, x * s + y * c - 2, 0.0) for x, y in corners]
+    area = Extent.around(np.array(points)).area_m2()
+    # sides are found to 2 degrees, so at worst 1 degree is missed
+    c1, s1 = math.cos(math.radians(1)), math.sin(math.radians(1))
+    assert a * b - 1e-9 <= area <= (a * c1 + b * s1) * (a * s1 + b * c1) + 1e-9
+
+
+# --- places ---
+
+# Four small lamps at the corners of a rectangle x in [-2, 2], y in [-1, 1] round (10, 20): their
+# faces make it 2.05 and 1.05 wide on each side.
+_CORNERS = room(
+    *(thing("lamp", 10 + 2 * u, 20 + v, size=(0.1, 0.1, 0.1)) for u in (-1, 1) for v in (-1, 1))
+)
+_HALF = (2.05, 1.05)
+
+
+def _places(place, code=_CORNERS) -> Places:
+    index = SceneIndex.of(code)
+    return Places(index, Extent.around(index.corners_m), Priors(places={"": [place]}))
+
+
+def _shares(spots) -> dict[tuple[float, float], float]:
+    unique, counts = np.unique(np.round(spots - (10, 20), 6), axis=0, return_counts=True)
+    return {tuple(spot): n / len(spots) for spot, n in zip(unique.tolist(), counts, strict=True)}
+
+
+def test_a_place_is_laid_in_eight_ways():
+    shares = _shares(_places((0.5, -0.2, 0.1, 0.0, 1.0)).of(ref("piano")))
+    # along x: 0.5 of the half extent and 0.1 beyond, along y: 0.2 of it; then the sides exchanged
+    u, v = 0.5 * _HALF[0] + 0.1, 0.2 * _HALF[1]
+    p, q = 0.2 * _HALF[0], 0.5 * _HALF[1] + 0.1
+    expected = {(i * a, j * b) for a, b in ((u, v), (p, q)) for i in (-1, 1) for j in (-1, 1)}
+    assert {(round(x, 4), round(y, 4)) for x, y in shares} == {
+        (round(x, 4), round(y, 4)) for x, y in expected
+    }
+    # 400 draws of a low-discrepancy sequence over 8 equal parts: 50 each, give or take a few
+    assert all(abs(share - 1 / 8) <= 0.01 for share in shares.values())
+
+
+def test_weights_are_shares():
+    index = SceneIndex.of(_CORNERS)
+    places = {"": [(1.0, 1.0, 0.0, 0.0, 3.0), (0.0, 0.0, 0.0, 0.0, 1.0)]}
+    spots = Places(index, Extent.around(index.corners_m), Priors(places=places)).of(ref("piano"))
+    in_the_middle = (np.abs(spots - (10, 20)) < 1e-6).all(axis=1).mean()
+    assert in_the_middle == pytest.approx(0.25, abs=0.01)
+
+
+def test_a_kinds_own_places_go_before_those_of_all():
+    priors = Priors(places={"sofa": [(0.1, 0, 0, 0, 1)], "": [(0.9, 0, 0, 0, 1)]})
+    assert priors.places_of("couch") == [(0.1, 0, 0, 0, 1)]
+    assert priors.places_of("piano") == [(0.9, 0, 0, 0, 1)]
+    assert Priors().places_of("piano") == ((0.0, 0.0, 0.0, 0.0, 1.0),)
+
+
+def test_what_is_known_stays_where_it_is():
+    spots = _places((0.5, 0.5, 0, 0, 1.0), HOME).of(ref("tv"))
+    assert (spots == (0.0, 4.0)).all()
+
+
+def test_one_missing_thing_has_one_place_under_two_phrases():
+    places = _places((0.9, 0.3, 0.0, 0.0, 1.0))
+    a, b = places.of(ref("piano", phrase="the piano")), places.of(ref("piano", phrase="a Piano"))
+    assert (a == b).all()
+    assert not (a == places.of(ref("bicycle"))).all()  # another thing, drawn on its own
+
+
+# --- choices are shares of places ---
+
+
+def test_direction_is_the_commonest_over_places():
+    # In the frame of the rectangle the observer is at (-2, -1) and looks along +y to (-2, 1). The
+    # piano is at (+-2.05 a, +-1.05 b) for (a, b) = (0.5, 0.5): always east of the observer, so
+    # right; its y is -0.525 or 0.525, north of -1, so in front.
+    code = room(
+        thing("sofa", 8, 19, size=(0.1, 0.1, 0.1)), thing("tv", 8, 21, size=(0.1, 0.1, 0.1)),
+        thing("bed", 12, 19, size=(0.1, 0.1, 0.1)), thing("door", 12, 21, size=(0.1, 0.1, 0.1)),
+    )  # fmt: skip
+    priors = Priors(places={"": [(0.5, 0.5, 0.0, 0.0, 1.0)]})
+    hard = RelativeDirection(
+        observer=ref("sofa"), facing=ref("tv"), target=ref("piano"), level="hard",
+        options=options("front-left", "back-right", "front-right"),
+    )  # fmt: skip
+    answer = solve(hard, code, priors)
+    assert (answer.option, answer.value, answer.confidence) == ("C", "front-right", 1.0)
+    assert not answer.grounded
+    assert [one.text() for one in answer.evidence.statements] == [
+        "not in the code, assumed: direction of piano = front-right"
+    ]
+    # Facing the tv from the bed it is (-4, 2). To a piano at x, y from the middle: (x - 2, y + 1);
+    # left if -4 (y + 1) - 2 (x - 2) > 0, that is x < -2 y: of (+-1.025, +-0.525), at
+    # (-1.025, 0.525): -1.025 < -1.05 no; (-1.025, -0.525): yes; (1.025, 0.525): no;
+    # (1.025, -0.525): 1.025 < 1.05, yes. Of the other place's ways, (+-2.05, 0) and (0, +-1.05),
+    # left where x < 0, or where y < 0. Half in all.
+    skew = Priors(places={"": [(1.0, 0.0, 0.0, 0.0, 3.0), (0.5, 0.5, 0.0, 0.0, 1.0)]})
+    easy = RelativeDirection(
+        observer=ref("bed"), facing=ref("tv"), target=ref("piano"), level="easy",
+        options=options("right", "left"),
+    )  # fmt: skip
+    assert solve(easy, code, skew).confidence == pytest.approx(0.5, abs=0.02)
+
+
+def test_shares_of_two_places():
+    # the piano stands in the middle in 3 of 4 rooms, else at the rectangle's far right or left
+    # (its sides exchanged: top or bottom). Seen from the bottom lamp, looking up the middle line
+    # but shifted by 0.3: the middle is to the left.
+    code = room(
+        *_CORNERS.objects, thing("sofa", 10.3, 19, size=(0.1, 0.1, 0.1)),
+        thing("tv", 10.3, 21, size=(0.1, 0.1, 0.1)),
+    )  # fmt: skip
+    priors = Priors(places={"": [(0, 0, 0, 0, 3.0), (1.0, 0, 0, 0, 1.0)]})
+    question = RelativeDirection(
+        observer=ref("sofa"), facing=ref("tv"), target=ref("piano"), level="easy",
+        options=options("left", "right"),
+    )  # fmt: skip
+    answer = solve(question, code, priors)
+    # right only at (+2.05, 0): a quarter of the ways of a quarter of the places
+    assert answer.option == "A"
+    assert answer.confidence == pytest.approx(15 / 16, abs=0.01)
+
+
+def test_nearest_by_shares():
+    # The missing piano is at (+-2.05, 0) or (0, +-1.05) from the middle, one fourth each. The tv
+    # is at the right end and the bed at the left end.
+    code = room(
+        *_CORNERS.objects, thing("tv", 12, 20, size=(0.1, 0.1, 0.1)),
+        thing("bed", 8, 20, size=(0.1, 0.1, 0.1)),
+    )  # fmt: skip
+    priors = Priors(places={"": [(1.0, 0.0, 0.0, 0.0, 1.0)]}, typical_size_m=0.1)
+    question = RelativeDistance(
+        anchor=ref("piano"), candidates=(ref("bed"), ref("tv")), options=options("bed", "tv")
+    )
+    answer = solve(question, code, priors)
+    # right end: tv; left end: bed; top and bottom: equally far, so the first candidate
+    assert (answer.option, answer.grounded) == ("A", False)
+    assert answer.confidence == pytest.approx(0.75, abs=0.01)
+    far = RelativeDistance(
+        anchor=ref("piano"), candidates=(ref("tv"), ref("bed")), extreme="farthest",
+        options=options("tv", "bed"),
+    )  # fmt: skip
+    assert solve(far, code, priors).confidence == pytest.approx(0.75, abs=0.01)
+
+
+def test_distance_to_a_place_is_to_the_boxs_face():
+    # piano always in the middle; a 2 m wide bed 5 m to the east: 5 - 1 to its face, less the
+    # 0.025 m of the dot that stands for the place, less a quarter of the piano's 2 m
+    code = room(thing("bed", 5, 0, size=(2.0, 1.0, 1.0)), thing("rug", -5, 0, size=(2.0, 1.0, 1.0)))
+    index = SceneIndex.of(code)
+    priors = Priors(places={"": [(0.0, 0.0, 0.0, 0.0, 1.0)]}, size_m={"piano": 2.0})
+    places = Places(index, Extent.around(index.corners_m), priors)
+    assert places.distances(ref("bed"), ref("piano")) == pytest.approx(np.full(400, 3.475))
+    assert places.distances(ref("piano"), ref("bed")) == pytest.approx(np.full(400, 3.475))
+    assert places.distances(ref("bed"), ref("rug")) == pytest.approx(np.full(400, 8.0))
+    assert places.distances(ref("piano"), ref("bicycle")) == pytest.approx(np.zeros(400))
+
+
+def test_nothing_is_random(tmp_path):
+    """The same in this process twice, and in others with other hash seeds."""
+    source = """
+from spatialcode.questions.types import RelativeDistance, RelativeDirection
+from spatialcode.reasoning.priors import Priors
+from spatialcode.reasoning.solver import solve
+from tests.reasoning.rooms import HOME, options, ref
+priors = Priors(places={"": [(0.9, 0.4, 0.1, 0, 1.0), (-0.3, 0.2, 0, 0, 2.0)]})
+nouns = ("piano", "tv", "bicycle", "lamp")
+print(solve(RelativeDistance(anchor=ref("guitar"), candidates=tuple(map(ref, nouns)),
+                             options=options(*nouns)), HOME, priors))
+print(solve(RelativeDirection(observer=ref("piano"), facing=ref("tv"), target=ref("guitar"),
+                              level="hard", options=options("front-left", "back-left")),
+            HOME, priors))
+"""
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", source], capture_output=True, text=True, check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": "."},
+        ).stdout
+        for seed in ("0", "1", "77")
+    }  # fmt: skip
+    assert len(said) == 1
+    assert "Answer(" in said.pop()
+
+
+# --- numbers ---
+
+
+def test_numbers_without_anything_fitted():
+    assert guess(Counting(target=ref("piano")), None, Priors()).value == 2.0
+    assert guess(ObjectSize(target=ref("piano")), None, Priors()).value == 80.0
+    assert guess(ObjectSize(target=ref("piano"), unit="m"), None, Priors()).value == 0.8
+    assert guess(RoomSize(), None, Priors()).value == 20.0
+    far = AbsoluteDistance(a=ref("piano"), b=ref("tv"))
+    assert guess(far, None, Priors()).value == 2.0
+    in_cm = AbsoluteDistance(a=ref("piano"), b=ref("tv"), unit="cm")
+    assert guess(in_cm, None, Priors()).value == 200.0
+
+
+def test_sizes_by_kind_also_under_a_synonym():
+    priors = Priors(size_m={"sofa": 1.9}, typical_size_m=0.5)
+    assert guess(ObjectSize(target=ref("couch")), None, priors).value == pytest.approx(190.0)
+    assert guess(ObjectSize(target=ref("piano")), None, priors).value == pytest.approx(50.0)
+
+
+def test_log_linear_by_hand():
+    # exp(ln 2 + 0.5 ln 9 - ln 3) = 2 * 3 / 3
+    law = LogLinear(math.log(2.0), (0.5, -1.0))
+    assert law.value(math.log(9.0), math.log(3.0)) == pytest.approx(2.0)
+    assert LogLinear(0.0).value() == 1.0
+    with pytest.raises(ValueError, match="shorter"):
+        law.value(1.0)
+
+
+def test_room_and_distance_from_the_rectangle():
+    index = SceneIndex.of(_CORNERS)
+    area = 4 * _HALF[0] * _HALF[1]
+    assert guess(RoomSize(), index, Priors()).value == pytest.approx(area)
+    priors = Priors(
+        area_of_extent=LogLinear(math.log(2.0), (1.0,)),
+        distance_of_extent=LogLinear(math.log(0.5), (0.5,)),
+    )
+    assert guess(RoomSize(), index, priors).value == pytest.approx(2 * (area + 1))
+    far = AbsoluteDistance(a=ref("piano"), b=ref("lamp"), unit="cm")
+    assert guess(far, index, priors).value == pytest.approx(50 * math.sqrt(area + 1))
+
+
+# --- choices without geometry ---
+
+
+def test_the_usual_answer_is_taken_where_an_option_has_it():
+    priors = Priors(answers={"configuration": "yes", "route_planning": "Turn Back"})
+    question = Configuration(
+        a=ref("piano"), relation="left", b=ref("tv"), options=options("no", "yes")
+    )
+    assert solve_blind(question, priors).option == "B"
+    assert solve_blind(question).option == "A"  # the first, where nothing is known
+    route = RoutePlanning(
+        start=ref("piano"), facing=ref("tv"), destination=ref("tv"),
+        steps=(Blank(), Forward(ref("tv"))), options=options("Turn Left", "turn back"),
+    )  # fmt: skip
+    assert solve_blind(route, priors).option == "B"
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        (RelativeDistance(anchor=ref("a"), candidates=(ref("b"), ref("c"))), "b"),
+        (RelativeDirection(observer=ref("a"), facing=ref("b"), target=ref("c"), level="hard"),
+         "front-left"),
+        (AppearanceOrder(candidates=(ref("b"), ref("a"))), "b, a"),
+        (RoutePlanning(start=ref("a"), facing=ref("b"), destination=ref("c"),
+                       steps=(Blank(), Forward(ref("b")), Blank(), Forward(ref("c")))),
+         "Turn Left, Turn Left"),
+        (Configuration(a=ref("a"), relation="on", b=ref("b")), "no"),
+    ],
+)  # fmt: skip
+def test_without_options_a_guess_is_still_an_answer_to_the_question(question, words):
+    # what is usual in the family elsewhere may name other things
+    answer = solve_blind(question, Priors(answers={question.family: "chair, tv"}))
+    assert (answer.value, answer.option) == (words, None)
+
+
+# --- corrections ---
+
+
+def test_corrections_are_made_only_where_priors_are_given():
+    question = ObjectSize(target=ref("table"))
+    priors = Priors(size_m={"table": 1.0}, size_of_size=LogLinear(0.0, (0.5, 0.5)))
+    assert solve(question, HOME).value == pytest.approx(200.0)
+    assert solve(question, HOME, Priors()).value == pytest.approx(200.0)
+    answer = solve(question, HOME, priors)
+    # exp(0.5 ln 2 + 0.5 ln 1) = sqrt 2 metres
+    assert answer.value == pytest.approx(100 * math.sqrt(2.0))
+    assert answer.evidence.statements[-1].text() == (
+        "not in the code, assumed: answer after correction = 141.42 cm"
+    )
+    assert (answer.grounded, answer.confidence) == (True, pytest.approx(0.7))
+    in_metres = solve(ObjectSize(target=ref("table"), unit="m"), HOME, priors)
+    assert in_metres.value == pytest.approx(math.sqrt(2.0))
+
+
+def test_distances_are_corrected_with_their_offset():
+    priors = Priors(distance_of_distance=LogLinear(math.log(2.0), (1.0,)))
+    metres = solve(AbsoluteDistance(a=ref("sofa"), b=ref("clock")), HOME, priors)
+    assert metres.value == pytest.approx(2 * (0.5 + 0.5), abs=1e-5)
+    cm = solve(AbsoluteDistance(a=ref("sofa"), b=ref("clock"), unit="cm"), HOME, priors)
+    assert cm.value == pytest.approx(200.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(("num", "least", "value"), [(1, 2, 2.0), (3, 2, 3.0), (1, 0, 1.0)])
+def test_a_count_is_never_below_the_least_that_is_asked_for(num, least, value):
+    code = room(*(thing("chair", 3 * n, 0) for n in range(num)))
+    answer = solve(Counting(target=ref("chair")), code, Priors(least_count=least))
+    assert answer.value == value
+
+
+def test_choices_are_not_corrected():
+    question = RelativeDistance(
+        anchor=ref("sofa"), candidates=(ref("tv"), ref("clock")), options=options("tv", "clock")
+    )
+    answer = solve(question, HOME)
+    priors = Priors(distance_of_distance=LogLinear(5.0, (1.0,)), least_count=9)
+    assert corrected(question, answer, priors) is answer
