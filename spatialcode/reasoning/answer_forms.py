@@ -45,6 +45,14 @@ _CONCLUSION = re.compile(
 _SENTENCES = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
+def after_thinking(completion: str) -> str | None:
+    """What follows the last ``</think>``, or all of it; None where thinking was never closed."""
+    closed = completion.rfind("</think>")
+    if closed >= 0:
+        return completion[closed + len("</think>") :]
+    return None if "<think>" in completion else completion
+
+
 def tagged(text: str) -> list[str]:
     """Inside ``<answer>`` tags."""
     return [match[1] for match in _TAG.finditer(text)]

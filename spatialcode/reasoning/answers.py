@@ -60,10 +60,10 @@ class NoAnswer:
 
 def extract(completion: str, question: Question) -> Extracted | NoAnswer:
     """The answer given, by the module's rule. Never raises for a string; work is linear in it."""
-    closed = completion.rfind("</think>")
-    if closed < 0 and "<think>" in completion:
+    answered = forms.after_thinking(completion)
+    if answered is None:
         return NoAnswer("cut off while reasoning")
-    text = completion[closed + len("</think>") if closed >= 0 else 0 :][-READ_CHARS:]
+    text = answered[-READ_CHARS:]
     reason = ""
     for form, find in _EXPLICIT.items():
         result = _agreed(find(text), question, form)
