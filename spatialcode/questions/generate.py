@@ -46,6 +46,8 @@ _MAKERS: Mapping[str, Maker] = {
 }
 
 
+#: There is one floor to ask for.
+_AT_MOST = {"room_size_estimation": 1}
 _DEFAULT = GenerateConfig()
 
 
@@ -53,8 +55,8 @@ _DEFAULT = GenerateConfig()
 class Generated:
     """Questions about one code.
 
-    ``skipped``: by family and reason, how many of the questions wanted are not there: with
-    ``items`` they add up to families times questions a family.
+    ``skipped``: by family and reason, how many of the questions wanted are not there. With
+    ``items`` they add up to what was wanted: of room size never more than one question.
     """
 
     items: tuple[QuestionItem, ...]
@@ -104,11 +106,12 @@ class _Family:
         self._pools: dict[bool, Pool] = {}
         self._balance = Balance(config.balance == "strict")
         self.skipped: Counter[str] = Counter()
+        self._wanted = min(config.questions_per_family, _AT_MOST.get(family, 10**6))
 
     def items(self, scene: str) -> list[QuestionItem]:
         """Questions until enough are made or none is left; the rest is counted as skipped."""
         made: list[QuestionItem] = []
-        wanted = self.config.questions_per_family
+        wanted = self._wanted
         while len(made) + self.skipped.total() < wanted:
             draft = self._draft()
             if isinstance(draft, str):

@@ -12,6 +12,7 @@ from typing import Any
 
 from spatialcode.errors import SchemaError
 from spatialcode.questions.references import reference
+from spatialcode.questions.same import same_reference
 from spatialcode.questions.types import (
     AbsoluteDistance,
     AppearanceOrder,
@@ -162,6 +163,9 @@ _RELATION_WORDS: dict[str, Any] = {
 _STANDING = re.compile(r"standing (?:by|at|next to) (.+?)(?: and|,)? facing (.+)$", re.IGNORECASE)
 
 
+_PERSPECTIVE = re.compile(r"perspective of (.+)$", re.IGNORECASE)
+
+
 def _configuration(found: re.Match[str], common: Common) -> Question | None:
     words = re.sub(r"^to the | of$", "", found["relation"].lower()).strip()
     relation = _RELATION_WORDS.get(words)
@@ -174,9 +178,9 @@ def _configuration(found: re.Match[str], common: Common) -> Question | None:
         return Configuration(
             a=a, relation=relation, b=b, view="observer", observer=observer, facing=facing, **common
         )
-    own = re.search(
-        r"own (?:view|front|perspective)|where it faces|perspective of the", stated, re.IGNORECASE
-    )
+    own: Any = re.search(r"own (?:view|front|perspective)|where it faces", stated, re.IGNORECASE)
+    if whose := _PERSPECTIVE.search(stated):
+        own = same_reference(reference(whose[1].rstrip(" ,")), b)
     camera = not stated or re.search(r"camera", stated, re.IGNORECASE)
     if not own and not camera:
         return None
@@ -232,6 +236,7 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], Common], Question 
           r"(?:(?P<view_first>(?:from|seen|for|if|when)[^?,]*(?:, facing [^,?]+)?), )?"
           r"is (?P<a>[^?]+?) (?P<relation>to the left of|to the right of|left of|right of|"
           r"in front of|behind|above|over|below|under|on top of|on|inside|in) " + _THE +
-          r"(?P<b>[^?,]+?)(?:,? (?P<view>(?:from|as seen|seen|for|when)\b[^?]*))?\?",
+          r"(?P<b>[^?,]+?)(?:,?(?<!farthest)(?<!furthest) "
+          r"(?P<view>(?:from|as seen|seen(?! first| last)|for|when)\b[^?]*))?\?",
           _configuration),
 )  # fmt: skip

@@ -134,10 +134,10 @@ TEMPLATES: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
         ("When seen from the first camera, is {a} {other} {b}?",),
     ),
     "configuration_object": (
-        "From {b}'s own perspective, is {a} {relation} {b}?",
-        ("Is {a} {relation} {b}, when seen from {b}'s own front?",
-         "Seen in {b}'s own view, is {a} {other} {b}?"),
-        ("Is {a} {other} {b}, from {b}'s own perspective?",),
+        "From the perspective of {b}, is {a} {relation} {b}?",
+        ("Is {a} {relation} {b}, from the perspective of {b}?",
+         "From {b}'s own perspective, is {a} {other} {b}?"),
+        ("Is {a} {other} {b}, when seen from {b}'s own front?",),
     ),
     "configuration_observer": (
         "For someone standing by {observer} and facing {facing}, is {a} {relation} {b}?",

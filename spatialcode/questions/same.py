@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from spatialcode.questions.types import Question
+from spatialcode.questions.types import Question, Reference
 
 _WORDING = frozenset({"text", "phrase", "reason"})
 
 
 def same_question(a: Question, b: Question) -> bool:
     """Equal but for the text and the phrases in which things are named; options count."""
+    return bool(_content(a) == _content(b))
+
+
+def same_reference(a: Reference, b: Reference) -> bool:
+    """Whether two phrases name a thing in the same way: "tv" and "the television" do not."""
     return bool(_content(a) == _content(b))
 
 

@@ -27,18 +27,12 @@ def turned_deg(u: Floats, v: Floats) -> Floats:
     return np.degrees(np.arctan2(cross, (u * v).sum(axis=-1)))
 
 
-def turn_words(bearing_deg: Floats) -> np.ndarray:
-    """(...) left, right or back."""
-    side = np.where(bearing_deg > 0.0, "left", "right")
-    return np.where(np.abs(bearing_deg) >= BACK_DEG, "back", side)
-
-
 def _words(bearing_deg: Floats, level: Level) -> np.ndarray:
     side = np.where(bearing_deg > 0.0, "left", "right")
     if level == "easy":
         return side
     if level == "medium":
-        return turn_words(bearing_deg)
+        return np.where(np.abs(bearing_deg) >= BACK_DEG, "back", side)
     ahead = np.where(np.abs(bearing_deg) < 90.0, "front-", "back-")
     return np.char.add(ahead, side)
 

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 
 from spatialcode.questions.distractors import turn_sequences
-from spatialcode.questions.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool
-from spatialcode.questions.families.directions import turn_words, turned_deg
+from spatialcode.questions.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool, by_word
+from spatialcode.questions.families.directions import turned_deg
 from spatialcode.questions.families.room import Bools, Floats, Rng, Room
 from spatialcode.questions.references import reference
-from spatialcode.questions.types import Blank, Forward, RoutePlanning
+from spatialcode.questions.types import TURNS, Blank, Forward, RoutePlanning
 from spatialcode.scene.relations import BACK_DEG
 
-#: Routes of one length that are looked at; a small room has fewer.
-_NUM_TRIED = 3000
+#: Routes of one form that are looked at; a small room has fewer.
+_NUM_TRIED = 2000
 #: Where along a leg it is looked at whether it is in the room.
 _ALONG = np.linspace(0.2, 0.8, 7)
 
@@ -34,26 +35,21 @@ def route(room: Room, rng: Rng) -> Pool:
     """
     rows = np.array(room.things(rng), np.intp)
     apart = room.naming.apart_rows(rows.tolist())
-    cells: dict[tuple[str, str], list[list[int]]] = {}
+    cells: dict[tuple[str, str], Any] = {}
     seen = 0
     for num_blanks in range(1, room.config.max_blanks + 1):
         for ahead in (False, True):
             places = _routes(len(rows), num_blanks, ahead, rng)
-            kept = np.ones(len(places), bool)
-            for a in range(places.shape[1]):
-                for b in range(a):
-                    same = ahead and (a, b) == (2, 1)
-                    kept &= same or apart[places[:, a], places[:, b]]
-            found = rows[places[kept]].reshape(-1, places.shape[1])
+            for a, b in combinations(range(places.shape[1]), 2):
+                if not (ahead and (a, b) == (1, 2)):
+                    places = places[apart[places[:, a], places[:, b]]]
+            found = rows[places].reshape(-1, places.shape[1])
             found = found[room.wanted(found)]
             seen += len(found)
-            words, clear = _turns(found, ahead, room)
-            for stops, turns in zip(found[clear].tolist(), words[clear].tolist(), strict=True):
-                group = f"{num_blanks}{'a' if ahead else ''}"
-                cells.setdefault((group, ", ".join(turns)), []).append(stops)
-
-    arrays = {key: np.unique(np.array(found), axis=0) for key, found in cells.items()}
-    return Pool(arrays, partial(_draft, room), reason=AMBIGUOUS if seen else TOO_FEW)
+            turns, clear = _turns(found, ahead, room)
+            words = np.array([", ".join(TURNS[n] for n in one) for one in turns.tolist()], str)
+            cells |= by_word(found, words, clear, f"{num_blanks}{'a' if ahead else ''}")
+    return Pool(cells, partial(_draft, room), reason=AMBIGUOUS if seen else TOO_FEW)
 
 
 def _routes(num_things: int, num_blanks: int, ahead: bool, rng: Rng) -> np.ndarray:
@@ -61,12 +57,14 @@ def _routes(num_things: int, num_blanks: int, ahead: bool, rng: Rng) -> np.ndarr
     width = 2 + num_blanks
     if num_things < width:
         return np.zeros((0, width + ahead), np.intp)
-    drawn = rng.integers(num_things, size=(_NUM_TRIED, width))
+    tried = min(_NUM_TRIED, num_things**width)
+    drawn = rng.choice(num_things**width, tried, replace=False)
+    drawn = np.stack(np.unravel_index(drawn, (num_things,) * width), axis=1)
     return np.insert(drawn, 2, drawn[:, 1], axis=1) if ahead else drawn
 
 
 def _turns(routes: np.ndarray, ahead: bool, room: Room) -> tuple[np.ndarray, Bools]:
-    """(N, blanks) the turns, and (N,) whether all are clear and all legs long and in the room."""
+    """(N, blanks) places in `TURNS`; (N,) whether all are clear, all legs long and in the room."""
     margins, xy = room.config.margins, room.xy_m
     start, facing, *stops = (xy[routes[:, k]] for k in range(routes.shape[1]))
     points = [start, *stops]
@@ -79,7 +77,9 @@ def _turns(routes: np.ndarray, ahead: bool, room: Room) -> tuple[np.ndarray, Boo
     bearings = np.stack([turned_deg(u, v) for u, v in pairwise(headings)], axis=1)
     size = np.abs(bearings)
     clear = (size >= margins.turn_deg) & (np.abs(size - BACK_DEG) >= margins.bearing_deg)
-    return turn_words(bearings), kept & clear.all(axis=1)
+    turns = np.where(bearings > 0.0, TURNS.index("left"), TURNS.index("right"))
+    turns = np.where(size >= BACK_DEG, TURNS.index("back"), turns)
+    return turns, kept & clear.all(axis=1)
 
 
 def _in_room(start: Floats, leg: Floats, room: Room) -> Bools:
