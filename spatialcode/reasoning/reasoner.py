@@ -106,8 +106,8 @@ class TextReasoner(_Reasoner):
     def _read(
         self,
         question: Question,
-        code: SpatialCode,
-        given: ModelAnswer,  # noqa: ARG002 - text only
+        code: SpatialCode,  # noqa: ARG002 - an answer in text needs no boxes to be read
+        given: ModelAnswer,
     ) -> ModelAnswer:
         read = extract(given.text, question)
         if isinstance(read, NoAnswer):

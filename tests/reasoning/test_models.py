@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 
@@ -28,8 +29,8 @@ def prompt(text, system="be short"):
 class Handler(BaseHTTPRequestHandler):
     """Does what the user's message says; counts how often it was asked each thing."""
 
-    asked: dict[str, int] = {}
-    bodies: list[dict] = []
+    asked: ClassVar[dict[str, int]] = {}
+    bodies: ClassVar[list[dict]] = []
     lock = threading.Lock()
     release = threading.Event()
     under_way = 0
@@ -238,7 +239,7 @@ def greedy(path, ids, num_new):
             best = int(model(torch.tensor([ids])).logits[0, -1].argmax())
         made.append(best)
         ids.append(best)
-        if best in (model.config.eos_token_id,):
+        if best == model.config.eos_token_id:
             break
     return made
 
@@ -251,7 +252,7 @@ def test_greedy_is_the_argmax_of_every_step_also_in_a_padded_batch(folder):
     model = local(folder, max_tokens=12, batch_size=4)
     prompts = [prompt(text, system="sofa") for text in TEXTS]
     lengths = {len(model.prompt_ids(one)) for one in prompts}
-    assert len(lengths) == 4  # so the batch is padded
+    assert len(lengths) > 2  # so the batch is padded
     for one, completion in zip(prompts, model.complete(prompts), strict=True):
         expected = greedy(folder, model.prompt_ids(one), 12)
         assert completion.text == model.tokenizer.decode(expected, skip_special_tokens=True)
@@ -269,21 +270,14 @@ def test_a_batch_gives_what_single_prompts_give(folder):
 
 
 def test_truncation_is_said(folder):
-    import torch
-
-    model = local(folder, max_tokens=4)
+    model = local(folder, max_tokens=6)
     cut = model.complete([prompt("chair")])[0]
-    assert cut.truncated
-    assert cut.num_tokens == 4
-    with torch.no_grad():  # a head whose output ends whatever it is given
-        model.model.lm_head.weight.zero_()
-        model.model.lm_head.weight[model.tokenizer.eos_token_id] = 1.0
-        model.model.model.norm.weight.abs_()
-    first = [c.num_tokens for c in model.complete([prompt(t) for t in TEXTS]) if not c.truncated]
-    assert all(number <= 4 for number in first)
-    model.end_ids = list(range(len(model.tokenizer)))  # any token ends it
+    assert (cut.truncated, cut.num_tokens) == (True, 6)
+    written = greedy(folder, model.prompt_ids(prompt("chair")), 6)
+    model.end_ids = [written[2]]  # from now on this word ends a text
+    first = written.index(written[2])
     ended = model.complete([prompt("chair")])[0]
-    assert (ended.truncated, ended.num_tokens) == (False, 1)
+    assert (ended.truncated, ended.num_tokens) == (False, first + 1)
 
 
 def test_sampling_is_repeatable_by_seed(folder):
@@ -335,6 +329,18 @@ def test_a_model_that_is_not_there_names_its_folder(tmp_path, folder):
     (damaged / "model.safetensors").write_bytes(b"no tensors here")
     with pytest.raises(ModelError, match="damaged"):
         HuggingFaceModel(damaged)
+
+
+def test_a_model_with_half_its_weights_is_refused(tmp_path, folder):
+    from safetensors.torch import load_file, save_file
+
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["model.layers.0.mlp.up_proj.weight"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match="up_proj"):
+        HuggingFaceModel(tmp_path)
 
 
 def test_weights_in_a_pickle_are_refused(tmp_path, folder):
