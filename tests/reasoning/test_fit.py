@@ -22,7 +22,10 @@ _MANY = "How many {}(s) are in this room?"
 
 
 def item(scene: str, text: str, truth: str, *options: str) -> QuestionItem:
-    return QuestionItem(f"{scene} {text}", scene, "", text, tuple(options), truth)
+    return QuestionItem(
+        id=f"{scene} {text}", scene=scene, question_type="", question=text, options=options,
+        ground_truth=truth,
+    )  # fmt: skip
 
 
 def test_scans_of_one_room_are_one_group():
@@ -158,11 +161,14 @@ def test_rare_kinds_and_bare_rooms_give_no_places_of_their_own():
 
 
 def test_a_place_outside_the_others_is_beyond_the_rectangle():
-    # three lamps in a row of 4 m and one 2 m off their line: outside what the others span
-    code = room(*(thing("lamp", x, 0, size=(1e-3,) * 3) for x in (0, 2, 4)),
-                thing("door", 2, 2, size=(1e-3,) * 3))  # fmt: skip
-    (door,) = [p for p in fit_priors({"a": code}, []).places[""] if max(map(abs, p[2:4])) > 1.9]
-    assert max(abs(door[2]), abs(door[3])) == pytest.approx(2.0, abs=0.01)
+    # a door 3 m beyond the end of what the lamps span
+    lamps = [one for one in _boxed().objects if one.label == "lamp"]
+    rooms = {str(n): room(*lamps, thing("door", 5, 0)) for n in range(5)}
+    for share_x, share_y, beyond_x, beyond_y, _ in fit_priors(rooms, []).places["door"]:
+        along, across = sorted([(share_x, beyond_x), (share_y, beyond_y)], key=lambda p: -abs(p[1]))
+        assert (abs(along[0]), abs(along[1])) == pytest.approx((1.0, 3.0), abs=1e-3)
+        assert along[0] * along[1] > 0.0  # beyond the side that it is at
+        assert across == pytest.approx((0.0, 0.0), abs=1e-6)
 
 
 def test_units_are_those_of_the_question():

@@ -25,7 +25,8 @@ from spatialcode.questions.types import (
     RoomSize,
     RoutePlanning,
 )
-from spatialcode.reasoning.guesses import Places, corrected, guess
+from spatialcode.reasoning.guesses import corrected, guess
+from spatialcode.reasoning.places import Places
 from spatialcode.reasoning.priors import LogLinear, Priors
 from spatialcode.reasoning.room_extent import Extent
 from spatialcode.reasoning.solver import solve, solve_blind
