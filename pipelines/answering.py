@@ -93,11 +93,19 @@ class Answerer:
             item = read[n][0]
             results[n].update(outcome)
             results[n]["score"] = score(outcome["option"], outcome["value"], item)
-            guess = solve_blind(question, known.blind)
-            results[n]["priors_only"] = score(guess.option, guess.value, item)
+            results[n].update(_blind(question, item, known))
         for (item, _), result in zip(read, results, strict=True):
             result["most_frequent"] = score(*known.frequent.answer(item), item)
         return {"scene": room.scene, "answers": json.dumps(results)}
+
+
+def _blind(question: Question, item: QuestionItem, known: Known) -> Row:
+    """What priors alone score."""
+    try:
+        guess = solve_blind(question, known.blind)
+        return {"priors_only": score(guess.option, guess.value, item)}
+    except Exception as error:  # the one boundary of a question: an error is data
+        return {"failed": True, "error": f"priors only: {type(error).__name__}: {error}"}
 
 
 def _nothing(item: QuestionItem, question: Question) -> Row:

@@ -17,10 +17,13 @@ from spatialcode.questions.names import canonical
 from spatialcode.questions.parse import parse
 from spatialcode.questions.types import (
     NUMERIC_FAMILIES,
+    TURNS,
     AbsoluteDistance,
+    Blank,
     ObjectSize,
     Question,
     QuestionItem,
+    RoutePlanning,
 )
 from spatialcode.reasoning import grounded
 from spatialcode.reasoning.guesses import DISTANCE_OFFSET_M
@@ -63,6 +66,7 @@ def fit_priors(
         "size_m": sizes,
         "places": _places(rooms),
         "answers": _usual_answers(asked),
+        "turns": _turn_rates(asked),
         "area_of_extent": _of_extent(asked, seen, "room_size_estimation"),
         "distance_of_extent": _of_extent(asked, seen, "object_abs_distance"),
     }
@@ -136,6 +140,23 @@ def _usual_answers(asked: Asked) -> dict[str, str]:
         if right is not None:
             words[question.family][right] += 1
     return {family: counter.most_common(1)[0][0] for family, counter in words.items()}
+
+
+def _turn_rates(asked: Asked) -> dict[str, float]:
+    """Rates of turns at the start of routes and on the way; each counted once more than seen."""
+    seen: Counter[str] = Counter()
+    for item, question in asked:
+        if not isinstance(question, RoutePlanning):
+            continue
+        words = next((o.text for o in question.options if o.letter == item.ground_truth), "")
+        for n, turn in enumerate(re.findall("|".join(TURNS), words.lower())):
+            first = n == 0 and isinstance(question.steps[0], Blank)
+            seen[f"{'first' if first else 'later'} {turn}"] += 1
+    rates = {}
+    for place in ("first", "later"):
+        total = sum(seen[f"{place} {turn}"] + 1 for turn in TURNS)
+        rates |= {f"{place} {turn}": (seen[f"{place} {turn}"] + 1) / total for turn in TURNS}
+    return rates
 
 
 def _of_extent(asked: Asked, codes: Mapping[str, SpatialCode], family: str) -> LogLinear | None:

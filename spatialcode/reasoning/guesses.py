@@ -8,6 +8,7 @@ places that lead to it. Nothing is random: places are drawn by a low-discrepancy
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,30 +19,28 @@ from spatialcode.questions.types import (
     AbsoluteDistance,
     AppearanceOrder,
     Blank,
+    Configuration,
     Counting,
     ObjectSize,
     Question,
-    Reference,
     RelativeDirection,
     RelativeDistance,
     RoomSize,
     RoutePlanning,
 )
+from spatialcode.reasoning.chances import order_chances, relation_chances, route_chances
 from spatialcode.reasoning.evidence import Answer, Evidence
+from spatialcode.reasoning.places import NUM_DRAWS, Places
 from spatialcode.reasoning.priors import Priors
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.room_extent import Extent
 from spatialcode.reasoning.statements import Assumed
-from spatialcode.reasoning.stating import letter_of, surest
-from spatialcode.scene.boxes import Boxes, box_distance
+from spatialcode.reasoning.stating import letter_of
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.relations import BACK_DEG
 
 Floats = NDArray[np.float64]
 
-_NUM_DRAWS = 400
-#: Steps of the sequence for the first, second, … missing thing: square roots, so that none repeats.
-_STEPS = tuple(math.sqrt(prime) % 1.0 for prime in (2, 3, 5, 7, 11, 13))
 _CHANCE_CONFIDENCE = 0.2
 #: What is added to a distance before its logarithm: touching things are 0 apart.
 DISTANCE_OFFSET_M = 0.5
@@ -75,61 +74,25 @@ def guess(question: Question, index: SceneIndex | None, priors: Priors) -> Answe
         return _closest(question, Places(index, extent, priors))
     if isinstance(question, RelativeDirection) and extent is not None and index is not None:
         return _direction(question, Places(index, extent, priors))
+    if isinstance(question, RoutePlanning) and extent is not None and index is not None:
+        chances = route_chances(question, Places(index, extent, priors))
+        return _likeliest(question, chances) or _usual(question, priors)
+    if isinstance(question, Configuration) and extent is not None and index is not None:
+        chances = relation_chances(question, Places(index, extent, priors))
+        return _likeliest(question, chances) or _usual(question, priors)
+    if isinstance(question, AppearanceOrder) and index is not None:
+        return _likeliest(question, order_chances(question, index)) or _usual(question, priors)
     return _usual(question, priors)
 
 
-class Places:
-    """Where things may be: (draws, 2) world x, y, metres; all the same where a thing is known."""
-
-    def __init__(self, index: SceneIndex, extent: Extent, priors: Priors) -> None:
-        self.index, self.extent, self.priors = index, extent, priors
-        self._drawn: dict[object, Floats] = {}
-
-    def of(self, reference: Reference) -> Floats:
-        """The places of what a reference names."""
-        # one thing has one place, also where its phrases differ
-        key = (reference.noun, reference.selector, reference.object_id)
-        if key not in self._drawn:
-            found = resolve(reference, self.index)
-            if found:
-                spot = surest(found).center_m[:2]
-                self._drawn[key] = np.tile(spot, (_NUM_DRAWS, 1))
-            else:
-                self._drawn[key] = self._missing(reference.noun)
-        return self._drawn[key]
-
-    def _missing(self, noun: str) -> Floats:
-        table = np.array(self.priors.places_of(noun))
-        half, spots, weights = self.extent.half, [], []
-        for share, beyond in ((table[:, :2], table[:, 2:4]), (table[:, 1::-1], table[:, 3:1:-1])):
-            for sign in ((1.0, 1.0), (1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0)):
-                spots.append((share * half + beyond) * sign)
-                weights.append(table[:, 4])
-        cumulative = np.cumsum(np.concatenate(weights))
-        step = _STEPS[len(self._drawn) % len(_STEPS)]
-        at = (np.arange(1, _NUM_DRAWS + 1) * step % 1.0) * cumulative[-1]
-        chosen = np.concatenate(spots)[np.searchsorted(cumulative, at)]
-        return (chosen + self.extent.center) @ self.extent.rotation
-
-    def distances(self, a: Reference, b: Reference) -> Floats:
-        """(draws,) smallest distances between two things, metres."""
-        known_a, known_b = resolve(a, self.index), resolve(b, self.index)
-        pairs = [(x.id, y.id) for x in known_a for y in known_b if x.id != y.id]
-        if pairs:
-            return np.full(_NUM_DRAWS, min(self.index.distance_m(*pair) for pair in pairs))
-        if not known_a and not known_b:
-            return np.linalg.norm(self.of(a) - self.of(b), axis=1)
-        # where both words mean the only thing there, it is the first, and the second is missing
-        known, missing = (known_a, b) if known_a else (known_b, a)
-        spots = self._missing(missing.noun) if known_a and known_b else self.of(missing)
-        best = np.full(_NUM_DRAWS, np.inf)
-        for item in known:
-            points = np.column_stack([spots, np.full(_NUM_DRAWS, item.center_m[2])])
-            tiny = np.full((_NUM_DRAWS, 3), 0.05)
-            upright = np.tile([1.0, 0.0, 0.0, 0.0], (_NUM_DRAWS, 1))
-            best = np.minimum(best, box_distance(Boxes(points, tiny, upright), Boxes.of([item])))
-        half = 0.25 * self.priors.longest_m(missing.noun)
-        return np.maximum(best - half, 0.1)
+def _likeliest(question: Question, chances: Mapping[str, float]) -> Answer | None:
+    """The likeliest of the options, or of all words where there are none; None of nothing."""
+    ranked = sorted(chances.items(), key=lambda pair: -pair[1])
+    for words, chance in ranked:
+        letter = letter_of(question.options, words)
+        if chance > 0.0 and (letter is not None or not question.options):
+            return _choice(words, letter, question.family, chance)
+    return None
 
 
 def _closest(question: RelativeDistance, places: Places) -> Answer:
@@ -159,7 +122,7 @@ def _direction(question: RelativeDirection, places: Places) -> Answer:
     count, word = ranked[0]
     letter = letter_of(question.options, word)
     what = f"direction of {question.target.noun}"
-    return _choice(word, letter, what, count / _NUM_DRAWS)
+    return _choice(word, letter, what, count / NUM_DRAWS)
 
 
 def _usual(question: Question, priors: Priors) -> Answer:

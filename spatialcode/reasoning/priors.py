@@ -42,7 +42,8 @@ class LogLinear:
 @dataclass(frozen=True)
 class Priors:
     """``size_m``: typical longest extent by canonical kind. ``places``: where kinds stand in their
-    rooms. ``answers``: the most frequent option words by family.
+    rooms. ``answers``: the most frequent option words by family. ``turns``: how often a route's
+    turn is "first left", … "later back": routes that people take seldom turn back on the way.
 
     Regressions, None where not fitted: ``area_of_extent`` (room area from the area of the
     rectangle around all
@@ -55,6 +56,7 @@ class Priors:
     size_m: Mapping[str, float] = field(default_factory=dict)
     places: Mapping[str, Sequence[Place]] = field(default_factory=dict)
     answers: Mapping[str, str] = field(default_factory=dict)
+    turns: Mapping[str, float] = field(default_factory=dict)
     typical_size_m: float = _ANY_SIZE_M
     typical_area_m2: float = _ANY_AREA_M2
     typical_distance_m: float = _ANY_DISTANCE_M
@@ -68,6 +70,10 @@ class Priors:
     def longest_m(self, noun: str) -> float:
         """Typical longest extent of a kind."""
         return self.size_m.get(canonical(noun), self.typical_size_m)
+
+    def turn_rate(self, turn: str, first: bool) -> float:
+        """How often a turn at the start, or later, is this one; a third where nothing is fitted."""
+        return self.turns.get(f"{'first' if first else 'later'} {turn}", 1.0 / 3.0)
 
     def places_of(self, noun: str) -> Sequence[Place]:
         """Where things of that kind stand; those of all kinds where it was seen too rarely."""
