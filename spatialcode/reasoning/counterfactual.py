@@ -33,12 +33,13 @@ from spatialcode.questions.types import (
 )
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.rubric_answers import Meaning, meaning_of
+from spatialcode.reasoning.rubric_changes import mirrored, permuted, without
 from spatialcode.reasoning.rubric_entailed import Allows, allowed
 from spatialcode.reasoning.rubric_needs import needs_of, references
 from spatialcode.reasoning.rubric_terms import CONCLUSIONS, facts_of, ids_of
 from spatialcode.reasoning.solver import solve
 from spatialcode.reasoning.verify import Context, recomputed
-from spatialcode.scene.schema import Camera, SceneObject, SpatialCode
+from spatialcode.scene.schema import SpatialCode
 
 _PERMUTED = (
     AbsoluteDistance, RelativeDistance, RelativeDirection, RoutePlanning, Configuration,
@@ -163,48 +164,3 @@ def _changes(question: Question, room: SpatialCode, named: list[str]) -> Iterato
     if single and isinstance(question, _PERMUTED):
         for a_id, b_id in pairwise(named):
             yield Change(permuted(room, a_id, b_id))
-
-
-def without(code: SpatialCode, object_id: str) -> SpatialCode:
-    """The code without an object."""
-    return replace(code, objects=tuple(o for o in code.objects if o.id != object_id))
-
-
-def permuted(code: SpatialCode, a_id: str, b_id: str) -> SpatialCode:
-    """The code in which two objects have each other's boxes; both stand still."""
-    a, b = code.object(a_id), code.object(b_id)
-    boxes = {a_id: b, b_id: a}
-    return replace(
-        code, objects=tuple(_in_box_of(o, boxes[o.id]) if o.id in boxes else o
-                            for o in code.objects),
-    )  # fmt: skip
-
-
-def _in_box_of(item: SceneObject, other: SceneObject) -> SceneObject:
-    return replace(
-        item, center_m=other.center_m, size_m=other.size_m, quaternion_wxyz=other.quaternion_wxyz,
-        motion="static", track=(),
-    )  # fmt: skip
-
-
-def mirrored(code: SpatialCode) -> SpatialCode:
-    """The code with world x negated; boxes keep their extents, cameras see the mirror image."""
-    return replace(
-        code, objects=tuple(_mirrored_object(item) for item in code.objects),
-        cameras=tuple(_mirrored_camera(camera) for camera in code.cameras),
-    )  # fmt: skip
-
-
-def _mirrored_object(item: SceneObject) -> SceneObject:
-    (x, y, z), (qw, qx, qy, qz) = item.center_m, item.quaternion_wxyz
-    # M R M with M = diag(-1, 1, 1): an axis of rotation keeps its x, as a pseudovector
-    return replace(
-        item, center_m=(-x, y, z), quaternion_wxyz=(qw, qx, -qy, -qz), motion="static", track=()
-    )
-
-
-def _mirrored_camera(camera: Camera) -> Camera:
-    (a, b, c, x), *rest = camera.T_world_camera
-    # the camera's own x axis turns as well, or it would not be a rotation
-    rows = [(a, -b, -c, -x), *((-row[0], *row[1:]) for row in rest[:2]), rest[2]]
-    return replace(camera, T_world_camera=tuple(rows))  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from spatialcode.reasoning.claims import read_statements
 from spatialcode.reasoning.counterfactual import counterfactual
 from spatialcode.reasoning.rubric_answers import is_numeric, meaning_of
 from spatialcode.reasoning.rubric_config import RubricConfig, RubricScore
+from spatialcode.reasoning.rubric_program import find_program, read_program
 from spatialcode.reasoning.rubric_reading import Given, Reading, read_given, reading_of
 from spatialcode.reasoning.rubric_steps import Need
 from spatialcode.reasoning.rubric_terms import Term, term_of
@@ -50,9 +51,14 @@ def score(
     short = len(completion) <= config.max_chars
     completion = completion if short else ""
     located = read_statements(completion)
-    given = read_given(completion, located, question, gold)
-    statements = [one.statement for one in located]
-    reading = reading_of(statements, question, code)
+    written = find_program(completion, located)
+    if written is not None:
+        ran = read_program(written, located, question, code, gold=gold)
+        given, reading, statements = ran.given, ran.reading, ran.statements
+    else:
+        given = read_given(completion, located, question, gold)
+        statements = [one.statement for one in located]
+        reading = reading_of(statements, question, code)
     terms = _terms(question, given, reading)
     if reading.needs and config.weight_counterfactual > 0:
         followed = counterfactual(question, code, statements)
@@ -111,8 +117,8 @@ def _weighed(
 def _format(given: Given) -> Judged:
     """1 if the last line, and only one answer, says an answer of the right kind."""
     if given.value is None:
-        return 0.0, "no line gives one answer of the kind asked for"
-    return (1.0, "") if given.well_formed else (0.0, "the last line is not 'Answer: …'")
+        return 0.0, given.error or "no line gives one answer of the kind asked for"
+    return (1.0, "") if given.well_formed else (0.0, "the answer asked for is not the last line")
 
 
 def _answer(given: Given) -> Judged:
@@ -121,7 +127,7 @@ def _answer(given: Given) -> Judged:
     Answers are written with 2 decimals: what this rounds away is no error.
     """
     value, gold = given.value, given.gold
-    told = f"given {value}, expected {gold}"
+    told = given.error or f"given {value}, expected {gold}"
     if not isinstance(value, float) or not isinstance(gold, float):
         return (1.0 if value == gold else 0.0), told
     error = max(0.0, abs(value - gold) - HALF_M) / max(abs(gold), HALF_M)

@@ -23,9 +23,9 @@ class Given:
     """The answer given, and the true one.
 
     ``value``: a number in the question's unit, a letter or words; None where there is none, or
-    more than one. ``well_formed``: it stands on an ``Answer:`` line at the end. ``hedge``: why two
-    answers were seen, "" if they were not. ``printed``: how far the gold may be off by its own
-    printing.
+    more than one. ``error``: why a program gave none. ``well_formed``: it stands where it should,
+    at the end. ``hedge``: why two answers were seen, "" if they were not. ``printed``: how far the
+    gold may be off by its own printing.
     """
 
     value: float | str | None
@@ -33,6 +33,7 @@ class Given:
     hedge: str
     gold: float | str
     printed: float
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def read_given(
     if len(stated) > 1 or len(others | (stated - {None})) > 1:
         value, hedge = None, "two different answers are given"
     formed = value is not None and bool(finals) and _ends(completion, located)
-    return Given(value, formed, hedge, _gold(gold, question), _printed(gold))
+    return Given(value, formed, hedge, gold_of(gold, question), printed(gold))
 
 
 def _ends(completion: str, located: list[Located]) -> bool:
@@ -85,7 +86,8 @@ def _ends(completion: str, located: list[Located]) -> bool:
     return not completion[located[-1].end :].strip()
 
 
-def _gold(gold: float | str, question: Question) -> float | str:
+def gold_of(gold: float | str, question: Question) -> float | str:
+    """The true answer as `given_answer` reads it; SchemaError if it is none."""
     if isinstance(gold, float | int) and is_numeric(question):
         return float(gold)
     true = given_answer(str(gold), question)
@@ -94,7 +96,7 @@ def _gold(gold: float | str, question: Question) -> float | str:
     return true
 
 
-def _printed(gold: float | str) -> float:
+def printed(gold: float | str) -> float:
     """Half a unit of the gold's last printed digit: a gold of "123" stands for 122.5 to 123.5."""
     if not isinstance(gold, str):
         return HALF_M
