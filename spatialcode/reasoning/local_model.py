@@ -169,14 +169,14 @@ def _load(path: str, dtype: str, device: str) -> tuple[Any, Any]:
     kind = dtype if dtype == "auto" else getattr(torch, dtype)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-        model: Any
-        model, info = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             path, dtype=kind, use_safetensors=True, trust_remote_code=False,
             output_loading_info=True,
         )  # fmt: skip
     except Exception as error:  # the one boundary of loading: many libraries, many errors
         reason = " ".join(str(error).split())[:400]
         raise ModelError(f"model {path!r}: {type(error).__name__}: {reason}") from error
+    model, info = loaded
     if info["missing_keys"]:  # transformers would fill them with random numbers
         missing = ", ".join(sorted(info["missing_keys"])[:5])
         raise ModelError(f"model {path!r}: its weights lack {missing}")
