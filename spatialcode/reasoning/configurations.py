@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
-
 from spatialcode.questions.types import VIEWED_RELATIONS, Configuration, Reference
 from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.resolve import resolve
@@ -20,6 +16,7 @@ from spatialcode.reasoning.stating import (
     apart,
     at,
     bearing_evidence,
+    front_xy,
     letter_of,
     sure,
     surest,
@@ -27,13 +24,10 @@ from spatialcode.reasoning.stating import (
 )
 from spatialcode.scene import relations
 from spatialcode.scene.boxes import Boxes
-from spatialcode.scene.frames import matrix_from_quaternion
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.relations import View
 from spatialcode.scene.schema import SceneObject
 
-#: A front that points up or down has no horizontal direction beyond rounding.
-_LEAST_FRONT = 1e-6
 _VERDICTS = {
     "above": relations.above, "below": relations.below, "on": relations.on,
     "inside": relations.inside,
@@ -95,11 +89,8 @@ def _forward(
 ) -> Vector | None:
     """The viewing direction; None where there is no camera, or it points nowhere in particular."""
     if question.view == "object":
-        x, y = matrix_from_quaternion(np.array(b.quaternion_wxyz))[:2, 1].tolist()
-        length = math.hypot(x, y)  # less than 1 for a box that is tilted
-        if length <= _LEAST_FRONT:
-            return None
-        return Vector("forward", b.id, "front", (x / length, y / length))
+        front = front_xy(b)
+        return None if front is None else Vector("forward", b.id, "front", front)
     if question.view == "camera":
         cameras = index.code.cameras
         front = View.of_camera(cameras[0]).forward_xy if cameras else None
