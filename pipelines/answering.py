@@ -16,6 +16,7 @@ from typing import Any
 from pipelines.encoders import limit_threads
 from pipelines.evaluate_config import EvaluateConfig
 from pipelines.local_ray import connect
+from pipelines.reasoners import check_reasoner, load_reasoner
 from spatialcode.questions.parse import parse
 from spatialcode.questions.types import Question, QuestionItem, UnparsedQuestion
 from spatialcode.reasoning.baselines import MostFrequent
@@ -77,8 +78,6 @@ class Answerer:
 
     def __init__(self, config: EvaluateConfig, known: Sequence[Known]) -> None:
         limit_threads(1)
-        from pipelines.reasoners import load_reasoner
-
         self.known = known
         self.reasoner = load_reasoner(config)
 
@@ -115,7 +114,8 @@ def _nothing(item: QuestionItem, question: Question) -> Row:
         "id": item.id, "scene": item.scene, "dataset": item.dataset, "task": item.question_type,
         "question": item.question, "ground_truth": item.ground_truth, "answer": None,
         "option": None, "value": None, "score": 0.0, "priors_only": 0.0, "most_frequent": 0.0,
-        "grounded": False, "confidence": 0.0, "evidence": "", "completion": None, "failed": False,
+        "grounded": False, "confidence": 0.0, "evidence": "", "completion": None, "program": None,
+        "failed": False,
         "error": None if unread is None else f"not understood: {unread}",
     }  # fmt: skip
 
@@ -152,6 +152,7 @@ def _through_ray(rows: list[Row], known: Sequence[Known], config: EvaluateConfig
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 
+    check_reasoner(config)  # a wrong model fails here, not in every actor
     connect(config.ray_address)
     DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spatialcode.config import require, setting
+from spatialcode.reasoning.models import ModelSpec
 
 BENCHMARKS = ("encoder", "vsibench", "rooms")
 REASONERS = ("solver", "program", "text")
 KEPT = ("all", "named")
+FALLBACKS = ("none", "priors")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class EvaluateConfig:
     num_questions: int = setting("rooms: questions of each family about each room", 4)
     reasoner: str = setting("vsibench, rooms: who answers: solver, program or text", "solver")
     keep: str = setting("boxes that the reasoner is shown: all, or those a question names", "all")
+    model: ModelSpec = setting("the language model of program and text", ModelSpec())
+    prompt_tokens: int = setting("program, text: most tokens of a prompt", 4096)
+    fallback: str = setting("program, text: none or priors, where there is no answer", "none")
     priors: str = setting("vsibench: folds (fitted on other rooms), none, or a file", "folds")
     prior_folds: int = setting("vsibench: folds of rooms that priors are fitted across", 5)
     ray_address: str | None = setting("cluster to join; null: RAY_ADDRESS or a local one", None)
@@ -49,6 +54,10 @@ class EvaluateConfig:
         require(self.num_questions >= 1, "num_questions", "at least 1", self.num_questions)
         require(self.num_workers >= 0, "num_workers", "0 or more", self.num_workers)
         require(self.reasoner in REASONERS, "reasoner", ", ".join(REASONERS), self.reasoner)
+        require(self.prompt_tokens >= 1, "prompt_tokens", "at least 1", self.prompt_tokens)
+        require(self.fallback in FALLBACKS, "fallback", " or ".join(FALLBACKS), self.fallback)
+        if self.reasoner != "solver":
+            require(bool(self.model.model), "model.model", "a name or folder", self.model.model)
         require(self.keep in KEPT, "keep", " or ".join(KEPT), self.keep)
         require(self.prior_folds >= 2, "prior_folds", "at least 2", self.prior_folds)
         if self.benchmark == "vsibench":

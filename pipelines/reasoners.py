@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipelines.evaluate_config import EvaluateConfig
 from spatialcode.questions.types import Question
 from spatialcode.reasoning.evidence import Answer
+from spatialcode.reasoning.guesses import guess as guess_from
+from spatialcode.reasoning.kept import kept_code
 from spatialcode.reasoning.priors import Priors
 from spatialcode.reasoning.solver import solve
+from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SpatialCode
+
+if TYPE_CHECKING:
+    from spatialcode.reasoning.reasoner import ModelAnswer, ProgramReasoner, TextReasoner
 
 Row = dict[str, Any]
 
@@ -26,8 +33,24 @@ class RoomReasoner(Protocol):
 
 
 def load_reasoner(config: EvaluateConfig) -> RoomReasoner:
-    """The reasoner that a configuration names, its model loaded."""
-    return SolverReasoner(config.keep)
+    """The reasoner that a configuration names, its model loaded. ModelError where it cannot be."""
+    if config.reasoner == "solver":
+        return SolverReasoner(config.keep)
+    from spatialcode.reasoning.models import load_model
+    from spatialcode.reasoning.prompts import PromptSettings
+    from spatialcode.reasoning.reasoner import ProgramReasoner, TextReasoner
+
+    settings = PromptSettings(max_tokens=config.prompt_tokens, keep=config.keep)
+    kind = {"text": TextReasoner, "program": ProgramReasoner}[config.reasoner]
+    return ModelReasoner(kind(load_model(config.model), settings), config.fallback == "priors")
+
+
+def check_reasoner(config: EvaluateConfig) -> None:
+    """ModelError where the model that is set is not there; a local one is not loaded for this."""
+    if config.reasoner != "solver" and (
+        config.model.base_url or not Path(config.model.model).exists()
+    ):
+        load_reasoner(config)
 
 
 class SolverReasoner:
@@ -43,9 +66,47 @@ class SolverReasoner:
 
     def _answer(self, question: Question, code: SpatialCode, priors: Priors | None) -> Row:
         try:
-            return outcome(solve(question, code, priors))
+            shown = kept_code(question, code) if self.keep == "named" else code
+            return outcome(solve(question, shown, priors))
         except Exception as error:  # the one boundary of a question: an error is data
             return failed(f"{type(error).__name__}: {error}")
+
+
+class ModelReasoner:
+    """A language model. With ``fall_back`` a question that it has no answer to (a thing that is
+    missing from the code, nothing to read in what it wrote) is guessed from priors.
+    """
+
+    def __init__(self, reasoner: TextReasoner | ProgramReasoner, fall_back: bool) -> None:
+        self.reasoner = reasoner
+        self.fall_back = fall_back
+
+    def answer_all(
+        self, questions: Sequence[Question], code: SpatialCode, priors: Priors | None
+    ) -> list[Row]:
+        given = self.reasoner.answer_all([(question, code) for question in questions])
+        return [
+            self._outcome(question, code, priors, answer)
+            for question, answer in zip(questions, given, strict=True)
+        ]
+
+    def _outcome(
+        self, question: Question, code: SpatialCode, priors: Priors | None, given: ModelAnswer
+    ) -> Row:
+        wrote = {"completion": given.text, "program": given.program or None}
+        if given.error is not None:
+            why = f"{given.stage}: {given.error}"
+            if given.stage == "model":  # an endpoint's failure says nothing about the model
+                return {**wrote, **failed(why)}
+            if self.fall_back:
+                guess = outcome(guess_from(question, SceneIndex.of(code), priors or Priors()))
+                return {**wrote, **guess, "evidence": f"{why}\n{guess['evidence']}"}
+            return {**wrote, **unanswered(why)}
+        shown = given.option if given.option is not None else given.value
+        row = {"answer": shown, "option": given.option, "value": given.value, "error": None}
+        if given.evidence is not None:
+            row.update(outcome(given.evidence))
+        return {**wrote, **row}
 
 
 def outcome(answer: Answer) -> Row:

@@ -1,4 +1,4 @@
-"""The schema of every row that moves through the encode pipeline or lies in its output.
+"""The schema of every row that moves through the encode pipeline or lies in an output.
 
 planned -> decoded -> result: the same ``input_id`` and ``work_key`` on each, one row in and one
 row out. A failure is a row whose ``status`` is ``failed``; it keeps moving, with empty payload.
@@ -58,6 +58,36 @@ RESULT = pa.schema(
         pa.field("encode_s", pa.float64(), nullable=False),  # share of its batch
         pa.field("finished_s", pa.float64(), nullable=False),  # seconds since 1970
         pa.field("code", pa.struct(list(ARROW_SCHEMA))),
+    ]
+)
+
+# A question of a generated set; the question ids of a set are unique.
+QUESTION = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("scene", pa.string(), nullable=False),  # a work key, or the code's name
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("question_type", pa.string(), nullable=False),
+        pa.field("question", pa.string(), nullable=False),
+        pa.field("options", pa.list_(pa.string()), nullable=False),  # empty for a number
+        pa.field("ground_truth", pa.string(), nullable=False),  # a letter, or the number
+        pa.field("seed", pa.int64(), nullable=False),
+    ]
+)
+
+# A code that was asked about, or could not be.
+ASKED = pa.schema(
+    [
+        pa.field("scene", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("error_code", pa.string()),
+        pa.field("error", pa.string()),
+        pa.field(
+            "stage", pa.string()
+        ),  # where it failed: listed (it came as failed), read, generate
+        pa.field("num_questions", pa.int32(), nullable=False),
+        pa.field("tally", pa.string()),  # JSON: by family, counts of questions, answers, skipped
     ]
 )
 

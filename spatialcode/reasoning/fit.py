@@ -152,8 +152,8 @@ def _turn_rates(asked: Asked) -> dict[str, float]:
         for n, turn in enumerate(re.findall("|".join(TURNS), words.lower())):
             first = n == 0 and isinstance(question.steps[0], Blank)
             seen[f"{'first' if first else 'later'} {turn}"] += 1
-    rates = {}
-    for place in ("first", "later"):
+    rates: dict[str, float] = {}
+    for place in ("first", "later") if seen else ():
         total = sum(seen[f"{place} {turn}"] + 1 for turn in TURNS)
         rates |= {f"{place} {turn}": (seen[f"{place} {turn}"] + 1) / total for turn in TURNS}
     return rates
