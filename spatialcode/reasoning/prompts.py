@@ -137,7 +137,6 @@ def _messages(
     question: Question, code: SpatialCode, kept: set[str], settings: PromptSettings
 ) -> tuple[Message, ...]:
     items = [item for item in code.objects if item.id in kept]
-    items.sort(key=lambda item: item.first_seen_s)
     num_hidden = len(code.objects) - len(items)
     hidden = [f"{num_hidden} more object{'s' * (num_hidden > 1)} not shown"] if num_hidden else []
     if settings.mode == "text":
@@ -189,7 +188,8 @@ def _table(items: list[SceneObject], code: SpatialCode) -> list[str]:
         "objects in order of first sight" if timed else "objects (when each was seen is unknown)"
     )
     columns = "id | label | center | size | yaw" + (" | first seen" if timed else "")
-    return [f"{order}: {columns}", *(_row(item, timed) for item in items)]
+    in_order = sorted(items, key=lambda item: item.first_seen_s)
+    return [f"{order}: {columns}", *(_row(item, timed) for item in in_order)]
 
 
 def _row(item: SceneObject, timed: bool) -> str:
@@ -199,11 +199,14 @@ def _row(item: SceneObject, timed: bool) -> str:
 
 
 def _roster(items: Iterable[SceneObject]) -> list[str]:
-    """Labels with their ids: a program needs no numbers."""
+    """Labels with their ids, by the alphabet: a program needs no numbers, and the order in which
+    things were seen is for it to find out.
+    """
     ids: defaultdict[str, list[str]] = defaultdict(list)
     for item in items:
         ids[item.label].append(item.id)
-    return ["things in the scene, by label:", *(f"{k}: {', '.join(v)}" for k, v in ids.items())]
+    listed = [f"{label}: {', '.join(ids[label])}" for label in sorted(ids)]
+    return ["things in the scene, by label:", *listed]
 
 
 _UNIT_WORDS = {"m": "metres", "cm": "centimetres", "m2": "square metres"}
