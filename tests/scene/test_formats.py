@@ -400,7 +400,7 @@ def test_files_with_a_fault_name_file_and_line(text, where, tmp_path):
 def test_a_file_that_is_no_text(tmp_path):
     path = tmp_path / "rooms.jsonl"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(FormatError, match="rooms[.]jsonl: not UTF-8"):
+    with pytest.raises(FormatError, match=r"rooms[.]jsonl: not UTF-8"):
         read_boxes(path)
     with pytest.raises(FileNotFoundError):
         read_boxes(tmp_path / "none.jsonl")
