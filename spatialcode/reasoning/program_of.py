@@ -152,8 +152,11 @@ def _turns(question: RoutePlanning) -> str:
         quoted(TURN_MARK) if isinstance(step, Blank) else _say(step.until)
         for step in question.steps
     )
+    path = list(steps)
+    if isinstance(question.steps[-1], Blank):  # the last turn is the one towards the destination
+        path.append(_say(question.destination))
     start, facing = _say(question.start), _say(question.facing)
-    return f"turns(start={start}, facing={facing}, path=[{', '.join(steps)}])"
+    return f"turns(start={start}, facing={facing}, path=[{', '.join(path)}])"
 
 
 def _relation(question: Configuration) -> str:

@@ -48,18 +48,19 @@ class Scene:
         return Evidence(tuple(self._object_ids), tuple(self._statements))
 
     def state(self, statements: Sequence[Statement], object_ids: Sequence[str] = ()) -> None:
-        """Add what one call found. The same is said once; vectors, whose names are used again, are
-        said again wherever products or angles of them follow.
+        """Add what one call found. What an earlier call said is not said again, but for vectors,
+        whose names are used again, and the products and angles that follow them.
         """
         self.budget.spend(len(statements))
         self._object_ids.update(dict.fromkeys(object_ids))
         if tuple(statements) in self._said:
             return
-        self._said.add(tuple(statements))
-        for statement in statements:
-            if isinstance(statement, Vector | Dot | Cross | Angle) or statement not in self._said:
-                self._statements.append(statement)
-            self._said.add(statement)
+        self._statements += [
+            one
+            for one in statements
+            if isinstance(one, Vector | Dot | Cross | Angle) or one not in self._said
+        ]
+        self._said.update((tuple(statements), *statements))
 
     def read(self, value: Value, argument: str, item: int | None = None) -> Reference:
         """The reference that a phrase, an id or a thing is."""
@@ -132,7 +133,7 @@ _UNDEFINED = {
     "RoomSize": "the code has no room",
     "AbsoluteDistance": "both are the same thing",
     "RelativeDirection": "observer, facing and target must stand apart, seen from above",
-    "RoutePlanning": "every '?' needs a stop after it and a direction before it",
+    "RoutePlanning": "a turn needs a direction before it and a stop that stands apart",
     "AppearanceOrder": "the code does not say what was seen first",
     "Configuration": "both are the same thing, or the view has no direction",
 }

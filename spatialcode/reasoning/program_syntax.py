@@ -47,24 +47,33 @@ _PLAIN = (ast.BoolOp, ast.IfExp, ast.List, ast.Subscript, ast.Name, ast.keyword)
 
 
 class Source:
-    """A program's text, and positions in it."""
+    """A program's text without the blanks around it, and positions in the text as it was given."""
 
     def __init__(self, text: str) -> None:
-        self.text = text.replace("\r\n", "\n")
+        text = text.replace("\r\n", "\n")
+        self.text = text.strip(" \t\n")
         self.lines = self.text.split("\n")
+        self.num_chars = len(text)
+        self._before = text[: len(text) - len(text.lstrip(" \t\n"))]
+
+    def error_in(self, kind: str, line: int, column: int, reason: str) -> ProgramError:
+        """An error at a line and column of the text without the blanks around it, both from 1."""
+        if line == 1:
+            column += len(self._before) - (self._before.rfind("\n") + 1)
+        return ProgramError(kind, line + self._before.count("\n"), column, reason)
 
     def error(self, kind: str, offset: int, reason: str) -> ProgramError:
         """An error at an offset in characters."""
         before = self.text[:offset]
-        line = before.count("\n") + 1
-        return ProgramError(kind, line, offset - (before.rfind("\n") + 1) + 1, reason)
+        column = offset - (before.rfind("\n") + 1) + 1
+        return self.error_in(kind, before.count("\n") + 1, column, reason)
 
     def error_at(self, kind: str, node: ast.AST, reason: str) -> ProgramError:
         """An error at a node, whose column Python counts in bytes of UTF-8."""
         line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
         text = self.lines[line - 1] if line <= len(self.lines) else ""
         column = len(text.encode()[:column].decode(errors="ignore"))
-        return ProgramError(kind, line, column + 1, reason)
+        return self.error_in(kind, line, column + 1, reason)
 
 
 def parse_program(source: Source, limits: Limits) -> list[ast.Assign | ast.expr]:
@@ -74,13 +83,13 @@ def parse_program(source: Source, limits: Limits) -> list[ast.Assign | ast.expr]
         tree = ast.parse(source.text, mode=mode)
     except SyntaxError as error:
         if not error.offset or not error.lineno:  # Python's way to say "at the end"
-            raise source.error("syntax", len(source.text.rstrip()), error.msg) from None
+            raise source.error("syntax", len(source.text), error.msg) from None
         line = min(error.lineno, len(source.lines))
-        raise ProgramError("syntax", line, max(error.offset, 1), error.msg) from None
+        raise source.error_in("syntax", line, max(error.offset, 1), error.msg) from None
     except (MemoryError, RecursionError):
-        raise ProgramError("limit", 1, 1, "nested too deeply") from None
+        raise source.error("limit", 0, "nested too deeply") from None
     except ValueError as error:  # what Python's parser has against a text as a whole
-        raise ProgramError("syntax", 1, 1, str(error)) from None
+        raise source.error("syntax", 0, str(error)) from None
     body = tree.body if isinstance(tree, ast.Module) else [tree.body]  # type: ignore[attr-defined]
     parts = _parts(body, source)
     _check(parts, source, limits)
@@ -103,8 +112,8 @@ def _read_tokens(source: Source, limits: Limits) -> bool:
     """Refuse what the language does not have; True if there are assignments."""
     text, at, num, assigns = source.text, 0, 0, False
     before: re.Match[str] | None = None
-    if len(text) > limits.max_chars:
-        raise source.error("limit", limits.max_chars, f"more than {limits.max_chars} characters")
+    if source.num_chars > limits.max_chars:
+        raise source.error("limit", 0, f"more than {limits.max_chars} characters")
     opened: list[tuple[str, int]] = []
     while at < len(text):
         token = _TOKEN.match(text, at)
@@ -133,7 +142,7 @@ def _read_tokens(source: Source, limits: Limits) -> bool:
     if opened:
         raise source.error("syntax", opened[-1][1], f"{opened[-1][0]!r} is never closed")
     if not num:
-        raise ProgramError("syntax", 1, 1, "an empty program")
+        raise ProgramError("syntax", 1, 1, "an empty program")  # also where only blanks are
     return assigns
 
 

@@ -61,6 +61,8 @@ def turns(scene: Scene, given: Given) -> Value:
     path = items(given["path"], "path")
     if TURN_MARK not in path:
         raise Refused("arguments", f'mark each turn in the path by "{TURN_MARK}"', "path")
+    if path[-1] == TURN_MARK:
+        raise Refused("arguments", "a turn leads to a stop; name it after the turn", "path")
     steps = tuple(
         Blank() if one == TURN_MARK else Forward(scene.meant(one, "path", n).reference)
         for n, one in enumerate(path)
