@@ -1,6 +1,6 @@
 """Makes questions with exact answers of spatial codes: VSI-Bench's families and configuration.
 
-Writes OUTPUT/questions (a row a question), OUTPUT/codes (a row a code, with why one failed) and
+Writes OUTPUT/questions (a row a question), OUTPUT/scenes (a row a code, with why one failed) and
 OUTPUT/report.json. An output that holds a question set is refused, or replaced whole with
 overwrite=true.
 """

@@ -1,6 +1,6 @@
 """The questions job's output folder: Parquet files of questions and of codes asked about.
 
-``questions/part-*.parquet`` has a row a question (`rows.QUESTION`), ``codes/part-*.parquet`` a row
+``questions/part-*.parquet`` has a row a question (`rows.QUESTION`), ``scenes/part-*.parquet`` a row
 a code with what became of it (`rows.ASKED`). Files are written whole or not at all, by names that
 follow from their codes. Local, or shared by all workers.
 """
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from pipelines import rows
 from spatialcode.errors import InputError
 
-_PARTS = ("questions", "codes")
+_PARTS = ("questions", "scenes")
 _FILES = ("questions.jsonl", "report.json")
 
 
@@ -47,6 +47,15 @@ class QuestionSet:
                 raise InputError(f"{self.root}: another run is writing there") from None
             yield
 
+    def keep_off(self, codes: str) -> None:
+        """InputError where the codes themselves, or another job's report, lie in the folder."""
+        root, source = Path(self.root).resolve(), Path(codes).resolve()
+        if root in (source, source / "codes") or (source.name == "codes" and root == source.parent):
+            raise InputError(f"output: expected another folder than that of the codes, got {root}")
+        report = root / "report.json"
+        if report.exists() and '"families"' not in report.read_text(encoding="utf-8"):
+            raise InputError(f"output: {report} is the report of another job")
+
     def clear(self, overwrite: bool) -> None:
         """Leave an empty folder; InputError if it holds questions and may not be overwritten.
 
@@ -70,7 +79,7 @@ class QuestionSet:
         found = rows.table(questions, rows.QUESTION)
         if found.num_rows:
             self._put(f"questions/{name}.parquet", found)
-        self._put(f"codes/{name}.parquet", rows.table(asked, rows.ASKED))
+        self._put(f"scenes/{name}.parquet", rows.table(asked, rows.ASKED))
 
     def write_jsonl(self) -> None:
         """All questions as VSI-Bench publishes them, by scene: no options are null."""

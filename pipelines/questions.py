@@ -43,6 +43,7 @@ def run_questions(config: QuestionsConfig, on_progress: Progress = lambda _: Non
     """
     codes, num_duplicates = list_codes(config.codes)
     store = QuestionSet(config.output)
+    store.keep_off(config.codes)
     with store.lock():
         store.clear(config.overwrite)
         tally = QuestionsTally(len(codes), num_duplicates)
@@ -103,8 +104,9 @@ def build(blocks: list[pa.Table], config: QuestionsConfig, store: QuestionSet) -
     """The graph: one block of codes is one task is one file of questions."""
     import ray
 
+    stage: Any = ask_codes
     return ray.data.from_arrow(blocks).map_batches(
-        ask_codes,
+        stage,
         batch_size=None,
         batch_format="pyarrow",
         fn_kwargs={"config": config, "store": store},

@@ -15,7 +15,7 @@ class QuestionsConfig:
     codes: str = setting(
         "output of the encode or synthesize job, a folder of Parquet or JSON codes, or one Parquet"
     )
-    output: str = setting("folder (shared by all workers) for questions/, codes/ and report.json")
+    output: str = setting("folder (shared by all workers) for questions/, scenes/ and report.json")
     seed: int = setting("with a code's name it decides every draw", 0)
     generate: GenerateConfig = setting("", default_factory=GenerateConfig)
     jsonl: bool = setting("also write questions.jsonl, as VSI-Bench publishes questions", False)

@@ -115,8 +115,10 @@ def read_stored(file: str, numbers: Sequence[int]) -> Iterator[CodeOrError]:
         try:
             text = path.read_text(encoding="utf-8", errors="surrogateescape")
             yield from_json(text)
-        except (SpatialCodeError, OSError) as error:
-            yield error if isinstance(error, SpatialCodeError) else InputError(f"{file}: {error}")
+        except OSError as error:
+            yield InputError(f"{file}: {error}")
+        except Exception as error:  # one code that is broken in a way nobody thought of
+            yield error
         return
     try:
         documents = _documents(path, numbers)
@@ -128,7 +130,7 @@ def read_stored(file: str, numbers: Sequence[int]) -> Iterator[CodeOrError]:
             if document is None:
                 raise ParseError(f"{file}: a row of a finished video without a code")
             yield from_row(document)
-        except SpatialCodeError as error:
+        except Exception as error:  # one code that is broken in a way nobody thought of
             yield error
 
 
