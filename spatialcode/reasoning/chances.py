@@ -23,7 +23,7 @@ from spatialcode.questions.types import (
 )
 from spatialcode.reasoning.places import NUM_DRAWS, Places
 from spatialcode.reasoning.resolve import resolve
-from spatialcode.reasoning.stating import surest
+from spatialcode.reasoning.stating import front_xy, surest
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.relations import BACK_DEG, View
 
@@ -87,10 +87,15 @@ def relation_chances(question: Configuration, places: Places) -> dict[str, float
     if forward is None:
         return {}
     between = places.of(question.a) - places.of(question.b)
+    if not between.any():  # one thing under two words has no relation to itself
+        return {}
     ahead = (between * forward).sum(axis=1)
     leftward = forward[:, 0] * between[:, 1] - forward[:, 1] * between[:, 0]
-    # what an object faces lies in front of it; for a viewer, in front is nearer
-    front = ahead if question.view == "object" else -ahead
+    # what an object faces lies in front of it, also for one who stands there; for any other viewer
+    # in front is nearer
+    stands = question.b if question.observer is None else question.observer
+    at_b = question.view != "camera" and np.array_equal(places.of(stands), places.of(question.b))
+    front = ahead if at_b else -ahead
     margin = {"left": leftward, "right": -leftward, "front": front, "behind": -front}
     yes = float((margin[question.relation] > 0.0).mean())
     return {"yes": yes, "no": 1.0 - yes}
@@ -103,11 +108,11 @@ def _forward(question: Configuration, places: Places) -> Floats | None:
         return places.of(question.facing or question.b) - places.of(question.observer)
     if question.view == "camera":
         cameras = places.index.code.cameras
-        view = View.of_camera(cameras[0]) if cameras else None
+        forward_xy = View.of_camera(cameras[0]).forward_xy if cameras else None
     else:
         found = resolve(question.b, places.index)
-        view = View.of_front(surest(found)) if found else None
-    return None if view is None else np.tile(view.forward_xy, (NUM_DRAWS, 1))
+        forward_xy = front_xy(surest(found)) if found else None
+    return None if forward_xy is None else np.tile(forward_xy, (NUM_DRAWS, 1))
 
 
 def order_chances(question: AppearanceOrder, index: SceneIndex) -> dict[str, float]:

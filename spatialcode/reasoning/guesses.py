@@ -119,10 +119,12 @@ def _direction(question: RelativeDirection, places: Places) -> Answer:
         words = np.char.add(np.where(np.abs(bearing) < 90.0, "front-", "back-"), words)
     names, counts = np.unique(words, return_counts=True)
     ranked = sorted(zip(counts.tolist(), names.tolist(), strict=True), key=lambda p: (-p[0], p[1]))
-    count, word = ranked[0]
-    letter = letter_of(question.options, word)
     what = f"direction of {question.target.noun}"
-    return _choice(word, letter, what, count / NUM_DRAWS)
+    for count, word in ranked:
+        letter = letter_of(question.options, word)
+        if letter is not None or not question.options:
+            return _choice(word, letter, what, count / NUM_DRAWS)
+    return _usual(question, places.priors)
 
 
 def _usual(question: Question, priors: Priors) -> Answer:

@@ -244,6 +244,73 @@ print(solve(RelativeDirection(observer=ref("piano"), facing=ref("tv"), target=re
     assert "Answer(" in said.pop()
 
 
+# Lamps at the corners, (+-2, +-1) from (10, 20), and a place that lies at (+-1.025, 0) or
+# (0, +-0.525) from there.
+_MIDWAY = Priors(places={"": [(0.5, 0.0, 0.0, 0.0, 1.0)]})
+
+
+@pytest.mark.parametrize(
+    ("relation", "view", "word", "share"),
+    [
+        # seen by the camera, which looks north, from a tv at (10.5, 20): the piano is west of it at
+        # three of four places
+        ("left", "camera", "yes", 0.75),
+        ("right", "camera", "no", 0.75),
+        # nearer than the tv, whose y is 20.1: at all but the northern one
+        ("front", "camera", "yes", 0.75),
+        ("behind", "camera", "no", 0.75),
+        # the tv itself faces south: east is its left, and south before it
+        ("left", "object", "no", 0.75),
+        ("front", "object", "yes", 0.75),
+        ("behind", "object", "no", 0.75),
+    ],
+)
+def test_a_relation_is_as_likely_as_its_places(relation, view, word, share):
+    tv = thing("tv", 10.5, 20.1, size=(0.1, 0.1, 0.1), yaw_deg=180)
+    question = Configuration(
+        a=ref("piano"), relation=relation, b=ref("tv"), view=view, options=options("no", "yes")
+    )
+    answer = solve(question, room(*_CORNERS.objects, tv), _MIDWAY)
+    assert (answer.value, answer.option) == (word, {"no": "A", "yes": "B"}[word])
+    assert answer.confidence == pytest.approx(share, abs=0.01)
+    assert not answer.grounded
+
+
+def test_one_who_stands_at_a_thing_shares_its_front():
+    # the piano faced is in the west on average, the bed 1 m east of the tv: at the back
+    code = room(*_CORNERS.objects, thing("tv", 13, 20), thing("bed", 14, 20))
+    question = Configuration(
+        a=ref("bed"), relation="behind", b=ref("tv"), view="observer", observer=ref("tv"),
+        facing=ref("piano"), options=options("no", "yes"),
+    )  # fmt: skip
+    answer = solve(question, code, _MIDWAY)
+    assert (answer.value, answer.confidence) == ("yes", 1.0)
+
+
+def test_a_direction_that_no_option_has_gives_way_to_the_next():
+    code = room(*_CORNERS.objects, thing("sofa", 8, 19), thing("tv", 8, 21))
+    question = RelativeDirection(
+        observer=ref("sofa"), facing=ref("tv"), target=ref("piano"), level="hard",
+        options=options("front-left", "back-left"),
+    )  # fmt: skip
+    answer = solve(question, code, _MIDWAY)  # the piano is to the right, wherever it is
+    assert answer.option in {"A", "B"}
+    assert not answer.grounded
+
+
+def test_an_order_is_guessed_from_the_pairs_that_are_known():
+    code = room(
+        thing("tv", 0, 0, seen=(2.0, 2.0)), thing("bed", 2, 0, seen=(1.0, 2.0)),
+        thing("sofa", 4, 0, seen=(3.0, 3.0)),
+    )  # fmt: skip
+    question = AppearanceOrder(
+        candidates=tuple(map(ref, ("tv", "piano", "bed", "sofa"))),
+        options=options("tv, bed, piano, sofa", "piano, bed, tv, sofa", "sofa, tv, bed, piano"),
+    )
+    answer = solve(question, code)  # bed, tv, sofa: the second has all three pairs right
+    assert (answer.option, answer.grounded) == ("B", False)
+
+
 # --- numbers ---
 
 
