@@ -1,6 +1,7 @@
 """The words of prompts: conventions, rules and statement forms by family, the program's functions.
 
-Forms are written with capitals for what is to be filled in: ID, KIND, X Y Z (metres), D, N, DEG.
+Forms are written with capitals for what is to be filled in: X, Y, Z, D in metres, N whole, DEG in
+degrees; FACED, OBSERVER, TARGET, FIRST, SECOND, TO, FROM are ids, as ID is.
 The rubric reads lines of these forms and recomputes them.
 """
 
@@ -30,7 +31,8 @@ _BEARING = (
     "forward runs from the observer to what is faced, to_target from the observer to the target."
 )
 _FORWARD = (
-    "forward = ID - ID = (X, Y)", "to_target = ID - ID = (X, Y)", "dot(forward, to_target) = D",
+    "forward = FACED - OBSERVER = (X, Y)", "to_target = TARGET - OBSERVER = (X, Y)",
+    "dot(forward, to_target) = D",
     "cross(forward, to_target) = D", "angle(forward, to_target) = DEG degrees",
     "ID is to the WORD",
 )  # fmt: skip
@@ -87,7 +89,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "object_rel_direction_hard": (*_ROLES, *_FORWARD),
     "route_planning": (
         "start: ID is at (X, Y, Z)", "facing: ID is at (X, Y, Z)", "stop: ID is at (X, Y, Z)",
-        "heading_N = ID - ID = (X, Y)", "leg_N = ID - ID = (X, Y)",
+        "heading_N = TO - FROM = (X, Y)", "leg_N = TO - FROM = (X, Y)",
         "angle(heading_N, leg_N) = DEG degrees", "turn N at ID: WORD",
     ),
     "obj_appearance_order": ("first_seen(ID) = D s", "order: ID, ID"),
@@ -98,7 +100,8 @@ FORMS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 _VIEWED_FORMS = (
     "first: ID is at (X, Y, Z)", "second: ID is at (X, Y, Z)", "forward = front(ID) = (X, Y)",
-    "forward = ID - ID = (X, Y)", "between = ID - ID = (X, Y)", "dot(forward, between) = D",
+    "forward = FACED - OBSERVER = (X, Y)", "between = FIRST - SECOND = (X, Y)",
+    "dot(forward, between) = D",
     "cross(forward, between) = D", "angle(forward, between) = DEG degrees",
 )  # fmt: skip
 _VERTICAL_FORMS = ("bottom(ID) = D m", "top(ID) = D m")

@@ -129,9 +129,10 @@ def test_the_rubric_reads_the_forms_that_are_asked_for(family):
     number = r"-?\d+(?:\.\d+)?"
     fill = {
         "ID": r"\w+", "KIND": r"[\w ]+", "DEG": number, "WORD": r"[\w-]+", "N": r"\d+",
+        **dict.fromkeys(("FACED", "OBSERVER", "TARGET", "FIRST", "SECOND", "TO", "FROM"), r"\w+"),
         "X": number, "Y": number, "Z": number, "D": number, "yes or no": "(?:yes|no)",
     }  # fmt: skip
-    names = "|".join(fill)
+    names = "|".join(sorted(fill, key=len, reverse=True))
     patterns = [
         re.sub(rf"(?<![a-z])(?:{names})(?![a-zA-Z])", lambda m: fill[m[0]], re.escape(form)
                .replace("\\ ", " ").replace(r"\-", "-"))

@@ -12,6 +12,7 @@ from spatialcode.reasoning.completions import Completion
 from spatialcode.reasoning.program_of import to_program
 from spatialcode.reasoning.prompts import PromptSettings, estimate_tokens, render
 from spatialcode.reasoning.reasoner import ProgramReasoner, TextReasoner, read_program
+from spatialcode.reasoning.rubric import score
 from spatialcode.reasoning.solver import solve
 from tests.reasoning.red_team import CODE, DIRECTION, HONEST
 
@@ -86,7 +87,7 @@ def test_a_program_sees_only_what_is_kept():
     settings = PromptSettings(keep="named")
     asked = [(CHAIRS, CODE)]
     (kept,) = ProgramReasoner(Scripted('count("sofa")'), settings).answer_all(asked)
-    assert "missing" in kept.error or "no " in kept.error
+    assert "nothing in the code is 'sofa'" in kept.error
     (whole,) = ProgramReasoner(Scripted('count("sofa")')).answer_all(asked)
     assert whole.value == 1.0
 
@@ -129,6 +130,7 @@ def test_the_page_shows_real_prompts():
             assert blocks["text-system"].strip() == system.content.strip()
     assert solve(question, scene).text() == blocks["text-completion"].strip()
     read = extract(blocks["text-completion"], question)
+    assert score(question, scene, blocks["text-completion"].strip(), read.option).total == 1.0
     model = Scripted(f"```python\n{blocks['program-completion']}```")
     (answer,) = ProgramReasoner(model).answer_all([(question, scene)])
     assert read.option == answer.option is not None
