@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines import rows
+from pipelines.stored_codes import StoredCode, list_codes, read_stored
 from spatialcode.errors import FormatError, InputError
 from spatialcode.questions.types import QuestionItem
 from spatialcode.scene.formats import read_boxes
 from spatialcode.scene.schema import SpatialCode
-from spatialcode.scene.table import ARROW_SCHEMA, from_row
-from spatialcode.scene.text import from_json
 
 _EXPECTED = "id, scene, question_type, question, options, ground_truth"
 
 
 def read_questions(path: str | Path) -> list[QuestionItem]:
-    """The questions of a JSONL or Parquet file, or of a folder of Parquet files.
+    """The questions of a JSONL or Parquet file, a folder of Parquet files, or the output of the
+    questions job.
 
     FormatError with file and row where one does not fit, or where an id occurs twice; InputError
     where nothing lies there.
@@ -27,6 +27,7 @@ def read_questions(path: str | Path) -> list[QuestionItem]:
     path = Path(path)
     if not path.exists():
         raise InputError(f"questions: {path} does not exist")
+    path = path / "questions" if (path / "questions").is_dir() else path
     items: dict[str, QuestionItem] = {}
     for place, row in _rows(path):
         item = _item(place, row)
@@ -68,30 +69,25 @@ def _item(place: str, row: Any) -> QuestionItem:
 
 
 def read_codes(path: str | Path) -> dict[str, SpatialCode]:
-    """Codes by scene: a file of boxes in a published format; a folder of codes as JSON, named by
-    their scene; or an output folder of the encode or synthesize job, by work key.
+    """Codes by scene: a file of boxes in a published format, or a folder of codes (see
+    `stored_codes.list_codes`) by their names there.
+
+    Videos of which the folder holds no code are left out. ParseError or InputError where a code
+    cannot be read, FormatError where a box cannot.
     """
     path = Path(path)
-    if path.is_file():
-        return read_boxes(path)
-    if not path.is_dir():
+    if not path.exists():
         raise InputError(f"boxes: {path} does not exist")
-    if (path / "codes").is_dir():
-        codes = _stored(path / "codes")
-    else:
-        files = sorted(path.glob("*.json"))
-        codes = {file.stem: from_json(file.read_text(encoding="utf-8")) for file in files}
-    if not codes:
-        raise InputError(f"boxes: {path} holds no codes: neither *.json nor codes/*.parquet")
-    return codes
-
-
-def _stored(folder: Path) -> dict[str, SpatialCode]:
-    import pyarrow.dataset as ds
-
-    stored = ds.dataset(str(folder), format="parquet")
-    # the encode job nests a code in one column, the synthesize job has a column a part of it
-    columns = ["code"] if "code" in stored.schema.names else ARROW_SCHEMA.names
-    sound = ds.field("status") == rows.OK
-    table = stored.to_table(columns=["work_key", *columns], filter=sound)
-    return {row["work_key"]: from_row(row.get("code") or row) for row in table.to_pylist()}
+    if path.is_file() and path.suffix != ".parquet":
+        return read_boxes(path)
+    listed = [code for code in list_codes(path)[0] if code.error is None]
+    by_file: dict[str, list[StoredCode]] = defaultdict(list)
+    for code in listed:
+        by_file[code.file].append(code)
+    codes = {}
+    for file, stored in by_file.items():
+        for code, read in zip(stored, read_stored(file, [c.row for c in stored]), strict=True):
+            if isinstance(read, Exception):
+                raise read
+            codes[code.scene] = read
+    return {code.scene: codes[code.scene] for code in listed}

@@ -248,7 +248,7 @@ def test_missing_files_and_foreign_rooms_are_named(
         read_codes(tmp_path / "none")
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(InputError, match="holds no codes"):
+    with pytest.raises(InputError, match="holds no code"):
         read_codes(empty)
     (empty / "other.json").write_text(to_json(room()))
     arguments = [f"report={tmp_path / 'r'}", "benchmark=vsibench", "num_workers=0"]
