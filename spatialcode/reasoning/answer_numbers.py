@@ -14,7 +14,13 @@ from spatialcode.questions.types import (
     UnparsedQuestion,
 )
 from spatialcode.reasoning.choices import Unread
-from spatialcode.reasoning.quantities import Quantity, digits_for_words, is_range, quantities
+from spatialcode.reasoning.quantities import (
+    Quantity,
+    digits_for_words,
+    is_range,
+    point_for_comma,
+    quantities,
+)
 
 #: Two numbers of one answer in different units ("2.5 m, 8.2 ft") may differ by their rounding.
 _ALIKE = 0.02
@@ -44,6 +50,8 @@ def read_number(text: str, question: Question) -> float | Unread:
     """
     text = text.lower()
     text = digits_for_words(_MARGIN.sub("", text))
+    if not isinstance(question, Counting):
+        text = point_for_comma(text)
     _, equals, result = text.rpartition("=")
     if equals and any(character.isdigit() for character in result):
         text = result
@@ -51,7 +59,7 @@ def read_number(text: str, question: Question) -> float | Unread:
     if any(character.isdigit() for character in outside):
         text = outside
     if is_range(text):
-        return Unread("a range", several=True)
+        return Unread("a range, or several numbers", several=True)
     if _PRODUCT.search(text):
         return Unread("a product that is not worked out", several=True)
     found = quantities(text)

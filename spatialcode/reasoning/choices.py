@@ -47,6 +47,7 @@ _NEGATED = re.compile(
     r"\(?[\w-]{1,40}\)?",
     re.IGNORECASE,
 )
+_TRUTH = {"true": "yes", "false": "no"}
 #: A letter with more words than these behind it is trusted over words of another choice.
 _FEW_WORDS = 4
 
@@ -91,7 +92,7 @@ def exact_choice(text: str, choices: tuple[Choice, ...]) -> Choice | None:
     alone = re.fullmatch(r"[(\[]?\s?([A-Za-z])\s?[)\]]?", bare)
     if alone:
         return next((one for one in choices if one.letter == alone[1].upper()), None)
-    words = flat(bare)
+    words = _TRUTH.get(flat(bare), flat(bare))
     for one in choices:
         if words == flat(one.words):
             return one

@@ -67,11 +67,13 @@ _QUANTITY = re.compile(
     rf"(?![\d])(?:(?:\s{{0,3}}-?\s?|\s{{1,2}}in\s{{1,2}}(?=\w{{2}}))(?P<unit>{_UNIT_WORDS})"
     r"|(?P<glued>[^\W\d]))?",
 )
-#: "2-3", "2 m to 3 m", "between 2 and 3".
+#: "2-3", "2 m to 3 m", "between 2 and 3"; "2 or 3 m", "2, 3 m".
 _RANGE = re.compile(
     rf"(?<![\w.]){_NUMBER}\s{{0,3}}(?:{_UNIT_WORDS})?\s{{0,3}}(?:-|\.\.|~|\bto\b)\s{{0,3}}\d"
     rf"|\bbetween\s{{1,3}}{_NUMBER}\s{{0,3}}(?:{_UNIT_WORDS})?\s{{0,3}}and\s{{1,3}}\d"
+    rf"|(?<![\w.]){_NUMBER}\s{{0,3}}(?:\bor\b|\band\b|[,;&])\s{{1,3}}\d"
 )
+_DECIMAL_COMMA = re.compile(r"(?<![\w.,])(\d{1,15}),(\d{1,2})(?![\d,])")
 _GAP = re.compile(r"\s*,?\s*(?:and)?\s*")
 
 _ONES = (
@@ -115,8 +117,13 @@ class Quantity:
 
 
 def is_range(text: str) -> bool:
-    """Whether the (lower-case) text gives a range of numbers instead of one."""
+    """Whether the (lower-case) text gives a range or a list of numbers under one unit."""
     return _RANGE.search(text) is not None
+
+
+def point_for_comma(text: str) -> str:
+    """Text with "2,5" as "2.5"; "1,200" and "1,2,3" stay."""
+    return _DECIMAL_COMMA.sub(r"\1.\2", text)
 
 
 def digits_for_words(text: str) -> str:

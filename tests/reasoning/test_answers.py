@@ -1,11 +1,15 @@
 """Every expected value is what a person reads in the text; conversions are worked out beside it."""
 
+import json
+import os
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spatialcode.questions.parse import parse
 from spatialcode.questions.types import (
     AbsoluteDistance,
     AppearanceOrder,
@@ -23,8 +27,10 @@ from spatialcode.questions.types import (
     UnparsedQuestion,
 )
 from spatialcode.reasoning.answers import Extracted, NoAnswer, extract
+from spatialcode.reasoning.prompts import render
 from spatialcode.reasoning.rubric_answers import given_answer
 from spatialcode.reasoning.solver import solve
+from spatialcode.scene.formats import read_boxes
 from tests.reasoning.red_team import CODE, HONEST
 
 
@@ -102,6 +108,7 @@ LETTERS = [
     (ROUTE, "Answer: turn left, then turn back", "A", "line"),
     (ROUTE, "Turn Back, Turn Left", "B", "bare"),
     (HOLDS, "Answer: No", "B", "line"),
+    (HOLDS, "Answer: true", "A", "line"),
     (HOLDS, "Yes, the chair is to the left of the sofa.", "A", "prose"),
 ]
 
@@ -131,6 +138,7 @@ NUMBERS = [
     (METRES, "Answer: 2.5 m, since the sofa ends at 1.2 m", 2.5, "line"),
     (METRES, "Answer: 2.5 m. The tv is 3 m wide.", 2.5, "line"),
     (METRES, "Answer: 250 cm\nAnswer: 2.5 m", 2.5, "line"),  # they agree
+    (METRES, "Answer: 2,5 m", 2.5, "line"),  # a decimal comma
     (METRES, "Answer: two and a half meters", 2.5, "line"),
     (METRES, "Answer: half a metre", 0.5, "line"),
     (METRES, r"\boxed{2.5\,\text{m}}", 2.5, "boxed"),
@@ -210,7 +218,11 @@ NO_ANSWERS = [
     (METRES, r"\boxed{2} \boxed{3}", "contradictory"),
     (ROOM, "Answer: 4 m x 5 m", "product"),
     (COUNT, "Answer: 3 m", "whole things"),
-    (COUNT, "Answer: one or two", "more than one"),
+    (COUNT, "Answer: one or two", "several numbers"),
+    (COUNT, "Answer: 2,3", "more than one"),
+    (METRES, "Answer: 2 or 3 m", "several numbers"),
+    (METRES, "Answer: 2, 3 m", "several numbers"),
+    (METRES, "Answer: 1,2,3 m", "more than one"),
     (COUNT, "The closest one is brown", "no answer"),
 ]  # fmt: skip
 
@@ -248,6 +260,28 @@ def test_the_solvers_text_extracts_to_its_own_answer(family, with_options):
         assert read.value == pytest.approx(answer.value, abs=0.005)  # two decimals
     else:
         assert str(read.value).lower() == str(answer.value).lower()
+
+
+def test_real_questions_fit_and_the_solvers_text_is_read_back():
+    folder = Path(os.environ.get("SPATIALCODE_DATA", "nowhere")) / "vsibench"
+    if not folder.is_dir():
+        pytest.skip("SPATIALCODE_DATA has no vsibench")
+    codes = read_boxes(folder / "scenes.jsonl")
+    lines = (folder / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    num_read = 0
+    for row in map(json.loads, lines[::7]):
+        if row["scene"] not in codes:
+            continue
+        question, code = parse(row["question"], row["options"] or ()), codes[row["scene"]]
+        assert render(question, code).dropped_ids == ()  # the default budget holds every room
+        answer = solve(question, code)
+        read = extract(answer.text(), question)
+        assert isinstance(read, Extracted), answer.text()
+        assert read.option == answer.option
+        if isinstance(answer.value, float):
+            assert read.value == pytest.approx(answer.value, abs=0.0051)
+        num_read += 1
+    assert num_read > 100
 
 
 _QUESTIONS = st.sampled_from([METRES, CENTIMETRES, ROOM, COUNT, THINGS, SIDES, ORDER, ROUTE, HOLDS])
