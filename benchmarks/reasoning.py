@@ -39,7 +39,7 @@ def material(num_rooms: int) -> tuple[str, Sequence[QuestionItem], Codes]:
         codes: Codes = read_codes(data / "scenes.jsonl")
         items = [item for item in read_questions(data / "questions.jsonl") if item.scene in codes]
         return "vsibench", sorted(items, key=lambda item: item.scene), codes
-    codes = {str(seed): make_clip(seed).code() for seed in range(10**9, 10**9 + num_rooms)}
+    codes = {str(seed): make_clip(seed).code for seed in range(10**9, 10**9 + num_rooms)}
     made = [generate(code, scene=scene, seed=0).items for scene, code in codes.items()]
     return "generated", [item for items in made for item in items], codes
 

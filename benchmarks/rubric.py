@@ -1,6 +1,6 @@
 """Completions scored a second on one core: solver golds and corrupted ones, all families.
 
-python benchmarks/rubric.py [num_codes=40] [per_family=200] [num_runs=5]
+python benchmarks/rubric.py [num_codes=60] [per_family=250] [num_runs=5]
 
 Distinct completions over distinct rooms, in a fixed random order. One pass before the timed ones
 fills what is kept a room (`SceneIndex`: arrays, pairwise distances), as in training, where many
@@ -21,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from spatialcode.questions.types import Question
+from spatialcode.reasoning.program_of import to_program
 from spatialcode.reasoning.rubric import score
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import SpatialCode
@@ -68,6 +69,11 @@ def _corrupted(text: str, other: str, rng: random.Random) -> str:
     return "\n".join(lines)
 
 
+def as_programs(rows: list[Row]) -> list[Row]:
+    """Every fifth question answered by its canonical program."""
+    return [(q, code, f"```program\n{to_program(q)}\n```", gold) for q, code, _, gold in rows[::5]]
+
+
 def timed(rows: list[Row]) -> float:
     """Completions scored a second, one pass."""
     start = time.perf_counter()
@@ -79,10 +85,10 @@ def timed(rows: list[Row]) -> float:
 def main() -> None:
     """Print a table by family, then one JSON line."""
     given = dict(argument.split("=", 1) for argument in sys.argv[1:])
-    num_codes, num_runs = int(given.get("num_codes", 40)), int(given.get("num_runs", 5))
+    num_codes, num_runs = int(given.get("num_codes", 60)), int(given.get("num_runs", 5))
     config = ClipConfig(num_frames=8)
     codes = [make_clip(HELD_OUT_SEED + seed, config).code for seed in range(num_codes)]
-    rows = completions(codes, int(given.get("per_family", 200)), random.Random(0))
+    rows = completions(codes, int(given.get("per_family", 250)), random.Random(0))
     families = sorted({row[0].family for row in rows})
     totals = [score(*row).total for row in rows]
     rates = [timed(rows) for _ in range(num_runs)]
@@ -92,6 +98,9 @@ def main() -> None:
         own = [row for row in rows if row[0].family == family]
         by_family[family] = statistics.median(timed(own) for _ in range(num_runs))
         print(f"{family:28} {len(own):11d} {by_family[family]:11.0f}")
+    programs = as_programs(rows)
+    by_program = statistics.median(timed(programs) for _ in range(num_runs))
+    print(f"{'(canonical programs)':28} {len(programs):11d} {by_program:11.0f}")
     print(
         f"all: {len(rows)} completions, {sum(map(len, (row[2] for row in rows))) / len(rows):.0f} "
         f"characters each, {sum(total == 1.0 for total in totals)} of full score; "
@@ -100,6 +109,7 @@ def main() -> None:
     result = {
         "completions": len(rows), "rooms": num_codes, "per_s": statistics.median(rates),
         "spread": max(rates) - min(rates), "runs": num_runs, "per_s_by_family": by_family,
+        "programs_per_s": by_program,
     }  # fmt: skip
     print(json.dumps(result))
 
