@@ -71,7 +71,8 @@ _QUANTITY = re.compile(
 _RANGE = re.compile(
     rf"(?<![\w.]){_NUMBER}\s{{0,3}}(?:{_UNIT_WORDS})?\s{{0,3}}(?:-|\.\.|~|\bto\b)\s{{0,3}}\d"
     rf"|\bbetween\s{{1,3}}{_NUMBER}\s{{0,3}}(?:{_UNIT_WORDS})?\s{{0,3}}and\s{{1,3}}\d"
-    rf"|(?<![\w.]){_NUMBER}\s{{0,3}}(?:\bor\b|\band\b|[,;&])\s{{1,3}}\d"
+    rf"|(?<![\w.]){_NUMBER}\s{{0,3}}(?:(?:\bor\b|\band\b|[;&])\s{{1,3}}"
+    r"|,(?!\d{3}(?!\d))\s{0,3})\d"
 )
 _DECIMAL_COMMA = re.compile(r"(?<![\w.,])(\d{1,15}),(\d{1,2})(?![\d,])")
 _GAP = re.compile(r"\s*,?\s*(?:and)?\s*")

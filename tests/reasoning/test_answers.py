@@ -157,6 +157,7 @@ NUMBERS = [
     (CENTIMETRES, "Answer: 1.2 m", 120.0, "line"),
     (CENTIMETRES, "Answer: 62 inches", 157.48, "line"),  # 62 x 2.54
     (CENTIMETRES, "Answer: 1,200 mm", 120.0, "line"),
+    (CENTIMETRES, "Answer: 1,200.5 mm", 120.05, "line"),
     (CENTIMETRES, "Answer: 120 in centimeters", 120.0, "line"),
     (CENTIMETRES, "Answer: '120'", 120.0, "line"),
     (ROOM, "Answer: 20.5 m²", 20.5, "line"),
@@ -219,10 +220,10 @@ NO_ANSWERS = [
     (ROOM, "Answer: 4 m x 5 m", "product"),
     (COUNT, "Answer: 3 m", "whole things"),
     (COUNT, "Answer: one or two", "several numbers"),
-    (COUNT, "Answer: 2,3", "more than one"),
+    (COUNT, "Answer: 2,3", "several numbers"),
     (METRES, "Answer: 2 or 3 m", "several numbers"),
     (METRES, "Answer: 2, 3 m", "several numbers"),
-    (METRES, "Answer: 1,2,3 m", "more than one"),
+    (METRES, "Answer: 1,2,3 m", "several numbers"),
     (COUNT, "The closest one is brown", "no answer"),
 ]  # fmt: skip
 
