@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spatialcode.api import ASSETS
 from spatialcode.errors import SchemaError
 from spatialcode.questions.types import (
     RELATIONS,
@@ -35,6 +36,7 @@ from spatialcode.reasoning.rubric import score
 from spatialcode.reasoning.solver import solve, solve_blind
 from spatialcode.scene.frames import quaternion_from_yaw, quaternion_multiply
 from spatialcode.scene.schema import Camera, SpatialCode
+from spatialcode.scene.text import from_json
 from tests.reasoning.rooms import CAMERA, HOME, options, ref, room, thing
 from tests.scene import builders
 from tests.scene.strategies import spatial_codes
@@ -184,7 +186,11 @@ def _random_room(seed: int) -> SpatialCode:
     return room(*things, camera=CAMERA, room=area)
 
 
-_ROOMS = [HOME, *(_random_room(seed) for seed in range(6))]
+#: By hand, at random, and the exact code of a procedural room with several tables, sofas and tvs.
+_ROOMS = [
+    HOME, *(_random_room(seed) for seed in range(6)),
+    from_json((ASSETS / "sample_room.json").read_text(encoding="utf-8")),
+]  # fmt: skip
 
 
 def _grounded(code: SpatialCode) -> list[tuple[Question, object]]:
