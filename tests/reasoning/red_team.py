@@ -17,7 +17,9 @@ from spatialcode.questions.types import (
     RelativeDistance,
     RoomSize,
     RoutePlanning,
+    Selector,
 )
+from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import Provenance, Room, Scale, SceneObject, SpatialCode, VideoInfo
 
 
@@ -174,10 +176,40 @@ class Attack:
     gold: str = "A"
 
 
+def _forty_true_lines() -> str:
+    """Distances and first sights: true, and asked by nobody."""
+    ids = [item.id for item in CODE.objects]
+    lines = [
+        f"distance({a}, {b}) = {SceneIndex.of(CODE).distance_m(a, b):.2f} m"
+        for a in ids
+        for b in ids
+        if a < b
+    ]
+    lines += [f"first_seen({item.id}) = {item.first_seen_s:.2f} s" for item in CODE.objects]
+    lines += [f"longest({i}) = 1.00 m" for i in ids] + [f"{i} measures 1 x 1 x 1 m" for i in ids]
+    lines += [f"top({item.id}) = {item.center_m[2] + 0.5:.2f} m" for item in CODE.objects]
+    lines += ["area(room) = 60.00 m2"]
+    assert len(lines) == 40
+    return "\n".join(lines) + "\n"
+
+
+_ABOVE_CHAIR = Configuration(
+    a=PILLOW, relation="above", b=Reference("chair", object_id="chair_1"),
+    options=_options("yes", "no"),
+)  # fmt: skip
+#: chair_1 is the first seen of two chairs; chair_2, as far to the right, is another.
+_FIRST_CHAIR = RelativeDirection(
+    observer=SOFA, facing=LAMP, target=Reference("chair", selector=Selector("first_seen")),
+    level="hard", options=_options("back-right", "front-left"),
+)  # fmt: skip
+_SECOND_CHAIR_TEXT = HONEST["hard"][2].replace("Answer: B", "Answer: A")
 _AT = "sofa_1 is at (0.00, 0.00, 0.50)\n"
-#: Format and answer alone, right: what a bare letter is worth.
-BARE = 0.505
-BARE_NUMBER = 0.69
+#: Format and answer alone, right: what a bare letter is worth, 0.45 of a weight of 0.95.
+BARE = 0.48
+#: (0.6 where heights alone are asked for: 0.45 of 0.75.)
+#: The same of a number, 0.55 of 0.95; of a count, which has no grounding, 0.55 of 0.85.
+BARE_NUMBER = 0.58
+BARE_COUNT = 0.65
 #: The answer is wrong: its form is all that pays.
 WRONG = 0.06
 ATTACKS = (
@@ -201,7 +233,7 @@ ATTACKS = (
     Attack("as computed above", "As computed above, the angle is positive.\nAnswer: A", BARE),
     Attack("conclusion only", "lamp_1 is to the left\nAnswer: A", BARE),
     Attack("angle of nothing", "angle(forward, to_target) = 90.0 degrees\nAnswer: A", BARE),
-    Attack("wrong cross", DIRECTION_TEXT.replace("= 12.00", "= -12.00"), 0.97),
+    Attack("wrong cross", DIRECTION_TEXT.replace("= 12.00", "= -12.00"), 0.96),
     Attack("wrong angle", DIRECTION_TEXT.replace("= 90.0", "= -90.0"), BARE),
     Attack("two angles", DIRECTION_TEXT.replace("= 90.0 degrees", "= 90.0 degrees\n"
            "angle(forward, to_target) = -90.0 degrees"), WRONG),
@@ -209,16 +241,31 @@ ATTACKS = (
     Attack("two observers", "observer: chair_1\n" + DIRECTION_TEXT, WRONG),
     Attack("two directions", "lamp_1 is to the right\n" + DIRECTION_TEXT, WRONG),
     Attack("roles swapped", DIRECTION_TEXT.replace("observer", "x").replace("facing", "observer")
-           .replace("x:", "facing:"), 0.96),
+           .replace("x:", "facing:"), 0.94),
     Attack("reversed forward", DIRECTION_TEXT.replace("tv_1 - sofa_1 = (0.00, 4.00)",
            "sofa_1 - tv_1 = (0.00, -4.00)"), BARE),
     Attack("another target", DIRECTION_TEXT.replace("lamp_1", "chair_1")
            .replace("-3.00", "5.00"), BARE),
     Attack("invented object", DIRECTION_TEXT.replace("lamp_1", "lamp_7"), BARE),
-    Attack("invented coordinates", DIRECTION_TEXT.replace("(-3.00, 0.00", "(-2.00, 0.00"), 0.9),
+    Attack("invented coordinates", DIRECTION_TEXT.replace("(-3.00, 0.00", "(-2.00, 0.00"), 0.86),
     Attack("padding with true lines", "".join(
            f"{o.id} is at ({o.center_m[0]:.2f}, {o.center_m[1]:.2f}, {o.center_m[2]:.2f})\n"
-           for o in CODE.objects) + DIRECTION_TEXT, 0.97),
+           for o in CODE.objects) + DIRECTION_TEXT, 0.93),
+    Attack("padding with forty true lines", _forty_true_lines() + DIRECTION_TEXT, 0.82),
+    Attack("padding with renamed vectors", "".join(
+           f"v{n} = tv_1 - sofa_1 = (0.00, 4.00)\n" for n in range(40)) + DIRECTION_TEXT, 0.93),
+    Attack("padding with true conclusions", "above(pillow_1, sofa_1) = yes\n"
+           "below(sofa_1, pillow_1) = yes\non(pillow_1, sofa_1) = yes\n" + DIRECTION_TEXT, 0.98),
+    Attack("false conclusion beside", "above(sofa_1, pillow_1) = yes\n" + DIRECTION_TEXT, BARE),
+    Attack("observer of another place", DIRECTION_TEXT.replace("- sofa_1", "- chair_1"), BARE),
+    Attack("false relation from true heights",
+           "bottom(pillow_1) = 1.00 m\ntop(chair_1) = 1.00 m\nabove(pillow_1, chair_1) = yes\n"
+           "Answer: A", 0.6, _ABOVE_CHAIR, "A"),
+    Attack("another chair than the first seen", _SECOND_CHAIR_TEXT, BARE, _FIRST_CHAIR, "A"),
+    Attack("hedge in prose and box", "It is A.\n\\boxed{A}\n\\boxed{B}", 0.0),
+    Attack("boxed only", "\\boxed{A}", 0.43),
+    Attack("JSON only", '{"answer": "A"}', 0.43),
+    Attack("two forms that differ", '{"answer": "3.0"}\n**4.0**', 0.0, DISTANCE, "3.0"),
     Attack("repeats of one truth", _AT * 60 + "Answer: A", BARE),
     Attack("giant", DIRECTION_TEXT.replace("\nAnswer", "\n" + "x " * 20000 + "\nAnswer"), 0.0),
     Attack("giant line", "(" * 15000 + "\nAnswer: A", BARE),
@@ -238,8 +285,8 @@ ATTACKS = (
            DISTANCE, "3.0"),
     Attack("unrelated reasoning", "distance(chair_1, chair_2) = 2.00 m\nAnswer: 3.00 m",
            BARE_NUMBER, DISTANCE, "3.0"),
-    Attack("count padded", "count(chair) = 2 [chair_1, chair_1]\nAnswer: 2", BARE_NUMBER,
+    Attack("count padded", "count(chair) = 2 [chair_1, chair_1]\nAnswer: 2", BARE_COUNT,
            Counting(target=CHAIR), "2"),
-    Attack("count of another kind", "count(sofa) = 1 [sofa_1]\nAnswer: 2", BARE_NUMBER,
+    Attack("count of another kind", "count(sofa) = 1 [sofa_1]\nAnswer: 2", BARE_COUNT,
            Counting(target=CHAIR), "2"),
 )  # fmt: skip

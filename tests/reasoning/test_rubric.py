@@ -1,5 +1,8 @@
+import itertools
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -8,8 +11,6 @@ from hypothesis import strategies as st
 from spatialcode.config import load_config
 from spatialcode.errors import ConfigError, SchemaError
 from spatialcode.questions.types import Counting, Reference
-from spatialcode.reasoning.claims import read_statements
-from spatialcode.reasoning.counterfactual import counterfactual
 from spatialcode.reasoning.rubric import RubricConfig, score
 from tests.reasoning.red_team import CODE, DIRECTION, DIRECTION_TEXT, DISTANCE, HONEST
 
@@ -72,9 +73,89 @@ def test_a_thing_that_is_not_there_leaves_format_answer_and_brevity():
     assert set(result.terms) == {"format", "answer", "smooth", "brevity"}
 
 
-def test_mirrored_room_tells_a_wrong_target():
-    def read(text):
-        return [found.statement for found in read_statements(text)]
+def _offset(line, by):
+    return _DECIMAL.sub(lambda found: f"{float(found[0]) + by:.2f}", line, count=1)
 
-    assert counterfactual(DIRECTION, CODE, read(DIRECTION_TEXT)) == 1.0
-    assert counterfactual(DIRECTION, CODE, read(DIRECTION_TEXT.replace("lamp_1", "chair_1"))) == 0.0
+
+_DECIMAL = re.compile(r"-?\d+\.\d+")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(list(HONEST)), st.data())
+def test_correcting_a_wrong_number_never_lowers_the_score(family, data):
+    question, gold, honest, _ = HONEST[family]
+    lines = honest.split("\n")
+    numbered = [n for n, line in enumerate(lines) if _DECIMAL.search(line)]
+    if not numbered:
+        return
+    wrong = data.draw(st.sets(st.sampled_from(numbered), min_size=1))
+    offsets = {n: data.draw(st.sampled_from([0.6, 7.0, 40.0, -3.0])) for n in wrong}
+    corrected = data.draw(st.sampled_from(sorted(wrong)))
+
+    def total(left_wrong):
+        changed = [
+            _offset(line, offsets[n]) if n in left_wrong else line for n, line in enumerate(lines)
+        ]
+        return score(question, CODE, "\n".join(changed), gold).total
+
+    assert total(wrong) <= total(wrong - {corrected})
+
+
+@pytest.mark.parametrize(
+    ("field", "broken", "completion"),
+    [
+        ("size_m", None, DIRECTION_TEXT),
+        ("center_m", (0.0, 0.0), DIRECTION_TEXT),
+        ("first_seen_s", None, HONEST["order"][2]),
+        ("first_seen_s", None, '```program\norder(["tv", "sofa", "lamp"])\n```'),
+    ],
+)
+def test_a_broken_code_raises_and_is_no_zero(field, broken, completion):
+    family = "direction" if completion is DIRECTION_TEXT else "order"
+    question, gold, *_ = HONEST[family]
+    objects = tuple(replace(item) for item in CODE.objects)
+    code = replace(CODE, objects=objects)
+    object.__setattr__(objects[0], field, broken)
+    with pytest.raises((TypeError, ValueError, IndexError)):
+        score(question, code, completion, gold)
+
+
+def test_scoring_changes_nothing():
+    before = repr(CODE), repr(DIRECTION)
+    score(DIRECTION, CODE, DIRECTION_TEXT, "A", RubricConfig(weight_counterfactual=1.0))
+    assert (repr(CODE), repr(DIRECTION)) == before
+
+
+def test_other_forms_pay_for_the_answer_and_not_for_the_form():
+    for text in ("\\boxed{A}", '{"answer": "A"}', "**A**"):
+        terms = score(DIRECTION, CODE, text, "A").terms
+        assert (terms["answer"], terms["format"]) == (1.0, 0.0)
+    boxed = DIRECTION_TEXT.replace("Answer: A", "\\boxed{A}")
+    result = score(DIRECTION, CODE, boxed, "A")
+    assert result.terms.pop("format") == 0.0
+    assert set(result.terms.values()) == {1.0}
+
+
+def test_reasons_say_what_is_wrong():
+    wrong = DIRECTION_TEXT.replace("= 12.00", "= -12.00").replace("target: ", "anchor: ")
+    reasons = score(DIRECTION, CODE, wrong, "A").reasons
+    assert "cross(forward, to_target) = -12.00 (it is 12.00)" in reasons["geometry"]
+    assert "role target" in reasons["perspective"]
+    assert reasons["brevity"] == "8 of 9 statements serve the question"
+    shut = score(DIRECTION, CODE, DIRECTION_TEXT.replace("Answer: A", "Answer: B"), "A").reasons
+    assert shut["answer"] == "given B, expected A"
+    assert shut["geometry"] == "shut: the answer is wrong"
+
+
+def test_padding_with_what_is_true_and_not_asked_costs():
+    def total(num):
+        lines = [f"distance({a}, chair_2) = {d} m" for a, d in _FAR[:num]]
+        return score(DIRECTION, CODE, "\n".join([*lines, DIRECTION_TEXT]), "A").total
+
+    totals = [total(num) for num in range(len(_FAR) + 1)]
+    assert totals[0] == 1.0
+    assert all(a > b for a, b in itertools.pairwise(totals))
+
+
+#: Gaps to chair_2, a cube at (5, 3): to the tv 4, to chair_1 2, to the sofa sqrt(4² + 2²).
+_FAR = (("tv_1", "4.00"), ("chair_1", "2.00"), ("sofa_1", "4.47"), ("lamp_1", "7.28"))
