@@ -8,23 +8,25 @@ from functools import lru_cache
 
 #: Words for one kind of thing; the first is the name used here.
 _SYNONYMS = (
-    ("trash bin", "trash can", "garbage bin", "garbage can", "waste bin", "wastebasket",
-     "waste basket", "rubbish bin", "dustbin", "bin", "recycling bin"),
-    ("tv", "television", "tv set", "tv screen", "flat screen"),
+    ("trash bin", "trash can", "trashbin", "trashcan", "garbage bin", "garbage can", "waste bin",
+     "wastebasket", "waste basket", "rubbish bin", "dustbin", "bin", "recycling bin"),
+    ("tv", "television", "television set", "tv set", "tv screen", "flat screen"),
     ("monitor", "computer monitor", "computer screen", "display"),
     ("sofa", "couch", "settee", "loveseat"),
-    ("refrigerator", "fridge", "freezer"),
+    ("refrigerator", "fridge"),
     ("washer", "washing machine", "clothes washer"),
-    ("bookshelf", "bookcase", "book shelf", "shelf", "rack"),
-    ("closet", "wardrobe", "cabinet", "cupboard"),
+    ("dishwasher", "dish washer", "dishwashing machine"),
+    ("bookshelf", "bookcase", "book shelf", "book case", "shelf"),
+    ("closet", "wardrobe"),
+    ("cabinet", "cupboard"),
     ("nightstand", "night stand", "bedside table", "night table"),
-    ("stove", "oven", "cooker", "range"),
+    ("stove", "cooker", "gas stove", "range"),
     ("radiator", "heater"),
     ("lamp", "light", "floor lamp", "desk lamp"),
-    ("backpack", "rucksack", "bag"),
+    ("backpack", "rucksack"),
     ("telephone", "phone"),
     ("pillow", "cushion"),
-    ("bathtub", "bath", "tub"),
+    ("bathtub", "bath", "bath tub", "tub"),
     ("table", "desk"),
     ("towel", "bath towel"),
     ("plant", "potted plant", "houseplant"),
@@ -37,10 +39,24 @@ _SYNONYMS = (
 _NEIGHBOURS = (
     frozenset({"tv", "monitor"}), frozenset({"bed", "mattress"}), frozenset({"chair", "stool"}),
     frozenset({"bookshelf", "closet"}), frozenset({"table", "nightstand"}),
-    frozenset({"table", "counter"}),
+    frozenset({"table", "counter"}), frozenset({"cabinet", "closet"}),
+    frozenset({"cabinet", "bookshelf"}), frozenset({"stove", "oven"}),
+    frozenset({"refrigerator", "freezer"}), frozenset({"backpack", "bag"}),
+    frozenset({"chair", "armchair"}), frozenset({"sofa", "armchair"}),
 )  # fmt: skip
 _CANONICAL = {word: group[0] for group in _SYNONYMS for word in group}
 _IRREGULAR = {"shelves": "shelf", "bookshelves": "bookshelf", "people": "person", "knives": "knife"}
+#: From here on a phrase says where or with what, and not what.
+_AFTER_HEAD = frozenset({
+    "with", "without", "on", "in", "at", "of", "under", "above", "below", "behind", "beside", "by",
+    "near", "nearby", "next", "to", "toward", "towards", "from", "against", "facing", "closer",
+    "closest", "nearest", "farther", "farthest", "that", "which",
+})  # fmt: skip
+#: Parts that have no box of their own: the corner of a table is where the table is.
+_PARTS = frozenset({
+    "head", "foot", "corner", "edge", "end", "side", "middle", "center", "centre", "part", "top",
+    "bottom", "front", "back", "leg",
+})  # fmt: skip
 _ARTICLES = re.compile(r"^(?:(?:the|a|an|any|some|this|that|my)\s+)+")
 
 SAME, SYNONYM, HEAD, NEIGHBOUR, NONE = 1.0, 0.9, 0.6, 0.4, 0.0
@@ -78,6 +94,24 @@ def canonical(noun: str) -> str:
     return _CANONICAL.get(one, one)
 
 
+@lru_cache(maxsize=8192)
+def head_noun(phrase: str) -> str:
+    """What a phrase of several words is about: "table with two chairs" -> "table"; else nothing.
+
+    A part stands for the whole: "corner of the bed" -> "bed". A compound with a synonym here is a
+    kind of its own: a bedside table is a nightstand, and a dish washer washes no clothes.
+    """
+    words = plain(phrase).split()
+    if len(words) < 2 or " ".join(words) in _CANONICAL:
+        return ""
+    after = next((n for n, word in enumerate(words) if word in _AFTER_HEAD), len(words))
+    head = words[after - 1] if after else ""
+    whole = " ".join(words[after + 1 :])
+    if head in _PARTS and words[after : after + 1] == ["of"] and whole:
+        return head_noun(whole) or plain(whole)
+    return head
+
+
 @lru_cache(maxsize=65536)
 def match(noun: str, label: str) -> float:
     """How surely a word means a label: 1 the same word, 0.9 a synonym, 0.6 the head noun ("coffee
@@ -89,8 +123,8 @@ def match(noun: str, label: str) -> float:
     kind_a, kind_b = canonical(a), canonical(b)
     if kind_a == kind_b:
         return SYNONYM
-    head_a, head_b = canonical(a.rpartition(" ")[2]), canonical(b.rpartition(" ")[2])
-    if (head_a == kind_b and " " in a) or (head_b == kind_a and " " in b):
+    head_a, head_b = head_noun(a), head_noun(b)
+    if (head_a and canonical(head_a) == kind_b) or (head_b and canonical(head_b) == kind_a):
         return HEAD
     return NEIGHBOUR if frozenset({kind_a, kind_b}) in _NEIGHBOURS else NONE
 

@@ -12,12 +12,15 @@ _SUPERLATIVES: dict[str, SelectorKind] = {
     "largest": "largest", "biggest": "largest", "smallest": "smallest", "longest": "longest",
     "tallest": "tallest", "shortest": "shortest", "highest": "highest", "lowest": "lowest",
 }  # fmt: skip
-_ID = re.compile(r"^[a-z][a-z0-9_]*_\d+$")
+#: Ids of a code, with an article or without: their stems are identifiers.
+_ID = re.compile(r"^(?:(?:the|an?) )?([^\W\d]\w*_[1-9]\d*)$", re.IGNORECASE)
 _SEEN = re.compile(r"^(.+?)(?: that is| that was)? seen (first|last)$|^(first|last)[- ]seen (.+)$")
 _NEAR = re.compile(
-    r"^(.+?)(?: that is| which is)? (nearest|closest|farthest|furthest|beside|next to|near|by)"
+    r"^(.+?)(?: that is| which is)? "
+    r"(nearest|closest|closer|nearer|farthest|furthest|beside|next to|nearby|near by|near|by)"
     r"(?: to| from)? (?:the |a )?(.+)$"
 )
+_NEAREST = re.compile(r"^(nearest|closest|farthest|furthest) (.+?) (?:to|from) (?:the |a )?(.+)$")
 #: Words before a noun that boxes cannot decide.
 _MODIFIERS = frozenset({
     "black", "white", "red", "green", "blue", "yellow", "orange", "brown", "gray", "grey", "pink",
@@ -28,24 +31,30 @@ _MODIFIERS = frozenset({
 
 @lru_cache(maxsize=8192)
 def reference(phrase: str) -> Reference:
-    """The reference that a noun phrase is; ValueError for one without a word."""
+    """The reference that a noun phrase is; SchemaError for one without a word."""
     text = plain(phrase)
-    if _ID.match(phrase.strip().lower()):
-        name = phrase.strip().lower()
-        return Reference(name.rpartition("_")[0].replace("_", " "), name, object_id=name)
+    if named := _ID.match(phrase.strip()):
+        label = named[1].rpartition("_")[0].replace("_", " ").lower()
+        return Reference(label, phrase.strip(), object_id=named[1])
     if seen := _SEEN.match(text):
         noun, when = (seen[1], seen[2]) if seen[1] else (seen[4], seen[3])
         kind: SelectorKind = "first_seen" if when == "first" else "last_seen"
         return _noun(noun, phrase, Selector(kind))
     # an id among the words ("chair nearest tv_2") keeps its underscores
-    if near := _NEAR.match(plain(phrase.replace("_", "\0")).replace("\0", "_")):
-        far = near[2] in ("farthest", "furthest")
-        selector = Selector("farthest" if far else "nearest", reference(near[3]))
-        return _noun(near[1], phrase, selector)
+    kept = plain(phrase.replace("_", "\0")).replace("\0", "_")
+    if near := _NEAREST.match(kept):
+        return _noun(near[2], phrase, _by_distance(near[1], near[3]))
+    if near := _NEAR.match(kept):
+        return _noun(near[1], phrase, _by_distance(near[2], near[3]))
     first, _, rest = text.partition(" ")
     if rest and first in _SUPERLATIVES:
         return _noun(rest, phrase, Selector(_SUPERLATIVES[first]))
     return _noun(text, phrase, None)
+
+
+def _by_distance(word: str, anchor: str) -> Selector:
+    far = word in ("farthest", "furthest")
+    return Selector("farthest" if far else "nearest", reference(anchor))
 
 
 def _noun(text: str, phrase: str, selector: Selector | None) -> Reference:

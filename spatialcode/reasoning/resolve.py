@@ -17,8 +17,8 @@ from spatialcode.scene.schema import SceneObject
 def resolve(reference: Reference, index: SceneIndex) -> tuple[SceneObject, ...]:
     """The objects meant, in the code's order; empty where there is none. With a selector, one."""
     if reference.object_id is not None:
-        row = index.row.get(reference.object_id)
-        return () if row is None else (index.objects[row],)
+        item = index.found(reference.object_id)
+        return () if item is None else (item,)
     labels = candidates(reference.noun, (item.label for item in index.objects))
     if not labels:
         return ()

@@ -83,6 +83,16 @@ class SceneIndex:
                 found.setdefault(other, set()).add(one)
         return {name: frozenset(others) for name, others in found.items()}
 
+    def found(self, object_id: str) -> SceneObject | None:
+        """The object with that id, else the first with it in other capitals; None: there is none.
+
+        A question may be all in capitals, and its words are read in small letters.
+        """
+        if object_id in self.row:
+            return self.objects[self.row[object_id]]
+        folded = object_id.casefold()
+        return next((item for item in self.objects if item.id.casefold() == folded), None)
+
     def distance_m(self, a_id: str, b_id: str) -> float:
         """Smallest distance between two objects' boxes, by id."""
         return float(self.distances_m[self.row[a_id], self.row[b_id]])

@@ -66,6 +66,16 @@ def test_rows_by_id():
         index.distance_m("chair_1", "sofa_1")
 
 
+def test_ids_are_found_in_other_capitals_too():
+    shirt, other = chair(id="T_shirt_1", label="T-shirt"), chair(id="t_shirt_1", label="t-shirt")
+    index = SceneIndex(code(objects=(shirt, other, chair())))
+    assert index.found("T_shirt_1") is shirt
+    assert index.found("t_shirt_1") is other  # its own writing before any other
+    assert index.found("T_SHIRT_1") is shirt
+    assert index.found("CHAIR_1") is index.objects[2]
+    assert index.found("chair_2") is None
+
+
 unit_numbers = st.floats(-0.6, 0.6)
 
 
