@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from spatialcode.questions.types import (
+    DIRECTION_WORDS,
     VIEWED_RELATIONS,
     AppearanceOrder,
     Configuration,
@@ -56,7 +57,8 @@ def judged(
 def _is_asked(s: Any, question: Question, found: list[Ids]) -> bool:
     match question:
         case RelativeDirection():
-            return isinstance(s, say.Direction) and s.object_id in found[2]
+            fits = isinstance(s, say.Direction) and s.object_id in found[2]
+            return fits and s.direction in DIRECTION_WORDS[question.level]
         case RelativeDistance():
             fits = isinstance(s, say.Extreme) and s.extreme == question.extreme
             return fits and s.anchor_id in found[0]
@@ -140,7 +142,10 @@ def _direction(
     bearing = _bearing(context, (observer, facing, observer, s.object_id))
     if bearing is None:
         return f"not in the code: {s.object_id}"
-    true = word_of(bearing, question.level)
+    # a word of another level than the one asked for may be true as well
+    levels = [question.level, *(level for level in DIRECTION_WORDS if level != question.level)]
+    level = next((each for each in levels if s.direction in DIRECTION_WORDS[each]), question.level)
+    true = word_of(bearing, level)
     return "" if s.direction == true else f"it is to the {true}"
 
 

@@ -101,7 +101,10 @@ def read_program(
         hedge = f"{written.num} programs are given"
     given = Given(None if hedge else value, written.ends and not hedge, hedge, true, slack)
     statements = list(answer.evidence.statements)
-    reading = replace(reading_of(statements, question, code), contradiction="")
+    reading = reading_of(statements, question, code)
+    # all of a trace is true, whoever stood where; and the value itself is the conclusion
+    concludes = reading.concludes or (lambda _: True)
+    reading = replace(reading, contradiction="", concludes=concludes)
     meaning = meaning_of(question, value)
     entailed = reading.allows is not None and meaning is not None and reading.allows(meaning)
     if entailed and not _depends(written.source, question, code, value):

@@ -197,3 +197,10 @@ def test_numbers_offered_as_options():
     assert answer.option == "B"
     assert score(question, CODE, answer.text(), "B").total == 1.0
     assert _consistency(question, answer.text().replace(": B", ": A"), "A") == 0.0
+
+
+def test_a_direction_of_another_level_is_true_and_concludes_nothing():
+    # the lamp is at 90 degrees: left, and at the border back-left
+    text = DIRECTION_TEXT.replace("to the left", "to the back-left")
+    assert _consistency(DIRECTION, text, "A") == 0.5
+    assert _consistency(DIRECTION, text.replace("back-left", "back-right"), "A") == 0.0

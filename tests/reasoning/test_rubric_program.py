@@ -66,9 +66,9 @@ def test_a_program_that_finds_it_another_way():
         (Counting(target=Reference("chair")), "2", 'count("chair") * 0 + 2'),
         (ObjectSize(target=Reference("sofa")), "100", '100 if longest("sofa") > 0 else 1'),
         (RoomSize(), "60", "60 if area() > 1 else area()"),
-        HONEST["order"][:2] + ('["sofa", "tv", "lamp"] if exists("tv") else []',),
-        HONEST["nearest"][:2] + ('"lamp" if distance("sofa", "lamp") > 0 else "tv"',),
-        HONEST["above"][:2] + ('above("pillow", "sofa") or 1 < 2',),
+        (*HONEST["order"][:2], '["sofa", "tv", "lamp"] if exists("tv") else []'),
+        (*HONEST["nearest"][:2], '"lamp" if distance("sofa", "lamp") > 0 else "tv"'),
+        (*HONEST["above"][:2], 'above("pillow", "sofa") or 1 < 2'),
     ],
 )
 def test_values_that_do_not_rest_on_the_code_earn_no_process_terms(question, gold, source):
