@@ -1,8 +1,8 @@
 """Questions read and answered a second, on one core: from text to an answer with its evidence.
 
 Over VSI-Bench's questions and annotated boxes where SPATIALCODE_DATA names them, else over
-generated questions about rendered rooms. Every run starts with nothing remembered of any room; pairwise
-distances of a room's boxes are then computed once, as in use.
+generated questions about rendered rooms. Every run starts with nothing remembered of any room;
+pairwise distances of a room's boxes are then computed once, as in use.
 
     python benchmarks/reasoning.py [num_runs=5] [num_rooms=20]
 """

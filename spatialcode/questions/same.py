@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from typing import Any
 
 from spatialcode.questions.types import Question, Reference
@@ -12,16 +13,29 @@ _WORDING = frozenset({"text", "phrase", "reason"})
 
 def same_question(a: Question, b: Question) -> bool:
     """Equal but for the text and the phrases in which things are named; options count."""
-    return bool(_content(a) == _content(b))
+    return _same(a, b)
 
 
 def same_reference(a: Reference, b: Reference) -> bool:
     """Whether two phrases name a thing in the same way: "tv" and "the television" do not."""
-    return bool(_content(a) == _content(b))
+    return _same(a, b)
 
 
-def _content(value: Any) -> Any:
-    if is_dataclass(value):
-        named = [(one.name, getattr(value, one.name)) for one in fields(value)]
-        return type(value), *((name, _content(v)) for name, v in named if name not in _WORDING)
-    return tuple(_content(v) for v in value) if isinstance(value, tuple) else value
+def _same(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if names := _compared(type(a)):
+        return all(_same(getattr(a, name), getattr(b, name)) for name in names)
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return bool(a == b)
+
+
+@lru_cache
+def _compared(kind: Any) -> tuple[str, ...]:
+    """Names of a type's fields that say what is asked; none for what is no dataclass."""
+    if not is_dataclass(kind):
+        return ()
+    return tuple(one.name for one in fields(kind) if one.name not in _WORDING)
