@@ -132,8 +132,10 @@ class Naming:
         if self.static[rows].all():
             top = corners[rows][:, :, 2].max(axis=1)
             bottom = corners[rows][:, :, 2].min(axis=1)
-            found.append(("highest {}", _least(-top, margins.referring_m)))
-            found.append(("lowest {}", _least(bottom, margins.referring_m)))
+            for words, sign in (("highest {}", -1.0), ("lowest {}", 1.0)):
+                # by both ends: of two on the floor, the taller one is not "the highest"
+                ends = {_least(sign * end, margins.referring_m) for end in (top, bottom)}
+                found.append((words, ends.pop() if len(ends) == 1 else None))
             found += self._by_anchor(kind, rows)
         return [(rows[n], Name(words.format(kind))) for words, n in found if n is not None]
 

@@ -40,10 +40,10 @@ def read_options(options: Sequence[str]) -> tuple[Option, ...]:
 def parse(text: str, options: Sequence[str] = ()) -> Question:
     """The typed question; `UnparsedQuestion` where no rule fits. Never raises for a string."""
     common: Common = {"text": text, "options": read_options(options)}
-    if len(text) > MAX_CHARS:
+    line = flat(text) if len(text) <= MAX_CHARS else text
+    if len(line) > MAX_CHARS:  # some characters stand for many
         return UnparsedQuestion(reason=f"longer than {MAX_CHARS} characters", **common)
     reasons: list[str] = []
-    line = flat(text)
     try:
         if "robot" in line.lower() and (found := rules_viewed.route(line, common)):
             return found

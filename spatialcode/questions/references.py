@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from spatialcode.errors import SchemaError
 from spatialcode.questions.names import plain, singular
 from spatialcode.questions.types import Reference, Selector, SelectorKind
 
@@ -12,6 +13,8 @@ _SUPERLATIVES: dict[str, SelectorKind] = {
     "largest": "largest", "biggest": "largest", "smallest": "smallest", "longest": "longest",
     "tallest": "tallest", "shortest": "shortest", "highest": "highest", "lowest": "lowest",
 }  # fmt: skip
+#: Anchors have anchors: the length bounds how many.
+_MAX_CHARS = 200
 #: Ids of a code, with an article or without: their stems are identifiers.
 _ID = re.compile(r"^(?:(?:the|an?) )?([^\W\d]\w*_[1-9]\d*)$", re.IGNORECASE)
 _SEEN = re.compile(r"^(.+?)(?: that is| that was)? seen (first|last)$|^(first|last)[- ]seen (.+)$")
@@ -31,7 +34,9 @@ _MODIFIERS = frozenset({
 
 @lru_cache(maxsize=8192)
 def reference(phrase: str) -> Reference:
-    """The reference that a noun phrase is; SchemaError for one without a word."""
+    """The reference that a noun phrase is; SchemaError for one without a word, or too long."""
+    if len(phrase) > _MAX_CHARS:
+        raise SchemaError("phrase", f"at most {_MAX_CHARS} characters", f"{phrase[:40]}...")
     text = plain(phrase)
     if named := _ID.match(phrase.strip()):
         label = named[1].rpartition("_")[0].replace("_", " ").lower()
