@@ -281,25 +281,12 @@ _TRUTHS: dict[type, Callable[[Any, Context], Truth]] = {
     say.Extents: _of_object(lambda item: item.size_m, HALF_M),
     say.Longest: _of_object(lambda item: (max(item.size_m),), HALF_M),
     say.FirstSeen: _of_object(lambda item: (item.first_seen_s,), HALF_M),
-    say.Vector: _vector,
-    say.Dot: _of_pair(_dot),
-    say.Cross: _of_pair(_cross),
-    say.Angle: _of_pair(_angle),
-    say.Distance: _distance,
-    say.Area: _area,
-    say.Height: _height,
-}
+    say.Vector: _vector, say.Dot: _of_pair(_dot), say.Cross: _of_pair(_cross),
+    say.Angle: _of_pair(_angle), say.Distance: _distance, say.Area: _area, say.Height: _height,
+}  # fmt: skip
 #: The field that holds a statement's numbers.
 _FIELDS: dict[type, str] = {
-    say.Position: "center_m",
-    say.Extents: "size_m",
-    say.Longest: "value_m",
-    say.FirstSeen: "t_s",
-    say.Vector: "xy_m",
-    say.Dot: "value",
-    say.Cross: "value",
-    say.Angle: "value_deg",
-    say.Distance: "value_m",
-    say.Area: "value_m2",
-    say.Height: "z_m",
-}
+    say.Position: "center_m", say.Extents: "size_m", say.Longest: "value_m", say.FirstSeen: "t_s",
+    say.Vector: "xy_m", say.Dot: "value", say.Cross: "value", say.Angle: "value_deg",
+    say.Distance: "value_m", say.Area: "value_m2", say.Height: "z_m",
+}  # fmt: skip

@@ -1,8 +1,12 @@
+import re
+from pathlib import Path
+
 import pytest
 
-from spatialcode.reasoning.rubric import score
+from spatialcode.reasoning.rubric import RubricConfig, score
 from tests.reasoning.red_team import ATTACKS, CODE, HONEST
 from tests.reasoning.red_team_programs import PROGRAM_ATTACKS
+from tests.reasoning.red_team_table import END, START, table
 
 _ALL = ATTACKS + PROGRAM_ATTACKS
 
@@ -26,3 +30,19 @@ def test_cheating_stays_under_its_ceiling(attack):
 
 def test_red_team_is_large_enough():
     assert len({attack.name for attack in _ALL}) == len(_ALL) >= 80
+
+
+def test_the_page_shows_what_is_measured():
+    page = (Path(__file__).parents[2] / "docs" / "rubric.md").read_text(encoding="utf-8")
+    assert page.partition(START)[2].partition(END)[0] == table()
+
+
+def test_the_page_shows_the_weights():
+    page = (Path(__file__).parents[2] / "docs" / "rubric.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", page, re.MULTILINE))
+    weights = {
+        name.removeprefix("weight_"): value
+        for name, value in vars(RubricConfig()).items()
+        if name.startswith("weight_")
+    }
+    assert {name: float(value) for name, value in shown.items()} == weights

@@ -50,12 +50,12 @@ def test_a_program_that_finds_it_another_way():
         'turn = bearing(observer="sofa", facing="tv", target="lamp")',
         '"left" if turn > 0 else "right"',
     )
-    assert score(DIRECTION, CODE, text, "A").terms["consistency"] == 0.5  # no conclusion is stated
-    # in the room turned inside out the value is another, so it rests on the code
-    assert (
-        score(DIRECTION, CODE, text.replace("turn > 0", "turn > -999"), "A").terms["consistency"]
-        == 0.0
-    )
+    terms = score(DIRECTION, CODE, text, "A").terms
+    # the trace holds a quadrant, which is true and not asked for: 8 of 9 statements serve
+    assert terms.pop("brevity") == 8 / 9
+    assert set(terms.values()) == {1.0}
+    constant = text.replace("turn > 0", "turn > -999")
+    assert score(DIRECTION, CODE, constant, "A").terms["consistency"] == 0.0
 
 
 @pytest.mark.parametrize(
