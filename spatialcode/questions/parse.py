@@ -50,21 +50,20 @@ def parse(text: str, options: Sequence[str] = ()) -> Question:
     except SchemaError as error:
         reasons.append(str(error))
     asked = _asked(sentences(line))
-    if len(asked) > 1 and asked[0].endswith("?"):
+    if len(asked) > 1 and _is_marked(asked[0]):
         return UnparsedQuestion(reason=f"{len(asked)} questions in one text", **common)
     # lines without a mark are sentences too, unless a sentence runs over them
     by_line = [part for row in text.splitlines() for part in sentences(flat(row))]
-    for part in (asked, _asked(by_line)):
-        readings = [one for sentence in part for one in _readings(sentence, common, reasons)]
-        different = [
-            one for n, one in enumerate(readings)
-            if not any(same_question(one, before) for before in readings[:n])
-        ]  # fmt: skip
-        if len(different) == 1:
-            return different[0]
-        if different:
-            families = ", ".join(sorted({one.family for one in different}))
-            return UnparsedQuestion(reason=f"more than one reading: {families}", **common)
+    for parts in (asked, _asked(by_line)):
+        first: Question | None = None
+        for sentence in parts:
+            for one in _readings(sentence, common, reasons):
+                if first is not None and not same_question(first, one):
+                    families = f"{first.family}, {one.family}"
+                    return UnparsedQuestion(reason=f"two readings: {families}", **common)
+                first = first or one
+        if first is not None:
+            return first
     reason = f"; {reasons[-1]}" if reasons else ""
     return UnparsedQuestion(reason="no known kind of question" + reason, **common)
 
@@ -76,7 +75,11 @@ def _asked(parts: Sequence[str]) -> list[str]:
         before = bare(parts[n - 1]) if n else ""
         stands = rules_viewed.STANDS.fullmatch(before) if len(before) <= _MAX_SENTENCE else None
         asked.append(f"{before}, {part}" if stands else part)
-    return [part for part in asked if part.endswith("?")] or asked
+    return [part for part in asked if _is_marked(part)] or asked
+
+
+def _is_marked(sentence: str) -> bool:
+    return sentence.rstrip("\"' )").endswith("?")
 
 
 def _readings(sentence: str, common: Common, reasons: list[str]) -> list[Question]:

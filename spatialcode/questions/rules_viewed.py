@@ -87,7 +87,7 @@ _SEEN = r"(?:as |when )?(?:(?:seen |viewed )?(?:from|in)) "
 _CAMERA = rf"{_SEEN}the (?:first )?camera(?:'s(?: own)? {_VIEWING})?(?: at the start of the video)?"
 _OWN = (
     rf"{_SEEN}(?:(?P<own>[^?.,;:()!]{{1,80}}?)(?:'s|') own (?:{_VIEWING}|front)|"
-    rf"the (?:own )?{_VIEWING} of (?P<of>[^?.,;:()!]{{1,80}})|"
+    rf"the (?:own )?{_VIEWING} of (?!someone|somebody)(?P<of>[^?.,;:()!]{{1,80}})|"
     rf"(?P<its>its) own (?:{_VIEWING}|front))"
 )
 _OBSERVER = (

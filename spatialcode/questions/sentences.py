@@ -60,7 +60,8 @@ _MEASURED_OF = re.compile(
 #: Last words of a statement about a thing: "is the picture on the wall straight".
 _STATES = _words(
     "straight crooked broken clean dirty empty full open closed shut visible hidden free taken new "
-    "old on off there real available ready safe big small large tall blue red"
+    "old on off there hanging standing lying sitting located positioned placed situated real "
+    "available ready safe big small large tall blue red"
 )
 _MOST_WORDS = 6
 _IN_ROW = re.compile(r"\s*(?:,\s*(?:and|or)\b|,|\band\b|\bor\b)\s*", re.IGNORECASE)
