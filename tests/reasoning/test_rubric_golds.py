@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 
-from spatialcode.questions.types import FAMILIES, NUMERIC_FAMILIES, Question
+from pipelines.question_files import read_codes, read_questions
+from spatialcode.questions.parse import parse
+from spatialcode.questions.types import FAMILIES, NUMERIC_FAMILIES, Question, UnparsedQuestion
 from spatialcode.reasoning.program_of import to_program
 from spatialcode.reasoning.rubric import RubricConfig, score
 from spatialcode.reasoning.solver import solve
@@ -140,3 +144,23 @@ def test_another_answer_under_right_reasoning_earns_nothing_of_it(family):
             other = f"Answer: {letters[0]}"
         result = score(question, code, text.rpartition("\n")[0] + "\n" + other, gold)
         assert result.total <= 0.16, result  # form, and the smooth term's tail
+
+
+@pytest.mark.parametrize("boxes", ["scenes.jsonl", "predicted_boxes.jsonl"])
+def test_published_questions_over_published_boxes_score_one(boxes):
+    folder = Path(os.environ.get("SPATIALCODE_DATA", "")) / "vsibench"
+    if not os.environ.get("SPATIALCODE_DATA") or not (folder / boxes).exists():
+        pytest.skip("the published questions and boxes are not here")
+    codes = read_codes(folder / boxes)
+    num_scored = 0
+    for item in read_questions(folder / "questions.jsonl")[::4]:
+        question = parse(item.question, item.options)
+        if item.scene not in codes or isinstance(question, UnparsedQuestion):
+            continue
+        code = codes[item.scene]
+        answer = solve(question, code)
+        if answer.grounded:
+            num_scored += 1
+            result = score(question, code, answer.text(), answer.option or answer.value)
+            assert result.total == 1.0, (item.id, answer.text(), result)
+    assert num_scored > 100
