@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialcode.errors import SchemaError
 from spatialcode.questions.generate_config import GenerateConfig
 from spatialcode.questions.names import HEAD, NONE, match, plain, singular
 from spatialcode.questions.references import reference
@@ -100,7 +101,7 @@ class Naming:
                     found[row].append(name)
         if self.config.use_ids:
             for row, item in enumerate(self.index.objects):
-                if row not in self.single and reference(item.id).object_id == item.id:
+                if row not in self.single and _object_id(item.id) == item.id:
                     found[row].append(Name(item.id, is_id=True))
         return {row: tuple(names) for row, names in found.items()}
 
@@ -154,10 +155,18 @@ class Naming:
 
 def _read_back(kind: str) -> bool:
     """Whether the word, read in a question, is the kind again and nothing else."""
-    if not kind:
+    try:
+        read = reference(kind)
+    except SchemaError:  # without a word, or too long for a name
         return False
-    read = reference(kind)
     return read.noun == kind and not read.modifiers and read.selector is None and not read.object_id
+
+
+def _object_id(phrase: str) -> str | None:
+    try:
+        return reference(phrase).object_id
+    except SchemaError:
+        return None
 
 
 def _beyond(values: Floats, ratio: float) -> int | None:

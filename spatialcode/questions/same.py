@@ -21,12 +21,13 @@ def same_reference(a: Reference, b: Reference) -> bool:
     return _same(a, b)
 
 
-def _same(a: Any, b: Any) -> bool:
+def _same(a: object, b: object) -> bool:
     if a is b:
         return True
     if type(a) is not type(b):
         return False
-    if names := _compared(type(a)):
+    kind: Any = type(a)
+    if names := _compared(kind):
         return all(_same(getattr(a, name), getattr(b, name)) for name in names)
     if isinstance(a, tuple):
         return len(a) == len(b) and all(map(_same, a, b))
@@ -34,7 +35,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 @lru_cache
-def _compared(kind: Any) -> tuple[str, ...]:
+def _compared(kind: type) -> tuple[str, ...]:
     """Names of a type's fields that say what is asked; none for what is no dataclass."""
     if not is_dataclass(kind):
         return ()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from spatialcode.errors import ConfigError, SchemaError
 from spatialcode.questions.generate import GenerateConfig, Margins, generate
+from spatialcode.questions.parse import parse
 from spatialcode.questions.types import FAMILIES
+from spatialcode.reasoning.solver import solve
 from tests.questions.by_hand import answer, answers, everything, scene_of, thing
 from tests.scene import builders
 
@@ -271,6 +275,46 @@ def test_bad_settings_name_their_key(settings, key):
 def test_bad_margins_name_their_key(name, value):
     with pytest.raises(ConfigError, match=f"^{name}: expected"):
         Margins(**{name: value})
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.text(min_size=1, max_size=30),
+            st.sampled_from(
+                [
+                    "tv, lamp",
+                    "the",
+                    "is on",
+                    "a" * 300,
+                    "chair nearest the tv",
+                    "on?",
+                    "1. go",
+                    "or",
+                    "large",
+                    "chair_2",
+                    "{a}",
+                    "(s)",
+                ]
+            ),
+        ),
+        max_size=7,
+    )
+)
+def test_any_labels_give_questions_that_are_read_as_meant(labels):
+    things = []
+    for n, label in enumerate(labels):
+        try:
+            things.append(thing(label, n % 3 * 1.7, n // 3 * 2.3, first_seen_s=float(n)))
+        except SchemaError:
+            continue  # no label of a code
+    config = GenerateConfig(use_ids=True, referring_share=0.5, paraphrase_share=0.5)
+    room = scene_of(*things)
+    for item in generate(room, scene="any", seed=0, config=config).items:
+        question = parse(item.question, item.options)
+        assert question.family == item.question_type
+        assert solve(question, room).grounded
 
 
 def test_bad_seed_and_scene():

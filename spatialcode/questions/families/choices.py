@@ -33,6 +33,7 @@ def relative_distance(room: Room, rng: Rng) -> Pool:
     sets = _sets(kinds, size, room)
     metres = room.index.distances_m
     to_kind = np.array([metres[:, naming.rows[kind]].min(axis=1) for kind in kinds])
+    to_kind = to_kind.reshape(len(kinds), len(metres))  # also where there are none
     single = np.array([len(naming.rows[kind]) == 1 for kind in kinds], bool)
     cells: dict[tuple[str, str], Any] = {}
     for anchor in anchors.tolist():
