@@ -68,7 +68,7 @@ class Naming:
         twins = {self.kinds[index.row[name]] for name in index.twins}
         self.clear = tuple(
             kind for kind in self.rows
-            if kind not in twins and _read_back(kind) and not any(
+            if kind not in twins and _read_back(kind, kind) and not any(
                 match(kind, other) >= HEAD for other in self.rows if other != kind
             )
         )  # fmt: skip
@@ -138,7 +138,8 @@ class Naming:
                 ends = {_least(sign * end, margins.referring_m) for end in (top, bottom)}
                 found.append((words, ends.pop() if len(ends) == 1 else None))
             found += self._by_anchor(kind, rows)
-        return [(rows[n], Name(words.format(kind))) for words, n in found if n is not None]
+        picked = [(rows[n], Name(words.format(kind))) for words, n in found if n is not None]
+        return [(row, name) for row, name in picked if _read_back(name.bare, kind)]
 
     def _by_anchor(self, kind: str, rows: list[int]) -> list[tuple[str, int | None]]:
         margins = self.config.margins
@@ -153,13 +154,17 @@ class Naming:
         return found
 
 
-def _read_back(kind: str) -> bool:
-    """Whether the word, read in a question, is the kind again and nothing else."""
+def _read_back(name: str, kind: str) -> bool:
+    """Whether a name, read in a question, means the kind again, and a choice among several exactly
+    where it is more than the kind.
+    """
     try:
-        read = reference(kind)
+        read = reference(f"the {name}")
     except SchemaError:  # without a word, or too long for a name
         return False
-    return read.noun == kind and not read.modifiers and read.selector is None and not read.object_id
+    if read.noun != kind or read.modifiers or read.object_id is not None:
+        return False
+    return (read.selector is None) == (name == kind)
 
 
 def _object_id(phrase: str) -> str | None:
