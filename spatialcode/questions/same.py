@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from typing import Any
@@ -30,12 +31,13 @@ def _same(a: object, b: object) -> bool:
     if names := _compared(kind):
         return all(_same(getattr(a, name), getattr(b, name)) for name in names)
     if isinstance(a, tuple):
-        return len(a) == len(b) and all(map(_same, a, b))
+        assert isinstance(b, tuple)
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
     return bool(a == b)
 
 
 @lru_cache
-def _compared(kind: type) -> tuple[str, ...]:
+def _compared(kind: Hashable) -> tuple[str, ...]:
     """Names of a type's fields that say what is asked; none for what is no dataclass."""
     if not is_dataclass(kind):
         return ()
