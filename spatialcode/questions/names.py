@@ -99,13 +99,18 @@ def head_noun(phrase: str) -> str:
     """What a phrase of several words is about: "table with two chairs" -> "table"; else nothing.
 
     A part stands for the whole: "corner of the bed" -> "bed". A compound with a synonym here is a
-    kind of its own: a bedside table is a nightstand, and a dish washer washes no clothes.
+    kind of its own: a bedside table is a nightstand, and a kitchen trash can is a trash can.
     """
     words = plain(phrase).split()
     if len(words) < 2 or " ".join(words) in _CANONICAL:
         return ""
     after = next((n for n, word in enumerate(words) if word in _AFTER_HEAD), len(words))
-    head = words[after - 1] if after else ""
+    ends = [" ".join(words[n:after]) for n in range(1 if after == len(words) else 0, after)]
+    head = (
+        next((end for end in ends if singular(end) in _CANONICAL), words[after - 1])
+        if after
+        else ""
+    )
     whole = " ".join(words[after + 1 :])
     if head in _PARTS and words[after : after + 1] == ["of"] and whole:
         return head_noun(whole) or plain(whole)

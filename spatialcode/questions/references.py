@@ -16,7 +16,7 @@ _SUPERLATIVES: dict[str, SelectorKind] = {
 #: Anchors have anchors: the length bounds how many.
 _MAX_CHARS = 200
 #: Ids of a code, with an article or without: their stems are identifiers.
-_ID = re.compile(r"^(?:(?:the|an?) )?([^\W\d]\w*_[1-9]\d*)$", re.IGNORECASE)
+_ID = re.compile(r"^(?:(?:the|an?) )?(\S+_[1-9][0-9]*)$", re.IGNORECASE)
 _SEEN = re.compile(r"^(.+?)(?: that is| that was)? seen (first|last)$|^(first|last)[- ]seen (.+)$")
 _NEAR = re.compile(
     r"^(.+?)(?: that is| which is)? "
@@ -38,9 +38,9 @@ def reference(phrase: str) -> Reference:
     if len(phrase) > _MAX_CHARS:
         raise SchemaError("phrase", f"at most {_MAX_CHARS} characters", f"{phrase[:40]}...")
     text = plain(phrase)
-    if named := _ID.match(phrase.strip()):
-        label = named[1].rpartition("_")[0].replace("_", " ").lower()
-        return Reference(label, phrase.strip(), object_id=named[1])
+    if (named := _ID.match(phrase.strip())) and named[1].isidentifier():
+        label = named[1].rpartition("_")[0].replace("_", " ").strip().lower()
+        return Reference(label or named[1].lower(), phrase.strip(), object_id=named[1])
     if seen := _SEEN.match(text):
         noun, when = (seen[1], seen[2]) if seen[1] else (seen[4], seen[3])
         kind: SelectorKind = "first_seen" if when == "first" else "last_seen"
