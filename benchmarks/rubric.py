@@ -21,8 +21,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from spatialcode.questions.types import Question
-from spatialcode.reasoning.program_of import to_program
-from spatialcode.reasoning.rubric import score
+from spatialcode.reasoning.program.of_question import to_program
+from spatialcode.reasoning.rubric.scoring import score
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.synthetic.clips import HELD_OUT_SEED, make_clip

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _work(config: AskConfig, log: EventLog) -> bool:
     from pipelines.lookup import load_code
     from spatialcode.api import ask
-    from spatialcode.reasoning.priors import read_priors
+    from spatialcode.reasoning.priors.known import read_priors
 
     priors = None if config.priors is None else read_priors(config.priors)
     answer = ask(load_code(config.code), config.question, config.options, priors=priors)

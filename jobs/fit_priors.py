@@ -43,8 +43,8 @@ def _work(config: FitPriorsConfig, log: EventLog) -> bool:
     from pipelines.question_files import read_codes, read_questions
     from spatialcode.config import to_dict
     from spatialcode.errors import InputError
-    from spatialcode.reasoning.fit import fit_priors
-    from spatialcode.reasoning.priors import thinned, write_priors
+    from spatialcode.reasoning.priors.fit import fit_priors
+    from spatialcode.reasoning.priors.known import thinned, write_priors
 
     rooms, items = read_codes(config.boxes), read_questions(config.questions)
     asked = [item for item in items if item.scene in rooms]

@@ -19,9 +19,9 @@ from pipelines.local_ray import connect
 from pipelines.reasoners import check_reasoner, load_reasoner
 from spatialcode.questions.parse import parse
 from spatialcode.questions.types import Question, QuestionItem, UnparsedQuestion
-from spatialcode.reasoning.baselines import MostFrequent
 from spatialcode.reasoning.metrics import mean_relative_accuracy
-from spatialcode.reasoning.priors import Priors
+from spatialcode.reasoning.priors.baselines import MostFrequent
+from spatialcode.reasoning.priors.known import Priors
 from spatialcode.reasoning.solver import solve_blind
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import from_json, to_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spatialcode.config import require, setting
-from spatialcode.reasoning.models import ModelSpec
+from spatialcode.reasoning.models.loading import ModelSpec
 
 BENCHMARKS = ("encoder", "vsibench", "rooms")
 REASONERS = ("solver", "program", "text")

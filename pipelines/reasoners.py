@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pipelines.evaluate_config import EvaluateConfig
 from spatialcode.questions.types import Question
 from spatialcode.reasoning.evidence import Answer
-from spatialcode.reasoning.guesses import guess as guess_from
 from spatialcode.reasoning.kept import kept_code
-from spatialcode.reasoning.priors import Priors
+from spatialcode.reasoning.priors.guesses import guess as guess_from
+from spatialcode.reasoning.priors.known import Priors
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SpatialCode
@@ -36,7 +36,7 @@ def load_reasoner(config: EvaluateConfig) -> RoomReasoner:
     """The reasoner that a configuration names, its model loaded. ModelError where it cannot be."""
     if config.reasoner == "solver":
         return SolverReasoner(config.keep)
-    from spatialcode.reasoning.models import load_model
+    from spatialcode.reasoning.models.loading import load_model
     from spatialcode.reasoning.prompts import PromptSettings
     from spatialcode.reasoning.reasoner import ProgramReasoner, TextReasoner
 

@@ -15,9 +15,9 @@ from pipelines.question_files import read_codes, read_questions
 from spatialcode.config import to_dict
 from spatialcode.errors import InputError
 from spatialcode.questions.types import QuestionItem
-from spatialcode.reasoning.baselines import MostFrequent
-from spatialcode.reasoning.fit import fit_priors, room_group
-from spatialcode.reasoning.priors import Priors, read_priors
+from spatialcode.reasoning.priors.baselines import MostFrequent
+from spatialcode.reasoning.priors.fit import fit_priors, room_group
+from spatialcode.reasoning.priors.known import Priors, read_priors
 from spatialcode.scene.schema import SpatialCode
 
 Row = dict[str, Any]

@@ -22,7 +22,7 @@ from spatialcode.errors import EncodeError, SchemaError
 from spatialcode.export.motion import PosePath
 from spatialcode.questions.parse import parse
 from spatialcode.reasoning.evidence import Answer
-from spatialcode.reasoning.priors import Priors, read_priors
+from spatialcode.reasoning.priors.known import Priors, read_priors
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import SpatialCode, VideoInfo
 from spatialcode.video.decode import DecodedVideo, decode

@@ -44,7 +44,7 @@ LIGHT_MODULES = (
     "spatialcode.video",
     "spatialcode.synthetic",
     "spatialcode.questions",
-    "spatialcode.reasoning.rubric",
+    "spatialcode.reasoning.rubric.scoring",
 )
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_POSITIONAL = 300, 50, 5
 

@@ -14,7 +14,7 @@ import pytest
 from jobs.cli import EXIT_FAILED, EXIT_OK, EXIT_USAGE, EventLog, run_job
 from spatialcode.config import describe, load_config, require, setting, to_dict
 from spatialcode.errors import ConfigError, InputError
-from spatialcode.reasoning.rubric import RubricConfig
+from spatialcode.reasoning.rubric.scoring import RubricConfig
 
 ROOT = Path(__file__).parents[1]
 

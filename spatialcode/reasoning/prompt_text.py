@@ -8,7 +8,7 @@ The rubric reads lines of these forms and recomputes them.
 from __future__ import annotations
 
 from spatialcode.questions.types import VIEWED_RELATIONS, Configuration, Question
-from spatialcode.reasoning.program_functions import FUNCTIONS
+from spatialcode.reasoning.program.functions import FUNCTIONS
 
 CONVENTIONS = """\
 You answer questions about a room that was filmed. You are given its spatial code: every object as \

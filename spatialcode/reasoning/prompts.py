@@ -20,8 +20,8 @@ from spatialcode.config import require
 from spatialcode.errors import PromptError
 from spatialcode.questions.types import NUMERIC_FAMILIES, Question, UnparsedQuestion
 from spatialcode.reasoning import prompt_text as say
-from spatialcode.reasoning.answer_numbers import unit_of
-from spatialcode.reasoning.choices import choices_of
+from spatialcode.reasoning.answers.choices import choices_of
+from spatialcode.reasoning.answers.numbers import unit_of
 from spatialcode.reasoning.kept import by_need, kept_code, named_ids
 from spatialcode.reasoning.statements import number, numbers
 from spatialcode.scene.frames import yaw_from_quaternion

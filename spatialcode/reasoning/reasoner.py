@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 
 from spatialcode.errors import ProgramError, PromptError, SchemaError
 from spatialcode.questions.types import Question
-from spatialcode.reasoning.answer_forms import after_thinking
-from spatialcode.reasoning.answers import NoAnswer, extract
-from spatialcode.reasoning.completions import Completion, CompletionModel
+from spatialcode.reasoning.answers.extraction import NoAnswer, extract
+from spatialcode.reasoning.answers.forms import after_thinking
 from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.kept import kept_code
-from spatialcode.reasoning.program_of import answer_of_program
+from spatialcode.reasoning.models.completions import Completion, CompletionModel
+from spatialcode.reasoning.program.of_question import answer_of_program
 from spatialcode.reasoning.prompts import Prompt, PromptSettings, render
 from spatialcode.scene.schema import SpatialCode
 

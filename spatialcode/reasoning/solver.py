@@ -24,8 +24,8 @@ from spatialcode.questions.types import (
 from spatialcode.reasoning import grounded
 from spatialcode.reasoning.configurations import configuration
 from spatialcode.reasoning.evidence import Answer
-from spatialcode.reasoning.guesses import corrected, guess
-from spatialcode.reasoning.priors import Priors
+from spatialcode.reasoning.priors.guesses import corrected, guess
+from spatialcode.reasoning.priors.known import Priors
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SpatialCode
 

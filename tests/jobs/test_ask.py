@@ -12,7 +12,7 @@ from jobs.ask import main
 from spatialcode.api import ASSETS
 from spatialcode.errors import SchemaError
 from spatialcode.questions.parse import parse
-from spatialcode.reasoning.priors import Priors, read_priors, write_priors
+from spatialcode.reasoning.priors.known import Priors, read_priors, write_priors
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.text import render_scene, to_json
 from tests.reasoning.rooms import HOME

@@ -18,8 +18,8 @@ from pipelines.evaluate_config import EvaluateConfig
 from pipelines.vsibench import run_vsibench
 from spatialcode.errors import ConfigError
 from spatialcode.questions.parse import parse
-from spatialcode.reasoning.models import ModelSpec
-from spatialcode.reasoning.program_of import to_program
+from spatialcode.reasoning.models.loading import ModelSpec
+from spatialcode.reasoning.program.of_question import to_program
 from spatialcode.reasoning.solver import solve
 from tests.pipelines.test_vsibench import room, written
 

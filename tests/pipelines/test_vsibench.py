@@ -17,8 +17,8 @@ from pipelines.question_files import read_codes, read_questions
 from pipelines.vsibench import folds_of, run_vsibench
 from spatialcode.errors import FormatError, InputError
 from spatialcode.questions.types import QuestionItem
-from spatialcode.reasoning.baselines import MostFrequent
-from spatialcode.reasoning.priors import Priors
+from spatialcode.reasoning.priors.baselines import MostFrequent
+from spatialcode.reasoning.priors.known import Priors
 from spatialcode.scene.text import to_json
 from tests.scene.builders import chair, code
 

@@ -5,7 +5,7 @@ python -m tests.reasoning.red_team_table   # prints it, to be put between the pa
 
 from __future__ import annotations
 
-from spatialcode.reasoning.rubric import score
+from spatialcode.reasoning.rubric.scoring import score
 from tests.reasoning.red_team import ATTACKS, CODE
 from tests.reasoning.red_team_programs import PROGRAM_ATTACKS
 

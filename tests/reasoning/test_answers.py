@@ -26,9 +26,9 @@ from spatialcode.questions.types import (
     RoutePlanning,
     UnparsedQuestion,
 )
-from spatialcode.reasoning.answers import Extracted, NoAnswer, extract
+from spatialcode.reasoning.answers.extraction import Extracted, NoAnswer, extract
 from spatialcode.reasoning.prompts import render
-from spatialcode.reasoning.rubric_answers import given_answer
+from spatialcode.reasoning.rubric.answers import given_answer
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.formats import read_boxes
 from tests.reasoning.red_team import CODE, HONEST

@@ -2,7 +2,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spatialcode.reasoning import statements as say
-from spatialcode.reasoning.claims import read_statements
+from spatialcode.reasoning.rubric.claims import read_statements
 
 _ids = st.builds("{}_{}".format, st.sampled_from(["chair", "trash_bin", "tv"]), st.integers(1, 40))
 _num = st.integers(-99999, 99999).map(lambda n: n / 100)

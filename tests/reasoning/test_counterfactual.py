@@ -3,10 +3,7 @@
 import pytest
 
 from spatialcode.questions.types import AbsoluteDistance, Counting, Reference
-from spatialcode.reasoning.claims import read_statements
-from spatialcode.reasoning.counterfactual import counterfactual
-from spatialcode.reasoning.rubric import RubricConfig, score
-from spatialcode.reasoning.rubric_changes import (
+from spatialcode.reasoning.rubric.changes import (
     backwards,
     mirrored,
     moved,
@@ -14,6 +11,9 @@ from spatialcode.reasoning.rubric_changes import (
     permuted,
     without,
 )
+from spatialcode.reasoning.rubric.claims import read_statements
+from spatialcode.reasoning.rubric.counterfactual import counterfactual
+from spatialcode.reasoning.rubric.scoring import RubricConfig, score
 from spatialcode.scene.relations import View
 from tests.reasoning.red_team import CODE, DIRECTION, DIRECTION_TEXT, DISTANCE, HONEST
 from tests.reasoning.rooms import HOME

@@ -9,9 +9,9 @@ import pytest
 
 from spatialcode.questions.parse import parse
 from spatialcode.questions.types import QuestionItem
-from spatialcode.reasoning.fit import _best, _regress, fit_priors, room_group
 from spatialcode.reasoning.metrics import mean_relative_accuracy
-from spatialcode.reasoning.priors import Priors
+from spatialcode.reasoning.priors.fit import _best, _regress, fit_priors, room_group
+from spatialcode.reasoning.priors.known import Priors
 from spatialcode.reasoning.solver import solve_blind
 from tests.reasoning.rooms import room, thing
 

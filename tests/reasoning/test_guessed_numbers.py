@@ -19,8 +19,8 @@ from spatialcode.questions.types import (
     RoomSize,
     RoutePlanning,
 )
-from spatialcode.reasoning.guesses import corrected, guess
-from spatialcode.reasoning.priors import LogLinear, Priors
+from spatialcode.reasoning.priors.guesses import corrected, guess
+from spatialcode.reasoning.priors.known import LogLinear, Priors
 from spatialcode.reasoning.solver import solve, solve_blind
 from spatialcode.scene.index import SceneIndex
 from tests.reasoning.rooms import HOME, options, ref, room, thing

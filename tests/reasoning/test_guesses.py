@@ -18,9 +18,9 @@ from spatialcode.questions.types import (
     RelativeDirection,
     RelativeDistance,
 )
-from spatialcode.reasoning.places import Places
-from spatialcode.reasoning.priors import Priors
-from spatialcode.reasoning.room_extent import Extent
+from spatialcode.reasoning.priors.known import Priors
+from spatialcode.reasoning.priors.places import Places
+from spatialcode.reasoning.priors.room_extent import Extent
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.index import SceneIndex
 from tests.reasoning.rooms import HOME, options, ref, room, thing
@@ -214,7 +214,7 @@ def test_nothing_is_random(tmp_path):
     """The same in this process twice, and in others with other hash seeds."""
     source = """
 from spatialcode.questions.types import RelativeDistance, RelativeDirection
-from spatialcode.reasoning.priors import Priors
+from spatialcode.reasoning.priors.known import Priors
 from spatialcode.reasoning.solver import solve
 from tests.reasoning.rooms import HOME, options, ref
 priors = Priors(places={"": [(0.9, 0.4, 0.1, 0, 1.0), (-0.3, 0.2, 0, 0, 2.0)]})

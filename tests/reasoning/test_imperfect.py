@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spatialcode.questions.types import AbsoluteDistance, Counting, ObjectSize
-from spatialcode.reasoning.rubric import score
+from spatialcode.reasoning.rubric.scoring import score
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.index import SceneIndex
 from tests.reasoning.rooms import ref, room, thing

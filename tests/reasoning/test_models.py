@@ -10,7 +10,7 @@ import pytest
 
 from spatialcode.config import load_config
 from spatialcode.errors import ConfigError, ModelError
-from spatialcode.reasoning.models import (
+from spatialcode.reasoning.models.loading import (
     HuggingFaceModel,
     LocalSettings,
     ModelSpec,

@@ -8,7 +8,7 @@ import pytest
 
 from spatialcode.api import ASSETS
 from spatialcode.errors import FormatError, InputError
-from spatialcode.reasoning.priors import LogLinear, Priors, read_priors, thinned, write_priors
+from spatialcode.reasoning.priors.known import LogLinear, Priors, read_priors, thinned, write_priors
 
 _PRIORS = Priors(
     size_m={"sofa": 1.9}, places={"": [(0.5, 0.25, 0.0, -1.5, 1.0)], "sofa": []},

@@ -4,10 +4,10 @@ import pickle
 import pytest
 
 from spatialcode.errors import ProgramError, SchemaError, SpatialCodeError
-from spatialcode.reasoning.program import Limits, run
-from spatialcode.reasoning.program_functions import FUNCTIONS
+from spatialcode.reasoning.program.functions import FUNCTIONS
+from spatialcode.reasoning.program.interpreter import Limits, run
+from spatialcode.reasoning.rubric.verify import Context, check
 from spatialcode.reasoning.statements import Distance, Position, Vector
-from spatialcode.reasoning.verify import Context, check
 from spatialcode.scene.schema import SceneObject
 from tests.reasoning.program_room import BARE, ROOM
 

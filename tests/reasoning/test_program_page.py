@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from spatialcode.errors import ProgramError
-from spatialcode.reasoning.program import Limits, run
-from spatialcode.reasoning.program_functions import FUNCTIONS
+from spatialcode.reasoning.program.functions import FUNCTIONS
+from spatialcode.reasoning.program.interpreter import Limits, run
 from tests.reasoning.program_room import ROOM
 from tests.reasoning.test_program import REFUSED
 

@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spatialcode.errors import ProgramError
-from spatialcode.reasoning.program import Limits, run
-from spatialcode.reasoning.program_functions import FUNCTIONS
+from spatialcode.reasoning.program.functions import FUNCTIONS
+from spatialcode.reasoning.program.interpreter import Limits, run
 from tests.reasoning.program_room import ROOM
 from tests.reasoning.test_program import BY_HAND, REFUSED
 

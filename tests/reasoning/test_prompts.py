@@ -20,10 +20,9 @@ from spatialcode.questions.types import (
     Selector,
     UnparsedQuestion,
 )
-from spatialcode.reasoning.claims import read_statements
 from spatialcode.reasoning.kept import kept_code, named_ids, references_of
-from spatialcode.reasoning.program import run
-from spatialcode.reasoning.program_functions import FUNCTIONS
+from spatialcode.reasoning.program.functions import FUNCTIONS
+from spatialcode.reasoning.program.interpreter import run
 from spatialcode.reasoning.prompt_text import FORMS, LANGUAGE, MEANINGS, forms_of, function_list
 from spatialcode.reasoning.prompts import (
     MESSAGE_TOKENS,
@@ -32,6 +31,7 @@ from spatialcode.reasoning.prompts import (
     estimate_tokens,
     render,
 )
+from spatialcode.reasoning.rubric.claims import read_statements
 from spatialcode.reasoning.solver import solve
 from spatialcode.reasoning.statements import Final
 from tests.reasoning.red_team import CODE, HONEST

@@ -7,12 +7,12 @@ import pytest
 
 from spatialcode.questions.parse import parse
 from spatialcode.questions.types import Counting, Reference, UnparsedQuestion
-from spatialcode.reasoning.answers import NoAnswer, extract
-from spatialcode.reasoning.completions import Completion
-from spatialcode.reasoning.program_of import to_program
+from spatialcode.reasoning.answers.extraction import NoAnswer, extract
+from spatialcode.reasoning.models.completions import Completion
+from spatialcode.reasoning.program.of_question import to_program
 from spatialcode.reasoning.prompts import PromptSettings, estimate_tokens, render
 from spatialcode.reasoning.reasoner import ProgramReasoner, TextReasoner, read_program
-from spatialcode.reasoning.rubric import score
+from spatialcode.reasoning.rubric.scoring import score
 from spatialcode.reasoning.solver import solve
 from tests.reasoning.red_team import CODE, DIRECTION, HONEST
 

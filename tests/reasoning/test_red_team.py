@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from spatialcode.reasoning.rubric import RubricConfig, score
+from spatialcode.reasoning.rubric.scoring import RubricConfig, score
 from tests.reasoning.red_team import ATTACKS, CODE, HONEST
 from tests.reasoning.red_team_programs import PROGRAM_ATTACKS
 from tests.reasoning.red_team_table import END, START, table

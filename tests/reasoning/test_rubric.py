@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from spatialcode.config import load_config
 from spatialcode.errors import ConfigError, SchemaError
 from spatialcode.questions.types import Counting, Reference
-from spatialcode.reasoning.rubric import RubricConfig, score
+from spatialcode.reasoning.rubric.scoring import RubricConfig, score
 from tests.reasoning.red_team import CODE, DIRECTION, DIRECTION_TEXT, DISTANCE, HONEST
 
 _LINES = [
@@ -42,7 +42,7 @@ def test_bad_config_names_its_key():
 
 
 def test_importing_loads_no_torch():
-    source = "import sys, spatialcode.reasoning.rubric; sys.exit('torch' in sys.modules)"
+    source = "import sys, spatialcode.reasoning.rubric.scoring; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", source], check=False).returncode == 0
 
 

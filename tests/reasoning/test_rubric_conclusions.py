@@ -20,7 +20,7 @@ from spatialcode.questions.types import (
     RelativeDirection,
     Selector,
 )
-from spatialcode.reasoning.rubric import score
+from spatialcode.reasoning.rubric.scoring import score
 from spatialcode.reasoning.solver import solve
 from tests.reasoning.asking import YES_NO, options
 from tests.reasoning.red_team import CODE, DIRECTION, DIRECTION_TEXT, HONEST

@@ -16,8 +16,8 @@ import pytest
 from pipelines.question_files import read_codes, read_questions
 from spatialcode.questions.parse import parse
 from spatialcode.questions.types import FAMILIES, NUMERIC_FAMILIES, Question, UnparsedQuestion
-from spatialcode.reasoning.program_of import to_program
-from spatialcode.reasoning.rubric import RubricConfig, score
+from spatialcode.reasoning.program.of_question import to_program
+from spatialcode.reasoning.rubric.scoring import RubricConfig, score
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.synthetic.clips import make_clip

@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spatialcode.questions.types import Counting, ObjectSize, Reference, RoomSize
-from spatialcode.reasoning.claims import read_statements
-from spatialcode.reasoning.program_of import to_program
-from spatialcode.reasoning.rubric import score
-from spatialcode.reasoning.rubric_program import find_program
+from spatialcode.reasoning.program.of_question import to_program
+from spatialcode.reasoning.rubric.claims import read_statements
+from spatialcode.reasoning.rubric.program import find_program
+from spatialcode.reasoning.rubric.scoring import score
 from tests.reasoning.red_team import CODE, DIRECTION, DIRECTION_TEXT, DISTANCE, HONEST
 from tests.reasoning.red_team_programs import CALL, program
 

@@ -30,9 +30,9 @@ from spatialcode.questions.types import (
     Selector,
     UnparsedQuestion,
 )
-from spatialcode.reasoning.claims import read_statements
-from spatialcode.reasoning.priors import LogLinear, Priors
-from spatialcode.reasoning.rubric import score
+from spatialcode.reasoning.priors.known import LogLinear, Priors
+from spatialcode.reasoning.rubric.claims import read_statements
+from spatialcode.reasoning.rubric.scoring import score
 from spatialcode.reasoning.solver import solve, solve_blind
 from spatialcode.scene.frames import quaternion_from_yaw, quaternion_multiply
 from spatialcode.scene.schema import Camera, SpatialCode

@@ -1,7 +1,7 @@
 import pytest
 
 from spatialcode.reasoning import statements as say
-from spatialcode.reasoning.verify import Context, check
+from spatialcode.reasoning.rubric.verify import Context, check
 from tests.reasoning.red_team import CODE
 
 

@@ -1,0 +1,130 @@
+"""Language models behind an HTTP endpoint that speaks OpenAI's chat completions.
+
+vLLM, SGLang, llama.cpp, Ollama and hosted services do. What they do with a seed or a template is
+theirs; no text is cut here.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from spatialcode.config import require
+from spatialcode.errors import ModelError
+from spatialcode.reasoning.models.completions import Completion
+from spatialcode.reasoning.prompts import Prompt, estimate_tokens
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+#: An error's text is cut there: servers send whole pages.
+_ERROR_CHARS = 500
+#: Sent where no key is needed; the client library insists on one.
+_NO_KEY = "none"
+
+
+@dataclass(frozen=True)
+class OpenAICompatible:
+    """A model at ``base_url`` ("http://127.0.0.1:8000/v1").
+
+    ``api_key_env``: the environment variable that holds the key, empty for none; the key itself is
+    never stored, shown or written. Timeouts (``timeout_s`` for one attempt), lost connections, 408,
+    409, 429 and 5xx are tried again ``max_retries`` times, after 0.5 s doubling to 8 s or as the
+    server's Retry-After says. ``concurrency``: requests under way at once. ModelError where the
+    address is none or the variable is not set; ConfigError for a number out of range.
+    """
+
+    base_url: str
+    model: str
+    api_key_env: str = ""
+    max_tokens: int = 1024
+    temperature: float = 0.0
+    timeout_s: float = 120.0
+    max_retries: int = 4
+    concurrency: int = 8
+
+    def __post_init__(self) -> None:
+        require(self.max_tokens >= 1, "max_tokens", "a whole number >= 1", self.max_tokens)
+        require(self.temperature >= 0.0, "temperature", "a number >= 0", self.temperature)
+        require(self.timeout_s > 0.0, "timeout_s", "seconds > 0", self.timeout_s)
+        require(self.max_retries >= 0, "max_retries", "a whole number >= 0", self.max_retries)
+        require(self.concurrency >= 1, "concurrency", "a whole number >= 1", self.concurrency)
+        address = urlsplit(self.base_url)
+        if address.scheme not in ("http", "https") or not address.netloc:
+            raise ModelError(f"base_url: expected http(s)://host…/v1, got {self.base_url!r}")
+        if not self.model:
+            raise ModelError(f"model: expected the name of a model at {self.base_url}, got none")
+        self._key()
+
+    def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
+        """One completion a prompt, in order; what fails for good is a completion with an error."""
+        from openai import OpenAI
+
+        if not prompts:
+            return []
+        with (
+            OpenAI(
+                base_url=self.base_url, api_key=self._key(), timeout=self.timeout_s,
+                max_retries=self.max_retries,
+            ) as client,
+            ThreadPoolExecutor(min(self.concurrency, len(prompts))) as pool,
+        ):  # fmt: skip
+            return list(pool.map(lambda prompt: self._one(client, prompt), prompts))
+
+    def count_tokens(self, text: str) -> int:
+        """An estimate: the endpoint's tokenizer is not known here."""
+        return estimate_tokens(text)
+
+    def _key(self) -> str:
+        if not self.api_key_env:
+            return _NO_KEY
+        key = os.environ.get(self.api_key_env, "")
+        if not key:
+            raise ModelError(f"api_key_env: the variable {self.api_key_env} is not set")
+        return key
+
+    def _one(self, client: OpenAI, prompt: Prompt) -> Completion:
+        start = time.perf_counter()
+        messages: Any = [{"role": m.role, "content": m.content} for m in prompt.messages]
+        try:
+            response = client.chat.completions.create(
+                model=self.model, messages=messages, max_tokens=self.max_tokens,
+                temperature=self.temperature,
+            )  # fmt: skip
+            text, truncated, usage = _read(response)
+        except Exception as error:  # the one boundary of a request: an error is data
+            why = f"{type(error).__name__}: {error}"
+            if self.api_key_env:  # servers quote the key that they refuse
+                why = why.replace(self._key(), "***")
+            return Completion("", seconds=time.perf_counter() - start, error=why[:_ERROR_CHARS])
+        return Completion(
+            text, usage.get("prompt_tokens"), usage.get("completion_tokens"), truncated,
+            time.perf_counter() - start,
+        )  # fmt: skip
+
+
+def _read(response: Any) -> tuple[str, bool, dict[str, int]]:
+    """Text, whether it was cut, and usage of a response, whatever the server sent."""
+    choices = getattr(response, "choices", None)
+    if not isinstance(choices, list) or not choices:
+        raise ModelError(f"expected a chat completion with a choice, got {response!r:.200}")
+    message = getattr(choices[0], "message", None)
+    text = getattr(message, "content", None)
+    truncated = getattr(choices[0], "finish_reason", None) == "length"
+    # a reasoning model that is cut while it reasons has no content yet
+    if text is None and truncated:
+        text = ""
+    if not isinstance(text, str):
+        raise ModelError(f"expected message.content to be a text, got {text!r:.200}")
+    usage = getattr(response, "usage", None)
+    counts = {
+        name: value
+        for name in ("prompt_tokens", "completion_tokens")
+        if isinstance(value := getattr(usage, name, None), int)
+    }
+    return text, truncated, counts

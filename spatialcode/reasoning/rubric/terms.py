@@ -1,0 +1,214 @@
+"""What a completion states, as facts: distinct, checked, with the objects that it chose.
+
+What a phrase means, selectors like "the largest" included, is decided as the solver decides it
+(`resolve`); among several things that a plain noun may mean, the completion's own roles say which
+one it took, and the rest of it must stay with that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from spatialcode.questions.types import Reference
+from spatialcode.reasoning import statements as say
+from spatialcode.reasoning.resolve import resolve
+from spatialcode.reasoning.rubric.verify import Bound, Context, check
+
+Term = Literal["grounding", "perspective", "geometry"]
+Ids = frozenset[str]
+#: What follows from quantities; whether it does depends on the question.
+CONCLUSIONS = (say.Direction, say.Extreme, say.TurnAt, say.Order, say.Holds)
+_TERM_OF: dict[type, Term] = {
+    say.Position: "grounding",
+    say.Extents: "grounding",
+    say.RoleOf: "perspective",
+    say.Vector: "perspective",
+}
+#: Roles that several objects may play at once.
+_SHARED_ROLES = ("candidate", "stop")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One distinct statement: what it is about (``key``), what it says, whether it is true.
+
+    ``u``, ``v``: the vectors that a product or an angle is of. ``origin``: the statement it was
+    read from: a role is often said along with a position.
+    """
+
+    statement: Any
+    key: tuple[Any, ...]
+    said: Any
+    ok: bool
+    reason: str
+    u: Bound | None = None
+    v: Bound | None = None
+    origin: Any = None
+
+    @property
+    def is_conclusion(self) -> bool:
+        return isinstance(self.statement, CONCLUSIONS)
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Which objects a completion chose: by role, and all that it cites, in order."""
+
+    roles: dict[str, str] = field(default_factory=dict)
+    cited: tuple[str, ...] = ()
+
+    def narrow(self, ids: Ids, role: str) -> Ids:
+        """The one that plays the role, if it is one that may; else all that may."""
+        chosen = self.roles.get(role)
+        return frozenset({chosen}) if chosen in ids else ids
+
+    def one(self, ids: Ids, role: str, context: Context) -> str:
+        """The one chosen: by role, else cited first, else the surest. ``ids`` is not empty."""
+        chosen = self.roles.get(role)
+        if chosen in ids:
+            return str(chosen)
+        cited = next((i for i in self.cited if i in ids), None)
+        rows = context.index.row
+        return cited or max(sorted(ids), key=lambda i: context.index.objects[rows[i]].score)
+
+
+@dataclass
+class Facts:
+    """A completion's distinct facts in order, its first contradiction ("" if none), its cast.
+
+    ``num_stated``: statements with their repeats, without final answers and assumptions.
+    ``renamed``: keys of vectors that a later name was given to, and used in a product or an angle.
+    """
+
+    facts: list[Fact]
+    contradiction: str
+    cast: Cast
+    num_stated: int
+    renamed: list[tuple[Any, ...]]
+
+
+def ids_of(reference: Reference | None, context: Context) -> Ids:
+    """Ids of the objects that a reference may mean."""
+    if reference is None:
+        return frozenset()
+    return frozenset(item.id for item in resolve(reference, context.index))
+
+
+def facts_of(statements: Sequence[Any], context: Context) -> Facts:
+    """Distinct facts; a contradiction is one quantity stated with two values.
+
+    Saying the same twice is one fact. Conclusions are taken as true here.
+    """
+    facts: dict[tuple[Any, ...], Fact] = {}
+    names: dict[str, tuple[Any, ...]] = {}
+    contradiction, num_stated = "", 0
+    for statement in statements:
+        if isinstance(statement, say.Assumed | say.Final):
+            continue
+        num_stated += 1
+        fact = _fact(statement, context)
+        for one in (fact, _role_fact(fact)):
+            if one is None:
+                continue
+            known = facts.setdefault(one.key, one)
+            if isinstance(one.statement, say.Vector) and one.statement.name != known.statement.name:
+                names[one.statement.name] = one.key
+            both_true = known.ok and one.ok and not isinstance(one.statement, _EXACT)
+            if known.said != one.said and not both_true:
+                told = f"contradiction: {known.statement.text()} / {one.statement.text()}"
+                contradiction = contradiction or told[:200]
+    found = list(facts.values())
+    turned = [
+        f.statement for f in found if isinstance(f.statement, say.Dot | say.Cross | say.Angle)
+    ]
+    used = {name for one in turned for name in (one.u, one.v)}
+    renamed = [key for name, key in names.items() if name in used]
+    return Facts(found, contradiction, _cast_of(found), num_stated, renamed)
+
+
+#: Two different ones contradict each other even if each could be true.
+_EXACT = (*CONCLUSIONS, say.RoleOf)
+
+
+def _cast_of(facts: Sequence[Fact]) -> Cast:
+    roles: dict[str, str] = {}
+    cited: dict[str, None] = {}
+    for fact in facts:
+        s = fact.statement
+        if isinstance(s, say.RoleOf) and s.role not in _SHARED_ROLES:
+            roles[s.role] = s.object_id
+        elif isinstance(s, say.Position | say.Extents):
+            cited.setdefault(s.object_id)
+            if isinstance(s, say.Extents):
+                roles.setdefault("measured", s.object_id)
+        elif isinstance(s, say.Holds):
+            roles.setdefault("first", s.a_id)
+            roles.setdefault("second", s.b_id)
+    return Cast(roles, tuple(cited))
+
+
+def _fact(statement: Any, context: Context) -> Fact:
+    checked = check(statement, context)
+    u = v = None
+    if isinstance(statement, say.Dot | say.Cross | say.Angle):
+        u, v = context.vectors.get(statement.u), context.vectors.get(statement.v)
+    key, said = _key(statement, u, v)
+    return Fact(statement, key, said, checked.ok, checked.reason, u, v, statement)
+
+
+def _key(s: Any, u: Bound | None, v: Bound | None) -> tuple[tuple[Any, ...], Any]:
+    kind = type(s)
+    if kind is say.Position:
+        return (kind, s.object_id), s.center_m
+    if kind is say.Extents:
+        return (kind, s.object_id), s.size_m
+    if kind is say.RoleOf:
+        holder = s.object_id if s.role in _SHARED_ROLES else ""
+        return (say.RoleOf, s.role, holder), s.object_id
+    if kind is say.Vector:
+        return (kind, s.tail_id, s.head_id), s.xy_m
+    if kind in (say.Dot, say.Cross, say.Angle):
+        ends = (u.tail_id, u.head_id, v.tail_id, v.head_id) if u and v else (s.u, s.v)
+        return (kind, *ends), s.value_deg if kind is say.Angle else s.value
+    if kind is say.Distance:
+        return (kind, *sorted((s.a_id, s.b_id))), s.value_m
+    return _other_key(s)
+
+
+def _other_key(s: Any) -> tuple[tuple[Any, ...], Any]:
+    kind = type(s)
+    if kind is say.Count:
+        return (kind, s.noun), (s.value, frozenset(s.object_ids))
+    if kind is say.Height:
+        return (kind, s.object_id, s.face), s.z_m
+    if kind is say.Extreme:
+        return (kind,), (s.extreme, s.object_id)
+    if kind is say.TurnAt:
+        return (kind, s.step), (s.object_id, s.turn)
+    if kind is say.Holds:
+        return (kind, s.a_id, s.relation, s.b_id), s.holds
+    named = {say.Longest: "value_m", say.FirstSeen: "t_s", say.Direction: "direction"}
+    if kind in named:
+        return (kind, s.object_id), getattr(s, named[kind])
+    return (kind,), s.text()
+
+
+def _role_fact(fact: Fact) -> Fact | None:
+    s = fact.statement
+    if not isinstance(s, say.Position) or s.role is None:
+        return None
+    role = say.RoleOf(s.role, s.object_id)
+    key, said = _key(role, None, None)
+    return Fact(role, key, said, fact.ok, fact.reason, origin=s)
+
+
+def term_of(fact: Fact, present: Sequence[Term]) -> Term | None:
+    """Which of the terms that apply a fact counts in; None for conclusions."""
+    if fact.is_conclusion or not present:
+        return None
+    name = _TERM_OF.get(type(fact.statement), "geometry")
+    if name in present:
+        return name
+    return "grounding" if name == "perspective" and "grounding" in present else present[-1]
