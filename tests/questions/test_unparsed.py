@@ -154,7 +154,8 @@ WORDS = sorted({
     for sentence in (standard, *train, *heldout)
     for word in sentence.replace("{", " ").replace("}", " ").split()
 } | {"chair", "tv", "sofa_1", "the", "chair_2", "trash", "bin", "nearest", "beside", "?", ".",
-     "’s", "(", ")", "\n", "\u00a0", "A.", "1.", "robot", "seen", "first", "farthest", "from"})  # fmt: skip
+     "’s", "(", ")", "\n", "\u00a0", "A.", "1.", "robot", "seen", "first", "farthest",
+     "from"})  # fmt: skip
 texts = st.one_of(
     st.text(max_size=200),
     st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join),
@@ -199,7 +200,8 @@ PIECES = [
     " ", "a ", "? ", ". ", "the ", "standing by ", "standing by a facing b, ", " facing ", " and ",
     ", ", "(", ")", "is ", "is a on ", " on the ", " from ", " between ", "'s own ",
     "from the camera, ", "how many ", "how far is ", "closest to ", "1. ",
-    "robot beginning at the ", "robot beginning at the a facing b. you want to go to ", "left or right ", "front-left ",
+    "robot beginning at the ", "robot beginning at the a facing b. you want to go to ",
+    "left or right ", "front-left ",
     "please ", "in this room, ", "1. go forward until ", '"', "\n", "?\n", "a nearest b ", "seen ",
     " of ", "are there ", " in this room", "_", "_1 ", "count a. ", "if ", "a near ", "ﷺ",
 ]  # fmt: skip
