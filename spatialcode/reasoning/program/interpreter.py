@@ -2,7 +2,7 @@
 
 A program is one expression, or lines of ``name = expression`` and an expression last. It has
 numbers, texts, lists, arithmetic, comparisons, ``and or not``, ``a if b else c``, and the functions
-of `program_functions`, which take noun phrases: ``distance("bed", "largest table")``. Nothing else
+of `functions`, which take noun phrases: ``distance("bed", "largest table")``. Nothing else
 exists in it, and nothing of it is executed by Python: the syntax tree is walked here.
 """
 

@@ -1,6 +1,6 @@
 """What stated quantities allow as an answer, and what stated conclusions say.
 
-Both as a test of a meaning (`rubric_answers`). Quantities are written rounded: every answer that
+Both as a test of a meaning (`rubric.answers`). Quantities are written rounded: every answer that
 numbers within half a unit of their last digit would give is allowed.
 """
 

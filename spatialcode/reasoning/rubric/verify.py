@@ -3,7 +3,7 @@
 Tolerances follow from the 2 decimals in which codes and statements are written, propagated to
 first order: half a unit of the last digit for what is quoted, more for what is computed from
 quoted numbers. No tolerance is tuned. What a statement is *for* is not asked here, and whether a
-conclusion holds depends on the question (``rubric_conclusions``).
+conclusion holds depends on the question (`conclusions`).
 """
 
 from __future__ import annotations
