@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spatialcode.scene import index as index_module
 from spatialcode.scene.boxes import Boxes, box_distance, iou
-from spatialcode.scene.index import TWIN_IOU, SceneIndex
+from spatialcode.scene.index import SceneIndex
 from tests.scene import strategies
 from tests.scene.builders import chair, code
 
@@ -76,6 +76,12 @@ def test_ids_are_found_in_other_capitals_too():
     assert index.found("chair_2") is None
 
 
+def test_twins_by_hand():
+    """Unit boxes 0.3 apart share 0.7 of 1.3 m3; 0.4 apart only 0.6 of 1.4."""
+    assert SceneIndex(row_of(0.0, 0.3)).twins == {"chair_1": {"chair_2"}, "chair_2": {"chair_1"}}
+    assert SceneIndex(row_of(0.0, 0.4)).twins == {}
+
+
 unit_numbers = st.floats(-0.6, 0.6)
 
 
@@ -89,9 +95,9 @@ def test_twins_are_the_pairs_that_overlap_by_half(places):
     for a in objects:
         for b in objects:
             overlap = float(iou(Boxes.of([a]), Boxes.of([b]))[0])
-            if a is not b and abs(overlap - TWIN_IOU) < 1e-9:
+            if a is not b and abs(overlap - 0.5) < 1e-9:
                 return  # on the border rounding decides
-            if a is not b and overlap >= TWIN_IOU:
+            if a is not b and overlap >= 0.5:
                 expected.setdefault(a.id, set()).add(b.id)
     assert SceneIndex(code(objects=objects)).twins == expected
 
