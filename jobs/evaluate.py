@@ -46,7 +46,7 @@ def _vsibench(config: EvaluateConfig, log: EventLog) -> bool:
     log.event("report", **{name: report[name] for name in ("num_questions", "num_failed")})
     print(markdown(report))
     print(f"report: {config.report}/report.json, report.md, report.html, answers.jsonl")
-    return bool(report["num_failed"] == 0)
+    return bool(report["num_failed"] + report.get("num_failed_annotated", 0) == 0)
 
 
 def _rooms(config: EvaluateConfig, log: EventLog) -> bool:
@@ -57,7 +57,7 @@ def _rooms(config: EvaluateConfig, log: EventLog) -> bool:
     log.event("report", **{name: report[name] for name in ("num_rooms", "num_failed")})
     print(markdown(report))
     print(f"report: {config.report}/report.json, report.md, report.html, answers.jsonl")
-    return bool(report["num_failed"] == 0)
+    return bool(report["num_failed"] + report["num_failed_questions"] == 0)
 
 
 def _shown(things: str, log: EventLog) -> Callable[[int, int, int], None]:

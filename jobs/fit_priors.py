@@ -19,7 +19,7 @@ from spatialcode.config import require, setting
 class FitPriorsConfig:
     """All settings of ``python -m jobs.fit_priors``."""
 
-    boxes: str = setting("file of boxes, folder of codes as JSON, or output of the encode job")
+    boxes: str = setting("file of boxes, or folder of codes: JSON, or output of a job")
     questions: str = setting("answered questions: JSONL, Parquet, or output of the questions job")
     output: str = setting("the JSON file to write")
     perceived: str | None = setting("the same rooms as an encoder sees them", None)
@@ -46,11 +46,13 @@ def _work(config: FitPriorsConfig, log: EventLog) -> bool:
     from spatialcode.reasoning.priors.fit import fit_priors
     from spatialcode.reasoning.priors.known import thinned, write_priors
 
-    rooms, items = read_codes(config.boxes), read_questions(config.questions)
+    items = read_questions(config.questions)
+    scenes = {item.scene for item in items}
+    rooms = read_codes(config.boxes, scenes)
     asked = [item for item in items if item.scene in rooms]
     if not asked:
         raise InputError(f"questions: none of {len(items)} is about a scene of {config.boxes}")
-    perceived = None if config.perceived is None else read_codes(config.perceived)
+    perceived = None if config.perceived is None else read_codes(config.perceived, scenes)
     priors = thinned(fit_priors(rooms, asked, perceived), config.max_places)
     about = {"num_rooms": len(rooms), "num_questions": len(asked), **to_dict(config)}
     Path(config.output).parent.mkdir(parents=True, exist_ok=True)

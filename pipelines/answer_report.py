@@ -101,10 +101,13 @@ def attribution(perceived: Row, annotated: Row) -> Row:
 
 def markdown(report: Row) -> str:
     """The report as tables."""
+    left_out = report.get("num_without_boxes", 0)
+    without = f" {left_out} more are about rooms without boxes." if left_out else ""
     lines = [
         "# VSI-Bench over spatial codes", "",
         f"{report['num_questions']} questions about {report['num_rooms']} rooms; "
-        f"{report['num_unanswered']} unanswered. Brackets: 95 %, by drawing rooms.", "",
+        f"{report['num_unanswered']} unanswered, {report['num_failed']} of them failed.{without} "
+        "Brackets: 95 %, by drawing rooms.", "",
         *score_table(report),
     ]  # fmt: skip
     if "attribution" in report:

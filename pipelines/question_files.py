@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from pipelines.stored_codes import StoredCode, list_codes, read_stored
 from spatialcode.errors import FormatError, InputError
+from spatialcode.questions.parse import read_options
 from spatialcode.questions.types import QuestionItem
 from spatialcode.scene.formats import read_boxes
 from spatialcode.scene.schema import SpatialCode
@@ -59,28 +61,47 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _item(place: str, row: Any) -> QuestionItem:
     try:
-        return QuestionItem(
+        item = QuestionItem(
             id=str(row["id"]), scene=str(row["scene"]), dataset=str(row.get("dataset") or ""),
             question_type=row["question_type"], question=row["question"],
             options=tuple(row["options"] or ()), ground_truth=str(row["ground_truth"]),
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise FormatError(f"{place}: expected {_EXPECTED}; {error!r}") from error
+    letters = [option.letter for option in read_options(item.options)]
+    if item.ground_truth not in letters if letters else not _is_number(item.ground_truth):
+        expected = f"one of {', '.join(letters)}" if letters else "a number without options"
+        raise FormatError(f"{place}: ground_truth: expected {expected}, got {item.ground_truth!r}")
+    return item
 
 
-def read_codes(path: str | Path) -> dict[str, SpatialCode]:
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def read_codes(path: str | Path, scenes: Collection[str] = ()) -> dict[str, SpatialCode]:
     """Codes by scene: a file of boxes in a published format, or a folder of codes (see
-    `stored_codes.list_codes`) by their names there.
+    `stored_codes.list_codes`).
 
-    Videos of which the folder holds no code are left out. ParseError or InputError where a code
-    cannot be read, FormatError where a box cannot.
+    A code's scene is its name there or, where only that is among ``scenes``, its video's file name
+    without the ending: the encode job names codes by work key, benchmarks name videos. Videos that
+    failed to be encoded are left out. ParseError or InputError where a file or a code cannot be
+    read, or two videos have the same name; FormatError where a box cannot.
     """
     path = Path(path)
     if not path.exists():
         raise InputError(f"boxes: {path} does not exist")
     if path.is_file() and path.suffix != ".parquet":
         return read_boxes(path)
-    listed = [code for code in list_codes(path)[0] if code.error is None]
+    listed = []
+    for code in list_codes(path)[0]:
+        if code.error is None:
+            listed.append(code)
+        elif code.row < 0:  # not a video that failed, but a file that is broken
+            raise InputError(f"boxes: {code.error}")
     by_file: dict[str, list[StoredCode]] = defaultdict(list)
     for code in listed:
         by_file[code.file].append(code)
@@ -90,4 +111,11 @@ def read_codes(path: str | Path) -> dict[str, SpatialCode]:
             if isinstance(read, Exception):
                 raise read
             codes[code.scene] = read
-    return {code.scene: codes[code.scene] for code in listed}
+    named = {}
+    for code in listed:
+        video = Path(code.uri).stem
+        name = video if code.scene not in scenes and video in scenes else code.scene
+        if name in named:
+            raise InputError(f"boxes: {path} holds more than one code of scene {name!r}")
+        named[name] = codes[code.scene]
+    return named

@@ -18,12 +18,15 @@ _LOST = ("poses", "boxes", "reasoning")
 
 def summarise_rooms(answers: Mapping[str, Sequence[Row]]) -> Row:
     """``conditions``: scores by task for each code answered from; ``tasks`` and ``mean``: those of
-    the encoder that was told no path; ``attribution``: points lost, by task.
+    the encoder that was told no path; ``attribution``: points lost, by task;
+    ``num_failed_questions``: answers, of all conditions, that an error of ours or of an endpoint
+    stood in the way of.
     """
     conditions = {name: summarise(found) for name, found in answers.items()}
     seen = conditions["predicted_poses"]
     return {
         "num_questions": seen["num_questions"],
+        "num_failed_questions": sum(entry["num_failed"] for entry in conditions.values()),
         "tasks": seen["tasks"],
         "mean": seen["mean"],
         "conditions": conditions,
@@ -43,9 +46,11 @@ def _lost(conditions: Mapping[str, Row], task: str) -> Row:
 def markdown(report: Row) -> str:
     """The report as tables."""
     failed = f", {report['num_failed']} failed" if report["num_failed"] else ""
+    broken = report["num_failed_questions"]
+    answers = f" {broken} answers failed: see answers.jsonl." if broken else ""
     lines = [
         "# Unseen rendered rooms, from video to answers", "",
-        f"{report['num_questions']} questions about {report['num_rooms']} rooms{failed}. "
+        f"{report['num_questions']} questions about {report['num_rooms']} rooms{failed}.{answers} "
         "Brackets: 95 %, by drawing rooms.", "",
         "| task | questions | true code | encoder, given poses | encoder, predicted poses "
         "| priors only | most frequent |",

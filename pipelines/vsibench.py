@@ -17,7 +17,7 @@ from spatialcode.errors import InputError
 from spatialcode.questions.types import QuestionItem
 from spatialcode.reasoning.priors.baselines import MostFrequent
 from spatialcode.reasoning.priors.fit import fit_priors, room_group
-from spatialcode.reasoning.priors.known import Priors, read_priors
+from spatialcode.reasoning.priors.known import read_priors
 from spatialcode.scene.schema import SpatialCode
 
 Row = dict[str, Any]
@@ -43,8 +43,10 @@ class Material:
         """From the files that the settings name. FormatError, InputError where they do not fit."""
         assert config.questions is not None
         assert config.boxes is not None
-        truth = None if config.truth_boxes is None else read_codes(config.truth_boxes)
-        return cls(read_questions(config.questions), read_codes(config.boxes), truth)
+        items = read_questions(config.questions)
+        scenes = {item.scene for item in items}
+        truth = None if config.truth_boxes is None else read_codes(config.truth_boxes, scenes)
+        return cls(items, read_codes(config.boxes, scenes), truth)
 
 
 def run_vsibench(config: EvaluateConfig, on_progress: Progress | None = None) -> Row:
@@ -70,6 +72,7 @@ def run_vsibench(config: EvaluateConfig, on_progress: Progress | None = None) ->
         # annotated boxes need no correction: the habits in the priors are the perceiver's
         plain = [Known(None, one.blind, one.frequent) for one in known]
         annotated = answer_rooms(asked_rooms(exact, material.truth, fold), plain, config)
+        report["num_failed_annotated"] = sum(answer["failed"] for answer in annotated)
         kept = {item.id for item in exact}
         perceived = [answer for answer in answers if answer["id"] in kept]
         report["attribution"] = attribution(summarise(perceived), summarise(annotated))
@@ -85,14 +88,13 @@ def known_by_fold(
     """What may be known in each fold: fitted on the rooms of the other folds."""
     rooms = material.truth or material.codes
     perceived = None if material.truth is None else material.codes
+    given = None if config.priors in ("folds", "none") else read_priors(config.priors)
     known = []
     for n in range(config.prior_folds):
         others = {scene: code for scene, code in rooms.items() if fold[scene] != n}
         items = [item for item in material.items if item.scene in others]
         blind = fit_priors(others, items, perceived)
-        priors: Priors | None = blind if config.priors == "folds" else None
-        if config.priors not in ("folds", "none"):
-            priors = read_priors(config.priors)
+        priors = blind if config.priors == "folds" else given
         known.append(Known(priors, blind, MostFrequent.of(items)))
     return known
 

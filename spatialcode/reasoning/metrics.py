@@ -1,7 +1,7 @@
 """VSI-Bench's own metrics, and what they add up to.
 
-Yang et al., "Thinking in Space", CVPR 2025: numbers score mean relative
-accuracy, choices exact match.
+Yang et al., "Thinking in Space", CVPR 2025: numbers score mean relative accuracy, choices exact
+match.
 """
 
 from __future__ import annotations

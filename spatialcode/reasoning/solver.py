@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -22,6 +21,8 @@ from spatialcode.questions.types import (
     UnparsedQuestion,
 )
 from spatialcode.reasoning import grounded
+from spatialcode.reasoning.answers.forms import cleaned
+from spatialcode.reasoning.answers.numbers import read_number
 from spatialcode.reasoning.configurations import configuration
 from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.priors.guesses import corrected, guess
@@ -29,7 +30,6 @@ from spatialcode.reasoning.priors.known import Priors
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SpatialCode
 
-_OFFERED = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 _SOLVERS: dict[type, Callable[[Any, SceneIndex], Answer | None]] = {
     Counting: grounded.counting,
     ObjectSize: grounded.object_size,
@@ -73,14 +73,15 @@ def _is_choice(answer: Answer) -> bool:
 
 
 def with_letter(question: Question, answer: Answer) -> Answer:
-    """A number's letter, where options offer numbers: that of the nearest; the first of equals."""
+    """A number's letter, where options offer numbers: that of the nearest; the first of equals.
+
+    An option's own unit counts ("1.2 m" for a length in centimetres), and so do number words. One
+    that says no single number is never the nearest.
+    """
     if isinstance(answer.value, str) or not question.options:
         return answer
-    offered = [
-        (abs(float(found[0]) - answer.value), option.letter)
-        for option in question.options
-        if (found := _OFFERED.search(option.text))
-    ]
+    read = [(read_number(cleaned(one.text), question), one.letter) for one in question.options]
+    offered = [(abs(n - answer.value), letter) for n, letter in read if isinstance(n, float)]
     if not offered:
         return answer
     return replace(answer, option=min(offered, key=lambda pair: pair[0])[1])

@@ -4,9 +4,8 @@ The solver states these as evidence; the rubric reads them in a model's completi
 them. So both speak one language, in which every line can be checked. A statement knows how it
 is written (``text``); whether it is true, `verify` finds out.
 
-Units and frames: world metres, seconds; vectors are horizontal (world x, y); angles are in
-degrees, from
-the first vector to the second, counter-clockwise seen from above (left is positive), in
+Units and frames: world metres, seconds; vectors are horizontal (world x, y); angles are in degrees,
+from the first vector to the second, counter-clockwise seen from above (left is positive), in
 (-180, 180]. Numbers are written with 2 decimals, angles with 1.
 """
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
 
@@ -27,6 +29,10 @@ from spatialcode.scene.schema import SceneObject
 #: front that points up.
 LEAST_STEP_M = 1e-6
 
+#: Other words in which options say the same: "A. True", "B. behind me".
+_SAID = {"true": "yes", "false": "no", "behind": "back", "rear": "back"}
+_AROUND = re.compile(r"^(?:turn|to|on|in|at) (?:(?:the|my|your) )?| (?:side|quadrant|me|you)$")
+
 
 def letter_of(options: tuple[Option, ...], words: str) -> str | None:
     """The letter of the option that says these words."""
@@ -35,8 +41,14 @@ def letter_of(options: tuple[Option, ...], words: str) -> str | None:
 
 
 def bare(words: str) -> tuple[str, ...]:
-    """What is listed, each without article, capitals and "turn"."""
-    return tuple(plain(part).replace("turn ", "").replace("-", " ") for part in words.split(","))
+    """What is listed, each without article, capitals, "turn" and "to my … side"."""
+    return tuple(_said(part) for part in words.split(","))
+
+
+@lru_cache(maxsize=8192)
+def _said(part: str) -> str:
+    word = _AROUND.sub("", plain(part).replace("-", " "))
+    return _SAID.get(word, word)
 
 
 def bearing_evidence(u: Vector, v: Vector) -> list[Statement]:

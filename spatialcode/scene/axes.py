@@ -20,8 +20,7 @@ Axis = Literal["x", "y", "z"]
 AxisOrder = tuple[int, int, int]
 
 AXES: tuple[Axis, ...] = get_args(Axis)
-#: Heights (metres) of things whose height varies little: they tell which extent is the vertical
-#: one.
+#: Heights (metres) of things whose height varies little: they tell which extent is vertical.
 _HEIGHTS_M = {
     "door": 2.0, "chair": 0.9, "table": 0.75, "refrigerator": 1.7, "sofa": 0.85, "window": 1.2,
     "bed": 0.9, "nightstand": 0.6, "trash bin": 0.4, "toilet": 0.75, "bookshelf": 1.7,

@@ -15,10 +15,12 @@ import pytest
 
 from jobs.evaluate import main
 from pipelines.evaluate_config import EvaluateConfig
+from pipelines.reasoners import SolverReasoner
 from pipelines.vsibench import run_vsibench
 from spatialcode.errors import ConfigError
 from spatialcode.questions.parse import parse
 from spatialcode.reasoning.models.loading import ModelSpec
+from spatialcode.reasoning.priors.known import LogLinear, Priors
 from spatialcode.reasoning.program.of_question import to_program
 from spatialcode.reasoning.solver import solve
 from tests.pipelines.test_vsibench import room, written
@@ -155,3 +157,14 @@ def test_a_reasoner_needs_a_model(config: EvaluateConfig, tmp_path: Path) -> Non
     arguments = [f"report={tmp_path}", "benchmark=vsibench", "num_workers=2"]
     arguments += [f"questions={config.questions}", f"boxes={config.boxes}", "reasoner=program"]
     assert main([*arguments, f"model.model={tmp_path / 'none'}"]) == 1
+
+
+def test_the_solver_is_shown_only_what_is_named() -> None:
+    # how far a missing piano is, is judged by how far things reach: without tv and lamp less far
+    question = parse("What is the distance between the sofa and the piano (in meters)?")
+    alone = replace(room(), objects=room().objects[:1])
+    priors = Priors(distance_of_extent=LogLinear(0.0, (1.0,)))
+    (seen,) = SolverReasoner("all").answer_all([question], room(), priors)
+    (named,) = SolverReasoner("named").answer_all([question], room(), priors)
+    assert named["value"] == solve(question, alone, priors).value
+    assert named["value"] < seen["value"]

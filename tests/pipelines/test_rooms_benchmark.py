@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+import pipelines.reasoners
+import pipelines.rooms_benchmark
 import spatialcode.api
 from jobs.evaluate import main
 from pipelines.evaluate_config import EvaluateConfig
@@ -103,3 +105,23 @@ def test_losses_by_hand() -> None:
     text = markdown({**report, "num_rooms": 1, "num_failed": 0, "failures": []})
     assert "| object_counting | 1 | 90.0 (90.0–90.0) | 70.0 (70.0–70.0) | 40.0" in text
     assert "| object_counting | 30.0 | 20.0 | 10.0 |" in text
+    assert "answers failed" not in text
+
+
+def test_a_reasoner_that_breaks_fails_the_job(
+    config: EvaluateConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(*_: Any) -> Any:
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(pipelines.reasoners, "solve", faulty)
+    monkeypatch.setattr(pipelines.rooms_benchmark.RoomMaker, "_seen", lambda _, __, code: {
+        "given_poses": code, "predicted_poses": code})  # fmt: skip
+    arguments = ["benchmark=rooms", "num_rooms=2", "num_workers=0", "prior_folds=2",
+                 "num_frames=4", "num_questions=1"]  # fmt: skip
+    assert main([f"report={tmp_path}", *arguments]) == 1
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["num_failed"] == 0  # the rooms are there
+    assert report["num_failed_questions"] == 3 * report["num_questions"] > 0
+    failed = f"{report['num_failed_questions']} answers failed"
+    assert failed in (tmp_path / "report.md").read_text()

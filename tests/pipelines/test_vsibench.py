@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from jobs.evaluate import main
@@ -14,11 +16,12 @@ from pipelines.answer_report import attribution, markdown, summarise
 from pipelines.answering import AskedRoom, Known, answer_rooms, score
 from pipelines.evaluate_config import EvaluateConfig
 from pipelines.question_files import read_codes, read_questions
-from pipelines.vsibench import folds_of, run_vsibench
+from pipelines.vsibench import Material, folds_of, known_by_fold, run_vsibench
 from spatialcode.errors import FormatError, InputError
 from spatialcode.questions.types import QuestionItem
 from spatialcode.reasoning.priors.baselines import MostFrequent
 from spatialcode.reasoning.priors.known import Priors
+from spatialcode.scene.table import ARROW_SCHEMA, to_row
 from spatialcode.scene.text import to_json
 from tests.scene.builders import chair, code
 
@@ -182,6 +185,37 @@ def test_folds_keep_scans_of_one_room_together_and_priors_apart(
     assert blind(str(changed)) == blind(str(config.questions))
 
 
+def test_nothing_is_known_of_a_fold_from_its_own_rooms(config: EvaluateConfig) -> None:
+    # every truth of fold 0 is made wild: what is known in fold 0 stays, in fold 1 it changes
+    def known(truths_of_fold_0: dict[str, str]) -> list[Known]:
+        scenes = {"a0": 0, "a1": 1, "a2": 0, "a3": 1}
+        codes = {scene: room() for scene in scenes}
+        items = [
+            replace(item, ground_truth=truths_of_fold_0[item.question_type])
+            if scenes[item.scene] == 0 and item.question_type in truths_of_fold_0 else item
+            for scene in scenes for item in asked(scene)
+        ]  # fmt: skip
+        material = Material(items, codes, None)
+        return known_by_fold(replace(config, priors="folds", prior_folds=2), material, scenes)
+
+    wild = {"object_abs_distance": "9.0", "object_counting": "7", "object_rel_direction_easy": "B"}
+    true_0, true_1 = known({})
+    wild_0, wild_1 = known(wild)
+    assert (true_0.frequent, true_0.blind) == (wild_0.frequent, wild_0.blind)
+    assert true_0.priors == true_0.blind
+    assert true_1.frequent.numbers == {"object_abs_distance": 3.0, "object_counting": 1.0}
+    assert wild_1.frequent.numbers == {"object_abs_distance": 9.0, "object_counting": 7.0}
+    assert true_1.blind.typical_distance_m != wild_1.blind.typical_distance_m
+
+
+def test_questions_about_rooms_without_boxes_are_said(config: EvaluateConfig) -> None:
+    (Path(str(config.boxes)) / "b0.json").unlink()
+    report = run_vsibench(config)
+    assert (report["num_questions"], report["num_without_boxes"]) == (16, 4)
+    assert "4 more are about rooms without boxes" in markdown(report)
+    assert "more are about" not in markdown(summarise([]) | {"num_without_boxes": 0})
+
+
 def test_most_frequent_answer_by_hand() -> None:
     items = [item for n in range(3) for item in asked(f"r{n}")]
     items.append(replace(items[0], id="more", ground_truth="5.0"))
@@ -230,6 +264,15 @@ def test_direction_is_the_mean_of_its_levels() -> None:
         ('{"id": "x"}', ":2: expected id, scene"),
         ("[1]", ":2: expected id, scene"),
         (json.dumps(vars(asked("a0")[0])), ":2: id 'a0-far' occurs twice"),
+        (
+            json.dumps({**vars(asked("b")[0]), "ground_truth": "n/a"}),
+            ":2: ground_truth: expected a number without options, got 'n/a'",
+        ),
+        (json.dumps({**vars(asked("b")[0]), "ground_truth": "nan"}), ":2: ground_truth: .*number"),
+        (
+            json.dumps({**vars(asked("b")[2]), "ground_truth": "C"}),
+            ":2: ground_truth: expected one of A, B, got 'C'",
+        ),
     ],
 )
 def test_a_bad_question_line_is_named(line: str, message: str, tmp_path: Path) -> None:
@@ -254,6 +297,32 @@ def test_missing_files_and_foreign_rooms_are_named(
     arguments = [f"report={tmp_path / 'r'}", "benchmark=vsibench", "num_workers=0"]
     assert main([*arguments, f"questions={config.questions}", f"boxes={empty}"]) == 1
     assert "none of 20 is about a scene" in capsys.readouterr().err
+
+
+def test_codes_are_known_by_their_videos_names_where_benchmarks_are(tmp_path: Path) -> None:
+    def stored(*rows_: tuple[str, str]) -> Path:
+        kept = [
+            {"work_key": key, "uri": uri, "status": "ok", "code": to_row(room())}
+            for key, uri in rows_
+        ]
+        keys = [(name, pa.string()) for name in ("work_key", "uri", "status")]
+        schema = pa.schema([*keys, ("code", pa.struct(ARROW_SCHEMA))])
+        path = tmp_path / "codes.parquet"
+        pq.write_table(pa.Table.from_pylist(kept, schema=schema), path)
+        return path
+
+    path = stored(("k1", "/videos/a0.mp4"), ("k2", "s3://bucket/b0.mp4"), ("k3", "c.mp4"))
+    assert set(read_codes(path)) == {"k1", "k2", "k3"}
+    assert set(read_codes(path, {"a0", "b0", "other"})) == {"a0", "b0", "k3"}
+    assert set(read_codes(path, {"a0", "k1"})) == {"k1", "k2", "k3"}  # its own name goes first
+    with pytest.raises(InputError, match="more than one code of scene 'a0'"):
+        read_codes(stored(("k1", "x/a0.mp4"), ("k2", "y/a0.mp4")), {"a0"})
+
+
+def test_a_broken_table_of_codes_is_no_smaller_benchmark(config: EvaluateConfig) -> None:
+    (Path(str(config.boxes)) / "more.parquet").write_bytes(b"PAR1 cut off")
+    with pytest.raises(InputError, match=r"more\.parquet: is no Parquet file"):
+        read_codes(str(config.boxes))
 
 
 def test_the_job_prints_the_table(

@@ -153,3 +153,13 @@ def test_a_thing_has_no_relation_to_itself():
     answer = solve(question, _room())
     assert not answer.grounded
     assert answer.option in {"A", "B"}
+
+
+def test_true_and_false_say_yes_and_no():
+    # the lamp is left of the sofa, and not right of it
+    for relation, letter in (("left", "B"), ("right", "A")):
+        question = Configuration(
+            a=ref("lamp"), b=ref("sofa"), relation=relation, options=options("False", "True")
+        )
+        answer = solve(question, _room())
+        assert (answer.option, answer.grounded) == (letter, True)

@@ -69,6 +69,7 @@ _CORNERS = room(
     *(thing("lamp", 10 + 2 * u, 20 + v, size=(0.1, 0.1, 0.1)) for u in (-1, 1) for v in (-1, 1))
 )
 _HALF = (2.05, 1.05)
+COS, SIN = math.cos(math.radians(30)), math.sin(math.radians(30))
 
 
 def _places(place, code=_CORNERS) -> Places:
@@ -92,6 +93,22 @@ def test_a_place_is_laid_in_eight_ways():
     }
     # 400 draws of a low-discrepancy sequence over 8 equal parts: 50 each, give or take a few
     assert all(abs(share - 1 / 8) <= 0.01 for share in shares.values())
+
+
+def test_places_turn_with_the_room():
+    # The rectangle turned by 30 degrees, counter-clockwise: its far ends lie along (cos 30, sin
+    # 30), its near ones along (-sin 30, cos 30). The lamps' own faces turn with it.
+    turned = room(
+        *(
+            thing("lamp", 10 + 2 * u * COS - v * SIN, 20 + 2 * u * SIN + v * COS,
+                  size=(0.1, 0.1, 0.1), yaw_deg=30)
+            for u in (-1, 1) for v in (-1, 1)
+        )
+    )  # fmt: skip
+    shares = _shares(_places((1.0, 0.0, 0.0, 0.0, 1.0), turned).of(ref("piano")))
+    far, near = np.array([COS, SIN]) * _HALF[0], np.array([-SIN, COS]) * _HALF[1]
+    expected = np.array([far, -far, near, -near])
+    assert np.allclose(sorted(shares), sorted(expected.tolist()), atol=1e-5)
 
 
 def test_weights_are_shares():

@@ -113,6 +113,42 @@ def test_direction(level, facing, target, word):
     assert answer.evidence.statements[-1] == Direction("lamp_1", word)
 
 
+@pytest.mark.parametrize(
+    ("level", "target", "texts", "letter"),
+    [
+        ("easy", (-1, 5), ("to the right", "to the left"), "B"),
+        ("easy", (1, 5), ("on my left side", "On my right side."), "B"),
+        ("medium", (0.1, -5), ("left", "right", "behind me"), "C"),
+        ("medium", (0.1, -5), ("at the back", "to my left", "to my right"), "A"),
+        ("hard", (-1, -5), ("to my front left", "in the back-left quadrant"), "B"),
+    ],
+)
+def test_a_direction_is_found_in_other_words(level, target, texts, letter):
+    code = room(thing("sofa", 0, 0), thing("tv", 0, 1), thing("lamp", *target))
+    question = RelativeDirection(
+        observer=ref("sofa"), facing=ref("tv"), target=ref("lamp"), level=level,
+        options=options(*texts),
+    )  # fmt: skip
+    answer = solve(question, code)
+    assert (answer.option, answer.grounded) == (letter, True)
+
+
+def test_of_several_the_surest_is_meant():
+    # one lamp stands left of the way from the sofa to the tv, the other, surer one, right of it
+    def lamps(left: float, right: float):
+        return room(
+            thing("sofa", 0, 0), thing("tv", 0, 4), thing("lamp", -2, 2, score=left),
+            thing("lamp", 2, 2, score=right),
+        )  # fmt: skip
+
+    question = RelativeDirection(
+        observer=ref("sofa"), facing=ref("tv"), target=ref("lamp"), level="easy"
+    )
+    assert solve(question, lamps(0.3, 0.9)).value == "right"
+    assert solve(question, lamps(0.9, 0.3)).value == "left"
+    assert solve(question, lamps(0.5, 0.5)).value == "left"  # of equals the first in the code
+
+
 def test_direction_states_its_vectors_products_and_angle():
     question = RelativeDirection(
         observer=ref("sofa"), facing=ref("tv"), target=ref("lamp"), level="easy",

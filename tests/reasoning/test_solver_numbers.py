@@ -126,9 +126,30 @@ def test_a_number_chooses_the_nearest_number_offered():
     assert answer.text().endswith("Answer: B")
     distance = AbsoluteDistance(a=ref("sofa"), b=ref("tv"), options=options("1.5 m", "3.0 m"))
     assert solve(distance, HOME).option == "B"
-    assert (
-        solve(Counting(target=ref("chair"), options=options("none", "many")), code).option is None
-    )
+    few = Counting(target=ref("chair"), options=options("few", "many"))
+    assert solve(few, code).option is None
+
+
+@pytest.mark.parametrize(
+    ("texts", "letter"),
+    [
+        # the sofa's longest side is 200 cm; by bare numbers 2.5 would be the nearest to 200
+        (("1.5 m", "2.5 m", "2.1 m"), "C"),
+        (("1.9 m", "250 cm"), "A"),
+        (("100", "about 190", "400"), "B"),
+        (("between 1 and 201 cm", "150 cm"), "B"),  # a range says no number
+    ],
+)
+def test_an_options_own_unit_counts(texts, letter):
+    size = ObjectSize(target=ref("sofa"), unit="cm", options=options(*texts))
+    assert solve(size, HOME).option == letter
+
+
+def test_number_words_are_numbers():
+    words = options("none", "one", "two", "three")
+    assert solve(Counting(target=ref("tv"), options=words), HOME).option == "B"
+    code = room(*(thing("chair", 2 * n, 0) for n in range(3)))
+    assert solve(Counting(target=ref("chair"), options=words), code).option == "D"
 
 
 @pytest.mark.parametrize(

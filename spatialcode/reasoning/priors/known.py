@@ -45,12 +45,11 @@ class Priors:
     rooms. ``answers``: the most frequent option words by family. ``turns``: how often a route's
     turn is "first left", … "later back": routes that people take seldom turn back on the way.
 
-    Regressions, None where not fitted: ``area_of_extent`` (room area from the area of the
-    rectangle around all
-    things), ``distance_of_extent`` (for a missing thing). Corrections of a perceiver's habits, None
-    where its codes are taken as they are: ``size_of_size`` (its log size, log prior),
-    ``distance_of_distance``
-    (log of its distance + 0.5 m); ``least_count``: the smallest count that is ever asked for.
+    Regressions, None where not fitted: ``area_of_extent`` (room area from the area of the rectangle
+    around all things), ``distance_of_extent`` (for a missing thing). Corrections of a perceiver's
+    habits, None where its codes are taken as they are: ``size_of_size`` (its log size, log prior),
+    ``distance_of_distance`` (log of its distance + 0.5 m); ``least_count``: the smallest count that
+    is ever asked for.
     """
 
     size_m: Mapping[str, float] = field(default_factory=dict)
