@@ -33,6 +33,15 @@ class EvaluateConfig:
     num_gpus: float = setting("GPUs a worker reserves; a fraction shares one", 0.0)
     questions: str | None = setting("vsibench: questions: JSONL, Parquet, or a folder of it", None)
     boxes: str | None = setting("vsibench: file of boxes, or folder of codes", None)
+    boxes_up: str | None = setting(
+        "vertical axis of boxes of 9 or 10 numbers: x, y or z; null: detected", None
+    )
+    boxes_order: tuple[int, ...] = setting(
+        "which of their three extents are the box's x, y, z, as [0,1,2]; none: detected", ()
+    )
+    boxes_scalar_first: bool | None = setting(
+        "quaternions of boxes of 10 numbers begin with w; must be said", None
+    )
     truth_boxes: str | None = setting("vsibench: annotated boxes, to tell whose fault it is", None)
     num_questions: int = setting("rooms: questions of each family about each room", 4)
     reasoner: str = setting("vsibench, rooms: who answers: solver, program or text", "solver")
@@ -63,4 +72,7 @@ class EvaluateConfig:
         if self.benchmark == "vsibench":
             require(self.questions is not None, "questions", "a file, for vsibench", None)
             require(self.boxes is not None, "boxes", "a file or a folder, for vsibench", None)
+        require(self.boxes_up in (None, "x", "y", "z"), "boxes_up", "x, y or z", self.boxes_up)
+        ordered = not self.boxes_order or sorted(self.boxes_order) == [0, 1, 2]
+        require(ordered, "boxes_order", "each of 0, 1, 2 once", self.boxes_order)
         require(self.num_gpus >= 0, "num_gpus", "0 or more", self.num_gpus)

@@ -6,6 +6,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pipelines.stored_codes import StoredCode, list_codes, read_stored
 from spatialcode.errors import FormatError, InputError
 from spatialcode.questions.parse import read_options
 from spatialcode.questions.types import QuestionItem
+from spatialcode.scene.axes import Axis, AxisOrder
 from spatialcode.scene.formats import read_boxes
 from spatialcode.scene.schema import SpatialCode
 
@@ -82,7 +84,21 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def read_codes(path: str | Path, scenes: Collection[str] = ()) -> dict[str, SpatialCode]:
+@dataclass(frozen=True)
+class Stated:
+    """What a file of 9 or 10 numbers a box does not say itself: see `formats.read_boxes`."""
+
+    order: AxisOrder | None = None
+    up: Axis | None = None
+    scalar_first: bool | None = None
+
+
+_UNSTATED = Stated()
+
+
+def read_codes(
+    path: str | Path, scenes: Collection[str] = (), stated: Stated = _UNSTATED
+) -> dict[str, SpatialCode]:
     """Codes by scene: a file of boxes in a published format, or a folder of codes (see
     `stored_codes.list_codes`).
 
@@ -95,7 +111,7 @@ def read_codes(path: str | Path, scenes: Collection[str] = ()) -> dict[str, Spat
     if not path.exists():
         raise InputError(f"boxes: {path} does not exist")
     if path.is_file() and path.suffix != ".parquet":
-        return read_boxes(path)
+        return read_boxes(path, stated.order, up=stated.up, scalar_first=stated.scalar_first)
     listed = []
     for code in list_codes(path)[0]:
         if code.error is None:

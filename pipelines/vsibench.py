@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.answer_report import attribution, summarise, write_report
 from pipelines.answering import AskedRoom, Known, Progress, answer_rooms
 from pipelines.evaluate_config import EvaluateConfig
-from pipelines.question_files import read_codes, read_questions
+from pipelines.question_files import Stated, read_codes, read_questions
 from spatialcode.config import to_dict
 from spatialcode.errors import InputError
 from spatialcode.questions.types import QuestionItem
@@ -46,7 +46,10 @@ class Material:
         items = read_questions(config.questions)
         scenes = {item.scene for item in items}
         truth = None if config.truth_boxes is None else read_codes(config.truth_boxes, scenes)
-        return cls(items, read_codes(config.boxes, scenes), truth)
+        order: Any = config.boxes_order or None
+        up: Any = config.boxes_up
+        stated = Stated(order, up, config.boxes_scalar_first)
+        return cls(items, read_codes(config.boxes, scenes, stated), truth)
 
 
 def run_vsibench(config: EvaluateConfig, on_progress: Progress | None = None) -> Row:

@@ -319,6 +319,25 @@ def test_codes_are_known_by_their_videos_names_where_benchmarks_are(tmp_path: Pa
         read_codes(stored(("k1", "x/a0.mp4"), ("k2", "y/a0.mp4")), {"a0"})
 
 
+def test_what_boxes_do_not_say_is_stated(config: EvaluateConfig, tmp_path: Path) -> None:
+    # y is up, so published (x, y, z) is world (z, x, y) and north is published x; w comes last
+    turn = (0.0, 0.0, 0.0, 1.0)
+    things = [
+        {"label": label, "bbox_3d": [north_m, 0.5, east_m, 1.0, 1.0, 1.0, *turn]}
+        for label, north_m, east_m in (("sofa", 0.0, 0.0), ("tv", 4.0, 0.0), ("lamp", 0.0, -3.0))
+    ]
+    boxes = tmp_path / "ten.jsonl"
+    boxes.write_text(json.dumps({"scene": "a0", "objects": things}) + "\n")
+    with pytest.raises(FormatError, match="scalar_first to be stated"):
+        run_vsibench(replace(config, boxes=str(boxes)))
+    stated = replace(
+        config, boxes=str(boxes), boxes_up="y", boxes_order=(0, 1, 2), boxes_scalar_first=False
+    )
+    tasks = run_vsibench(stated)["tasks"]
+    assert tasks["object_abs_distance"]["score"] == 100.0
+    assert tasks["object_rel_direction_easy"]["score"] == 100.0
+
+
 def test_a_broken_table_of_codes_is_no_smaller_benchmark(config: EvaluateConfig) -> None:
     (Path(str(config.boxes)) / "more.parquet").write_bytes(b"PAR1 cut off")
     with pytest.raises(InputError, match=r"more\.parquet: is no Parquet file"):
