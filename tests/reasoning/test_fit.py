@@ -237,3 +237,15 @@ def test_what_is_fitted_is_what_is_guessed():
     )
     question = parse("Is the piano above the tv?", ["A. yes", "B. no"])
     assert solve_blind(question, priors).option == "B"
+
+
+def test_numbers_among_options_and_truths_of_0_fit_nothing():
+    rooms = {"r": room(thing("table", 0, 0), thing("tv", 3, 0), thing("bed", 6, 0))}
+    told = [item("r", _SIZE.format("table"), "150"), item("r", _MANY.format("tv"), "1")]
+    letters = [item("r", _MANY.format("table"), "B", "A. 7", "B. 9"),
+               item("r", _FAR.format("tv", "bed"), "A", "A. 2.8", "B. 5")]  # fmt: skip
+    zeros = [item("r", _SIZE.format("bed"), "0"), item("r", _FAR.format("tv", "table"), "0"),
+             item("r", _AREA, "0")]  # fmt: skip
+    assert fit_priors(rooms, [*told, *letters, *zeros]) == fit_priors(rooms, told)
+    # the same with a perceiver's codes, whose sizes are compared with what is typical
+    fit_priors(rooms, [*told, *letters, *zeros], rooms)

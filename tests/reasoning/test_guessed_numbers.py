@@ -116,18 +116,18 @@ def test_without_options_a_guess_is_still_an_answer_to_the_question(question, wo
 
 def test_corrections_are_made_only_where_priors_are_given():
     question = ObjectSize(target=ref("table"))
-    priors = Priors(size_m={"table": 1.0}, size_of_size=LogLinear(0.0, (0.5, 0.5)))
+    priors = Priors(size_m={"table": 1.0}, size_of_size=LogLinear(0.0, (0.75, 0.25)))
     assert solve(question, HOME).value == pytest.approx(200.0)
     assert solve(question, HOME, Priors()).value == pytest.approx(200.0)
     answer = solve(question, HOME, priors)
-    # exp(0.5 ln 2 + 0.5 ln 1) = sqrt 2 metres
-    assert answer.value == pytest.approx(100 * math.sqrt(2.0))
+    # its own 2 m weighs 0.75, the kind's 1 m 0.25: exp(0.75 ln 2 + 0.25 ln 1) = 1.6818 metres
+    assert answer.value == pytest.approx(168.179, abs=1e-3)
     assert answer.evidence.statements[-1].text() == (
-        "not in the code, assumed: answer after correction = 141.42 cm"
+        "not in the code, assumed: answer after correction = 168.18 cm"
     )
     assert (answer.grounded, answer.confidence) == (True, pytest.approx(0.7))
     in_metres = solve(ObjectSize(target=ref("table"), unit="m"), HOME, priors)
-    assert in_metres.value == pytest.approx(math.sqrt(2.0))
+    assert in_metres.value == pytest.approx(1.68179, abs=1e-5)
 
 
 def test_distances_are_corrected_with_their_offset():

@@ -58,7 +58,9 @@ def fit_priors(
     ``perceived``: codes of some of the rooms as a perceiver gives them; with them, what is read
     from a code's extents, and the corrections, are fitted to that perceiver's habits.
     """
-    asked = [(item, parse(item.question, item.options)) for item in items if item.scene in rooms]
+    read = [(item, parse(item.question, item.options)) for item in items if item.scene in rooms]
+    # a number to be chosen among options is known by its letter only
+    asked = [(i, q) for i, q in read if not (i.options and q.family in NUMERIC_FAMILIES)]
     truth = {family: _truths(asked, family) for family in NUMERIC_FAMILIES}
     seen = rooms if perceived is None else {s: c for s, c in perceived.items() if s in rooms}
     sizes = _sizes(asked)
@@ -106,7 +108,7 @@ def _sizes(asked: Asked) -> dict[str, float]:
     """Typical longest extent by kind, in metres, drawn toward that of all kinds."""
     logs = defaultdict(list)
     for item, question in asked:
-        if isinstance(question, ObjectSize):
+        if isinstance(question, ObjectSize) and _metres(item, question) > 0.0:
             logs[canonical(question.target.noun)].append(math.log(_metres(item, question)))
     everything = [value for values in logs.values() for value in values]
     if not everything:
@@ -176,8 +178,8 @@ def _size_correction(
     for item, question in asked:
         if isinstance(question, ObjectSize) and item.scene in codes:
             answer = grounded.object_size(question, SceneIndex.of(codes[item.scene]))
-            if answer is not None and isinstance(answer.value, float):
-                prior = sizes[canonical(question.target.noun)]
+            prior = sizes.get(canonical(question.target.noun))
+            if answer is not None and isinstance(answer.value, float) and prior is not None:
                 scale = _PER_METRE[question.unit]
                 features.append([math.log(answer.value / scale), math.log(prior)])
                 truths.append(_metres(item, question))

@@ -29,7 +29,12 @@ from spatialcode.questions.types import (
     RoutePlanning,
 )
 from spatialcode.reasoning.evidence import Answer, Evidence
-from spatialcode.reasoning.priors.chances import order_chances, relation_chances, route_chances
+from spatialcode.reasoning.priors.chances import (
+    bearings_deg,
+    order_chances,
+    relation_chances,
+    route_chances,
+)
 from spatialcode.reasoning.priors.known import Priors
 from spatialcode.reasoning.priors.places import NUM_DRAWS, Places
 from spatialcode.reasoning.priors.room_extent import Extent
@@ -110,8 +115,7 @@ def _direction(question: RelativeDirection, places: Places) -> Answer:
     if all(resolve(reference, places.index) for reference in refs):
         return _usual(question, places.priors)  # all known, but two of them in one place
     observer, facing, target = (places.of(reference) for reference in refs)
-    u, v = facing - observer, target - observer
-    bearing = np.degrees(np.arctan2(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0], (u * v).sum(axis=1)))
+    bearing = bearings_deg(facing - observer, target - observer)
     words = np.where(bearing > 0.0, "left", "right")
     if question.level == "medium":
         words = np.where(np.abs(bearing) >= BACK_DEG, "back", words)
