@@ -41,7 +41,8 @@ _NO_NAME = _words(
     "nor if than then because while as so the an a in on at from to for with without into onto "
     "between behind above below under over inside left right front back nearest closest farthest "
     "furthest nearer closer farther further across through during until both either each every "
-    "all any some none other another same more most less least fewer"
+    "all any some none other another same more most less least fewer last second third fourth "
+    "fifth leftmost rightmost two three four five"
 )
 #: Heads that are no kind of thing a box could hold, singular.
 _NO_THING = _words(
@@ -97,6 +98,7 @@ def thing(phrase: str) -> Reference:
             or not _NO_NAME.isdisjoint(words)
             or words[-1] in _NO_THING
             or words[0] in _NO_THING
+            or (words[0] == "first" and words[1:2] != ["aid"])
             or (len(words) > 1 and words[-1] in _STATES)
             or _MEASURED_OF.search(one.noun)
             or not any(c.isalpha() for c in one.noun)

@@ -7,7 +7,7 @@ one kind that overlap by half are one thing found twice, and the surest of them 
 
 from __future__ import annotations
 
-from spatialcode.questions.names import SAME, candidates, match
+from spatialcode.questions.names import HEAD, SAME, candidates, match
 from spatialcode.questions.types import Reference
 from spatialcode.scene.boxes import Boxes
 from spatialcode.scene.index import SceneIndex
@@ -29,9 +29,11 @@ def resolve(reference: Reference, index: SceneIndex) -> tuple[SceneObject, ...]:
 
 def fit(reference: Reference, item: SceneObject) -> float:
     """How surely the reference means a thing of that label, by `names.match`; 1 where it has the
-    thing's id.
+    thing's id. A modifier, which no box shows, leaves as much doubt as a head noun.
     """
-    return SAME if reference.object_id is not None else match(reference.noun, item.label)
+    if reference.object_id is not None:
+        return SAME
+    return match(reference.noun, item.label) * (HEAD if reference.modifiers else SAME)
 
 
 def distinct(found: tuple[SceneObject, ...], index: SceneIndex) -> tuple[SceneObject, ...]:

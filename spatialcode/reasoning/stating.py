@@ -98,7 +98,9 @@ def sure(named: Iterable[tuple[Reference, SceneObject]]) -> float:
     """
     pairs = list(named)
     scores = {item.id: item.score for _, item in pairs}
-    fits = {(one.noun, one.object_id, item.label): fit(one, item) for one, item in pairs}
+    fits = {
+        (one.noun, one.modifiers, one.object_id, item.label): fit(one, item) for one, item in pairs
+    }
     return math.prod(scores.values()) * math.prod(fits.values())
 
 

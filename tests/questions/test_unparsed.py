@@ -34,6 +34,11 @@ How many people live in Paris?
 How many?
 Count to ten.
 Count on me.
+In what order do the chair, the sofa and the tv last appear in the video?
+How far is the second chair from the tv?
+How far is the first chair from the tv?
+How far is the leftmost chair from the tv?
+How far is the two chairs from the tv?
 Is it raining?
 Is it raining in London?
 Is London in the UK?

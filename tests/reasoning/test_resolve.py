@@ -128,3 +128,11 @@ def test_an_anchor_of_the_same_kind_may_be_another_thing_only():
     assert ids(code, "chair nearest to chair_1") == ["chair_2"]
     # "the chair nearest the chair" leaves all of them, and the first of equals
     assert ids(code, "chair nearest the chair") == ["chair_1"]
+
+
+def test_what_no_box_shows_narrows_nothing_and_costs_confidence():
+    code = room(thing("chair", 0, 0), thing("chair", 3, 0), thing("tv", 6, 0))
+    plain = solve(Counting(target=ref("chair")), code)
+    red = solve(Counting(target=ref("chair", modifiers=("red",))), code)
+    assert (plain.value, plain.confidence) == (2.0, 1.0)
+    assert (red.value, red.confidence) == (2.0, 0.6)
