@@ -43,7 +43,8 @@ def score(
     gold: float | str,
     config: RubricConfig = _DEFAULT,
 ) -> RubricScore:
-    """Score a completion. ``gold``: the letter, or the number in the question's unit.
+    """Score a completion. ``gold``: the letter, or the number in the question's unit. A number as
+    text ("3.9") also says how it was rounded, which is then forgiven.
 
     Raises SchemaError if gold is no answer to the question: that is our failure, not a zero. So
     is whatever a broken code makes the recomputing raise: nothing is caught here.
