@@ -8,14 +8,13 @@ that says why; none is lost.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.encoders import limit_threads
 from pipelines.evaluate_config import EvaluateConfig
-from pipelines.local_ray import connect
+from pipelines.evaluated_rows import through_actors
 from pipelines.reasoners import check_reasoner, load_reasoner
 from spatialcode.questions.parse import parse
 from spatialcode.questions.types import Question, QuestionItem, UnparsedQuestion
@@ -138,7 +137,8 @@ def answer_rooms(
     if config.num_workers == 0:
         stream: Iterator[Row] = map(Answerer(config, known), rows)
     else:
-        stream = _through_ray(rows, known, config)
+        check_reasoner(config)  # a wrong model fails here, not in every actor
+        stream = through_actors(rows, Answerer, (config, known), config)
     answers = []
     for done, row in enumerate(stream, 1):
         answers += json.loads(row["answers"])
@@ -146,23 +146,3 @@ def answer_rooms(
             on_progress(done, 0, len(rows))
     assert len(answers) == sum(len(room.items) for room in rooms), "an answer was lost"
     return sorted(answers, key=lambda answer: (answer["scene"], answer["id"]))
-
-
-def _through_ray(rows: list[Row], known: Sequence[Known], config: EvaluateConfig) -> Iterator[Row]:
-    import ray
-    from ray.data import ActorPoolStrategy, DataContext
-
-    check_reasoner(config)  # a wrong model fails here, not in every actor
-    connect(config.ray_address)
-    DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
-    stage: Any = Answerer
-    dataset = ray.data.from_items(rows).map(
-        stage,
-        fn_constructor_args=(config, known),
-        # Actors, because priors are megabytes, and models gigabytes, that need to arrive once.
-        compute=ActorPoolStrategy(min_size=1, max_size=config.num_workers),
-        num_cpus=1,
-        num_gpus=config.num_gpus or None,
-    )
-    yield from dataset.iter_rows()

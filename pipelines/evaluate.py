@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import logging
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -21,7 +20,7 @@ from pipelines.evaluate_config import EvaluateConfig
 from pipelines.evaluate_plot import write_plot
 from pipelines.evaluate_report import FIRST_HELDOUT_SEED, Failure, aggregate, markdown
 from pipelines.evaluate_room import ClipEncoder, RoomOptions, RoomResult, evaluate_room
-from pipelines.local_ray import connect
+from pipelines.evaluated_rows import through_actors
 from pipelines.recorded import evaluate_recorded, list_recorded
 from spatialcode.config import to_dict
 from spatialcode.errors import ConfigError, EncodeError
@@ -98,7 +97,7 @@ def run_evaluate(config: EvaluateConfig, on_progress: Progress | None = None) ->
         stream: Iterator[Row] = (evaluator(row) for row in inputs)
     else:
         load_evaluated(config.encoder, "cpu")  # a wrong name fails here, not in every actor
-        stream = _through_ray(inputs, config)
+        stream = through_actors(inputs, Evaluator, (config,), config)
     results: list[RoomResult] = []
     failures: list[Failure] = []
     for row in stream:
@@ -116,26 +115,6 @@ def run_evaluate(config: EvaluateConfig, on_progress: Progress | None = None) ->
     assert report["num_rooms"] == len(inputs), "a clip was lost"
     write_report(report, results, Path(config.report))
     return report
-
-
-def _through_ray(inputs: Sequence[Row], config: EvaluateConfig) -> Iterator[Row]:
-    import ray
-    from ray.data import ActorPoolStrategy, DataContext
-
-    connect(config.ray_address)
-    DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
-    # A block a clip: the unit of a worker's task, and of what a lost worker repeats.
-    stage: Any = Evaluator
-    dataset = ray.data.from_items(list(inputs), override_num_blocks=len(inputs)).map(
-        stage,
-        fn_constructor_args=(config,),
-        # Actors, because loading weights takes seconds; as many as fit, if fewer than wanted.
-        compute=ActorPoolStrategy(min_size=1, max_size=config.num_workers),
-        num_cpus=1,
-        num_gpus=config.num_gpus or None,
-    )
-    yield from dataset.iter_rows()
 
 
 def write_report(report: Report, results: Sequence[RoomResult], folder: Path) -> None:

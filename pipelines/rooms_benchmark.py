@@ -8,9 +8,8 @@ made from the true code. Then each question is answered from each of the codes.
 from __future__ import annotations
 
 import json
-import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from pipelines import rows
 from pipelines.answering import Known, Progress, answer_rooms
 from pipelines.encoders import limit_threads
 from pipelines.evaluate_config import EvaluateConfig
-from pipelines.local_ray import connect
+from pipelines.evaluated_rows import through_actors
 from pipelines.rooms_report import summarise_rooms, write_report
 from pipelines.synthesized import room_key
 from pipelines.vsibench import Material, asked_rooms, folds_of, known_by_fold
@@ -139,7 +138,10 @@ def _made(config: EvaluateConfig, on_progress: Progress | None) -> tuple[list[Ma
     """Every seed's room, in order, and why the others failed."""
     seeds = [{"seed": seed} for seed in range(config.seed, config.seed + config.num_rooms)]
     stream: Iterator[Row]
-    stream = map(RoomMaker(config), seeds) if config.num_workers == 0 else _ray(seeds, config)
+    if config.num_workers == 0:
+        stream = map(RoomMaker(config), seeds)
+    else:
+        stream = through_actors(seeds, RoomMaker, (config,), config)
     rooms, failures = [], []
     for row in stream:
         if row["status"] == rows.OK:
@@ -159,22 +161,3 @@ def _read(row: Row) -> MadeRoom:
         for item in json.loads(row["items"])
     ]
     return MadeRoom(row["scene"], codes, tuple(items))
-
-
-def _ray(seeds: Sequence[Row], config: EvaluateConfig) -> Iterator[Row]:
-    import ray
-    from ray.data import ActorPoolStrategy, DataContext
-
-    connect(config.ray_address)
-    DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
-    stage: Any = RoomMaker
-    dataset = ray.data.from_items(list(seeds), override_num_blocks=len(seeds)).map(
-        stage,
-        fn_constructor_args=(config,),
-        # Actors, because loading weights takes seconds; a block a room, what a lost one repeats.
-        compute=ActorPoolStrategy(min_size=1, max_size=config.num_workers),
-        num_cpus=1,
-        num_gpus=config.num_gpus or None,
-    )
-    yield from dataset.iter_rows()
