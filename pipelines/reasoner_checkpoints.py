@@ -8,8 +8,8 @@ folders that the ranks report) they are one checkpoint::
     deepspeed/        weights and optimizer state, split over the ranks
 
 It resumes at another number of ranks, or another ZeRO stage of 1 to 3, through DeepSpeed's
-universal layout, into which it is converted once. DeepSpeed reads its files with pickle: give it only
-checkpoints that this software wrote.
+universal layout, into which it is converted once. DeepSpeed reads its files with pickle: give
+it only checkpoints that this software wrote.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ _MAX_SEED = 2**63
 class Position:
     """Where a training stands: enough to go on with the next step as if nothing had happened.
 
-    ``stage``: which part of the run; ``step``: optimiser steps done in it; ``next_task``: index of
+    ``stage``: which part of the run; ``step``: optimiser steps done in it; ``total_steps``: in all
+    stages together; ``next_task``: index of
     the first prompt not drawn yet; ``weight_version``: of the weights rollouts have; ``seconds``:
     spent in the stage. ``sampler``, ``rubric`` are the settings they were made with;
     ``rubric_version`` changes whenever a setting of the rubric does. ``kept`` holds results of
@@ -50,6 +51,7 @@ class Position:
 
     stage: str
     step: int
+    total_steps: int = 0
     next_task: int = 0
     weight_version: int = 0
     seconds: float = 0.0

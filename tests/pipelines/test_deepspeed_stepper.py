@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.deepspeed_stepper import LoraConfig, ZeroConfig
+from pipelines.deepspeed_config import LoraConfig, ZeroConfig
 from spatialcode.errors import ConfigError
 from tests.pipelines.tiny_language_model import (
     plain_trajectory,

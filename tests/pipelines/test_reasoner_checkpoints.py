@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.deepspeed_stepper import DeepSpeedStepper, ZeroConfig
+from pipelines.deepspeed_config import ZeroConfig
+from pipelines.deepspeed_stepper import DeepSpeedStepper
 from pipelines.reasoner_checkpoints import (
     POSITION_FILE,
     Found,

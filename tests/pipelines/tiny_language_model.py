@@ -9,13 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipelines.deepspeed_stepper import (
-    AdamConfig,
-    DeepSpeedStepper,
-    LoraConfig,
-    ZeroConfig,
-    with_adapters,
-)
+from pipelines.deepspeed_config import AdamConfig, LoraConfig, ZeroConfig
+from pipelines.deepspeed_stepper import DeepSpeedStepper, with_adapters
 
 VOCABULARY, LENGTH, ROWS = 48, 12, 6
 Trajectory = tuple[list[float], list[float]]
