@@ -25,7 +25,7 @@ KlEstimator = Callable[[Tokens, Tokens, TokenMask], Tokens]
 
 
 def k1(logprobs: Tokens, ref_logprobs: Tokens, mask: TokenMask) -> Tokens:
-    """Difference log π - log π_ref: unbiased, high variance, often negative. 0 outside the mask."""
+    """Log of π / π_ref: unbiased, high variance, often negative. 0 outside the mask."""
     return -_difference(logprobs, ref_logprobs, mask)
 
 
@@ -50,6 +50,6 @@ KL_ESTIMATORS: Mapping[str, KlEstimator] = {"k1": k1, "k2": k2, "k3": k3}
 
 
 def _difference(logprobs: Tokens, ref_logprobs: Tokens, mask: TokenMask) -> Tokens:
-    """Difference log π_ref - log π; the reference takes no gradient, padding may hold anything."""
+    """Log of π_ref / π; the reference takes no gradient, padding may hold anything."""
     wide = torch.promote_types(logprobs.dtype, torch.float32)
     return torch.where(mask, ref_logprobs.detach().to(wide) - logprobs.to(wide), 0.0)

@@ -31,7 +31,7 @@ class Surrogate:
 def log_ratio_of(
     logprobs: Float[Tensor, "b t"], old_logprobs: Float[Tensor, "b t"], mask: Bool[Tensor, "b t"]
 ) -> Float[Tensor, "b t"]:
-    """Difference log π - log π_old in float32 or better, 0 outside the mask; π_old takes no gradient."""
+    """Log of π / π_old in float32 or better, 0 outside the mask; π_old takes no gradient."""
     for name, other in (("old_logprobs", old_logprobs), ("mask", mask)):
         if other.shape != logprobs.shape:
             raise SchemaError(name, f"shape {tuple(logprobs.shape)}", tuple(other.shape))
