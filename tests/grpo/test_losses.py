@@ -57,9 +57,7 @@ def gradient(values: Tensor) -> Tensor:
 )
 def test_hand_computed(name: str, expected: float, grads: list[list[float]]) -> None:
     logprobs = with_grad(LOGPROBS)
-    terms = LOSSES[name](
-        logprobs, OLD, ADVANTAGES, MASK, LossSettings(max_completion_tokens=LIMIT)
-    )
+    terms = LOSSES[name](logprobs, OLD, ADVANTAGES, MASK, LossSettings(max_completion_tokens=LIMIT))
     assert terms.loss.item() == pytest.approx(expected, rel=1e-9)
     assert terms.policy.item() == pytest.approx(expected, rel=1e-9)
     terms.loss.backward()
@@ -172,7 +170,7 @@ def test_divergence_equals_the_loop(name: str, kl: str) -> None:
     if name == "dr_grpo":
         # Sum over tokens / (rows × limit): as the mean over tokens, times tokens / that.
         share = batch.mask.sum().item() / (len(rows) * LIMIT)
-            expected = slow_mean_kl(kl, "dapo", rows) * share
+        expected = slow_mean_kl(kl, "dapo", rows) * share
     else:
         expected = slow_mean_kl(kl, name, rows)
     (0.7 * expected).backward()
