@@ -190,7 +190,9 @@ class RewardPool:
             rows = [(sample.item, sample.code_id, sample.completion) for sample in part]
             codes = {sample.code_id: references[sample.code_id] for sample in part}
             limit_s = len(part) * (self.config.deadline_s + self.config.start_s) + _GRACE_S
-            self._pool.add(Job(tuple(handles[start : start + size]), "score", (rows, codes), limit_s))
+            self._pool.add(
+                Job(tuple(handles[start : start + size]), "score", (rows, codes), limit_s)
+            )
         self._advance(0.0)
         return handles
 

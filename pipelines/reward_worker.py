@@ -16,6 +16,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,7 @@ class ScoringChild:
         self._connection: Connection[Any, Any] | None = None
         self._sent: set[str] = set()
 
-    def score(
-        self, item: str, code_id: str, completion: str, code: Callable[[], str]
-    ) -> Outcome:
+    def score(self, item: str, code_id: str, completion: str, code: Callable[[], str]) -> Outcome:
         """Score a completion within the deadline; ``code`` gives the code's JSON if needed."""
         if self._connection is None:
             try:
@@ -173,7 +172,7 @@ class RewardWorker:
     ) -> list[Outcome]:
         """``codes``: of each code id a list of one reference to its JSON in the object store."""
         return [
-            self._child.score(item, code_id, completion, lambda id=code_id: self._code(id, codes))
+            self._child.score(item, code_id, completion, partial(self._code, code_id, codes))
             for item, code_id, completion in rows
         ]
 

@@ -159,7 +159,7 @@ def test_the_pool_gives_what_this_process_gives_in_order(pool: RewardPool) -> No
     second = pool.submit(samples[25:])  # while the first are scored
     assert first + second == list(range(first[0], first[0] + 40))
     late = dict(pool.collect(second))
-    assert list(late) != [] and set(late) == set(second)
+    assert set(late) == set(second)
     scores = late | dict(pool.collect())
     assert [scores[handle] for handle in first + second] == plain(samples)
     assert gained(before, pool) == {"num_submitted": 40, "num_scored": 40}
