@@ -1,0 +1,178 @@
+"""Supervised training on pairs of a prompt and a completion; the prompt's tokens cost nothing.
+
+Examples of like length are put into one batch, padded on the right: with causal attention padding is
+never looked at, and the head runs over the completions only.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatialcode.config import require
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Examples sorted by length at a time.
+_SORTED_AT_ONCE = 2048
+
+
+@dataclass(frozen=True)
+class Example:
+    """Token ids of a prompt and of what should follow it, its end token included."""
+
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.prompt_ids) + len(self.completion_ids)
+
+
+@dataclass(frozen=True)
+class SftSettings:
+    """AdamW with a linear warm-up and a cosine down to ``final_share`` of the rate.
+
+    ``batch_tokens``: most tokens of a batch, padding included. ``steps``: all of them.
+    ``max_seconds``: the schedule ends by then at the latest (0: by steps alone).
+    """
+
+    steps: int = 1000
+    max_seconds: float = 0.0
+    batch_tokens: int = 6144
+    learning_rate: float = 2e-3
+    warmup_steps: int = 100
+    final_share: float = 0.05
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.98)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.steps >= 1, "steps", "at least 1", self.steps)
+        require(self.batch_tokens >= 1, "batch_tokens", "at least 1", self.batch_tokens)
+        require(self.learning_rate > 0, "learning_rate", "more than 0", self.learning_rate)
+
+
+@dataclass(frozen=True)
+class SftStep:
+    """What one step showed; ``loss``: nats a completion token."""
+
+    step: int
+    loss: float
+    learning_rate: float
+    num_examples: int
+    seconds: float
+
+
+def batches(
+    examples: Sequence[Example], batch_tokens: int, rng: np.random.Generator
+) -> Iterator[list[Example]]:
+    """One pass: every example once, in batches of like length, in random order."""
+    order = rng.permutation(len(examples))
+    for at in range(0, len(order), _SORTED_AT_ONCE):
+        part = sorted((examples[k] for k in order[at : at + _SORTED_AT_ONCE]), key=len)
+        made: list[list[Example]] = [[]]
+        for example in part:
+            if made[-1] and len(example) * (len(made[-1]) + 1) > batch_tokens:
+                made.append([])
+            made[-1].append(example)
+        for k in rng.permutation(len(made)):
+            yield made[k]
+
+
+def completion_loss(model: Any, batch: Sequence[Example]) -> Tensor:
+    """Mean negative log-likelihood of the batch's completion tokens, nats."""
+    import torch
+    import torch.nn.functional as F
+
+    length = max(map(len, batch))
+    ids = torch.zeros(len(batch), length, dtype=torch.long)
+    rows, columns, targets = [], [], []
+    for row, example in enumerate(batch):
+        whole = example.prompt_ids + example.completion_ids
+        ids[row, : len(whole)] = torch.tensor(whole)
+        start = len(example.prompt_ids) - 1  # the token before a completion token predicts it
+        rows += [row] * len(example.completion_ids)
+        columns += range(start, start + len(example.completion_ids))
+        targets += example.completion_ids
+    device = model.lm_head.weight.device
+    hidden = model.model(input_ids=ids.to(device), use_cache=False).last_hidden_state
+    logits = model.lm_head(hidden[rows, columns])
+    return F.cross_entropy(logits.float(), torch.tensor(targets, device=device))
+
+
+def sft_steps(
+    model: Any, source: Iterator[list[Example]], settings: SftSettings
+) -> Iterator[SftStep]:
+    """Train on batches of ``source`` as long as the settings say; one statistic a step."""
+    import torch
+
+    decayed = [p for p in model.parameters() if p.ndim >= 2]
+    plain = [p for p in model.parameters() if p.ndim < 2]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": settings.weight_decay},
+         {"params": plain, "weight_decay": 0.0}],
+        lr=settings.learning_rate, betas=settings.betas, fused=True,
+    )  # fmt: skip
+    model.train()
+    began = time.perf_counter()
+    for step in range(settings.steps):
+        elapsed = time.perf_counter() - began
+        done = step / settings.steps
+        if settings.max_seconds:
+            done = max(done, elapsed / settings.max_seconds)
+        if done >= 1.0:
+            return
+        rate = learning_rate(settings, step, done)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        batch = next(source)
+        loss = completion_loss(model, batch)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+        optimizer.step()
+        yield SftStep(step, float(loss.detach()), rate, len(batch), time.perf_counter() - began)
+
+
+def learning_rate(settings: SftSettings, step: int, done: float) -> float:
+    """The rate of a step; ``done``: share of the schedule that is over, 0 to 1."""
+    warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
+    cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
+    return settings.learning_rate * warm * (
+        settings.final_share + (1.0 - settings.final_share) * cosine
+    )
+
+
+def endless(make: Callable[[int], Iterator[list[Example]]]) -> Iterator[list[Example]]:
+    """Pass after pass: ``make`` gets the number of the pass."""
+    number = 0
+    while True:
+        yield from make(number)
+        number += 1
+
+
+def copy_examples(
+    num: int, word_ids: Sequence[int], frame: tuple[int, int, int], rng: np.random.Generator
+) -> list[Example]:
+    """Random words to be repeated: teaches where to look before what to say.
+
+    ``frame``: token that opens a program, the one that closes it, and the end. Of the prompt's
+    words, some run of them is asked for by its first two.
+    """
+    made = []
+    begin, close, end = frame
+    for _ in range(num):
+        words = rng.choice(np.asarray(word_ids), size=int(rng.integers(8, 40)), replace=False)
+        drawn = [int(word) for word in words]
+        at = int(rng.integers(0, len(drawn) - 5))
+        span = drawn[at : at + int(rng.integers(4, 9))]
+        prompt = (*drawn, *span[:2], begin)
+        made.append(Example(prompt, (*span[2:], close, end)))
+    return made
