@@ -178,3 +178,9 @@ class StaleSampleError(SpatialCodeError, RuntimeError):
     """Samples were drawn with weights further from the trained ones than is allowed."""
 
     code = "stale_sample"
+
+
+class ParityError(SpatialCodeError, RuntimeError):
+    """The trainer's log-probabilities of sampled tokens are not the sampler's; says by how much."""
+
+    code = "parity"

@@ -11,7 +11,8 @@ A completion's last token predicts nothing and is left out. Models that take no 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,11 +57,10 @@ class PackedRows:
         return self.visible.ndim == 3
 
     def to(self, device: torch.device) -> PackedRows:
-        moved = {
-            name: value.to(device) if isinstance(value, Tensor) else value
-            for name, value in vars(self).items()
+        moved: Any = {
+            name: value.to(device) for name, value in vars(self).items() if name != "first_column"
         }
-        return PackedRows(**moved)
+        return replace(self, **moved)
 
 
 def plan_rows(
