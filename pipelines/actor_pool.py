@@ -38,12 +38,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Finished:
-    """A job's end: ``value``, or ``error`` saying why there is none; ``lost``: actors died."""
+    """A job's end: ``value``, or ``error`` saying why there is none.
+
+    ``lost``: its actors died; ``cause``: what the method raised.
+    """
 
     job: Job
     value: Any = None
     error: str | None = None
     lost: bool = False
+    cause: BaseException | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,11 @@ class ActorPool:
             self._pending.append(job)
             self._dispatch()
 
+    def drop_pending(self) -> None:
+        """Forget the jobs that no actor holds yet."""
+        with self._lock:
+            self._pending.clear()
+
     def poll(self, timeout_s: float) -> list[Finished]:
         """Jobs finished since the last call, after at most ``timeout_s``; may be none.
 
@@ -185,7 +194,8 @@ class ActorPool:
                 except (RayActorError, ObjectLostError):
                     raise
                 except RayError as error:  # raised by the method itself: the job's end
-                    finished.append(Finished(job, error=_last_line(error)))
+                    cause = getattr(error, "cause", None) or error
+                    finished.append(Finished(job, error=_last_line(error), cause=cause))
                 del member.held[ref]
                 member.since_s = time.monotonic()
         except (RayActorError, ObjectLostError) as error:

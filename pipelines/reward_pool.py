@@ -8,6 +8,7 @@ lost and none raises.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -160,7 +161,8 @@ class RewardPool:
     """Scores in CPU actors, each with a child process that is killed past the deadline.
 
     Samples start when submitted; `submit` and `collect` hand out more work as actors get free.
-    The samples of an actor that dies are scored again once, on another one.
+    The samples of an actor that dies are scored again once, on another one. One thread may submit
+    while another one collects.
     """
 
     def __init__(self, config: RewardPoolConfig, settings: Mapping[str, Any] | None = None) -> None:
@@ -169,6 +171,7 @@ class RewardPool:
         self.config = config
         self.statistics = RewardStatistics()
         self._spec = ScoringSpec(config.scorer, settings or {}, config.deadline_s, config.start_s)
+        self._lock = threading.RLock()
         self._codes = _StoredCodes()
         self._open: dict[int, RewardSample] = {}
         self._done: dict[int, Scored] = {}
@@ -179,34 +182,35 @@ class RewardPool:
 
     def submit(self, samples: Sequence[RewardSample]) -> list[int]:
         """See `Rewards`. InputError where a code's id stands for another code already."""
-        first = self.statistics.num_submitted
-        references = {sample.code_id: [self._codes.reference(sample)] for sample in samples}
-        self.statistics.num_submitted += len(samples)
-        handles = list(range(first, first + len(samples)))
-        self._open |= dict(zip(handles, samples, strict=True))
+        with self._lock:
+            first = self.statistics.num_submitted
+            references = {sample.code_id: [self._codes.reference(sample)] for sample in samples}
+            self.statistics.num_submitted += len(samples)
+            handles = list(range(first, first + len(samples)))
+            self._open |= dict(zip(handles, samples, strict=True))
         size = self.config.samples_per_call
         for start in range(0, len(samples), size):
             part = samples[start : start + size]
             rows = [(sample.item, sample.code_id, sample.completion) for sample in part]
             codes = {sample.code_id: references[sample.code_id] for sample in part}
             limit_s = len(part) * (self.config.deadline_s + self.config.start_s) + _GRACE_S
-            self._pool.add(
-                Job(tuple(handles[start : start + size]), "score", (rows, codes), limit_s)
-            )
+            key = tuple(handles[start : start + size])
+            self._pool.add(Job(key, "score", (rows, codes), limit_s))
         self._advance(0.0)
         return handles
 
     def collect(self, handles: Iterable[int] | None = None) -> Iterator[tuple[int, Scored]]:
         """See `Rewards`. ActorsLostError where actors cannot be kept alive."""
-        wanted = set([*self._done, *self._open] if handles is None else handles)
-        unknown = wanted - self._done.keys() - self._open.keys()
+        with self._lock:
+            wanted = set([*self._done, *self._open] if handles is None else handles)
+            unknown = wanted - self._done.keys() - self._open.keys()
         if unknown:
             raise KeyError(f"handles: not submitted, or collected before: {sorted(unknown)[:5]}")
         while wanted:
-            ready = [index for index in self._done if index in wanted]
-            wanted.difference_update(ready)
-            for index in ready:
-                yield index, self._done.pop(index)
+            with self._lock:
+                ready = {index: self._done.pop(index) for index in wanted & self._done.keys()}
+            wanted -= ready.keys()
+            yield from ready.items()
             if wanted and not ready:
                 self._advance(_POLL_S)
 
@@ -230,10 +234,12 @@ class RewardPool:
 
     def _advance(self, timeout_s: float) -> None:
         begun_s = time.perf_counter()
-        for finished in self._pool.poll(timeout_s):
-            self._note(finished)
-        self.statistics.num_replaced = self._pool.num_replaced
-        self.statistics.waiting_s += time.perf_counter() - begun_s
+        ended = self._pool.poll(timeout_s)
+        with self._lock:
+            for finished in ended:
+                self._note(finished)
+            self.statistics.num_replaced = self._pool.num_replaced
+            self.statistics.waiting_s += time.perf_counter() - begun_s
 
     def _note(self, finished: Finished) -> None:
         indices: tuple[int, ...] = finished.job.key  # type: ignore[assignment]

@@ -11,18 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pipelines.weight_sync import (
+from pipelines.weight_buckets import (
     Bucket,
     Piece,
     TensorSpec,
     WeightSyncConfig,
-    apply_buckets,
-    fetch,
     layout_of,
     packed,
-    publish,
     unpacked,
 )
+from pipelines.weight_sync import apply_buckets, fetch, publish
 from spatialcode.errors import ConfigError, WeightSyncError
 from tests.pipelines.stand_in_engine import Echo
 

@@ -1,0 +1,47 @@
+"""Factories of engines, to be named in an `EngineSpec`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spatialcode.errors import ModelError
+from spatialcode.grpo.types import Engine
+
+HF = "pipelines.rollout_engines:hf_engine"
+
+
+def hf_engine(
+    model: str | Mapping[str, Any],
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+    end_ids: tuple[int, ...] | None = None,
+    max_rows: int = 256,
+) -> Engine:
+    """An `HFEngine` of a model's folder, or of its configuration (``model.config.to_dict()``).
+
+    One made of a configuration has no weights, and version -1, until they are sent. Raises
+    ModelError where there is no such folder, or transformers knows no such model.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from spatialcode.grpo.engine import HFEngine
+
+    torch_dtype = getattr(torch, dtype)
+    try:
+        if isinstance(model, str):
+            if not Path(model).is_dir():
+                raise ModelError(f"{model}: no such folder")
+            made = AutoModelForCausalLM.from_pretrained(model, dtype=torch_dtype)
+        else:
+            config = AutoConfig.for_model(**model)
+            made = AutoModelForCausalLM.from_config(config, dtype=torch_dtype)
+    except (OSError, KeyError, ValueError) as error:
+        raise ModelError(f"a rollout engine cannot be made: {error}") from error
+    version = 0 if isinstance(model, str) else -1
+    return HFEngine(
+        made.to(device).eval(), end_ids=end_ids, weight_version=version, max_rows=max_rows
+    )
