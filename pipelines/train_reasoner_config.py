@@ -21,6 +21,7 @@ class ReasonerModelConfig:
         "folder or hub name of weights and tokenizer; null: a small Qwen3 from nothing", None
     )
     revision: str | None = setting("revision of the hub's weights", None)
+    architecture: str = setting("transformers class of source, for dry runs", "Qwen3ForCausalLM")
     hidden_size: int = setting("width, from nothing", 192)
     num_layers: int = setting("blocks, from nothing", 4)
     num_heads: int = setting("attention heads, from nothing", 4)
