@@ -7,7 +7,6 @@ written again by another one, which first gets the same weights.
 
 from __future__ import annotations
 
-import importlib
 import os
 import threading
 import time
@@ -19,23 +18,14 @@ from torch import Tensor
 
 from pipelines.actor_pool import ActorPool, Job, PoolLimits
 from pipelines.encoders import limit_threads
+from pipelines.rollout_engines import EngineSpec, load_engine
 from pipelines.weight_buckets import TensorSpec, WeightSyncConfig, layout_of
 from pipelines.weight_sync import PublishedWeights, SyncReport, apply_buckets, fetch, publish
 from spatialcode.config import require, setting
-from spatialcode.errors import ActorsLostError, ConfigError, WeightSyncError
+from spatialcode.errors import ActorsLostError, WeightSyncError
 from spatialcode.grpo.types import Engine, Sample, SamplerSettings
 
 _POLL_S = 0.2
-
-
-@dataclass(frozen=True)
-class EngineSpec:
-    """How an actor makes its engine: ``factory`` is ``module:callable``, called with
-    ``settings``. See `pipelines.rollout_engines`.
-    """
-
-    factory: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,17 +64,6 @@ class RolloutStatistics:
     num_syncs: int = 0
     waiting_s: float = 0.0
     sync_s: float = 0.0
-
-
-def load_engine(spec: EngineSpec) -> Engine:
-    """The engine that a spec names. ConfigError where there is no such factory."""
-    module_name, _, factory_name = spec.factory.partition(":")
-    try:
-        factory: Any = getattr(importlib.import_module(module_name), factory_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"engine: cannot load {spec.factory!r}: {error}") from error
-    engine: Engine = factory(**spec.settings)
-    return engine
 
 
 class RolloutWorker:
@@ -184,9 +163,9 @@ class RolloutActors:
             self._pool.add(Job(key, "generate", args, self.config.call_timeout_s))
             num_open += 1
         while num_open:
-            for numbers, groups in self._finished(stream):
+            for written, groups in self._finished(stream):
                 num_open -= 1
-                for number, group in zip(numbers, groups, strict=True):
+                for number, group in zip(written, groups, strict=True):
                     assert len(group) == num_samples, "the engine wrote too few samples"
                     prompt = tuple(prompts[number])
                     assert all(s.prompt_ids == prompt for s in group), "samples of another prompt"
@@ -243,7 +222,7 @@ class RolloutActors:
         actor = ray.remote(RolloutWorker).options(
             **options, max_restarts=0, scheduling_strategy="DEFAULT"
         )
-        handle = actor.remote(self._spec, self.config.num_cpus)
+        handle: Any = actor.remote(self._spec, self.config.num_cpus)
         if self._published is not None:
             load = handle.load.remote(self._published)
             with self._lock:
@@ -257,7 +236,8 @@ class RolloutActors:
         self._loaded(timeout_s=0.0)
         found = []
         for finished in ended:
-            of_stream, numbers = finished.job.key  # type: ignore[misc]
+            key: Any = finished.job.key
+            of_stream, numbers = key
             if of_stream != stream:
                 continue
             if finished.lost:

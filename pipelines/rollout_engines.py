@@ -1,15 +1,38 @@
-"""Factories of engines, to be named in an `EngineSpec`."""
+"""Which engine a rollout actor runs: any factory by name; here is that of transformers models."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spatialcode.errors import ModelError
+from spatialcode.errors import ConfigError, ModelError
 from spatialcode.grpo.types import Engine
 
 HF = "pipelines.rollout_engines:hf_engine"
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """How an actor makes its engine: ``factory`` is ``module:callable``, called with
+    ``settings``. See `hf_engine`.
+    """
+
+    factory: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load_engine(spec: EngineSpec) -> Engine:
+    """The engine that a spec names. ConfigError where there is no such factory."""
+    module_name, _, factory_name = spec.factory.partition(":")
+    try:
+        factory: Any = getattr(importlib.import_module(module_name), factory_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"engine: cannot load {spec.factory!r}: {error}") from error
+    engine: Engine = factory(**spec.settings)
+    return engine
 
 
 def hf_engine(
@@ -35,7 +58,7 @@ def hf_engine(
         if isinstance(model, str):
             if not Path(model).is_dir():
                 raise ModelError(f"{model}: no such folder")
-            made = AutoModelForCausalLM.from_pretrained(model, dtype=torch_dtype)
+            made: Any = AutoModelForCausalLM.from_pretrained(model, dtype=torch_dtype)
         else:
             config = AutoConfig.for_model(**model)
             made = AutoModelForCausalLM.from_config(config, dtype=torch_dtype)
