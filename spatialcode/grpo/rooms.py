@@ -45,7 +45,9 @@ class RoomSettings:
     def __post_init__(self) -> None:
         for name in ("nonsense_share", "several_share"):
             require(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))
-        require(1 <= self.min_kinds <= self.max_kinds, "min_kinds", "1 to max_kinds", self.min_kinds)
+        require(
+            1 <= self.min_kinds <= self.max_kinds, "min_kinds", "1 to max_kinds", self.min_kinds
+        )
 
 
 _DEFAULT = RoomSettings()

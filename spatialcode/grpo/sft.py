@@ -145,8 +145,10 @@ def learning_rate(settings: SftSettings, step: int, done: float) -> float:
     """The rate of a step; ``done``: share of the schedule that is over, 0 to 1."""
     warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
     cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
-    return settings.learning_rate * warm * (
-        settings.final_share + (1.0 - settings.final_share) * cosine
+    return (
+        settings.learning_rate
+        * warm
+        * (settings.final_share + (1.0 - settings.final_share) * cosine)
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -122,11 +122,6 @@ def tasks_of(
     return made
 
 
-def unread(item: QuestionItem, question: Question) -> Question:
-    """The question with an item's own text."""
-    return replace(question, text=item.question)
-
-
 def answer(task: Task, program: str) -> Answer | None:
     """What a program says; None where it says nothing that answers the question."""
     try:
@@ -138,8 +133,11 @@ def answer(task: Task, program: str) -> Answer | None:
 def accuracy(task: Task, program: str) -> float:
     """0 to 1: the right letter, or mean relative accuracy of a number (as VSI-Bench scores)."""
     given = answer(task, program)
-    if given is None:
-        return 0.0
+    return 0.0 if given is None else score_of(task, given)
+
+
+def score_of(task: Task, given: Answer) -> float:
+    """`accuracy` of an answer."""
     if task.family in NUMERIC_FAMILIES:
         return mean_relative_accuracy(float(given.value), float(task.gold))
     return float(given.option == task.gold)

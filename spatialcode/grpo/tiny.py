@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from spatialcode.config import require
 from spatialcode.grpo.tiny_tokenizer import BEGIN_PROGRAM, END, PAD
+from spatialcode.reasoning.models.local import STYLE_FILE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-#: Beside a model's weights: which prompt it was trained on.
-SETTINGS_FILE = "spatialcode.json"
 MAX_POSITIONS = 512
 
 
@@ -62,7 +61,7 @@ def save_reasoner(model: Any, tokenizer: PreTrainedTokenizerFast, folder: str | 
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     style = json.dumps({"prompt_style": "compact"}, indent=1)
-    (folder / SETTINGS_FILE).write_text(style + "\n", encoding="utf-8")
+    (folder / STYLE_FILE).write_text(style + "\n", encoding="utf-8")
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerFast, prompt: str) -> tuple[int, ...]:
