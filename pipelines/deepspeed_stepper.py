@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,6 +160,13 @@ class DeepSpeedStepper:
     def largest(self, value: float) -> float:
         """The largest of the ranks' values."""
         return float(self._reduced(value, torch.distributed.ReduceOp.MAX))
+
+    def totals(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Sums over ranks by name; a name that a rank lacks counts as 0 there."""
+        every: list[Any] = [None] * self.world_size
+        torch.distributed.all_gather_object(every, dict(values))
+        names = sorted({name for held in every for name in held})
+        return {name: sum(held.get(name, 0.0) for held in every) for name in names}
 
     def _reduced(self, value: float, operation: Any) -> float:
         held = torch.tensor([value], dtype=torch.float64, device=self.device)

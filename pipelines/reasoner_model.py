@@ -127,8 +127,9 @@ def load_text(folder: str, config: TrainReasonerConfig) -> ReasonerText:
 
 
 def is_compact(config: TrainReasonerConfig) -> bool:
-    """Small models from nothing read the short prompt, others messages of a chat."""
-    return config.model.source is None
+    """Small models made here read the short prompt, others messages of a chat."""
+    source = config.model.source
+    return source is None or (Path(source, SETTINGS_FILE).is_file() and not config.dry_run)
 
 
 def _texts(config: TrainReasonerConfig) -> list[str]:

@@ -21,7 +21,7 @@ from pipelines.reward_scorers import RewardSample, item_to_json
 from pipelines.train_reasoner_config import PromptDataConfig
 from spatialcode.errors import InputError, PromptError
 from spatialcode.grpo.rooms import made_up_room
-from spatialcode.grpo.tasks import Task, TaskSettings, tasks_of
+from spatialcode.grpo.tasks import Task, TaskSettings, held_out_settings, tasks_of
 from spatialcode.questions.generate import generate
 from spatialcode.questions.types import QuestionItem
 from spatialcode.reasoning.prompts import PromptSettings, render
@@ -73,6 +73,17 @@ class PromptMaker:
         order = rng.permutation(len(made))
         first = number * BLOCK_NUMBERS
         rows = [self._row(first + place, *made[k]) for place, k in enumerate(order.tolist())]
+        return [row for row in rows if row is not None]
+
+    def held_out(self, num_rooms: int) -> list[PromptRow]:
+        """Questions of made-up rooms that are never trained on, in standard sentences."""
+        settings = held_out_settings("standard")
+        made = []
+        for room in range(settings.first_room, settings.first_room + num_rooms):
+            code, scene = made_up_room(room, settings.room), f"made-up-{room}"
+            items = generate(code, scene=scene, seed=0, config=settings.questions).items
+            made += [(item, task) for item in items for task in tasks_of([item], {scene: code})]
+        rows = [self._row(number, *pair) for number, pair in enumerate(made)]
         return [row for row in rows if row is not None]
 
     def _made_up(self, number: int) -> list[tuple[QuestionItem, Task]]:

@@ -138,6 +138,7 @@ class RolloutsConfig:
     """Who writes completions."""
 
     num_actors: int = setting("rollout actors, of all workers together; 0: the training workers", 0)
+    num_cpus: float = setting("cores of an actor", 1.0)
     use_gpu: bool = setting("one GPU for each actor", False)
     one_step_off: bool = setting("write the next batch while one is trained on", False)
     max_rows: int = setting("completions written at once by an engine", 256)
