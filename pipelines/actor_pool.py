@@ -180,7 +180,7 @@ class ActorPool:
     def _take(self, member: _Member, done: set[Any]) -> list[Finished]:
         """The member's results among what is done; a dead member is replaced."""
         import ray
-        from ray.exceptions import ObjectLostError, RayActorError, RayError
+        from ray.exceptions import RayError, RayTaskError
 
         finished: list[Finished] = []
         try:
@@ -191,14 +191,12 @@ class ActorPool:
                 job = member.held[ref]
                 try:
                     finished.append(Finished(job, value=ray.get(ref)))
-                except (RayActorError, ObjectLostError):
-                    raise
-                except RayError as error:  # raised by the method itself: the job's end
+                except RayTaskError as error:  # raised by the method itself: the job's end
                     cause = getattr(error, "cause", None) or error
                     finished.append(Finished(job, error=_last_line(error), cause=cause))
                 del member.held[ref]
                 member.since_s = time.monotonic()
-        except (RayActorError, ObjectLostError) as error:
+        except RayError as error:  # killed, out of memory, its node or its result gone
             if member.pid is None and "creation task" in str(error):
                 raise ActorsLostError(f"an actor cannot be started: {error}") from error
             finished += self._replace(member, _last_line(error))

@@ -23,7 +23,7 @@ from pipelines.weight_buckets import TensorSpec, WeightSyncConfig, layout_of
 from pipelines.weight_sync import PublishedWeights, SyncReport, apply_buckets, fetch, publish
 from spatialcode.config import require, setting
 from spatialcode.errors import ActorsLostError, WeightSyncError
-from spatialcode.grpo.types import Engine, Sample, SamplerSettings
+from spatialcode.grpo.types import Sample, SamplerSettings
 
 _POLL_S = 0.2
 

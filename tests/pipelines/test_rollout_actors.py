@@ -118,7 +118,7 @@ def test_a_killed_actor_costs_its_own_prompts_and_they_are_written_again(
     assert pool.statistics.num_replaced == 1
     assert pool.statistics.num_samples - before[0] == 48
     repeated = pool.statistics.num_repeated - before[1]
-    assert repeated <= CONFIG.prompts_per_call
+    assert 0 < repeated <= CONFIG.prompts_per_call
     times = written(journal)
     assert all(times[n] >= 1 for n in range(100, 124))
     again = sum(times[n] - 1 for n in range(100, 124))
@@ -199,6 +199,16 @@ def test_a_hanging_engine_is_replaced_and_weights_that_do_not_fit_are_refused(
         os.kill(pool.pids()[0], signal.SIGKILL)
         with pytest.raises(ActorsLostError, match="more than 1 actors lost"):
             pool.generate(PROMPTS, 2, SETTINGS)
+    finally:
+        pool.close()
+
+
+def test_an_engine_that_cannot_be_made_ends_the_run_and_says_why(ray_session: Any) -> None:
+    pool = RolloutActors(EngineSpec("no_such.module:make"), RolloutConfig(1, 0.5))
+    try:
+        with pytest.raises(ActorsLostError, match="no_such"):
+            pool.generate(PROMPTS, 2, SETTINGS)
+        assert pool.statistics.num_replaced == 0
     finally:
         pool.close()
 
