@@ -110,10 +110,10 @@ def check_parity(
 ) -> ParityReport:
     """`compare`, or a ParityError that says by how much where a tolerance is exceeded.
 
-    ``tolerance``: a number bounds every difference of log-probabilities, the mean with it.
+    ``tolerance``: a number bounds every difference of log-probabilities, and with it the rest.
     """
     if not isinstance(tolerance, ParityTolerance):
-        tolerance = ParityTolerance(tolerance, tolerance)
+        tolerance = ParityTolerance(tolerance, tolerance, math.inf)
     report = compare(model, samples, scoring)
     for name, limit in vars(tolerance).items():
         if not getattr(report, name) <= limit:

@@ -49,6 +49,9 @@ def sample(
     for number, prompt in enumerate(prompts):
         if not prompt:
             raise ValueError(f"prompts[{number}]: expected at least one token, got none")
+    if not accepts(model, "past_key_values"):
+        name = type(plain_model(model)).__name__
+        raise ModelError(f"{name} keeps no cache of keys and values: it cannot be sampled here")
     places = _places(prompts, num_samples)
     shortest_first = sorted(range(len(prompts)), key=lambda n: len(prompts[n]))
     per_batch = max(1, max_rows // num_samples)
@@ -151,9 +154,6 @@ class _Decoder:
             return logits
         cache = DynamicCache(config=plain_model(self.model).config)
         logits = self._forward(ids, present.long(), present, cache)
-        if cache.get_seq_length() != ids.shape[1]:
-            name = type(plain_model(self.model)).__name__
-            raise ModelError(f"{name} keeps no cache of keys and values: it cannot be sampled here")
         if repeats > 1:
             cache.batch_repeat_interleave(repeats)
         self.cache = cache
