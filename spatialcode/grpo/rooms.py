@@ -69,7 +69,7 @@ def made_up_room(seed: int, settings: RoomSettings = _DEFAULT) -> SpatialCode:
     duration_s = float(rng.uniform(20.0, 80.0))
     order = rng.permutation(len(labels))
     first_s = np.sort(rng.uniform(0.0, duration_s - 2.0, size=len(labels)))
-    objects = []
+    objects: list[SceneObject] = []
     for k in order.tolist():
         label, _ = labels[k]
         n = sum(item.label == label for item in objects) + 1

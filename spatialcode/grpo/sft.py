@@ -1,7 +1,7 @@
 """Supervised training on pairs of a prompt and a completion; the prompt's tokens cost nothing.
 
-Examples of like length are put into one batch, padded on the right: with causal attention padding is
-never looked at, and the head runs over the completions only.
+Examples of like length are put into one batch, padded on the right: with causal attention padding
+is never looked at, and the head runs over the completions only.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ def completion_loss(model: Any, batch: Sequence[Example]) -> Tensor:
 
     length = max(map(len, batch))
     ids = torch.zeros(len(batch), length, dtype=torch.long)
-    rows, columns, targets = [], [], []
+    rows: list[int] = []
+    columns: list[int] = []
+    targets: list[int] = []
     for row, example in enumerate(batch):
         whole = example.prompt_ids + example.completion_ids
         ids[row, : len(whole)] = torch.tensor(whole)

@@ -1,7 +1,7 @@
 """Tasks for a reasoner that writes programs: a prompt, the question behind it, its code and answer.
 
-`made_up_tasks` needs no files: rooms, questions and words follow from a seed and a number. `tasks_of`
-takes a set of questions over codes.
+`made_up_tasks` needs no files: rooms, questions and words follow from a seed and a number.
+`tasks_of` takes a set of questions over codes.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ HELD_OUT_ROOM = 1_000_000_000
 
 @dataclass(frozen=True)
 class Task:
-    """One question about one code. ``prompt``: the text that a model reads. ``gold``: a letter, or a
-    number as text, in the question's unit.
+    """One question about one code. ``prompt``: the text that a model reads. ``gold``: a letter, or
+    a number as text, in the question's unit.
     """
 
     prompt: str
@@ -90,7 +90,7 @@ def held_out_settings(words: Literal["standard", "heldout"], seed: int = 0) -> T
 
 
 def made_up_tasks(settings: TaskSettings, start: int = 0) -> Iterator[list[Task]]:
-    """The tasks of one made-up room after the other, without end, beginning with the ``start``-th."""
+    """The tasks of one made-up room after the other, without end, from the ``start``-th on."""
     number = settings.first_room + start
     while True:
         code = made_up_room(number, settings.room)

@@ -39,7 +39,7 @@ def make_model(tokenizer: PreTrainedTokenizerFast, shape: TinyShape | None = Non
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     shape = shape or TinyShape()
-    end, pad = tokenizer.convert_tokens_to_ids([END, PAD])
+    end, pad = (tokenizer.convert_tokens_to_ids(token) for token in (END, PAD))
     config = Qwen3Config(
         vocab_size=len(tokenizer), hidden_size=shape.hidden, num_hidden_layers=shape.layers,
         intermediate_size=shape.intermediate, num_attention_heads=shape.heads,
@@ -78,4 +78,4 @@ def program_ids(tokenizer: PreTrainedTokenizerFast, program: str) -> tuple[int, 
 
 def program_text(tokenizer: PreTrainedTokenizerFast, ids: tuple[int, ...]) -> str:
     """What the model wrote, without its end."""
-    return str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True)).strip()

@@ -97,7 +97,8 @@ GRAMMARS: Mapping[str, tuple[str, ...]] = {
     ),
     "object_abs_distance": (
         _LEAD + "(what is|give|estimate|tell me) the (distance|shortest distance|gap|separation"
-        "|space|minimum distance) (between|in meters between) {a} and {b}( in meters|, in meters|).",
+        "|space|minimum distance) (between|in meters between) {a} and {b}( in meters|, in meters"
+        "|).",
         "(How far|How distant|How many meters|How far away) (is|are) {a} (from|away from) {b}"
         "( in meters|, in meters|)?",
         "(How much|What) (distance|space|room) (is there|is|lies|separates) (between|from) {a}"
@@ -108,8 +109,9 @@ GRAMMARS: Mapping[str, tuple[str, ...]] = {
     ),
     "object_rel_distance": (
         _LEAD + "(which|what|which one) (of these|of the following|among these)( objects| things"
-        "| items|) (is|lies|stands) {extreme} {anchor}(: {listed}?| ({listed})?|?)",
-        "(Which|What) (thing|item|one|of them) (is|lies|stands|would be) (the |){extreme} {anchor}?",
+        "| items|) (is|lies|stands) {extreme} {anchor}(: {listed}?|, {listed}?|?)",
+        "(Which|What) (thing|item|one|of them) (is|lies|stands|would be) (the |){extreme}"
+        " {anchor}?",
         "({listed}: which|Out of {listed}, which|Among {listed}, which) (one |)(is|lies|stands)"
         " {extreme} {anchor}?",
         "(Name|Pick|Choose|Tell me) the (object|thing|item|one) {extreme} {anchor}"

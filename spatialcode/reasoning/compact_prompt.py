@@ -1,4 +1,4 @@
-"""A short prompt for small models that write programs: names, the question, what there is to choose.
+"""A short prompt for small models that write programs: names, the question, the choices.
 
 The labels of the code with their numbers, the question, and what there is to choose where the
 question does not say it. A program needs names only, so nothing of the boxes is shown; the ids of a
