@@ -264,7 +264,7 @@ def _kl(
     if ref_logprobs.shape != mask.shape:
         raise SchemaError("ref_logprobs", f"shape {tuple(mask.shape)}", tuple(ref_logprobs.shape))
     if settings.kl_coefficient == 0:
-        logprobs = logprobs.detach()
+        logprobs = logprobs.detach()  # no graph to hold for what no loss uses
     return KL_ESTIMATORS[settings.kl_estimator](logprobs, ref_logprobs, mask)
 
 

@@ -81,6 +81,14 @@ def test_hand_computed_statistics() -> None:
     assert terms.clip_fraction.item() == pytest.approx(2 / 3)
     assert terms.clip_fraction_high.item() == pytest.approx(1 / 3)
     assert terms.clip_fraction_low.item() == pytest.approx(1 / 3)
+    # With both advantages positive only the ratio 2 is clipped, at the upper bound; negative: both
+    # ratios 1/2, at the lower.
+    both = LOSSES["grpo"](LOGPROBS, OLD, ADVANTAGES.abs(), MASK, LossSettings())
+    assert both.clip_fraction_high.item() == pytest.approx(1 / 3)
+    assert both.clip_fraction_low.item() == 0
+    both = LOSSES["grpo"](LOGPROBS, OLD, -ADVANTAGES.abs(), MASK, LossSettings())
+    assert both.clip_fraction_high.item() == 0
+    assert both.clip_fraction_low.item() == pytest.approx(2 / 3)
     # gspo counts sequences: ratios 1 and 1/2, the second clipped.
     terms = LOSSES["gspo"](LOGPROBS, OLD, ADVANTAGES, MASK, LossSettings())
     assert terms.before.num.item() == 2
@@ -274,6 +282,7 @@ def test_default_clips_are_the_papers(name: str) -> None:
     assert LossSettings().clips(name) == {
         "grpo": (0.2, 0.2), "dr_grpo": (0.2, 0.2), "dapo": (0.2, 0.28), "gspo": (3e-4, 4e-4),
     }[name]  # fmt: skip
+    assert (LossSettings().kl_coefficient, LossSettings().kl_estimator) == (0.0, "k3")
     assert LossSettings(clip_high=0.5).clips(name) == (DEFAULT_CLIPS[name][0], 0.5)
 
 
