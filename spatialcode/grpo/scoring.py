@@ -60,7 +60,8 @@ def micro_batches(
 def score(
     model: Any, packed: PackedRows, temperature: float = 1.0, *, entropy_gradient: bool = False
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """Log-probability of each scored token and entropy (nats) of where it was drawn; float32.
+    """Log-probability of each scored token and entropy (nats) of where it was drawn, in
+    float32 or better.
 
     Entropies carry a gradient only if asked to.
     """
@@ -127,7 +128,7 @@ def _of_logits(
     temperature: float,
     entropy_gradient: bool,
 ) -> tuple[Tensor, Tensor]:
-    logits = logits.float()
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if temperature != 1:
         logits = logits / temperature
     logprobs = logits.log_softmax(-1)
