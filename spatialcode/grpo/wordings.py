@@ -204,7 +204,11 @@ def reworded(question: Question, rng: Rng) -> Question:
     while (sentence := expand(grammars[int(rng.integers(len(grammars)))], rng)) in _HELDOUT:
         pass
     text = sentence.format(**slots)
-    return replace(question, text=text[:1].upper() + text[1:])
+    text = text[:1].upper() + text[1:]
+    if isinstance(question, Counting):  # one of a kind, or several, as the sentence says it
+        said = slots["kinds" if "{kinds}" in sentence else "kind"]
+        return replace(question, text=text, target=replace(question.target, phrase=said))
+    return replace(question, text=text)
 
 
 def expand(grammar: str, rng: Rng) -> str:
