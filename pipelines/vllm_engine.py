@@ -45,7 +45,7 @@ class FileLoader:
             nonlocal count
             for path in paths:
                 with safe_open(path, framework="pt", device="cpu") as held:
-                    for name in held.keys():  # noqa: SIM118: it is no dictionary
+                    for name in held.keys():  # noqa: SIM118
                         count += 1
                         yield name, held.get_tensor(name)
 
@@ -61,7 +61,7 @@ class VllmEngine:
 
     def __init__(self, model: str, *, dtype: str = "bfloat16", **options: Any) -> None:
         try:
-            from vllm import LLM
+            from vllm import LLM  # type: ignore[import-not-found]
         except ImportError as error:
             raise ModelError(f"vLLM is not installed: {error}") from error
         try:
@@ -86,7 +86,7 @@ class VllmEngine:
         self, prompts: Sequence[Sequence[int]], num_samples: int, settings: SamplerSettings
     ) -> list[list[Sample]]:
         """See `Engine`. Every sample is a request with a seed of its own; prefixes are cached."""
-        from vllm import SamplingParams
+        from vllm import SamplingParams  # type: ignore[import-not-found]
 
         requests, parameters = [], []
         seen: dict[tuple[int, ...], int] = {}
@@ -114,7 +114,7 @@ class VllmEngine:
         """See `Engine`. Raises WeightsError where vLLM's workers read another number of tensors."""
         from safetensors.torch import save_file
 
-        memory = Path("/dev/shm")  # noqa: S108: a folder of our own is made in it
+        memory = Path("/dev/shm")  # noqa: S108
         folder = Path(tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None))
         paths: list[str] = []
         held: dict[str, Tensor] = {}

@@ -26,7 +26,7 @@ CONFIG = RewardPoolConfig(
 
 @pytest.fixture
 def child() -> Iterator[ScoringChild]:
-    child = ScoringChild(ScoringSpec(stand_in_scorers.NAME, {}, deadline_s=0.5, start_s=60.0))
+    child = ScoringChild(ScoringSpec(stand_in_scorers.NAME, {}, deadline_s=1.0, start_s=60.0))
     yield child
     child.close()
 
@@ -120,8 +120,8 @@ def test_a_hanging_scorer_is_killed_at_its_deadline(child: ScoringChild, marker:
     begun_s = time.monotonic()
     masked = scored_by(child, marked(good, marker))
     taken_s = time.monotonic() - begun_s
-    assert masked == Scored(None, None, error="timeout: no score within 0.5 s")
-    assert 0.5 <= taken_s < 2.0
+    assert masked == Scored(None, None, error="timeout: no score within 1 s")
+    assert 1.0 <= taken_s < 3.0
     assert scored_by(child, good) == expected
     assert child.num_starts == 2
 
@@ -225,7 +225,7 @@ def test_a_stuck_actor_is_replaced_and_endless_replacing_ends(
     ray_session: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipelines.reward_pool._GRACE_S", 0.0)
-    config = replace(CONFIG, num_actors=1, deadline_s=0.5, start_s=1.5, max_replaced=1)
+    config = replace(CONFIG, num_actors=1, deadline_s=0.5, start_s=3.5, max_replaced=1)
     pool = RewardPool(replace(config, samples_per_call=1))
     try:
         samples = reward_samples(2)
@@ -234,7 +234,7 @@ def test_a_stuck_actor_is_replaced_and_endless_replacing_ends(
         os.kill(pid, signal.SIGSTOP)  # alive, but no longer working
         begun_s = time.monotonic()
         assert score_in_order(pool, samples) == plain(samples)
-        assert 2.0 <= time.monotonic() - begun_s < 30.0
+        assert 4.0 <= time.monotonic() - begun_s < 30.0
         assert pool.statistics.num_replaced == 1
         with pytest.raises(ActorsLostError, match="more than 1 actors lost"):
             score_in_order(pool, [marked(samples[0], "<kill-actor>")])

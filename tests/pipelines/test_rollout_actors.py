@@ -131,11 +131,11 @@ def test_what_the_engine_raises_reaches_the_caller(pool: RolloutActors) -> None:
     assert len(pool.generate([(1,)], 3, SETTINGS)[0]) == 3  # and the pool goes on
 
 
-def test_a_batch_is_written_while_the_caller_trains(pool: RolloutActors) -> None:
+def test_a_batch_is_written_while_the_caller_trains(pool: RolloutActors, journal: Path) -> None:
     pool.load_weights(weights(4.0), 4)
     rollouts = AsyncRollouts(pool)
     early: list[int] = []
-    first, second = PROMPTS[:4], [(n, 1) for n in range(200, 212)]
+    first, second = PROMPTS[:4], [(n, 1) for n in range(200, 216)]
     rollouts.start(first, 2, SETTINGS, lambda number, group: early.append(number))
     assert rollouts.take(4) == plain(4.0, 4, first)
     assert sorted(early) == [0, 1, 2, 3]
@@ -143,7 +143,8 @@ def test_a_batch_is_written_while_the_caller_trains(pool: RolloutActors) -> None
     rollouts.start(second, 2, SETTINGS)
     with pytest.raises(RuntimeError, match="not been taken"):
         rollouts.start(first, 2, SETTINGS)
-    time.sleep(0.15)  # "training": both actors are at their first prompts
+    while not any(written(journal)[n] for n in range(200, 216)):
+        time.sleep(0.02)  # "training", until the batch is begun
     rollouts.send_weights(weights(5.0), 5)
     groups = rollouts.take(5)
     versions = Counter(sample.weight_version for group in groups for sample in group)
@@ -187,7 +188,7 @@ def test_a_hanging_engine_is_replaced_and_weights_that_do_not_fit_are_refused(
 ) -> None:
     (tmp_path / "hang").touch()
     spec = EngineSpec(stand_in_engine.NAME, {"hang_once": str(tmp_path / "hang")})
-    pool = RolloutActors(spec, RolloutConfig(1, 0.5, call_timeout_s=1.5, max_replaced=1))
+    pool = RolloutActors(spec, RolloutConfig(1, 0.5, call_timeout_s=2.5, max_replaced=1))
     try:
         pool.load_weights(weights(1.0), 1)
         assert pool.generate(PROMPTS, 2, SETTINGS) == plain(1.0, 1)
