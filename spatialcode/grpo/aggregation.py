@@ -6,6 +6,7 @@ which is not 0. Both ways leave invalid samples (``valid`` False) out and give t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from spatialcode.grpo.advantages import ADVANTAGES, MIN_STD, mean_std_advantages
 
 Terms = Float[Tensor, "b k"]
 Present = Bool[Tensor, "b k"]
+BatchSums = tuple[float, float, float]
 
 
 class Aggregation(Protocol):
@@ -92,13 +94,14 @@ def normalise_then_sum(
 
     Different mixtures of terms with one total keep different advantages, and a term with a small
     spread is heard. The last step holds the scale whatever the number of terms; it needs the whole
-    batch. A term without variance in a group adds nothing there. Source: GDPO, arXiv 2601.05242,
-    section 3, and its authors' code for the places of weights and sample standard deviations.
+    batch: workers leave it to :func:`normalise_over_batch`. A term without variance in a group
+    adds nothing there. Source: GDPO, arXiv 2601.05242; that weights multiply normalised terms and
+    that standard deviations are the sample's is from its authors' code.
 
     Raises ConfigError for another advantage than "mean_std", the only one that normalises.
     """
     if advantage != "mean_std":
-        raise ConfigError(f"advantage: gdpo expects 'mean_std', got {advantage!r}")
+        raise ConfigError(f"advantage: normalise_then_sum expects 'mean_std', got {advantage!r}")
     used = _weights_of(terms, present, weights)
     valid = (
         torch.ones(len(terms), dtype=torch.bool, device=terms.device) if valid is None else valid
@@ -110,20 +113,39 @@ def normalise_then_sum(
 
 
 def normalise_over_batch(
-    advantages: Float[Tensor, " b"], valid: Bool[Tensor, " b"], *, min_std: float = MIN_STD
+    advantages: Float[Tensor, " b"],
+    valid: Bool[Tensor, " b"],
+    sums: BatchSums | None = None,
+    *,
+    min_std: float = MIN_STD,
 ) -> Float[Tensor, " b"]:
     """(advantage - mean) / sample standard deviation over the valid; 0 for the others.
 
-    All 0 if they do not vary. Source: GDPO, arXiv 2601.05242, section 3, its last step.
+    ``sums`` are of the whole batch where this is a worker's part of it (:func:`batch_sums`, added
+    over workers); None takes this part's own. All 0 if they do not vary.
+    Source: the last step of GDPO, arXiv 2601.05242.
     """
-    one_group = torch.zeros_like(valid, dtype=torch.long)
-    return mean_std_advantages(advantages, one_group, valid, min_std=min_std)
+    num, total, squares = batch_sums(advantages, valid) if sums is None else sums
+    mean = total / max(num, 1.0)
+    std = math.sqrt(max(squares - num * mean**2, 0.0) / max(num - 1.0, 1.0))
+    if std <= min_std:
+        return torch.zeros_like(advantages)
+    return torch.where(valid, (advantages - mean) / std, 0.0).to(advantages.dtype)
+
+
+def batch_sums(advantages: Float[Tensor, " b"], valid: Bool[Tensor, " b"]) -> BatchSums:
+    """Count, sum and sum of squares of the valid: what workers add up before they normalise.
+
+    Sums of group advantages are close to 0, so squares lose no digits to a common offset.
+    """
+    counted = torch.where(valid, advantages.double(), 0.0)
+    return float(valid.sum()), float(counted.sum()), float(counted.square().sum())
 
 
 #: Ways to aggregate by the name that a configuration gives.
 AGGREGATIONS: Mapping[str, Aggregation] = {
     "weighted_sum": sum_then_normalise,
-    "gdpo": normalise_then_sum,
+    "normalise_then_sum": normalise_then_sum,
 }
 
 

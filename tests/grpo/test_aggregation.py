@@ -11,6 +11,7 @@ from spatialcode.errors import ConfigError, SchemaError
 from spatialcode.grpo.advantages import mean_advantages, mean_std_advantages
 from spatialcode.grpo.aggregation import (
     AGGREGATIONS,
+    batch_sums,
     normalise_over_batch,
     normalise_then_sum,
     stack_terms,
@@ -158,3 +159,23 @@ def test_batch_normalisation_by_hand() -> None:
     # Valid 1, 3: mean 2, sample std √2.
     got = normalise_over_batch(torch.tensor([1.0, 99.0, 3.0]), torch.tensor([True, False, True]))
     torch.testing.assert_close(got, torch.tensor([-1.0, 0.0, 1.0]) / ROOT)
+
+
+def test_workers_that_add_their_sums_normalise_as_one() -> None:
+    terms, present, weights, ids, valid = random_terms(3)
+    whole = normalise_then_sum(terms, present, weights, ids, valid)
+    halves = []
+    for mine in (ids < 1, ids >= 1):
+        part = (terms[mine], present[mine], weights, ids[mine], valid[mine])
+        halves.append((normalise_then_sum(*part, batch_normalise=False), valid[mine]))
+    sums = [sum(column) for column in zip(*(batch_sums(*half) for half in halves), strict=True)]
+    together = (float(sums[0]), float(sums[1]), float(sums[2]))
+    parts = [normalise_over_batch(*half, together) for half in halves]
+    torch.testing.assert_close(torch.cat(parts), whole)
+    alone = torch.cat([normalise_over_batch(*half) for half in halves])
+    assert not torch.allclose(alone, whole, rtol=1e-3)
+
+
+def test_batch_sums_by_hand() -> None:
+    got = batch_sums(torch.tensor([1.0, float("nan"), -3.0]), torch.tensor([True, False, True]))
+    assert got == (2.0, -2.0, 10.0)
