@@ -3,9 +3,8 @@
 With d = log π_ref - log π of a token sampled from π, the expectation of each is, or is close to,
 KL(π || π_ref). Source: J. Schulman, "Approximating KL Divergence" (2020).
 
-What they are as a term of a loss is another matter: k3 is the one of GRPO; the gradient of k2 is,
-in expectation on fresh samples, that of KL(π || π_ref); the gradient of k1 is 0 in expectation,
-so k1 measures and does not pull.
+As terms of a loss they differ, in expectation on fresh samples: k3, that of GRPO, has the gradient
+of KL(π_ref || π); k2 that of KL(π || π_ref); k1 none at all, so that it measures and does not pull.
 """
 
 from __future__ import annotations
