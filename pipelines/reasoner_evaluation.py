@@ -30,7 +30,7 @@ class Judge:
         object.__setattr__(self, "_watched", RubricScorer(RubricConfig(**with_term)))
 
     def figures(self, row: PromptRow, completion: str) -> dict[str, float]:
-        """``accuracy`` (VSI-Bench's, 0 to 1), ``reward``, and ``heldout`` where the term applies."""
+        """``accuracy`` (0 to 1, as VSI-Bench), ``reward``, ``heldout`` where the term applies."""
         item, code = item_from_json(row.item), from_json(row.code)
         paid = self._paid.score(item, code, completion)  # type: ignore[attr-defined]
         terms = self._watched.score(item, code, completion).terms  # type: ignore[attr-defined]

@@ -33,7 +33,7 @@ class RunFiles:
         from tensorboardX import SummaryWriter
 
         # events after the purge step are hidden: the resumed run writes them again
-        purge = total_steps + 1 if total_steps else None
+        purge = max(0, total_steps + 1)
         return SummaryWriter(str(self.output / BOARD_FOLDER), purge_step=purge, flush_secs=30)
 
     def row(self, kind: str, row: Mapping[str, Any]) -> None:

@@ -12,8 +12,9 @@ from pipelines.reasoner_checkpoints import seed_everything
 from pipelines.reasoner_prompts import PromptMaker
 from pipelines.train_reasoner_config import PromptDataConfig, TrainReasonerConfig
 from spatialcode.errors import ConfigError
-from spatialcode.grpo.tiny import SETTINGS_FILE, TinyShape, make_model, save_reasoner
+from spatialcode.grpo.tiny import TinyShape, make_model, save_reasoner
 from spatialcode.grpo.tiny_tokenizer import BEGIN_PROGRAM, train_tokenizer
+from spatialcode.reasoning.models.local import STYLE_FILE
 
 START_FOLDER = "start"
 #: Rooms that tokenizers are fitted to; nothing is trained or judged on them.
@@ -34,7 +35,7 @@ def prepare_start(config: TrainReasonerConfig) -> str:
     """
     folder = Path(start_folder(config))
     own = config.model.source is None or config.dry_run
-    if not own or (folder / SETTINGS_FILE).is_file():
+    if not own or (folder / STYLE_FILE).is_file():
         return str(folder)
     seed_everything(config.seed, 41)
     tokenizer = train_tokenizer(_texts(config), config.model.vocabulary_size)
@@ -129,7 +130,7 @@ def load_text(folder: str, config: TrainReasonerConfig) -> ReasonerText:
 def is_compact(config: TrainReasonerConfig) -> bool:
     """Small models made here read the short prompt, others messages of a chat."""
     source = config.model.source
-    return source is None or (Path(source, SETTINGS_FILE).is_file() and not config.dry_run)
+    return source is None or (Path(source, STYLE_FILE).is_file() and not config.dry_run)
 
 
 def _texts(config: TrainReasonerConfig) -> list[str]:

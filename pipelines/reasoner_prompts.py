@@ -191,14 +191,14 @@ class StreamedPrompts:
 
 
 def prompt_rows(
-    batch: Mapping[str, Any], maker: PromptMaker, output: str
+    batch: Mapping[str, Any], maker: PromptMaker, output: str, first: int = 0
 ) -> Iterator[dict[str, Any]]:
     """Ray Data stage: numbers of blocks in, their prompts out, one block of rows each.
 
-    Blocks that the run in ``output`` has had already are left out.
+    ``first`` is added to the numbers. Blocks that the run in ``output`` has had are left out.
     """
     start = next_task(output)
-    for number in batch["id"]:
+    for number in batch["id"] + first:
         if int(number) < start // BLOCK_NUMBERS:
             continue
         rows = maker.block(int(number))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from pipelines.deepspeed_stepper import DeepSpeedStepper
+from pipelines.reasoner_model import load_model
 from pipelines.train_reasoner_config import TrainReasonerConfig
+from spatialcode.grpo.attention import plain_model
 from spatialcode.grpo.engine import HFEngine, end_ids_of
 from spatialcode.grpo.types import Engine, Sample, SamplerSettings
 
@@ -24,27 +25,29 @@ class Rollouts:
     write while the caller trains.
     """
 
-    def __init__(self, config: TrainReasonerConfig, stepper: DeepSpeedStepper, model: Any) -> None:
-        """``model``: a plain model of the same shape, for a copy's sake; may be on "meta"."""
+    def __init__(self, config: TrainReasonerConfig, stepper: DeepSpeedStepper, folder: str) -> None:
+        """``folder``: of the model that the stepper trains, as it was at first."""
         self._stepper = stepper
         self._max_rows = config.rollouts.max_rows
         self._own = False
         self._ahead: Any = None
         self._held: tuple[list[tuple[int, ...]], int, SamplerSettings, OnGroup] | None = None
         if config.rollouts.num_actors:
-            self.engine: Engine = self._actors(config, model)
+            self.engine: Engine = self._actors(config)
         elif stepper.zero.stage <= 2 and config.lora.rank == 0:
             self._own = True
             self.engine = HFEngine(stepper.engine.module, max_rows=self._max_rows)
         else:
-            copy = model.to_empty(device=stepper.device).eval()
-            self.engine = HFEngine(copy, max_rows=self._max_rows, weight_version=-1)
+            copy = load_model(folder, config.zero.bfloat16, config.model.revision)
+            copy = copy.to(stepper.device).eval()
+            self.engine = HFEngine(copy, max_rows=self._max_rows)
 
-    def _actors(self, config: TrainReasonerConfig, model: Any) -> Engine:
+    def _actors(self, config: TrainReasonerConfig) -> Engine:
         from pipelines.async_rollouts import AsyncRollouts
         from pipelines.rollout_actors import EngineSpec, RolloutActors, RolloutConfig
         from pipelines.rollout_engines import HF
 
+        model = plain_model(self._stepper.engine.module)
         settings = {
             "model": model.config.to_dict(),
             "dtype": "bfloat16" if config.zero.bfloat16 else "float32",
@@ -128,19 +131,3 @@ class Rollouts:
         """End the actors, if there are any."""
         if hasattr(self.engine, "close"):
             self.engine.close()
-
-
-def empty_model(folder: str | Path, bfloat16: bool, revision: str | None = None) -> Any:
-    """A model of a folder's configuration without weights, on the "meta" device."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
-
-    settings = AutoConfig.from_pretrained(str(folder), revision=revision)
-    dtype = torch.bfloat16 if bfloat16 else torch.float32
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(settings, dtype=dtype)
-    try:
-        model.generation_config = GenerationConfig.from_pretrained(str(folder), revision=revision)
-    except OSError:
-        pass  # the model's own configuration names its end tokens
-    return model
