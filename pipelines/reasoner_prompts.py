@@ -51,6 +51,11 @@ class PromptRow:
     code_id: str
     code: str
 
+    @property
+    def prompt(self) -> str:
+        """The messages' text, for a reader."""
+        return "\n\n".join(message["content"] for message in json.loads(self.messages))
+
     def reward_sample(self, completion: str) -> RewardSample:
         return RewardSample(self.item, self.code_id, self.code, completion)
 

@@ -243,7 +243,7 @@ def figures_of(sums: Mapping[str, float]) -> dict[str, Any]:
         "terms": {name: share(f"term/{name}", f"term_num/{name}") for name in terms},
         "families": {name: share(f"family/{name}", f"family_num/{name}") for name in families},
         "num_samples": sums.get("samples", 0.0),
-        "num_tokens": sums.get("tokens", 0.0),
+        "num_generated_tokens": sums.get("tokens", 0.0),
     }
 
 
@@ -259,7 +259,7 @@ def shown_samples(
             scored = group.scored[place]
             learnt = batch is not None and bool(found.kept)
             rows.append({
-                "family": group.row.family, "prompt": group.row.messages,
+                "family": group.row.family, "prompt": group.row.prompt,
                 "completion": text.completion(group.samples[place].completion_ids),
                 "reward": scored.total, "terms": dict(scored.terms or {}),
                 "reasons": list(scored.reasons), "error": scored.error,

@@ -12,11 +12,11 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.local_ray import connect
+from pipelines.reasoner_dry_run import dry
 from pipelines.reasoner_metrics import METRICS_FILE, read_rows
 from pipelines.reasoner_model import is_compact, prepare_start
 from pipelines.reasoner_prompts import (
@@ -56,47 +56,9 @@ def train(config: TrainReasonerConfig, on_rows: Callable[[list[Row]], None] | No
     return write_report(config)
 
 
-def dry(config: TrainReasonerConfig) -> TrainReasonerConfig:
-    """The same run made tiny: random weights, at most two workers and two steps a stage.
-
-    Classes, ZeRO stage, precision, adapters and who writes completions stay.
-    """
-    import torch
-
-    workers = min(2, config.num_workers)
-    gpu = config.use_gpu and torch.cuda.is_available()
-    tiny = min(2, config.sft.num_steps), min(2, config.grpo.num_steps)
-    rollouts = replace(
-        config.rollouts,
-        num_actors=min(workers, config.rollouts.num_actors),
-        use_gpu=config.rollouts.use_gpu and gpu,
-        num_cpus=1.0,
-    )
-    return replace(
-        config,
-        num_workers=workers,
-        use_gpu=gpu,
-        num_threads=1,
-        checkpoint_every_steps=2,
-        data=replace(config.data, rooms_per_block=1, num_tasks=1),
-        model=replace(config.model, hidden_size=32, num_layers=2, num_heads=4, num_kv_heads=2),
-        sft=replace(config.sft, num_steps=tiny[0], batch_size=2 * workers),
-        grpo=replace(
-            config.grpo, num_steps=tiny[1], prompts_per_step=2 * workers, samples_per_prompt=4,
-            max_new_tokens=8, max_refills=1,
-        ),
-        rewards=replace(config.rewards, num_actors=workers),
-        rollouts=rollouts,
-        evaluation=replace(config.evaluation, num_rooms=1, every_steps=0, vsibench=None),
-    )  # fmt: skip
-
-
 def prompt_maker(config: TrainReasonerConfig) -> PromptMaker:
     """What makes the run's prompts."""
     return PromptMaker(config.data, config.seed, is_compact(config))
-
-
-# --- one process --------------------------------------------------------------------------------
 
 
 def _train_in_process(config: TrainReasonerConfig) -> None:
@@ -132,9 +94,6 @@ def _train_in_process(config: TrainReasonerConfig) -> None:
 
     found = [path for path in (last, last.with_name("before")) if path.is_dir()]
     run(Setting(config, 0, prompts, report, found[0] if found else None))
-
-
-# --- Ray Train ----------------------------------------------------------------------------------
 
 
 def _train_on_ray(config: TrainReasonerConfig) -> None:
@@ -215,9 +174,6 @@ def _train_worker(values: dict[str, Any]) -> None:
         return
     with checkpoint.as_directory() as folder:
         run(Setting(config, rank, prompts, report, Path(folder)))
-
-
-# --- report -------------------------------------------------------------------------------------
 
 
 def write_report(config: TrainReasonerConfig) -> Row:
