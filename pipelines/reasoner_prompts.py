@@ -21,8 +21,8 @@ from pipelines.reward_scorers import RewardSample, item_to_json
 from pipelines.train_reasoner_config import PromptDataConfig
 from spatialcode.errors import InputError, PromptError
 from spatialcode.grpo.rooms import made_up_room
-from spatialcode.grpo.tasks import Task, TaskSettings, held_out_settings, tasks_of
-from spatialcode.questions.generate import generate
+from spatialcode.grpo.tasks import HELD_OUT_ROOM, Task, TaskSettings, held_out_settings, tasks_of
+from spatialcode.questions.generate import GenerateConfig, generate
 from spatialcode.questions.types import QuestionItem
 from spatialcode.reasoning.prompts import PromptSettings, render
 from spatialcode.reasoning.solver import solve
@@ -65,11 +65,14 @@ class PromptMaker:
     """Makes blocks of prompts. Picklable: Ray Data tasks use it.
 
     ``compact``: the short prompt of small models in place of messages to a chat model.
+    ``first_room``: rooms are counted from here. ``standard``: only VSI-Bench's own sentences.
     """
 
     config: PromptDataConfig
     seed: int
     compact: bool
+    first_room: int = 0
+    standard: bool = False
 
     def block(self, number: int) -> list[PromptRow]:
         """The prompts of a block, those left out that do not fit."""
@@ -80,32 +83,38 @@ class PromptMaker:
         rows = [self._row(first + place, *made[k]) for place, k in enumerate(order.tolist())]
         return [row for row in rows if row is not None]
 
-    def held_out(self, num_rooms: int) -> list[PromptRow]:
-        """Questions of made-up rooms that are never trained on, in standard sentences."""
-        settings = held_out_settings("standard")
+    def held_out(self, num_rooms: int, words: str = "trained") -> list[PromptRow]:
+        """Questions of made-up rooms that are never trained on."""
+        settings = self._task_settings()
+        if words in ("standard", "heldout"):
+            settings = held_out_settings("heldout" if words == "heldout" else "standard")
         made = []
-        for room in range(settings.first_room, settings.first_room + num_rooms):
-            code, scene = made_up_room(room, settings.room), f"made-up-{room}"
-            items = generate(code, scene=scene, seed=0, config=settings.questions).items
-            made += [(item, task) for item in items for task in tasks_of([item], {scene: code})]
+        for room in range(HELD_OUT_ROOM, HELD_OUT_ROOM + num_rooms):
+            made += self._asked(room, settings)
         rows = [self._row(number, *pair) for number, pair in enumerate(made)]
         return [row for row in rows if row is not None]
 
     def _made_up(self, number: int) -> list[tuple[QuestionItem, Task]]:
-        settings = TaskSettings(seed=self.seed)
-        if self.config.mode == "text":
-            settings = TaskSettings(seed=self.seed, wording_share=0.0)
         pairs = []
-        first = self.config.first_room + number * self.config.rooms_per_block
+        first = self.config.first_room + self.first_room + number * self.config.rooms_per_block
         for room in range(first, first + self.config.rooms_per_block):
-            code, scene = made_up_room(room, settings.room), f"made-up-{room}"
-            items = generate(code, scene=scene, seed=self.seed, config=settings.questions).items
-            rng = np.random.default_rng([self.seed, room, 11])
-            for item in items:
-                pairs += [
-                    (item, t) for t in tasks_of([item], {scene: code}, settings.wording_share, rng)
-                ]
+            pairs += self._asked(room, self._task_settings())
         return pairs
+
+    def _task_settings(self) -> TaskSettings:
+        if not self.standard:
+            return TaskSettings(wording_share=0.0 if self.config.mode == "text" else 0.45)
+        questions = GenerateConfig(
+            questions_per_family=3, paraphrase_share=0.0, referring_share=0.2, use_ids=True
+        )
+        return TaskSettings(wording_share=0.0, questions=questions)
+
+    def _asked(self, room: int, settings: TaskSettings) -> list[tuple[QuestionItem, Task]]:
+        code, scene = made_up_room(room, settings.room), f"made-up-{room}"
+        items = generate(code, scene=scene, seed=self.seed, config=settings.questions).items
+        rng = np.random.default_rng([self.seed, room, 11])
+        share, codes = settings.wording_share, {scene: code}
+        return [(item, task) for item in items for task in tasks_of([item], codes, share, rng)]
 
     def _stored(self, number: int) -> list[tuple[QuestionItem, Task]]:
         """Every question once before any comes again, in another order each time."""
@@ -196,13 +205,15 @@ class StreamedPrompts:
 
 
 def prompt_rows(
-    batch: Mapping[str, Any], maker: PromptMaker, output: str, first: int = 0
+    batch: Mapping[str, Any], maker: PromptMaker, place: tuple[str, str, int]
 ) -> Iterator[dict[str, Any]]:
     """Ray Data stage: numbers of blocks in, their prompts out, one block of rows each.
 
-    ``first`` is added to the numbers. Blocks that the run in ``output`` has had are left out.
+    ``place``: output folder, stage, and a number that is added. Blocks that this stage has had
+    are left out.
     """
-    start = next_task(output)
+    output, stage, first = place
+    start = next_task(output, stage)
     for number in batch["id"] + first:
         if int(number) < start // BLOCK_NUMBERS:
             continue
@@ -212,15 +223,16 @@ def prompt_rows(
             yield {name: np.array([getattr(row, name) for row in rows]) for name in names}
 
 
-def next_task(output: str) -> int:
-    """Where the run in a folder stands, 0 at the beginning."""
+def next_task(output: str, stage: str) -> int:
+    """Where a stage of the run in a folder stands, 0 at its beginning."""
     path = Path(output, POSITION_FILE)
-    return int(json.loads(path.read_text())) if path.is_file() else 0
+    held = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return int(held.get(stage, 0))
 
 
-def write_next_task(output: str, number: int) -> None:
-    """Keep where a run stands, whole or not at all."""
+def write_next_task(output: str, stage: str, number: int) -> None:
+    """Keep where a stage stands, whole or not at all."""
     path = Path(output, POSITION_FILE)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(number))
+    partial.write_text(json.dumps({stage: number}), encoding="utf-8")
     partial.replace(path)

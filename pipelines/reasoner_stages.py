@@ -13,6 +13,8 @@ from pipelines.reasoner_steps import (
     Clock,
     Harvester,
     batch_of,
+    copying,
+    example,
     figures_of,
     harvest,
     idle_batch,
@@ -107,11 +109,11 @@ def _train_sft(worker: Worker) -> None:
         if done >= 1.0:
             return
         begun_s = time.monotonic()
-        rows = worker.prompts.draw(sft.batch_size // config.num_workers)
         rate = sft.learning_rate * _sft_schedule(worker.position.step, done)
         stage.stepper.set_learning_rate(rate)
-        figures = sft_step(stage.stepper, worker.text, rows, config.grpo.micro_batch_tokens)
-        worker.advanced(rows[-1].number + 1, worker.seconds)
+        examples, next_task = _taught(worker, sft)
+        figures = sft_step(stage.stepper, examples, config.grpo.micro_batch_tokens)
+        worker.advanced(next_task, worker.seconds)
         step_s = time.monotonic() - begun_s
         speed = figures["num_tokens"] / step_s
         place = {"seconds": worker.position.seconds, "step_s": step_s, "tokens_per_s": speed}
@@ -119,6 +121,17 @@ def _train_sft(worker: Worker) -> None:
         stop_at = sft.stop_at_accuracy if stage.name == "sft" else 100.0
         if _evaluated(worker, stop_at):
             return
+
+
+def _taught(worker: Worker, sft: SftConfig) -> tuple[list[Sample], int]:
+    """A worker's examples of the next step, and the first prompt's number after them."""
+    count, step = sft.batch_size // worker.config.num_workers, worker.position.step
+    if worker.opened.name == "sft" and step < sft.copy_steps and worker.text.compact:
+        seed = (worker.config.seed, step, worker.setting.rank, 31)
+        return copying(worker.text, count, seed), 0
+    assert worker.prompts is not None
+    rows = worker.prompts.draw(count)
+    return [example(worker.text, row) for row in rows], rows[-1].number + 1
 
 
 def _limits(worker: Worker) -> SftConfig:
@@ -170,6 +183,7 @@ class _Learner:
 def _train_grpo(worker: Worker) -> None:
     config, stage = worker.config, worker.opened
     worker.rewards = make_rewards(config)
+    assert worker.prompts is not None
     harvester = Harvester(config, worker.text, stage.rollouts, worker.rewards, worker.prompts)
     scoring = ScoringSettings(config.grpo.temperature, max_tokens=config.grpo.micro_batch_tokens)
     reference = None

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from pipelines.deepspeed_stepper import DeepSpeedStepper
@@ -22,6 +23,8 @@ from spatialcode.grpo.advantages import ADVANTAGES
 from spatialcode.grpo.aggregation import normalise_then_sum, stack_terms
 from spatialcode.grpo.batch import RolloutBatch, rollout_batch
 from spatialcode.grpo.scoring import ScoringSettings, micro_batches, score
+from spatialcode.grpo.sft import copy_examples
+from spatialcode.grpo.tiny_tokenizer import BEGIN_PROGRAM, END
 from spatialcode.grpo.types import Sample, SamplerSettings, Scored
 
 
@@ -68,14 +71,13 @@ class Harvest:
 
 
 def sft_step(
-    stepper: DeepSpeedStepper, text: ReasonerText, rows: Sequence[PromptRow], most_tokens: int
+    stepper: DeepSpeedStepper, examples: Sequence[Sample], most_tokens: int
 ) -> dict[str, float]:
-    """One optimiser step on targets that the solver wrote; mean loss in nats a token.
+    """One optimiser step on completions that are taught; mean loss in nats a token.
 
-    ``rows``: this worker's share. Source: maximum likelihood of the completion's tokens.
+    ``examples``: this worker's share. Source: maximum likelihood of the completion's tokens.
     """
-    examples = [_example(text, row) for row in rows]
-    num_tokens = stepper.total(sum(len(example.completion_ids) for example in examples))
+    num_tokens = stepper.total(sum(len(one.completion_ids) for one in examples))
     settings = ScoringSettings(max_tokens=most_tokens)
     stepper.model.train()
     packs = micro_batches(stepper.model, examples, range(len(examples)), settings)
@@ -90,7 +92,20 @@ def sft_step(
     return {"loss": stepper.total(summed), "grad_norm": stepper.step(), "num_tokens": num_tokens}
 
 
-def _example(text: ReasonerText, row: PromptRow) -> Sample:
+def copying(text: ReasonerText, count: int, seed: tuple[int, ...]) -> list[Sample]:
+    """Random words to be repeated, for a model of the compact prompt."""
+    vocabulary: dict[str, int] = text.tokenizer.get_vocab()
+    words = sorted(n for word, n in vocabulary.items() if word.startswith("Ġ") and len(word) > 2)
+    begin, close, end = (vocabulary[word] for word in (BEGIN_PROGRAM, '")', END))
+    made = copy_examples(count, words, (begin, close, end), np.random.default_rng(seed))
+    return [
+        Sample(one.prompt_ids, one.completion_ids, (0.0,) * len(one.completion_ids), True, 0)
+        for one in made
+    ]
+
+
+def example(text: ReasonerText, row: PromptRow) -> Sample:
+    """What supervised training shows for a prompt."""
     target = text.target_ids(row.target)
     return Sample(text.prompt_ids(row.messages), target, (0.0,) * len(target), True, 0)
 
@@ -193,7 +208,7 @@ def batch_of(groups: Sequence[Group], config: TrainReasonerConfig) -> RolloutBat
 def idle_batch(text: ReasonerText, row: PromptRow) -> RolloutBatch:
     """A batch in which nothing counts, for a worker that found nothing to learn from."""
     return rollout_batch(
-        [_example(text, row)], torch.zeros(1), torch.zeros(1, dtype=torch.long),
+        [example(text, row)], torch.zeros(1), torch.zeros(1, dtype=torch.long),
         valid=torch.zeros(1, dtype=torch.bool),
     )  # fmt: skip
 

@@ -42,7 +42,7 @@ class Setting:
 
     config: TrainReasonerConfig
     rank: int
-    prompts: Callable[[int], Prompts]
+    prompts: Callable[[str, int], Prompts]
     report: Reporter
     resume: Path | None = None
 
@@ -63,11 +63,11 @@ class Worker:
 
     setting: Setting
     position: Position
-    prompts: Prompts
     files: RunFiles | None
     judge: Judge
     stage: Stage | None = None
     rewards: Rewards | None = None
+    prompts: Prompts | None = None
     begun_s: float = field(default_factory=time.monotonic)
 
     @property
@@ -77,7 +77,8 @@ class Worker:
     def __post_init__(self) -> None:
         self.text = load_text(start_folder(self.config), self.config)
         maker = PromptMaker(self.config.data, self.config.seed, self.text.compact)
-        self.heldout = maker.held_out(self.config.evaluation.num_rooms)
+        asked = self.config.evaluation
+        self.heldout = maker.held_out(asked.num_rooms, asked.words)
 
     def open_stage(self, name: str, folder: str, found: Found | None) -> Stage:
         """Model, optimizer and rollouts of a stage, restored from a checkpoint if one is given."""
@@ -99,6 +100,7 @@ class Worker:
             self.position = checkpoints.load(stepper, found)
         self.stage = Stage(name, stepper, Rollouts(config, stepper, folder), folder)
         self.begun_s = time.monotonic() - self.position.seconds
+        self.prompts = self.setting.prompts(name, self.position.next_task)
         self.stage.rollouts.sync(self.position.weight_version)
         return self.stage
 
@@ -110,8 +112,9 @@ class Worker:
         seconds = {**self.position.kept.get("seconds", {}), stage.name: self.seconds}
         kept = {**self.position.kept, "seconds": seconds}
         self.position = replace(
-            self.position, stage=next_stage, step=0, weight_version=0, seconds=0.0, kept=kept
-        )
+            self.position, stage=next_stage, step=0, next_task=0, weight_version=0, seconds=0.0,
+            kept=kept,
+        )  # fmt: skip
         stage.rollouts.close()
         self.stage = None
         torch.distributed.barrier()
@@ -146,6 +149,7 @@ class Worker:
         """Count one optimiser step that is done."""
         now = self.position
         number = int(self.opened.stepper.largest(max(next_task, now.next_task)))
+        assert self.prompts is not None
         self.prompts.skip_to(number)
         self.position = replace(
             now, step=now.step + 1, total_steps=now.total_steps + 1, next_task=number,
@@ -158,7 +162,7 @@ class Worker:
             checkpoints.save(self.opened.stepper, Path(folder), self.position)
             self.setting.report({"total_steps": self.position.total_steps, **figures}, Path(folder))
         if self.setting.rank == 0:
-            write_next_task(self.config.output, self.position.next_task)
+            write_next_task(self.config.output, self.opened.name, self.position.next_task)
 
     def evaluate(self, name: str | None = None) -> float:
         """Held-out figures of the present weights; kept under ``name``. Returns the accuracy."""
@@ -215,8 +219,7 @@ def make_worker(setting: Setting) -> tuple[Worker, Found | None]:
     kept_steps = position.total_steps if found is not None else -1  # not even those before a step
     files = RunFiles(config.output, kept_steps) if setting.rank == 0 else None
     judge = Judge(config.rubric, config.evaluation.heldout_term)
-    prompts = setting.prompts(position.next_task)
-    return Worker(setting, position, prompts, files, judge), found
+    return Worker(setting, position, files, judge), found
 
 
 def make_rewards(config: TrainReasonerConfig) -> Rewards:

@@ -34,6 +34,8 @@ from spatialcode.config import to_dict
 RUN_NAME, CHECKPOINTS = "ray", "checkpoints"
 #: Prompts that a block of made-up rooms surely has, a room.
 _PROMPTS_PER_ROOM = 10
+#: GRPO's rooms are counted from here, so that it meets none that were taught.
+_GRPO_ROOM = 100_000_000
 Row = dict[str, Any]
 
 
@@ -56,9 +58,13 @@ def train(config: TrainReasonerConfig, on_rows: Callable[[list[Row]], None] | No
     return write_report(config)
 
 
-def prompt_maker(config: TrainReasonerConfig) -> PromptMaker:
-    """What makes the run's prompts."""
-    return PromptMaker(config.data, config.seed, is_compact(config))
+def prompt_maker(config: TrainReasonerConfig, stage: str) -> PromptMaker:
+    """What makes a stage's prompts: GRPO meets other rooms than supervised training."""
+    compact = is_compact(config)
+    if stage == "grpo":
+        return PromptMaker(config.data, config.seed, compact, first_room=_GRPO_ROOM)
+    standard = config.sft.standard_sentences
+    return PromptMaker(config.data, config.seed, compact, standard=standard)
 
 
 def _train_in_process(config: TrainReasonerConfig) -> None:
@@ -89,8 +95,8 @@ def _train_in_process(config: TrainReasonerConfig) -> None:
             last.replace(before)
         arriving.replace(last)
 
-    def prompts(start: int) -> Prompts:
-        return LocalPrompts(prompt_maker(config), start, 0, 1)
+    def prompts(stage: str, start: int) -> Prompts:
+        return LocalPrompts(prompt_maker(config, stage), start, 0, 1)
 
     found = [path for path in (last, last.with_name("before")) if path.is_dir()]
     run(Setting(config, 0, prompts, report, found[0] if found else None))
@@ -122,25 +128,26 @@ def _train_on_ray(config: TrainReasonerConfig) -> None:
             failure_config=FailureConfig(max_failures=config.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
         ),
-        datasets={"prompts": _stream(config)} if config.data.stream else None,
+        datasets={name: _stream(config, name) for name in config.stages * config.data.stream},
     )
     trainer.fit()
 
 
-def _stream(config: TrainReasonerConfig) -> Any:
-    """Prompts by Ray Data tasks, from where the run stands: as many as it can need."""
+def _stream(config: TrainReasonerConfig, name: str) -> Any:
+    """A stage's prompts by Ray Data tasks, from where it stands: as many as it can need."""
     import ray
 
-    drawn = config.sft.num_steps * config.sft.batch_size * (1 + config.control)
-    per_step = config.grpo.prompts_per_step * (1 + config.grpo.max_refills)
-    drawn += config.grpo.num_steps * per_step
+    drawn = config.sft.num_steps * config.sft.batch_size
+    if name != "sft":  # the control takes GRPO's time, whose steps are slower
+        per_step = config.grpo.prompts_per_step * (1 + config.grpo.max_refills)
+        drawn = config.grpo.num_steps * max(per_step, 10 * config.sft.batch_size)
     num_blocks = 2 + drawn // (_PROMPTS_PER_ROOM * config.data.rooms_per_block)
     output = str(Path(config.output).resolve())
-    first = next_task(output) // BLOCK_NUMBERS
+    first = next_task(output, name) // BLOCK_NUMBERS
     stage: Any = prompt_rows
     return ray.data.range(num_blocks).map_batches(
         stage,
-        fn_kwargs={"maker": prompt_maker(config), "output": output, "first": first},
+        fn_kwargs={"maker": prompt_maker(config, name), "place": (output, name, first)},
         batch_size=1,
         num_cpus=1,  # a room's geometry is one thread of numpy
         compute=ray.data.TaskPoolStrategy(config.data.num_tasks),
@@ -163,10 +170,10 @@ def _train_worker(values: dict[str, Any]) -> None:
     def report(figures: Row, folder: Path) -> None:
         ray.train.report(figures, checkpoint=Checkpoint.from_directory(str(folder)))
 
-    def prompts(start: int) -> Prompts:
+    def prompts(stage: str, start: int) -> Prompts:
         if config.data.stream:
-            return StreamedPrompts(ray.train.get_dataset_shard("prompts"), start)
-        return LocalPrompts(prompt_maker(config), start, rank, world_size)
+            return StreamedPrompts(ray.train.get_dataset_shard(stage), start)
+        return LocalPrompts(prompt_maker(config, stage), start, rank, world_size)
 
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:

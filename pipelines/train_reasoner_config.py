@@ -71,12 +71,15 @@ class SftConfig:
     num_steps: int = setting("optimiser steps at most", 1000)
     max_seconds: float | None = setting("seconds after which the stage ends", None)
     batch_size: int = setting("prompts a step, of all workers together", 64)
+    copy_steps: int = setting("first steps, on random words to repeat: teaches copying names", 0)
+    standard_sentences: bool = setting("teach VSI-Bench's own sentences only", False)
     learning_rate: float = setting("peak learning rate", 2e-3)
     stop_at_accuracy: float = setting("ends the stage: it leaves room for GRPO (0 to 100)", 100.0)
     min_accuracy: float = setting("below it the run fails after the stage (0 to 100)", 0.0)
 
     def __post_init__(self) -> None:
         require(self.num_steps >= 0, "num_steps", "0 or more", self.num_steps)
+        require(self.copy_steps >= 0, "copy_steps", "0 or more", self.copy_steps)
         require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
         require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
 
@@ -156,6 +159,9 @@ class EvaluationConfig:
 
     every_steps: int = setting("steps between evaluations; 0: only between stages", 50)
     num_rooms: int = setting("made-up rooms never trained on", 12)
+    words: Literal["trained", "standard", "heldout"] = setting(
+        "sentences of the questions: as in GRPO, VSI-Bench's own, or never trained on", "trained"
+    )
     heldout_term: str = setting("rubric term that is measured and never rewarded", "counterfactual")
     alarm_fall: float = setting("fall of the held-out term or accuracy that raises the alarm", 0.05)
     vsibench: str | None = setting("folder of the VSI-Bench files, evaluated at the end", None)
