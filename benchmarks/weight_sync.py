@@ -61,10 +61,10 @@ def ray_seconds(model: Any, pool: RolloutActors, version: int) -> dict[str, floa
 
 
 def medians(runs: list[dict[str, float]]) -> dict[str, float]:
-    """Median of every part over the runs, and the spread of the total."""
+    """Median of every part over the runs; least and spread of the total."""
     found = {part: statistics.median(run[part] for run in runs) for part in runs[0]}
     totals = [run["total"] for run in runs]
-    return {**found, "spread": max(totals) - min(totals)}
+    return {**found, "least": min(totals), "spread": max(totals) - min(totals)}
 
 
 def main() -> None:
@@ -94,10 +94,11 @@ def main() -> None:
     num_bytes = sum(tensor.nbytes for _, tensor in model.named_parameters())
     print(f"{num_parameters / 1e6:.1f} M parameters, {num_bytes / 2**20:.0f} MiB, float32;")
     print(f"{num_actors} actors, buckets of {bucket_bytes / 2**20:g} MiB; medians of {num_runs}")
-    print(f"{'':16} {'seconds':>8} {'spread':>7}   parts")
+    print(f"{'':16} {'seconds':>8} {'least':>7} {'spread':>7}   parts")
     for name, row in rows.items():
-        parts = ", ".join(f"{k} {v:.3f}" for k, v in row.items() if k not in {"total", "spread"})
-        print(f"{name:16} {row['total']:8.3f} {row['spread']:7.3f}   {parts}")
+        whole = {"total", "least", "spread"}
+        parts = ", ".join(f"{part} {row[part]:.3f}" for part in row if part not in whole)
+        print(f"{name:16} {row['total']:8.3f} {row['least']:7.3f} {row['spread']:7.3f}   {parts}")
     result = {
         "parameters": num_parameters, "bytes": num_bytes, "actors": num_actors,
         "bucket_bytes": bucket_bytes, "runs": num_runs, "seconds": rows,
