@@ -19,8 +19,6 @@ from spatialcode.questions.types import Question, QuestionItem, UnparsedQuestion
 from spatialcode.reasoning.rubric import RubricConfig, score
 from spatialcode.scene.schema import SpatialCode
 
-RUBRIC = "pipelines.reward_scorers:RubricScorer"
-
 
 @dataclass(frozen=True)
 class RewardSample:

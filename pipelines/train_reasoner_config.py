@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipelines.deepspeed_config import AdamConfig, LoraConfig, ZeroConfig
-from pipelines.reward_pool import RewardPoolConfig
+from pipelines.reward_config import RewardPoolConfig
 from spatialcode.config import require, setting
 from spatialcode.reasoning.rubric.config import RubricConfig
 
