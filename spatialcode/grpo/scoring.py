@@ -30,7 +30,7 @@ class ScoringSettings:
 
     temperature: float = 1.0
     packing: str = "auto"
-    max_tokens: int = 16_384
+    max_tokens: int = 2_048
     max_row_tokens: int = 2_048
 
     def __post_init__(self) -> None:
