@@ -78,7 +78,8 @@ def sft_step(
     ``examples``: this worker's share. Source: maximum likelihood of the completion's tokens.
     """
     num_tokens = stepper.total(sum(len(one.completion_ids) for one in examples))
-    settings = ScoringSettings(max_tokens=most_tokens)
+    # no two share a prompt: rows of a tree would only cost masks
+    settings = ScoringSettings(packing="padded", max_tokens=most_tokens)
     stepper.model.train()
     packs = micro_batches(stepper.model, examples, range(len(examples)), settings)
     summed = 0.0
