@@ -79,11 +79,11 @@ def test_a_pass_holds_every_example_once(examples):
 
 
 def test_steps_learn_a_fixed_batch(model, examples):
-    settings = SftSettings(steps=60, learning_rate=5e-3, warmup_steps=5)
+    settings = SftSettings(steps=25, learning_rate=1e-2, warmup_steps=3)
     steps = list(sft_steps(model, endless(lambda _: iter([examples])), settings))
-    assert len(steps) == 60
+    assert len(steps) == 25
     assert steps[0].loss == pytest.approx(np.log(len(model.lm_head.weight)), rel=0.1)
-    assert steps[-1].loss < 0.5 * steps[0].loss
+    assert steps[-1].loss < 0.6 * steps[0].loss
 
 
 def test_the_rate_rises_falls_and_ends_where_it_should():
