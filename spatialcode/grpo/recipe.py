@@ -70,7 +70,8 @@ def _loop() -> LoopConfig:
 @dataclass(frozen=True)
 class Recipe:
     """``narrow``: what supervised training shows; ``wide``: what GRPO meets. ``num_taught``: taught
-    examples, a pool gone through again and again. ``grpo_learning_rate``: constant after a warm-up.
+    examples, a pool gone through again and again; ``copied_share``: as many random words to repeat
+    among them. ``grpo_learning_rate``: constant after a warm-up.
     """
 
     seed: int = 0
@@ -78,6 +79,7 @@ class Recipe:
     num_tokenizer_rooms: int = 200
     num_copied: int = 5000
     num_taught: int = 20_000
+    copied_share: float = 0.03
     copying: SftSettings = field(
         default_factory=lambda: SftSettings(steps=160, batch_tokens=2560, warmup_steps=40)
     )
@@ -88,6 +90,17 @@ class Recipe:
     grpo_learning_rate: float = 3e-4
     narrow: TaskSettings = field(default_factory=_narrow)
     wide: TaskSettings = field(default_factory=_wide)
+
+
+def thorough() -> Recipe:
+    """As the bundled reasoner was trained: taught on many sentences, for as long as it pays."""
+    return Recipe(
+        num_copied=7000,
+        num_taught=92_000,
+        copying=SftSettings(steps=165, batch_tokens=1700, learning_rate=2e-3, warmup_steps=60),
+        teaching=SftSettings(steps=3500, batch_tokens=2560, learning_rate=2e-3, warmup_steps=1),
+        narrow=replace(_wide(), first_room=5000, room=RoomSettings(nonsense_share=0.3)),
+    )
 
 
 @dataclass(frozen=True)
@@ -133,11 +146,15 @@ def held_out(settings: TaskSettings, num_rooms: int, per_family: int = 2) -> lis
 def copy_stage(reasoner: Reasoner, recipe: Recipe) -> Iterator[SftStep]:
     """Supervised steps on random words to be repeated."""
     rng = np.random.default_rng([recipe.seed, 1])
+    made = _copied(reasoner, recipe.num_copied, rng)
+    return _taught(reasoner, made, recipe.copying, rng)
+
+
+def _copied(reasoner: Reasoner, num: int, rng: np.random.Generator) -> list[Example]:
     vocabulary: dict[str, int] = reasoner.tokenizer.get_vocab()
     words = sorted(n for word, n in vocabulary.items() if word.startswith("Ġ") and len(word) > 2)
     begin, close, end = (vocabulary[word] for word in (BEGIN_PROGRAM, '")', END))
-    made = copy_examples(recipe.num_copied, words, (begin, close, end), rng)
-    return _taught(reasoner, made, recipe.copying, rng)
+    return copy_examples(num, words, (begin, close, end), rng)
 
 
 def teaching_stage(reasoner: Reasoner, recipe: Recipe) -> Iterator[SftStep]:
@@ -146,6 +163,7 @@ def teaching_stage(reasoner: Reasoner, recipe: Recipe) -> Iterator[SftStep]:
     settings = replace(recipe.narrow, seed=recipe.seed)
     tasks = (task for room in made_up_tasks(settings) for task in room)
     made = [reasoner.example(task) for task in islice(tasks, recipe.num_taught)]
+    made += _copied(reasoner, round(recipe.copied_share * recipe.num_taught), rng)
     return _taught(reasoner, made, recipe.teaching, rng)
 
 
