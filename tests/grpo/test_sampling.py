@@ -201,6 +201,9 @@ def test_draw_inverts_the_cumulated_distribution() -> None:
     tokens, logprobs = draw(shares.log().expand(6, 4), uniforms, SamplerSettings())
     assert tokens.tolist() == [0, 0, 2, 2, 3, 3]  # never the impossible 1
     assert logprobs.exp().tolist() == pytest.approx([0.5, 0.5, 0.25, 0.25, 0.25, 0.25])
+    shares = torch.tensor([[0.0, 0.5, 0.5]])
+    least = torch.zeros(1, dtype=torch.float64)
+    assert draw(shares.log(), least, SamplerSettings())[0].tolist() == [1]
 
 
 def test_what_cannot_be_sampled_says_so() -> None:
