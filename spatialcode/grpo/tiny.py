@@ -39,7 +39,8 @@ def make_model(tokenizer: PreTrainedTokenizerFast, shape: TinyShape | None = Non
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     shape = shape or TinyShape()
-    end, pad = (tokenizer.convert_tokens_to_ids(token) for token in (END, PAD))
+    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    end, pad = vocabulary[END], vocabulary[PAD]
     config = Qwen3Config(
         vocab_size=len(tokenizer), hidden_size=shape.hidden, num_hidden_layers=shape.layers,
         intermediate_size=shape.intermediate, num_attention_heads=shape.heads,
