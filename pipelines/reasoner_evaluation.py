@@ -54,17 +54,25 @@ class Evaluation:
 
 
 def evaluate(
-    rollouts: Rollouts, text: ReasonerText, rows: Sequence[PromptRow], judge: Judge, most: int
+    rollouts: Rollouts,
+    text: ReasonerText,
+    rows: Sequence[PromptRow],
+    judge: Judge,
+    limits: tuple[int, int],
 ) -> dict[str, float]:
     """Sums over this worker's rows, to be added over workers: see `summary`.
 
-    Greedy decoding of at most ``most`` tokens.
+    Greedy decoding. ``limits``: tokens of a prompt, a longer one counts as not answered; and of a
+    completion.
     """
-    settings = SamplerSettings(temperature=0.0, max_new_tokens=most)
-    groups = rollouts.groups([text.prompt_ids(row.messages) for row in rows], 1, settings)
+    settings = SamplerSettings(temperature=0.0, max_new_tokens=limits[1])
+    ids = [text.prompt_ids(row.messages) for row in rows]
+    fitting = [number for number, prompt in enumerate(ids) if len(prompt) <= limits[0]]
+    groups = rollouts.groups([ids[number] for number in fitting], 1, settings)
+    written = {n: group[0].completion_ids for n, group in zip(fitting, groups, strict=True)}
     sums: dict[str, float] = {}
-    for row, (sample,) in zip(rows, groups, strict=True):
-        figures = judge.figures(row, text.completion(sample.completion_ids))
+    for number, row in enumerate(rows):
+        figures = judge.figures(row, text.completion(written.get(number, ())))
         for name, value in figures.items():
             for key in (name, f"{name}/{row.family}"):
                 sums[key] = sums.get(key, 0.0) + value

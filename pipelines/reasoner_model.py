@@ -78,7 +78,9 @@ def load_model(folder: str, bfloat16: bool = False, revision: str | None = None)
     """The model in float32, or bfloat16, with transformers' own attention (it takes our masks)."""
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     dtype = torch.bfloat16 if bfloat16 else torch.float32
     return AutoModelForCausalLM.from_pretrained(
         folder, dtype=dtype, attn_implementation="sdpa", revision=revision

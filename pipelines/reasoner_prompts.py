@@ -94,6 +94,14 @@ class PromptMaker:
         rows = [self._row(number, *pair) for number, pair in enumerate(made)]
         return [row for row in rows if row is not None]
 
+    def of_files(self, folder: Path) -> list[PromptRow]:
+        """All questions of VSI-Bench's ``questions.jsonl`` about boxes of ``scenes.jsonl``."""
+        items = read_questions(folder / "questions.jsonl")
+        codes = read_codes(folder / "scenes.jsonl")
+        made = [(item, task) for item in items for task in tasks_of([item], codes)]
+        rows = [self._row(number, *pair) for number, pair in enumerate(made)]
+        return [row for row in rows if row is not None]
+
     def _made_up(self, number: int) -> list[tuple[QuestionItem, Task]]:
         pairs = []
         first = self.config.first_room + self.first_room + number * self.config.rooms_per_block

@@ -23,7 +23,7 @@ from pipelines.reasoner_steps import (
     sums_of,
 )
 from pipelines.reasoner_worker import Setting, Worker, make_rewards, make_worker
-from pipelines.train_reasoner_config import GrpoConfig, SftConfig, TrainReasonerConfig
+from pipelines.train_reasoner_config import STAGES, GrpoConfig, SftConfig, TrainReasonerConfig
 from spatialcode.errors import ParityError
 from spatialcode.grpo.batch import RolloutBatch
 from spatialcode.grpo.losses import LossSettings
@@ -71,6 +71,8 @@ def _stage(worker: Worker) -> str | None:
         except ParityError as error:
             return str(error)
         worker.evaluate(name)
+        if name == max(set(worker.config.stages) - {"control"}, key=STAGES.index):
+            worker.evaluate_vsibench()
         worker.checkpoint({})
     return _gate(worker, name)
 
@@ -233,7 +235,7 @@ def _grpo_step(learner: _Learner) -> None:
     stage.stepper.set_learning_rate(
         config.grpo.learning_rate * min(1.0, (now.step + 1) / max(1, config.grpo.warmup_steps))
     )
-    batch = batch_of(found.kept, config) if found.kept else None
+    batch = batch_of(found.kept, config, stage.stepper.total)
     with clock.of("update"):
         figures = learner.learn(batch or idle_batch(worker.text, found.every[0].row))
     with clock.of("sync"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +20,12 @@ from pipelines.reward_pool import Rewards
 from pipelines.train_reasoner_config import TrainReasonerConfig
 from spatialcode.config import to_dict
 from spatialcode.grpo.advantages import ADVANTAGES
-from spatialcode.grpo.aggregation import normalise_then_sum, stack_terms
+from spatialcode.grpo.aggregation import (
+    batch_sums,
+    normalise_over_batch,
+    normalise_then_sum,
+    stack_terms,
+)
 from spatialcode.grpo.batch import RolloutBatch, rollout_batch
 from spatialcode.grpo.scoring import ScoringSettings, micro_batches, score
 from spatialcode.grpo.sft import copy_examples
@@ -188,22 +193,30 @@ def harvest(
     return found
 
 
-def batch_of(groups: Sequence[Group], config: TrainReasonerConfig) -> RolloutBatch:
-    """Advantages of the groups' samples by the configured rule, as a batch to learn from."""
+def batch_of(
+    groups: Sequence[Group], config: TrainReasonerConfig, total: Callable[[float], float]
+) -> RolloutBatch | None:
+    """Advantages of the groups' samples by the configured rule, as a batch to learn from.
+
+    ``total`` adds a number over workers, who all call this; None for one that has no groups.
+    """
     samples = [sample for group in groups for sample in group.samples]
     scored = [one for group in groups for one in group.scored]
-    ids = torch.tensor([n for n, group in enumerate(groups) for _ in group.samples])
-    valid = torch.tensor([one.valid for one in scored])
+    numbers = [n for n, group in enumerate(groups) for _ in group.samples]
+    ids = torch.tensor(numbers, dtype=torch.long)
+    valid = torch.tensor([one.valid for one in scored], dtype=torch.bool)
     if config.grpo.aggregation == "weighted_sum":
         rewards = torch.tensor([one.total or 0.0 for one in scored])
-        advantages = ADVANTAGES[config.grpo.advantages](rewards, ids, valid)
+        advantages = ADVANTAGES[config.grpo.advantages](rewards, ids, valid) if groups else rewards
     else:
         paid = {k.removeprefix("weight_"): v for k, v in to_dict(config.rubric).items()
                 if k.startswith("weight_") and v > 0}  # fmt: skip
         terms, present, valid = stack_terms([one.terms for one in scored], list(paid))
         weights = torch.tensor(list(paid.values()))
-        advantages = normalise_then_sum(terms, present, weights, ids, valid)
-    return rollout_batch(samples, advantages, ids, valid=valid)
+        advantages = normalise_then_sum(terms, present, weights, ids, valid, batch_normalise=False)
+        num, summed, squares = (total(value) for value in batch_sums(advantages, valid))
+        advantages = normalise_over_batch(advantages, valid, (num, summed, squares))
+    return rollout_batch(samples, advantages, ids, valid=valid) if groups else None
 
 
 def idle_batch(text: ReasonerText, row: PromptRow) -> RolloutBatch:

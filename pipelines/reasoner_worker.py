@@ -20,10 +20,23 @@ import torch
 from pipelines import reasoner_checkpoints as checkpoints
 from pipelines.deepspeed_stepper import DeepSpeedStepper, with_adapters
 from pipelines.reasoner_checkpoints import Found, Position
-from pipelines.reasoner_evaluation import Judge, alarm, evaluate, red_team_ceiling, summary
+from pipelines.reasoner_evaluation import (
+    Evaluation,
+    Judge,
+    alarm,
+    evaluate,
+    red_team_ceiling,
+    summary,
+)
 from pipelines.reasoner_metrics import RunFiles
 from pipelines.reasoner_model import load_model, load_text, start_folder
-from pipelines.reasoner_prompts import LocalPrompts, PromptMaker, StreamedPrompts, write_next_task
+from pipelines.reasoner_prompts import (
+    LocalPrompts,
+    PromptMaker,
+    PromptRow,
+    StreamedPrompts,
+    write_next_task,
+)
 from pipelines.reasoner_rollouts import Rollouts
 from pipelines.reward_pool import PlainRewards, RewardPool, Rewards
 from pipelines.train_reasoner_config import TrainReasonerConfig
@@ -166,12 +179,7 @@ class Worker:
 
     def evaluate(self, name: str | None = None) -> float:
         """Held-out figures of the present weights; kept under ``name``. Returns the accuracy."""
-        stage = self.opened
-        world_size = stage.stepper.world_size
-        mine = self.heldout[self.setting.rank :: world_size]
-        most = self.config.grpo.max_new_tokens
-        sums = evaluate(stage.rollouts, self.text, mine, self.judge, most)
-        found = summary(stage.stepper.totals(sums)).to_dict()
+        found = self._judged(self.heldout).to_dict()
         kept = self.position.kept
         if name is not None:
             self.keep(accuracy={**kept.get("accuracy", {}), name: found["accuracy"]})
@@ -185,6 +193,22 @@ class Worker:
             self.log("alarm", {"alarm": told})
             self.keep(alarms=[*kept.get("alarms", []), told])
         return float(found["accuracy"]["mean"])
+
+    def evaluate_vsibench(self) -> None:
+        """VSI-Bench on annotated boxes, where its files are given; kept for the report."""
+        if self.config.evaluation.vsibench is None:
+            return
+        maker = PromptMaker(self.config.data, self.config.seed, self.text.compact)
+        found = self._judged(maker.of_files(Path(self.config.evaluation.vsibench)))
+        self.keep(vsibench={**found.accuracy, "num": found.num})
+
+    def _judged(self, rows: list[PromptRow]) -> Evaluation:
+        """Figures of the present weights on rows, which workers share out."""
+        stepper = self.opened.stepper
+        mine = rows[self.setting.rank :: stepper.world_size]
+        limits = self.config.data.max_prompt_tokens, self.config.grpo.max_new_tokens
+        sums = evaluate(self.opened.rollouts, self.text, mine, self.judge, limits)
+        return summary(stepper.totals(sums))
 
     def measure_red_team(self) -> None:
         """What blind completions get, once a run."""

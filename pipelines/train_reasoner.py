@@ -197,6 +197,7 @@ def write_report(config: TrainReasonerConfig) -> Row:
         "seconds_by_stage": {name: round(s, 1) for name, s in seconds.items()},
         "heldout_accuracy": kept.get("accuracy", {}),
         "red_team": kept.get("red_team", {}),
+        "vsibench": kept.get("vsibench"),
         "alarms": kept.get("alarms", []),
         "steps": result["total_steps"],
         "rubric_version": result["rubric_version"],
