@@ -45,6 +45,8 @@ def run(setting: Setting) -> None:
     folders["grpo"] = str(Path(config.output, "sft")) if "sft" in config.stages else folders["sft"]
     folders["control"] = folders["grpo"]
     names = config.stages
+    if found is not None:
+        worker.log("resume", {"written_by": found.world_size})
     if worker.position.stage != "done":
         for place, name in enumerate(names):
             if place < names.index(worker.position.stage):

@@ -62,9 +62,11 @@ def test_a_dry_run_goes_through_every_stage(tmp_path: Path) -> None:
     assert {row["total_steps"] for row in samples} == {3, 4}
     assert samples[0]["completion"] in (tmp_path / "samples.md").read_text()
     assert list((tmp_path / "tensorboard").iterdir())
-    before = (tmp_path / METRICS_FILE).read_text()
+    before = read_rows(tmp_path / METRICS_FILE)
     assert train(config)["heldout_accuracy"] == report["heldout_accuracy"], "nothing left to do"
-    assert (tmp_path / METRICS_FILE).read_text() == before
+    after = read_rows(tmp_path / METRICS_FILE)
+    assert after[: len(before)] == before
+    assert [row["kind"] for row in after[len(before) :]] == ["resume"]
 
 
 def test_an_exported_stage_is_what_the_next_one_starts_from(tmp_path: Path) -> None:
@@ -160,7 +162,7 @@ def test_a_worker_killed_in_a_step_resumes_without_gap_or_repeat(
     text = process.communicate(timeout=500)[0]
     assert process.returncode == 0, text
     assert list(tmp_path.glob("killed_*")), "the fault was planted"
-    assert_whole(tmp_path / "out")
+    assert_whole(tmp_path / "out", num_workers)
 
 
 @pytest.mark.slow
@@ -174,15 +176,19 @@ def test_a_driver_killed_goes_on_when_run_again(tmp_path: Path) -> None:
     text = again.communicate(timeout=500)[0]
     assert again.returncode == 0, text
     assert at_kill < 30
-    assert_whole(tmp_path / "out")
+    assert_whole(tmp_path / "out", 1)
 
 
-def assert_whole(output: Path) -> None:
+def assert_whole(output: Path, written_by: int) -> None:
     """Every step once, in order; no evaluation twice; what was learnt before the crash is kept."""
     assert train_steps(output) == list(range(1, 31))
     rows = read_rows(output / METRICS_FILE)
     evaluations = [(r["stage"], r["step"]) for r in rows if r["kind"] == "evaluation"]
     assert evaluations == [("sft", 0), ("sft", 6), ("grpo", 24)]
+    resumed = [row for row in rows if row["kind"] == "resume"]
+    assert len(resumed) == 1
+    assert resumed[0]["total_steps"] >= 10, "from a checkpoint of the stage, not from the start"
+    assert resumed[0]["written_by"] == written_by
     report = json.loads((output / "report.json").read_text())
     assert report["done"]
     assert tuple(report["heldout_accuracy"]) == STAGES[:3]
