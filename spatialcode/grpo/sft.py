@@ -1,4 +1,4 @@
-"""Supervised training on pairs of a prompt and a completion; the prompt's tokens cost nothing.
+"""Supervised training on pairs of a prompt and a completion.
 
 Examples of like length are put into one batch, padded on the right: with causal attention padding
 is never looked at, and the head runs over the completions only.
@@ -40,6 +40,8 @@ class SftSettings:
 
     ``batch_tokens``: most tokens of a batch, padding included. ``steps``: all of them.
     ``max_seconds``: the schedule ends by then at the latest (0: by steps alone).
+    ``repeat_weight``: what a prompt's token counts that follows its predecessor not for the first
+    time; the other tokens of prompts never count. Names said twice teach copying.
     """
 
     steps: int = 1000
@@ -50,6 +52,7 @@ class SftSettings:
     final_share: float = 0.05
     weight_decay: float = 0.05
     clip_norm: float = 1.0
+    repeat_weight: float = 0.0
     betas: tuple[float, float] = (0.9, 0.98)
     seed: int = 0
 
@@ -86,8 +89,13 @@ def batches(
             yield made[k]
 
 
-def completion_loss(model: Any, batch: Sequence[Example]) -> Tensor:
-    """Mean negative log-likelihood of the batch's completion tokens, nats."""
+def completion_loss(
+    model: Any, batch: Sequence[Example], repeat_weight: float = 0.0
+) -> tuple[Tensor, float]:
+    """Mean negative log-likelihood of the tokens that count, by weight; that of completions alone.
+
+    Both in nats; the first carries the gradient.
+    """
     import torch
     import torch.nn.functional as F
 
@@ -96,6 +104,7 @@ def completion_loss(model: Any, batch: Sequence[Example]) -> Tensor:
     rows: list[int] = []
     columns: list[int] = []
     targets: list[int] = []
+    repeats: list[int] = []
     for row, example in enumerate(batch):
         whole = example.prompt_ids + example.completion_ids
         ids[row, : len(whole)] = torch.tensor(whole)
@@ -103,10 +112,31 @@ def completion_loss(model: Any, batch: Sequence[Example]) -> Tensor:
         rows += [row] * len(example.completion_ids)
         columns += range(start, start + len(example.completion_ids))
         targets += example.completion_ids
+        if repeat_weight:
+            repeats += ((row << 16) + at for at in repeated(example.prompt_ids))
+    num = len(targets)
+    rows += (place >> 16 for place in repeats)
+    columns += ((place & 0xFFFF) - 1 for place in repeats)
     device = model.lm_head.weight.device
     hidden = model.model(input_ids=ids.to(device), use_cache=False).last_hidden_state
-    logits = model.lm_head(hidden[rows, columns])
-    return F.cross_entropy(logits.float(), torch.tensor(targets, device=device))
+    logits = model.lm_head(hidden[rows, columns]).float()
+    wanted = torch.tensor(targets + [int(ids[p >> 16, p & 0xFFFF]) for p in repeats], device=device)
+    losses = F.cross_entropy(logits, wanted, reduction="none")
+    own, others = losses[:num].sum(), losses[num:].sum()
+    total = (own + repeat_weight * others) / (num + repeat_weight * len(repeats))
+    return total, float(own.detach()) / num
+
+
+def repeated(ids: Sequence[int]) -> list[int]:
+    """Positions of tokens that have followed the token before them earlier on."""
+    seen: set[tuple[int, int]] = set()
+    found = []
+    for at in range(1, len(ids)):
+        pair = ids[at - 1], ids[at]
+        if pair in seen:
+            found.append(at)
+        seen.add(pair)
+    return found
 
 
 def sft_steps(
@@ -135,12 +165,12 @@ def sft_steps(
         for group in optimizer.param_groups:
             group["lr"] = rate
         batch = next(source)
-        loss = completion_loss(model, batch)
+        loss, shown = completion_loss(model, batch, settings.repeat_weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
         optimizer.step()
-        yield SftStep(step, float(loss.detach()), rate, len(batch), time.perf_counter() - began)
+        yield SftStep(step, shown, rate, len(batch), time.perf_counter() - began)
 
 
 def learning_rate(settings: SftSettings, step: int, done: float) -> float:

@@ -18,6 +18,7 @@ from spatialcode.grpo.sft import (
     copy_examples,
     endless,
     learning_rate,
+    repeated,
     sft_steps,
 )
 from spatialcode.grpo.tasks import TaskSettings, made_up_tasks
@@ -56,15 +57,31 @@ def test_loss_is_the_mean_over_completion_tokens(model, examples):
             for at in range(len(example.prompt_ids), len(whole)):
                 total -= float(logprobs[at - 1, whole[at]])
                 num += 1
-        assert float(completion_loss(model, examples)) == pytest.approx(total / num, rel=1e-4)
+        assert completion_loss(model, examples)[1] == pytest.approx(total / num, rel=1e-4)
+
+
+def test_repeats_in_prompts_count_by_weight(model, tokenizer):
+    """Of 5 6 7 5 6 the last follows its 5 again; of the completion both tokens count."""
+    assert repeated((5, 6, 7, 5, 6)) == [4]
+    assert repeated((5, 5, 5)) == [2]
+    example = Example((5, 6, 7, 5, 6), (8, 9))
+    with torch.no_grad():
+        logprobs = model(torch.tensor([[5, 6, 7, 5, 6, 8, 9]])).logits[0].log_softmax(-1)
+        own = -float(logprobs[4, 8] + logprobs[5, 9])
+        repeat = -float(logprobs[3, 6])
+        total, shown = completion_loss(model, [example], 0.5)
+        plain, same = completion_loss(model, [example])
+    assert shown == pytest.approx(own / 2, rel=1e-4)
+    assert float(total) == pytest.approx((own + 0.5 * repeat) / 2.5, rel=1e-4)
+    assert float(plain) == same == pytest.approx(own / 2, rel=1e-4)
 
 
 def test_what_comes_after_the_end_of_a_row_has_no_influence(model, examples):
     longest = max(examples, key=len)
     short = min(examples, key=len)
     with torch.no_grad():
-        alone = [float(completion_loss(model, [one])) for one in (short, longest)]
-        together = float(completion_loss(model, [short, longest]))
+        alone = [completion_loss(model, [one])[1] for one in (short, longest)]
+        together = completion_loss(model, [short, longest])[1]
     sizes = [len(one.completion_ids) for one in (short, longest)]
     assert together == pytest.approx(np.average(alone, weights=sizes), rel=1e-4)
 
