@@ -33,7 +33,7 @@ class ZeroConfig:
 class AdamConfig:
     """AdamW and the limit on the gradient's norm."""
 
-    learning_rate: float = setting("peak learning rate", 3e-4)
+    learning_rate: float = setting("peak rate; a stage of a run sets its own", 3e-4)
     beta1: float = setting("decay of the mean gradient", 0.9)
     beta2: float = setting("decay of the mean squared gradient", 0.95)
     weight_decay: float = setting("decoupled decay a step, times the learning rate", 0.0)
