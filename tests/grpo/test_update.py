@@ -208,6 +208,7 @@ def test_masked_samples_do_not_matter_whatever_they_hold() -> None:
     for value in (float("nan"), 100.0):
         filled = torch.where(valid, advantages, value)
         batch = rollout_batch(samples, filled, groups, valid=valid)
+        assert batch.advantages.tolist() == torch.where(valid, advantages, 0.0).tolist()
         found.append(gradients_of(model, batch, UpdateConfig()))
     kept = [one for one, use in zip(samples, valid.tolist(), strict=True) if use]
     alone = gradients_of(
