@@ -152,9 +152,15 @@ def copy_stage(reasoner: Reasoner, recipe: Recipe) -> Iterator[SftStep]:
 
 def _copied(reasoner: Reasoner, num: int, rng: np.random.Generator) -> list[Example]:
     vocabulary: dict[str, int] = reasoner.tokenizer.get_vocab()
-    words = sorted(n for word, n in vocabulary.items() if word.startswith("Ġ") and len(word) > 2)
+    words = sorted(n for word, n in vocabulary.items() if _is_word(word))
     begin, close, end = (vocabulary[word] for word in (BEGIN_PROGRAM, '")', END))
     return copy_examples(num, words, (begin, close, end), rng)
+
+
+def _is_word(token: str) -> bool:
+    """Whether a token is letters: a word ("Ġ" is its blank), or a piece from within one."""
+    letters = token.removeprefix("Ġ")
+    return len(token) > 1 and letters.isascii() and letters.isalpha()
 
 
 def teaching_stage(reasoner: Reasoner, recipe: Recipe) -> Iterator[SftStep]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Examples sorted by length at a time.
 _SORTED_AT_ONCE = 2048
+#: Muon's rate, as a multiple of AdamW's.
+_MUON_RATE = 2.5
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class SftSettings:
     ``batch_tokens``: most tokens of a batch, padding included. ``steps``: all of them.
     ``max_seconds``: the schedule ends by then at the latest (0: by steps alone).
     ``repeat_weight``: what a prompt's token counts that follows its predecessor not for the first
-    time; the other tokens of prompts never count. Names said twice teach copying.
+    time; the other tokens of prompts never count. Names said twice teach copying. ``muon``: for the
+    matrices inside the layers.
     """
 
     steps: int = 1000
@@ -53,6 +56,7 @@ class SftSettings:
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     repeat_weight: float = 0.0
+    muon: bool = False
     betas: tuple[float, float] = (0.9, 0.98)
     seed: int = 0
 
@@ -145,13 +149,8 @@ def sft_steps(
     """Train on batches of ``source`` as long as the settings say; one statistic a step."""
     import torch
 
-    decayed = [p for p in model.parameters() if p.ndim >= 2]
-    plain = [p for p in model.parameters() if p.ndim < 2]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": settings.weight_decay},
-         {"params": plain, "weight_decay": 0.0}],
-        lr=settings.learning_rate, betas=settings.betas, fused=True,
-    )  # fmt: skip
+    optimizers = make_optimizers(model, settings)
+    rates = [group["lr"] for one in optimizers for group in one.param_groups]
     model.train()
     began = time.perf_counter()
     for step in range(settings.steps):
@@ -162,15 +161,47 @@ def sft_steps(
         if done >= 1.0:
             return
         rate = learning_rate(settings, step, done)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        groups = (group for one in optimizers for group in one.param_groups)
+        for group, most in zip(groups, rates, strict=True):
+            group["lr"] = most * rate / settings.learning_rate
         batch = next(source)
         loss, shown = completion_loss(model, batch, settings.repeat_weight)
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         yield SftStep(step, shown, rate, len(batch), time.perf_counter() - began)
+
+
+def make_optimizers(model: Any, settings: SftSettings) -> list[Any]:
+    """AdamW over all, or Muon over the matrices inside the layers and AdamW over the rest.
+
+    Muon (Jordan et al., 2024) takes a gradient's nearest orthogonal matrix; its rate is scaled to
+    AdamW's usual size of a step (Liu et al., arXiv 2502.16982).
+    """
+    import torch
+
+    def inside(name: str, weight: Tensor) -> bool:
+        return settings.muon and weight.ndim == 2 and ".layers." in name
+
+    named = list(model.named_parameters())
+    matrices = [p for name, p in named if inside(name, p)]
+    decayed = [p for name, p in named if p.ndim >= 2 and not inside(name, p)]
+    plain = [p for _, p in named if p.ndim < 2]
+    rate = settings.learning_rate
+    adamw = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": settings.weight_decay},
+         {"params": plain, "weight_decay": 0.0}], lr=rate, betas=settings.betas, fused=True,
+    )  # fmt: skip
+    if not matrices:
+        return [adamw]
+    muon = torch.optim.Muon(
+        matrices, lr=_MUON_RATE * rate, momentum=0.95, weight_decay=0.0,
+        adjust_lr_fn="match_rms_adamw",
+    )  # fmt: skip
+    return [adamw, muon]
 
 
 def learning_rate(settings: SftSettings, step: int, done: float) -> float:

@@ -18,6 +18,7 @@ from spatialcode.grpo.sft import (
     copy_examples,
     endless,
     learning_rate,
+    make_optimizers,
     repeated,
     sft_steps,
 )
@@ -101,6 +102,21 @@ def test_steps_learn_a_fixed_batch(model, examples):
     assert len(steps) == 25
     assert steps[0].loss == pytest.approx(np.log(len(model.lm_head.weight)), rel=0.1)
     assert steps[-1].loss < 0.6 * steps[0].loss
+
+
+def test_muon_takes_the_matrices_inside_the_layers(model, examples):
+    settings = SftSettings(steps=4, learning_rate=2e-3, warmup_steps=1, muon=True, weight_decay=0.0)
+    adamw, muon = make_optimizers(model, settings)
+    taken = {id(p) for group in muon.param_groups for p in group["params"]}
+    left = {id(p) for group in adamw.param_groups for p in group["params"]}
+    named = dict(model.named_parameters())
+    inside = {id(p) for name, p in named.items() if ".layers." in name and p.ndim == 2}
+    assert taken == inside
+    assert left == {id(p) for p in named.values()} - inside
+    before = {name: p.detach().clone() for name, p in named.items()}
+    steps = list(sft_steps(model, endless(lambda _: iter([examples])), settings))
+    assert steps[-1].loss < steps[0].loss
+    assert not [name for name, p in named.items() if torch.equal(p, before[name])]
 
 
 def test_the_rate_rises_falls_and_ends_where_it_should():
