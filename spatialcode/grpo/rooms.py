@@ -25,6 +25,7 @@ from spatialcode.scene.schema import (
     VideoInfo,
     make_id,
 )
+from spatialcode.synthetic.layout import furnish
 
 Rng = np.random.Generator
 _CEILING_M = 2.6
@@ -60,32 +61,57 @@ def made_up_room(seed: int, settings: RoomSettings = _DEFAULT) -> SpatialCode:
     """
     rng = np.random.default_rng([seed, 7])
     num_kinds = int(rng.integers(settings.min_kinds, settings.max_kinds + 1))
-    labels: list[tuple[str, int]] = []
+    labels: list[str] = []
     for label in draw_labels(rng, num_kinds, settings.nonsense_share):
         several = 2 + int(rng.integers(3)) if rng.random() < settings.several_share else 1
-        labels += [(label, n + 1) for n in range(several)]
+        labels += [label] * several
     width_m, depth_m = rng.uniform(3.5, 8.0, size=2)
     boxes = _boxes(rng, len(labels), width_m, depth_m)
+    return _code(rng, f"made-up:{seed}", labels, boxes, (width_m, depth_m))
+
+
+def furnished_room(seed: int) -> SpatialCode:
+    """The exact boxes of a furnished floor plan (`synthetic.layout`), its first room's area, and
+    times and a camera at random: nothing is rendered, so nothing is hidden.
+    """
+    rng = np.random.default_rng([seed, 13])
+    interior = furnish(rng)
+    x0, y0, x1, y1 = interior.plan.rooms[0].rect
+    placed = [one for one in interior.objects if one.room == 0][:40]
+    labels = [one.model.label for one in placed]
+    boxes: list[Box] = []
+    for one in placed:
+        x, y, z = one.center_m
+        width, depth, height = (float(size_m) for size_m in one.model.size_m)
+        boxes.append(((x - x0, y - y0, z), (width, depth, height), one.yaw_rad))
+    return _code(rng, f"furnished:{seed}", labels, boxes, (x1 - x0, y1 - y0))
+
+
+Box = tuple[tuple[float, float, float], tuple[float, float, float], float]
+
+
+def _code(
+    rng: Rng, uri: str, labels: list[str], boxes: list[Box], extent_m: tuple[float, float]
+) -> SpatialCode:
+    """Things seen one after the other in random order, in a rectangle from (0, 0) to ``extent``."""
     duration_s = float(rng.uniform(20.0, 80.0))
     order = rng.permutation(len(labels))
     first_s = np.sort(rng.uniform(0.0, duration_s - 2.0, size=len(labels)))
     objects: list[SceneObject] = []
     for k in order.tolist():
-        label, _ = labels[k]
-        n = sum(item.label == label for item in objects) + 1
-        objects.append(_object(label, n, boxes[k], float(first_s[len(objects)]), duration_s))
+        n = sum(item.label == labels[k] for item in objects) + 1
+        first = float(first_s[len(objects)])
+        objects.append(_object(labels[k], n, boxes[k], first, duration_s))
+    width_m, depth_m = extent_m
     corners = ((0.0, 0.0), (width_m, 0.0), (width_m, depth_m), (0.0, depth_m))
     return SpatialCode(
-        video=VideoInfo(f"made-up:{seed}", "", duration_s, _FPS, 640, 480, (0.0,)),
+        video=VideoInfo(uri, "", duration_s, _FPS, 640, 480, (0.0,)),
         objects=tuple(objects),
         cameras=(_camera(rng, width_m, depth_m),),
         room=Room(0.0, _CEILING_M, corners, float(width_m * depth_m)),
         scale=Scale("given", 1.0),
         provenance=Provenance("made-up", "", "", "spatialcode.grpo", ""),
     )
-
-
-Box = tuple[tuple[float, float, float], tuple[float, float, float], float]
 
 
 def _boxes(rng: Rng, count: int, width_m: float, depth_m: float) -> list[Box]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from spatialcode.config import require
 from spatialcode.errors import ProgramError, SchemaError
-from spatialcode.grpo.rooms import RoomSettings, made_up_room
+from spatialcode.grpo.rooms import RoomSettings, furnished_room, made_up_room
 from spatialcode.grpo.wordings import reworded
 from spatialcode.questions.generate import GenerateConfig, generate
 from spatialcode.questions.parse import parse
@@ -52,12 +52,14 @@ class Task:
 @dataclass(frozen=True)
 class TaskSettings:
     """``first_room``: rooms are counted from here. ``wording_share``: of questions put into a
-    grammar's words (`wordings`), never where sentences are held out.
+    grammar's words (`wordings`), never where sentences are held out. ``furnished``: floor plans as
+    they are rendered for videos, in place of boxes at random.
     """
 
     first_room: int = 0
     seed: int = 0
     wording_share: float = 0.45
+    furnished: bool = False
     room: RoomSettings = field(default_factory=RoomSettings)
     questions: GenerateConfig = field(
         default_factory=lambda: GenerateConfig(
@@ -93,7 +95,7 @@ def made_up_tasks(settings: TaskSettings, start: int = 0) -> Iterator[list[Task]
     """The tasks of one made-up room after the other, without end, from the ``start``-th on."""
     number = settings.first_room + start
     while True:
-        code = made_up_room(number, settings.room)
+        code = furnished_room(number) if settings.furnished else made_up_room(number, settings.room)
         made = generate(
             code, scene=f"made-up-{number}", seed=settings.seed, config=settings.questions
         )
