@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from spatialcode.grpo.copying import CopyCurriculum, CopySettings
 from spatialcode.grpo.engine import HFEngine
 from spatialcode.grpo.loop import GrpoLoop, LoopConfig, LoopStep
 from spatialcode.grpo.rewards import program_rewards
@@ -77,14 +78,16 @@ class Recipe:
     seed: int = 0
     shape: TinyShape = field(default_factory=TinyShape)
     num_tokenizer_rooms: int = 200
-    num_copied: int = 5000
     num_taught: int = 20_000
     copied_share: float = 0.03
-    copying: SftSettings = field(
-        default_factory=lambda: SftSettings(steps=160, batch_tokens=2560, warmup_steps=40)
+    copying: CopySettings = field(default_factory=CopySettings)
+    copy_steps: SftSettings = field(
+        default_factory=lambda: SftSettings(steps=1000, warmup_steps=20, final_share=0.5, muon=True)
     )
     teaching: SftSettings = field(
-        default_factory=lambda: SftSettings(steps=700, batch_tokens=2560, warmup_steps=40)
+        default_factory=lambda: SftSettings(
+            steps=400, batch_tokens=2560, warmup_steps=40, muon=True
+        )
     )
     loop: LoopConfig = field(default_factory=_loop)
     grpo_learning_rate: float = 3e-4
@@ -93,12 +96,12 @@ class Recipe:
 
 
 def thorough() -> Recipe:
-    """As the bundled reasoner was trained: taught on many sentences, for as long as it pays."""
+    """For a reasoner to ship: taught on many sentences, for as long as it pays."""
     return Recipe(
-        num_copied=7000,
-        num_taught=92_000,
-        copying=SftSettings(steps=165, batch_tokens=1700, learning_rate=2e-3, warmup_steps=60),
-        teaching=SftSettings(steps=3500, batch_tokens=2560, learning_rate=2e-3, warmup_steps=1),
+        num_taught=150_000,
+        teaching=SftSettings(
+            steps=5000, batch_tokens=2560, warmup_steps=40, muon=True, repeat_weight=0.3
+        ),
         narrow=replace(_wide(), first_room=5000, room=RoomSettings(nonsense_share=0.3)),
     )
 
@@ -144,17 +147,26 @@ def held_out(settings: TaskSettings, num_rooms: int, per_family: int = 2) -> lis
 
 
 def copy_stage(reasoner: Reasoner, recipe: Recipe) -> Iterator[SftStep]:
-    """Supervised steps on random words to be repeated."""
+    """Supervised steps on random words to be repeated, until they are or the steps are over."""
+    vocabulary, frame = _copy_tokens(reasoner)
     rng = np.random.default_rng([recipe.seed, 1])
-    made = _copied(reasoner, recipe.num_copied, rng)
-    return _taught(reasoner, made, recipe.copying, rng)
+    curriculum = CopyCurriculum(vocabulary, frame, recipe.copying, rng)
+    for step in sft_steps(reasoner.model, curriculum.batches(), recipe.copy_steps):
+        yield step
+        if curriculum.saw(step.loss):
+            return
 
 
-def _copied(reasoner: Reasoner, num: int, rng: np.random.Generator) -> list[Example]:
+def _copy_tokens(reasoner: Reasoner) -> tuple[list[int], tuple[int, int, int]]:
+    """The words to draw from, and what stands around a program."""
     vocabulary: dict[str, int] = reasoner.tokenizer.get_vocab()
     words = sorted(n for word, n in vocabulary.items() if _is_word(word))
     begin, close, end = (vocabulary[word] for word in (BEGIN_PROGRAM, '")', END))
-    return copy_examples(num, words, (begin, close, end), rng)
+    return words, (begin, close, end)
+
+
+def _copied(reasoner: Reasoner, num: int, rng: np.random.Generator) -> list[Example]:
+    return copy_examples(num, *_copy_tokens(reasoner), rng)
 
 
 def _is_word(token: str) -> bool:

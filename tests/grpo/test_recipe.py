@@ -33,10 +33,10 @@ from spatialcode.reasoning.models.local import STYLE_FILE, HuggingFaceModel, Loc
 from spatialcode.reasoning.prompts import PromptSettings, render
 from spatialcode.reasoning.reasoner import ProgramReasoner
 
-FEW = SftSettings(steps=3, batch_tokens=800, warmup_steps=1)
+FEW = SftSettings(steps=3, batch_tokens=800, warmup_steps=1, muon=True)
 RECIPE = Recipe(
     shape=TinyShape(hidden=32, layers=1, heads=2, kv_heads=1, intermediate=64),
-    num_tokenizer_rooms=4, num_copied=40, num_taught=60, copying=FEW, teaching=FEW,
+    num_tokenizer_rooms=4, num_taught=60, copy_steps=FEW, teaching=FEW,
 )  # fmt: skip
 
 
