@@ -46,7 +46,10 @@ class EvaluateConfig:
     num_questions: int = setting("rooms: questions of each family about each room", 4)
     reasoner: str = setting("vsibench, rooms: who answers: solver, program or text", "solver")
     keep: str = setting("boxes that the reasoner is shown: all, or those a question names", "all")
-    model: ModelSpec = setting("the language model of program and text", ModelSpec())
+    model: ModelSpec = setting(
+        "the language model of program and text; program without one: the bundled tiny reasoner",
+        ModelSpec(),
+    )
     prompt_tokens: int = setting("program, text: most tokens of a prompt", 4096)
     fallback: str = setting("program, text: none or priors, where there is no answer", "none")
     priors: str = setting("vsibench: folds (fitted on other rooms), none, or a file", "folds")
@@ -65,7 +68,7 @@ class EvaluateConfig:
         require(self.reasoner in REASONERS, "reasoner", ", ".join(REASONERS), self.reasoner)
         require(self.prompt_tokens >= 1, "prompt_tokens", "at least 1", self.prompt_tokens)
         require(self.fallback in FALLBACKS, "fallback", " or ".join(FALLBACKS), self.fallback)
-        if self.reasoner != "solver":
+        if self.reasoner == "text" or (self.reasoner == "program" and self.model.base_url):
             require(bool(self.model.model), "model.model", "a name or folder", self.model.model)
         require(self.keep in KEPT, "keep", " or ".join(KEPT), self.keep)
         require(self.prior_folds >= 2, "prior_folds", "at least 2", self.prior_folds)

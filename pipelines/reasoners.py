@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,6 +11,7 @@ from pipelines.evaluate_config import EvaluateConfig
 from spatialcode.questions.types import Question
 from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.kept import kept_code
+from spatialcode.reasoning.models.loading import BUNDLED_REASONER, BUNDLED_TOKENS, ModelSpec
 from spatialcode.reasoning.priors.guesses import guess as guess_from
 from spatialcode.reasoning.priors.known import Priors
 from spatialcode.reasoning.solver import solve
@@ -40,17 +42,33 @@ def load_reasoner(config: EvaluateConfig) -> RoomReasoner:
     from spatialcode.reasoning.prompts import PromptSettings
     from spatialcode.reasoning.reasoner import ProgramReasoner, TextReasoner
 
+    model = load_model(model_of(config))
+
     settings = PromptSettings(max_tokens=config.prompt_tokens, keep=config.keep)
     kind = {"text": TextReasoner, "program": ProgramReasoner}[config.reasoner]
-    return ModelReasoner(kind(load_model(config.model), settings), config.fallback == "priors")
+    return ModelReasoner(kind(model, settings), config.fallback == "priors")
 
 
 def check_reasoner(config: EvaluateConfig) -> None:
     """ModelError where the model that is set is not there; a local one is not loaded for this."""
-    if config.reasoner != "solver" and (
-        config.model.base_url or not Path(config.model.model).exists()
-    ):
+    if config.reasoner == "solver":
+        return
+    spec = model_of(config)
+    if spec.base_url or not Path(spec.model).exists():
         load_reasoner(config)
+
+
+def model_of(config: EvaluateConfig) -> ModelSpec:
+    """The model that is set; for programs without one, the bundled tiny reasoner.
+
+    Its programs have at most some hundred tokens; what exceeds its context is cut off there.
+    """
+    spec = config.model
+    if config.reasoner != "program" or spec.model or spec.base_url:
+        return spec
+    return replace(
+        spec, model=str(BUNDLED_REASONER), max_tokens=min(spec.max_tokens, BUNDLED_TOKENS)
+    )
 
 
 class SolverReasoner:

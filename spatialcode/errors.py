@@ -160,3 +160,27 @@ class ModelError(SpatialCodeError, RuntimeError):
     """A language model cannot be loaded, or its endpoint is not set up."""
 
     code = "model"
+
+
+class ActorsLostError(SpatialCodeError, RuntimeError):
+    """Actors die faster than they can be replaced, or cannot be started at all."""
+
+    code = "actors_lost"
+
+
+class WeightSyncError(SpatialCodeError, ValueError):
+    """Weights that were sent are damaged, incomplete or of another version; none is applied."""
+
+    code = "weight_sync"
+
+
+class StaleSampleError(SpatialCodeError, RuntimeError):
+    """Samples were drawn with weights further from the trained ones than is allowed."""
+
+    code = "stale_sample"
+
+
+class ParityError(SpatialCodeError, RuntimeError):
+    """The trainer's log-probabilities of sampled tokens are not the sampler's; says by how much."""
+
+    code = "parity"

@@ -205,14 +205,16 @@ def jobs_with_settings() -> list[str]:
 
 
 def job_of(yaml_path: Path) -> str:
-    """``encode-cluster.yaml`` and ``encode.yaml`` belong to the job ``encode``."""
-    fitting = [name for name in jobs_with_settings() if yaml_path.stem.startswith(name)]
+    """``encode-cluster.yaml``, ``encode.yaml`` and ``encode/any.yaml`` belong to ``encode``."""
+    folder = yaml_path.parent.name
+    told = yaml_path.stem if folder == "configs" else folder
+    fitting = [name for name in jobs_with_settings() if told.startswith(name)]
     assert fitting, f"no job for {yaml_path.name}"
     return max(fitting, key=len)
 
 
 @pytest.mark.parametrize(
-    "yaml_path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem
+    "yaml_path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda path: path.stem
 )
 def test_every_shipped_yaml_loads(yaml_path: Path) -> None:
     schema = LIBRARY_SETTINGS.get(yaml_path.stem)

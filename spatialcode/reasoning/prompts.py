@@ -22,6 +22,7 @@ from spatialcode.questions.types import NUMERIC_FAMILIES, Question, UnparsedQues
 from spatialcode.reasoning import prompt_text as say
 from spatialcode.reasoning.answers.choices import choices_of
 from spatialcode.reasoning.answers.numbers import unit_of
+from spatialcode.reasoning.compact_prompt import compact_text
 from spatialcode.reasoning.kept import by_need, kept_code, named_ids
 from spatialcode.reasoning.statements import number, numbers
 from spatialcode.scene.frames import yaw_from_quaternion
@@ -30,6 +31,7 @@ from spatialcode.scene.schema import SceneObject, SpatialCode
 
 Mode = Literal["text", "program"]
 Keep = Literal["all", "named"]
+Style = Literal["full", "compact"]
 CountTokens = Callable[[str], int]
 
 #: Tokens that a chat template puts around a message; the usual ones need 4 or 5.
@@ -41,16 +43,20 @@ _LETTERS_PER_TOKEN = 3
 @dataclass(frozen=True)
 class PromptSettings:
     """``mode``: what is asked for. ``max_tokens``: budget of the whole prompt. ``keep`` "named":
-    only boxes of kinds that the question names. ConfigError names a setting out of range.
+    only boxes of kinds that the question names. ``style`` "compact": the short prompt of
+    `compact_prompt`, for models trained on it, which write programs. ConfigError names a setting
+    out of range.
     """
 
     mode: Mode = "text"
     max_tokens: int = 4096
     keep: Keep = "all"
+    style: Style = "full"
 
     def __post_init__(self) -> None:
         require(self.mode in get_args(Mode), "mode", "text or program", self.mode)
         require(self.keep in get_args(Keep), "keep", "all or named", self.keep)
+        require(self.style in get_args(Style), "style", "full or compact", self.style)
         require(self.max_tokens >= 1, "max_tokens", "a whole number >= 1", self.max_tokens)
 
 
@@ -137,6 +143,8 @@ def _messages(
     question: Question, code: SpatialCode, kept: set[str], settings: PromptSettings
 ) -> tuple[Message, ...]:
     items = [item for item in code.objects if item.id in kept]
+    if settings.style == "compact":
+        return (Message("user", compact_text(question, items)),)
     num_hidden = len(code.objects) - len(items)
     hidden = [f"{num_hidden} more object{'s' * (num_hidden > 1)} not shown"] if num_hidden else []
     if settings.mode == "text":

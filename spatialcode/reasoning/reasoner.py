@@ -62,7 +62,10 @@ class _Reasoner:
 
     def __init__(self, model: CompletionModel, settings: PromptSettings | None = None) -> None:
         self.model = model
-        self.settings = replace(settings or PromptSettings(), mode=self.mode)  # type: ignore[arg-type]
+        given = settings or PromptSettings()
+        trained_on = getattr(model, "prompt_style", "full")  # endpoints do not say
+        style = given.style if trained_on == "full" else trained_on
+        self.settings = replace(given, mode=self.mode, style=style)  # type: ignore[arg-type]
 
     def answer_all(self, asked: Asked) -> list[ModelAnswer]:
         """One answer a question, in order. Raises only what the model itself raises."""

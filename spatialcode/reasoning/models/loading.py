@@ -6,13 +6,21 @@ torch, transformers and openai are imported where a model is made, not here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from spatialcode.config import require, setting
 from spatialcode.reasoning.models.completions import Completion, CompletionModel
 from spatialcode.reasoning.models.endpoint import OpenAICompatible
 from spatialcode.reasoning.models.local import HuggingFaceModel, LocalSettings
 
+#: The tiny reasoner that comes with the software: it writes programs, from compact prompts.
+BUNDLED_REASONER = Path(__file__).parents[2] / "assets" / "reasoner_tiny"
+#: Most tokens of a program of its; its context has room for a prompt of 384 beside.
+BUNDLED_TOKENS = 128
+
 __all__ = [
+    "BUNDLED_REASONER",
+    "BUNDLED_TOKENS",
     "Completion",
     "CompletionModel",
     "HuggingFaceModel",

@@ -6,6 +6,7 @@ those of single prompts up to the rounding of the device's arithmetic.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ from typing import Any
 from spatialcode.config import require
 from spatialcode.errors import ModelError
 from spatialcode.reasoning.models.completions import Completion
-from spatialcode.reasoning.prompts import Prompt
+from spatialcode.reasoning.prompts import Prompt, Style
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+#: Beside the weights, optional: ``{"prompt_style": "compact"}``.
+STYLE_FILE = "spatialcode.json"
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,9 @@ class LocalSettings:
 class HuggingFaceModel:
     """A causal language model from a folder, or by its name on the Hugging Face hub.
 
-    A folder holds config, tokenizer and safetensors, as ``save_pretrained`` writes them. ModelError
-    names what is missing or does not load.
+    A folder holds config, tokenizer and safetensors, as ``save_pretrained`` writes them, and may
+    hold `STYLE_FILE`, which says what prompts the model was trained on. ModelError names what is
+    missing or does not load.
     """
 
     def __init__(self, path: str | Path, settings: LocalSettings | None = None) -> None:
@@ -54,6 +58,7 @@ class HuggingFaceModel:
         self.settings = settings or LocalSettings()
         self.device = _device(self.settings.device)
         self.model, self.tokenizer = _load(self.path, self.settings.dtype, self.device)
+        self.prompt_style = prompt_style(self.path)
         generation, tokenizer = self.model.generation_config, self.tokenizer
         ends = generation.eos_token_id if generation.eos_token_id is not None else []
         listed = list(ends) if isinstance(ends, list | tuple) else [ends]
@@ -146,6 +151,26 @@ class HuggingFaceModel:
         kept = row if end is None else row[: end + 1]
         text = self.tokenizer.decode(kept, skip_special_tokens=True)
         return Completion(text, len(prompt_ids), len(kept), end is None, seconds)
+
+
+def prompt_style(folder: str) -> Style:
+    """The prompts that a folder's model was trained on; "full" where nothing is said.
+
+    ModelError for a file that says something else.
+    """
+    path = Path(folder) / STYLE_FILE
+    if not path.is_file():
+        return "full"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path}: expected JSON, got {error}") from error
+    style = found.get("prompt_style") if isinstance(found, dict) else None
+    if style == "full":
+        return "full"
+    if style == "compact":
+        return "compact"
+    raise ModelError(f"{path}: prompt_style: expected full or compact, got {style!r}")
 
 
 def _device(name: str) -> str:

@@ -1,0 +1,51 @@
+"""Trains the reasoner: a supervised warm start, then GRPO; resumes where its output left off.
+
+Writes metrics.jsonl, samples.md, TensorBoard events, a model a stage, and report.json.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from jobs.cli import EventLog, run_job
+from pipelines.train_reasoner_config import TrainReasonerConfig
+
+SCHEMA = TrainReasonerConfig
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; the exit code is 0 only if every stage reached what it must."""
+    return run_job("train_reasoner", SCHEMA, _work, argv, __doc__ or "")
+
+
+def _work(config: TrainReasonerConfig, log: EventLog) -> bool:
+    from rich.console import Console
+    from rich.live import Live
+
+    from pipelines.reasoner_metrics import table
+    from pipelines.train_reasoner import train
+
+    console = Console(stderr=True)
+    with Live(console=console, refresh_per_second=1, transient=True) as live:
+
+        def show(rows: list[dict[str, Any]]) -> None:
+            log.event("progress", **rows[-1]) if rows else None
+            if console.is_terminal:
+                live.update(table(rows))
+
+        report = train(config, show)
+    for name, accuracy in report["heldout_accuracy"].items():
+        print(f"{name}: held-out accuracy {accuracy['mean']:.1f}")
+    for alarm in report["alarms"]:
+        print(f"alarm: {alarm}")
+    if report["failed"]:
+        print(f"failed: {report['failed']}")
+    log.event("report", seconds=report["seconds"], done=report["done"])
+    print(f"{report['seconds']:.0f} s; model: {report['model']}; {config.output}/report.json")
+    return bool(report["done"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Group-relative policy optimisation: sampling, rewards to advantages, losses, updates."""

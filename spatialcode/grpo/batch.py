@@ -1,0 +1,104 @@
+"""What an update learns from: samples with advantages, as padded tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from spatialcode.grpo.masks import counted_tokens
+from spatialcode.grpo.types import Sample
+
+
+@dataclass(frozen=True)
+class RolloutBatch:
+    """B samples of completions up to T tokens.
+
+    ``mask``: completion tokens that count; rows without any are left out of the update.
+    ``logprobs``: those stored with the samples, 0 outside completions. ``advantages``: one a
+    sample, or one a token. ``group_ids``: which samples were compared with each other.
+    ``ref_logprobs``: of a reference policy (`scoring.sequence_logprobs`). Raises ValueError for
+    no samples and for shapes that do not fit.
+    """
+
+    samples: tuple[Sample, ...]
+    mask: Bool[Tensor, "b t"]
+    logprobs: Float[Tensor, "b t"]
+    advantages: Float[Tensor, " b"] | Float[Tensor, "b t"]
+    group_ids: Int[Tensor, " b"]
+    ref_logprobs: Float[Tensor, "b t"] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.samples:
+            raise ValueError("samples: expected at least one, got none")
+        shape = self.shape
+        found = {"mask": self.mask, "logprobs": self.logprobs, "ref_logprobs": self.ref_logprobs}
+        for name, value in found.items():
+            if value is not None and tuple(value.shape) != shape:
+                raise ValueError(f"{name}: expected shape {shape}, got {tuple(value.shape)}")
+        if tuple(self.advantages.shape) not in (shape, shape[:1]):
+            got = tuple(self.advantages.shape)
+            raise ValueError(f"advantages: expected shape {shape[:1]} or {shape}, got {got}")
+        if tuple(self.group_ids.shape) != shape[:1]:
+            got = tuple(self.group_ids.shape)
+            raise ValueError(f"group_ids: expected shape {shape[:1]}, got {got}")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """B and T."""
+        return len(self.samples), max(len(sample.completion_ids) for sample in self.samples)
+
+    @property
+    def lengths(self) -> Int[Tensor, " b"]:
+        """Completion tokens of each sample."""
+        return torch.tensor([len(sample.completion_ids) for sample in self.samples])
+
+    @property
+    def finished(self) -> Bool[Tensor, " b"]:
+        return torch.tensor([sample.finished for sample in self.samples])
+
+    def with_reference(self, ref_logprobs: Float[Tensor, "b t"]) -> RolloutBatch:
+        return replace(self, ref_logprobs=ref_logprobs)
+
+    def minibatches(self, count: int, seed: int) -> list[list[int]]:
+        """Sample numbers in ``count`` parts of whole groups, shuffled by the seed; some may be
+        empty where there are fewer groups.
+        """
+        groups = torch.unique(self.group_ids)
+        if count > 1:
+            generator = torch.Generator().manual_seed(seed)
+            groups = groups[torch.randperm(len(groups), generator=generator)]
+        return [
+            torch.isin(self.group_ids, part).nonzero()[:, 0].tolist()
+            for part in torch.tensor_split(groups, count)
+        ]
+
+
+def rollout_batch(
+    samples: Sequence[Sample],
+    advantages: Float[Tensor, " b"] | Float[Tensor, "b t"],
+    group_ids: Int[Tensor, " b"],
+    *,
+    valid: Bool[Tensor, " b"] | None = None,
+    mask_truncated: bool = False,
+) -> RolloutBatch:
+    """A batch of the samples, in their order.
+
+    ``valid``: False for samples without a valid reward, which do not count. ``mask_truncated``:
+    neither do those cut by the limit of tokens.
+    """
+    lengths = torch.tensor([len(sample.completion_ids) for sample in samples])
+    width = int(lengths.max()) if len(samples) else 0
+    logprobs = torch.zeros(len(samples), width)
+    for row, sample in enumerate(samples):
+        logprobs[row, : len(sample.logprobs)] = torch.tensor(sample.logprobs)
+    counted = torch.ones(len(samples), dtype=torch.bool) if valid is None else valid
+    finished = torch.tensor([sample.finished for sample in samples], dtype=torch.bool)
+    mask = counted_tokens(lengths, width, counted, finished, mask_truncated=mask_truncated)
+    # An invalid sample's advantage may be NaN, and NaN times 0 is NaN.
+    rows = counted if advantages.ndim == 1 else counted[:, None]
+    known = torch.where(rows, advantages, torch.zeros_like(advantages))
+    return RolloutBatch(tuple(samples), mask, logprobs, known, torch.as_tensor(group_ids))

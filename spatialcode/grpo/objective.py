@@ -1,0 +1,81 @@
+"""The clipped objective that the losses share: per token or per sequence, before any mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from spatialcode.errors import SchemaError
+from spatialcode.grpo.kl import LOG_RATIO_LIMIT
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """Clipped objective, negated, and what the clip did; all of the shape of the ratio.
+
+    ``losses`` carries the gradient and is 0 where nothing counts. ``clipped_log_ratio`` is the log
+    of the ratio that the objective used. ``at_low``, ``at_high``: where the clip took the gradient.
+    """
+
+    losses: Float[Tensor, "*s"]
+    log_ratio: Float[Tensor, "*s"]
+    clipped_log_ratio: Float[Tensor, "*s"]
+    at_low: Bool[Tensor, "*s"]
+    at_high: Bool[Tensor, "*s"]
+    counted: Bool[Tensor, "*s"]
+
+
+def log_ratio_of(
+    logprobs: Float[Tensor, "b t"], old_logprobs: Float[Tensor, "b t"], mask: Bool[Tensor, "b t"]
+) -> Float[Tensor, "b t"]:
+    """Log of π / π_old in float32 or better, 0 outside the mask; π_old takes no gradient."""
+    for name, other in (("old_logprobs", old_logprobs), ("mask", mask)):
+        if other.shape != logprobs.shape:
+            raise SchemaError(name, f"shape {tuple(logprobs.shape)}", tuple(other.shape))
+    # Half precision would round a ratio near 1 to steps of 1/128, more than the gspo clip.
+    wide = torch.promote_types(logprobs.dtype, torch.float32)
+    return torch.where(mask, logprobs.to(wide) - old_logprobs.detach().to(wide), 0.0)
+
+
+def per_token(
+    values: Float[Tensor, " b"] | Float[Tensor, "b t"], mask: Bool[Tensor, "b t"], name: str
+) -> Float[Tensor, "b t"]:
+    """One value a sequence spread over its tokens; values per token as they are."""
+    if values.ndim == 1 and len(values) == len(mask):
+        return values[:, None].expand(mask.shape)
+    if values.shape != mask.shape:
+        shapes = f"shape ({len(mask)},) or {tuple(mask.shape)}"
+        raise SchemaError(name, shapes, tuple(values.shape))
+    return values
+
+
+def clipped_surrogate(
+    log_ratio: Float[Tensor, "*s"],
+    advantages: Float[Tensor, "*s"],
+    counted: Bool[Tensor, "*s"],
+    clips: tuple[float, float],
+    weights: Float[Tensor, "*s"] | None,
+) -> Surrogate:
+    """-w · min(r·A, clip(r, 1 - low, 1 + high)·A), with r = exp(log_ratio).
+
+    Source: PPO, arXiv 1707.06347, equation 7. The minimum clips only what would go on improving:
+    a ratio that moved the wrong way keeps its gradient.
+    """
+    low, high = clips
+    for name, other in (("advantages", advantages), ("weights", weights)):
+        if other is not None and other.shape != counted.shape:
+            raise SchemaError(name, f"shape {tuple(counted.shape)}", tuple(other.shape))
+    advantages = torch.where(counted, advantages.detach().to(log_ratio.dtype), 0.0)
+    # Far outside any clip; keeps exp finite where a negative advantage leaves it unbounded.
+    ratio = log_ratio.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
+    clipped = ratio.clamp(1.0 - low, 1.0 + high)
+    losses = -torch.minimum(ratio * advantages, clipped * advantages)
+    if weights is not None:
+        losses = losses * torch.where(counted, weights.detach().to(losses.dtype), 0.0)
+    at_low = (ratio < 1.0 - low) & (advantages < 0)
+    at_high = (ratio > 1.0 + high) & (advantages > 0)
+    used = torch.where(at_low | at_high, clipped.detach().clamp(min=1e-9).log(), log_ratio.detach())
+    return Surrogate(losses, log_ratio.detach(), used, at_low, at_high, counted)
