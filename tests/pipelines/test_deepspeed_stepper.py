@@ -58,6 +58,7 @@ def assert_follows(result: dict[str, Any], tolerance: float, lora: LoraConfig | 
     assert result["norms"] == pytest.approx(norms, rel=10 * tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["zero0", "zero1", "zero2", "zero3"])
 def test_two_workers_with_zero_follow_one_without(found: dict[str, Any], name: str) -> None:
     """To float32 sums in another order: 2e-5 of the loss."""
@@ -67,6 +68,7 @@ def test_two_workers_with_zero_follow_one_without(found: dict[str, Any], name: s
     assert moved > 100 * 2e-5 * losses[0], "the steps differ by far more than the tolerance"
 
 
+@pytest.mark.slow
 def test_adapters_train_alike(found: dict[str, Any]) -> None:
     """peft draws the adapters after the model, from the same seed, in both."""
     assert_follows(found["zero3 lora"], 2e-5, LoraConfig(rank=4))
@@ -84,6 +86,7 @@ def test_recomputed_activations_bfloat16_and_more_adapters(
         assert_follows(results[f"zero{stage} bfloat16"], 2e-2, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["zero2", "zero3", "zero3 lora"])
 def test_whole_weights_have_the_plain_names(found: dict[str, Any], name: str) -> None:
     plain = dict(tiny_qwen3().named_parameters())
@@ -97,6 +100,7 @@ def test_whole_weights_have_the_plain_names(found: dict[str, Any], name: str) ->
         assert weights[frozen] == pytest.approx(start[frozen], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_all_stages_end_with_the_same_weights(found: dict[str, Any]) -> None:
     for name in ("zero1", "zero2", "zero3"):
         for key, value in found["zero0"]["weights"].items():

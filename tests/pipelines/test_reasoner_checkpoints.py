@@ -123,6 +123,7 @@ def told(root: Path, name: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 @pytest.mark.parametrize("stage", STAGES)
 def test_it_goes_on_at_any_world_size(root: Path, stage: int, world_size: int) -> None:
@@ -135,6 +136,7 @@ def test_it_goes_on_at_any_world_size(root: Path, stage: int, world_size: int) -
     assert Position(**found["position"]) == POSITION
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_rank_gets_its_own_random_numbers_back(root: Path, stage: int) -> None:
     for rank in (0, 1):
@@ -144,6 +146,7 @@ def test_every_rank_gets_its_own_random_numbers_back(root: Path, stage: int) -> 
     assert len(set(others)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_transformers_loads_the_export_with_the_same_logits(root: Path, stage: int) -> None:
     from transformers import AutoModelForCausalLM

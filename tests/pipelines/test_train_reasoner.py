@@ -69,6 +69,7 @@ def test_a_dry_run_goes_through_every_stage(tmp_path: Path) -> None:
     assert [row["kind"] for row in after[len(before) :]] == ["resume"]
 
 
+@pytest.mark.slow
 def test_an_exported_stage_is_what_the_next_one_starts_from(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -214,6 +215,7 @@ def test_a_process_resumes_in_the_middle_of_a_stage(
         assert one == pytest.approx(other, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_two_seeds_differ_and_one_repeats(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv(planted_scorer.VARIABLE, str(tmp_path))
     arguments = [*SMALL, "launcher=process", "sft.num_steps=2", "grpo.num_steps=0"]
