@@ -32,6 +32,17 @@ def accepts(model: Any, name: str) -> bool:
     return name in inspect.signature(plain_model(model).forward).parameters
 
 
+def cache_argument(model: Any) -> str | None:
+    """What the model's forward calls its cache of keys and values; None where it has none.
+
+    transformers calls it ``cache`` from 5.24 on, and ``past_key_values`` before. What a model
+    without attention calls so holds states, which do not do without padding.
+    """
+    if not getattr(plain_model(model).config.get_text_config(), "num_attention_heads", 0):
+        return None
+    return next((name for name in ("cache", "past_key_values") if accepts(model, name)), None)
+
+
 def additive(visible: Bool[Tensor, "*shape"], dtype: torch.dtype) -> Float[Tensor, "*shape"]:
     """0 where visible, the type's least number elsewhere: what eager and fused attention add."""
     zeros = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
@@ -61,9 +72,8 @@ def _configured_for_masks(plain: Any) -> bool:
     windowed = getattr(config, "sliding_window", None) and getattr(
         config, "use_sliding_window", True
     )
-    return not windowed and all(
-        accepts(plain, name) for name in ("attention_mask", "position_ids", "past_key_values")
-    )
+    named = all(accepts(plain, name) for name in ("attention_mask", "position_ids"))
+    return not windowed and named and cache_argument(plain) is not None
 
 
 def _follows_masks(model: Any) -> bool:

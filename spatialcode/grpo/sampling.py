@@ -18,7 +18,13 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache
 
 from spatialcode.errors import ModelError
-from spatialcode.grpo.attention import accepts, additive, plain_model, takes_own_masks
+from spatialcode.grpo.attention import (
+    accepts,
+    additive,
+    cache_argument,
+    plain_model,
+    takes_own_masks,
+)
 from spatialcode.grpo.distribution import draw, uniform_numbers
 from spatialcode.grpo.row_cache import row_cache
 from spatialcode.grpo.types import Sample, SamplerSettings
@@ -49,7 +55,7 @@ def sample(
     for number, prompt in enumerate(prompts):
         if not prompt:
             raise ValueError(f"prompts[{number}]: expected at least one token, got none")
-    if not accepts(model, "past_key_values"):
+    if cache_argument(model) is None:
         name = type(plain_model(model)).__name__
         raise ModelError(f"{name} keeps no cache of keys and values: it cannot be sampled here")
     places = _places(prompts, num_samples)
@@ -127,6 +133,9 @@ class _Decoder:
         weight = next(plain_model(batch.model).parameters())
         self.device, self.dtype = weight.device, weight.dtype
         self.own_masks = takes_own_masks(batch.model)
+        name = cache_argument(batch.model)
+        assert name is not None
+        self.cache_argument = name
         lengths = torch.tensor([len(prompt) for prompt in batch.prompts])
         width, repeats = int(lengths.max()), batch.num_samples
         ids = torch.zeros(len(batch.prompts), width, dtype=torch.long)
@@ -164,7 +173,7 @@ class _Decoder:
         return self._logits(ids, mask, positions, cache)
 
     def _logits(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Cache) -> Tensor:
-        given: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
+        given: dict[str, Any] = {self.cache_argument: cache, "use_cache": True}
         if accepts(self.model, "position_ids"):
             given["position_ids"] = positions
         if accepts(self.model, "logits_to_keep"):
