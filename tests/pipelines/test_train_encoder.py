@@ -122,6 +122,9 @@ def test_calibration_is_fitted_and_comes_with_the_weights(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_two_ray_workers_train_one_model_and_survive_a_kill(tmp_path: Path) -> None:
     """One of two DDP workers is killed after the first checkpoint; the run ends all the same."""
+    import ray
+
+    ray.shutdown()  # the Ray that tests share has fewer cores than this training reserves
     config = TrainEncoderConfig(
         output=str(tmp_path), launcher="ray", num_workers=2, **{**TINY, "num_steps": 8}
     )
