@@ -120,11 +120,15 @@ def test_calibration_is_fitted_and_comes_with_the_weights(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_two_ray_workers_train_one_model_and_survive_a_kill(tmp_path: Path) -> None:
+def test_two_ray_workers_train_one_model_and_survive_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One of two DDP workers is killed after the first checkpoint; the run ends all the same."""
     import ray
 
     ray.shutdown()  # the Ray that tests share has fewer cores than this training reserves
+    # workers inherit the environment: others' on this machine are left alone
+    monkeypatch.setenv("SPATIALCODE_TEST_RUN", str(tmp_path))
     config = TrainEncoderConfig(
         output=str(tmp_path), launcher="ray", num_workers=2, **{**TINY, "num_steps": 8}
     )
@@ -136,7 +140,11 @@ def test_two_ray_workers_train_one_model_and_survive_a_kill(tmp_path: Path) -> N
         found = subprocess.run(
             ["pgrep", "-f", "ray::RayTrainWorker"], capture_output=True, text=True, check=False
         )
-        for pid in found.stdout.split()[:1]:
+        ours = str(tmp_path).encode()
+        workers = [
+            p for p in found.stdout.split() if ours in Path(f"/proc/{p}/environ").read_bytes()
+        ]
+        for pid in workers[:1]:
             os.kill(int(pid), signal.SIGKILL)
             killed.append(int(pid))
 
