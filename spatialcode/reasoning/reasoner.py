@@ -9,6 +9,7 @@ of the form ``name = …`` directly above. Text up to a closing ``</think>`` is 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -55,7 +56,7 @@ class ModelAnswer:
         return "" if self.completion is None else self.completion.text
 
 
-class _Reasoner:
+class _Reasoner(ABC):
     """Prompts rendered, completions asked for together, each read by ``_read``."""
 
     mode = "text"
@@ -97,8 +98,9 @@ class _Reasoner:
             return replace(answer, error=f"cut off by the limit of tokens; {answer.error}")
         return answer
 
+    @abstractmethod
     def _read(self, question: Question, code: SpatialCode, given: ModelAnswer) -> ModelAnswer:
-        raise NotImplementedError
+        """``given`` with the answer that its completion holds, or why it holds none."""
 
 
 class TextReasoner(_Reasoner):

@@ -64,4 +64,6 @@ def test_reads_what_models_write():
 
 @given(st.text())
 def test_any_text_is_read(text):
-    read_statements(text)
+    for found in read_statements(text):
+        assert 0 <= found.start < found.end <= len(text)
+        assert "\n" not in text[found.start : found.end]
