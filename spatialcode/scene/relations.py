@@ -26,6 +26,9 @@ XY = tuple[float, float]
 
 #: VSI-Bench: "to my back if I would have to turn at least 135 degrees".
 BACK_DEG = 135.0
+#: Sizes of bearings at which the answer changes, by level. Straight behind is a border of left and
+#: right only where back is not an answer.
+BORDERS_DEG = {"easy": (0.0, 180.0), "medium": (0.0, BACK_DEG), "hard": (0.0, 90.0, 180.0)}
 #: Least share of the smaller footprint that must lie over or under the other.
 OVERLAP_SHARE = 0.3
 #: How far a thing may hover over, or sink into, what it stands on, in metres.
@@ -99,9 +102,7 @@ def quadrant(bearing_deg: float) -> Quadrant:
 
 def margin_deg(bearing_deg: float, level: Literal["easy", "medium", "hard"]) -> float:
     """How far a bearing lies from the nearest border between two answers of a level."""
-    turn = abs(bearing_deg)
-    borders = {"easy": (0.0, 180.0), "medium": (0.0, BACK_DEG), "hard": (0.0, 90.0, 180.0)}
-    return min(abs(turn - border) for border in borders[level])
+    return min(abs(abs(bearing_deg) - border) for border in BORDERS_DEG[level])
 
 
 @dataclass(frozen=True)

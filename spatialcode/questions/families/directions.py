@@ -11,12 +11,8 @@ from spatialcode.questions.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool, by_wo
 from spatialcode.questions.families.room import Floats, Maker, Rng, Room
 from spatialcode.questions.references import reference
 from spatialcode.questions.types import DIRECTION_WORDS, Level, RelativeDirection
-from spatialcode.scene.relations import BACK_DEG
+from spatialcode.scene.relations import BACK_DEG, BORDERS_DEG
 
-#: Bearings, without their sign, at which one answer ends and another begins.
-_BORDERS_DEG: dict[Level, tuple[float, ...]] = {
-    "easy": (0.0, 180.0), "medium": (0.0, BACK_DEG, 180.0), "hard": (0.0, 90.0, 180.0),
-}  # fmt: skip
 #: What lies behind is neither left nor right "of" what one faces.
 _EASY_DEG = 135.0
 
@@ -59,10 +55,8 @@ def _direction(level: Level, room: Room, rng: Rng) -> Pool:
     kept = np.ones(len(triples), bool)
     for a, b in ((observer, facing), (observer, target), (facing, target)):
         kept &= np.linalg.norm(a - b, axis=1) >= margins.separation_m
-    for border in _BORDERS_DEG[level]:
-        # straight behind is a border of left and right only where back is not an answer
-        if not (level == "medium" and border == 180.0):
-            kept &= np.abs(size - border) >= margins.bearing_deg
+    for border in BORDERS_DEG[level]:
+        kept &= np.abs(size - border) >= margins.bearing_deg
     if level == "easy":
         kept &= size <= _EASY_DEG - margins.bearing_deg
     cells = by_word(triples, _words(bearing, level), kept)
