@@ -10,7 +10,6 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,8 +17,9 @@ from torch import Tensor, nn
 
 from pipelines.deepspeed_config import AdamConfig, LoraConfig, ZeroConfig
 
-#: DeepSpeed compiles a small operator on first use, for half a minute; kept here afterwards.
-EXTENSIONS_DIR = Path("~/.cache/spatialcode/torch_extensions")
+#: Sums over shared memory for inference, which DeepSpeed would compile with a C++ compiler on first
+#: use and set up in every process on CPUs. Training never calls it.
+_UNUSED_OPERATOR = "deepspeed_shm_comm"
 _LORA_LAYER = ".base_layer."
 
 
@@ -44,10 +44,9 @@ def load_deepspeed(use_gpu: bool) -> Any:
     """The deepspeed module for this process's accelerator; call it before any other import."""
     if not use_gpu:
         os.environ["DS_ACCELERATOR"] = "cpu"  # read when deepspeed is imported
-    os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(EXTENSIONS_DIR.expanduser()))
-    Path(os.environ["TORCH_EXTENSIONS_DIR"]).mkdir(parents=True, exist_ok=True)
     import deepspeed
 
+    deepspeed.ops.__compatible_ops__[_UNUSED_OPERATOR] = False
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     return deepspeed
 
@@ -107,6 +106,7 @@ class DeepSpeedStepper:
             lr=adam.learning_rate,
             betas=(adam.beta1, adam.beta2),
             weight_decay=adam.weight_decay,
+            fused=True,
         )
         self._norm = float("nan")
         if zero.stage == 0:

@@ -53,6 +53,7 @@ def dry(config: TrainReasonerConfig) -> TrainReasonerConfig:
         checkpoint_every_steps=2,
         data=replace(config.data, rooms_per_block=1, num_tasks=1),
         model=replace(config.model, hidden_size=32, num_layers=2, num_heads=4, num_kv_heads=2),
+        copying=replace(config.copying, num_steps=min(2, config.copying.num_steps)),
         sft=replace(
             config.sft, num_steps=min(2, config.sft.num_steps), max_seconds=None,
             batch_size=2 * workers,

@@ -43,12 +43,9 @@ def prepare_start(config: TrainReasonerConfig) -> str:
         model = random_tiny(config.model.architecture, tokenizer)
         tokenizer.chat_template = None  # the plain layout of messages, see `ReasonerText`
     else:
-        shape = TinyShape(
-            hidden=config.model.hidden_size,
-            layers=config.model.num_layers,
-            heads=config.model.num_heads,
-            kv_heads=config.model.num_kv_heads,
-            intermediate=-(-config.model.hidden_size * 8 // 3 // 64) * 64,
+        sizes = config.model
+        shape = TinyShape.of_width(
+            sizes.hidden_size, sizes.num_layers, sizes.num_heads, sizes.num_kv_heads
         )
         model = make_model(tokenizer, shape)
     save_reasoner(model, tokenizer, folder)

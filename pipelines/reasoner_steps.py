@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
 from pipelines.deepspeed_stepper import DeepSpeedStepper
@@ -28,8 +27,6 @@ from spatialcode.grpo.aggregation import (
 )
 from spatialcode.grpo.batch import RolloutBatch, rollout_batch
 from spatialcode.grpo.scoring import ScoringSettings, micro_batches, score
-from spatialcode.grpo.sft import copy_examples
-from spatialcode.grpo.tiny_tokenizer import BEGIN_PROGRAM, END
 from spatialcode.grpo.types import Sample, SamplerSettings, Scored
 
 
@@ -96,18 +93,6 @@ def sft_step(
         stepper.backward(loss)
         summed += float(loss.detach())
     return {"loss": stepper.total(summed), "grad_norm": stepper.step(), "num_tokens": num_tokens}
-
-
-def copying(text: ReasonerText, count: int, seed: tuple[int, ...]) -> list[Sample]:
-    """Random words to be repeated, for a model of the compact prompt."""
-    vocabulary: dict[str, int] = text.tokenizer.get_vocab()
-    words = sorted(n for word, n in vocabulary.items() if word.startswith("Ġ") and len(word) > 2)
-    begin, close, end = (vocabulary[word] for word in (BEGIN_PROGRAM, '")', END))
-    made = copy_examples(count, words, (begin, close, end), np.random.default_rng(seed))
-    return [
-        Sample(one.prompt_ids, one.completion_ids, (0.0,) * len(one.completion_ids), True, 0)
-        for one in made
-    ]
 
 
 def example(text: ReasonerText, row: PromptRow) -> Sample:
@@ -216,7 +201,10 @@ def batch_of(
         advantages = normalise_then_sum(terms, present, weights, ids, valid, batch_normalise=False)
         num, summed, squares = (total(value) for value in batch_sums(advantages, valid))
         advantages = normalise_over_batch(advantages, valid, (num, summed, squares))
-    return rollout_batch(samples, advantages, ids, valid=valid) if groups else None
+    if not groups:
+        return None
+    masked = config.grpo.mask_truncated
+    return rollout_batch(samples, advantages, ids, valid=valid, mask_truncated=masked)
 
 
 def idle_batch(text: ReasonerText, row: PromptRow) -> RolloutBatch:

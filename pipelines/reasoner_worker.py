@@ -177,6 +177,15 @@ class Worker:
         if self.setting.rank == 0:
             write_next_task(self.config.output, self.opened.name, self.position.next_task)
 
+    def checkpoint_if_due(self) -> None:
+        if self.position.step % self.config.checkpoint_every_steps == 0:
+            self.checkpoint({})
+
+    def evaluate_if_due(self) -> float:
+        """The accuracy where this step is evaluated, else below any."""
+        every = self.config.evaluation.every_steps
+        return self.evaluate() if every and self.position.step % every == 0 else -1.0
+
     def evaluate(self, name: str | None = None) -> float:
         """Held-out figures of the present weights; kept under ``name``. Returns the accuracy."""
         found = self._judged(self.heldout).to_dict()
@@ -186,7 +195,8 @@ class Worker:
         history = [*kept.get("evaluations", []), {"stage": self.position.stage, **found}]
         self.keep(evaluations=history)
         ceiling = kept.get("red_team", {}).get("ceiling", 0.0)
-        self.log("evaluation", {**found, "red_team_ceiling": ceiling})
+        place = {"seconds": self.position.seconds, "red_team_ceiling": ceiling}
+        self.log("evaluation", {**found, **place})
         same = [row for row in history if row["stage"] == self.position.stage]
         told = alarm(same, self.config.evaluation.alarm_fall)
         if self.position.stage == "grpo" and told:

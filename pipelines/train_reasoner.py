@@ -128,7 +128,11 @@ def _train_on_ray(config: TrainReasonerConfig) -> None:
             failure_config=FailureConfig(max_failures=config.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
         ),
-        datasets={name: _stream(config, name) for name in config.stages * config.data.stream},
+        datasets={
+            name: _stream(config, name)
+            for name in config.stages
+            if config.data.stream and name != "copying"
+        },
     )
     trainer.fit()
 
@@ -171,7 +175,7 @@ def _train_worker(values: dict[str, Any]) -> None:
         ray.train.report(figures, checkpoint=Checkpoint.from_directory(str(folder)))
 
     def prompts(stage: str, start: int) -> Prompts:
-        if config.data.stream:
+        if config.data.stream and stage != "copying":
             return StreamedPrompts(ray.train.get_dataset_shard(stage), start)
         return LocalPrompts(prompt_maker(config, stage), start, rank, world_size)
 
@@ -195,6 +199,7 @@ def write_report(config: TrainReasonerConfig) -> Row:
         "failed": kept.get("failed"),
         "seconds": round(sum(s for name, s in seconds.items() if name != "control"), 1),
         "seconds_by_stage": {name: round(s, 1) for name, s in seconds.items()},
+        "copying": kept.get("copying"),
         "heldout_accuracy": kept.get("accuracy", {}),
         "red_team": kept.get("red_team", {}),
         "vsibench": kept.get("vsibench"),

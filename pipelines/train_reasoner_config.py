@@ -8,9 +8,27 @@ from typing import Literal
 from pipelines.deepspeed_config import AdamConfig, LoraConfig, ZeroConfig
 from pipelines.reward_config import RewardPoolConfig
 from spatialcode.config import require, setting
+from spatialcode.grpo.copying import CopySettings
+from spatialcode.questions.types import FAMILIES
 from spatialcode.reasoning.rubric.config import RubricConfig
 
-STAGES = ("sft", "grpo", "control")
+STAGES = ("copying", "sft", "grpo", "control")
+
+
+@dataclass(frozen=True)
+class CopyingConfig(CopySettings):
+    """Random words to be repeated, before the first program: for small models from nothing."""
+
+    num_steps: int = setting("optimiser steps at most; 0: no such stage", 0)
+    learning_rate: float = setting("peak learning rate", 2e-3)
+    min_longest: int = setting("words of a run to get to, or the run fails", 4)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.num_steps >= 0, "num_steps", "0 or more", self.num_steps)
+        require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
+        fits = self.min_longest <= self.longest
+        require(fits, "min_longest", f"at most longest, {self.longest}", self.min_longest)
 
 
 @dataclass(frozen=True)
@@ -71,7 +89,6 @@ class SftConfig:
     num_steps: int = setting("optimiser steps at most", 1000)
     max_seconds: float | None = setting("seconds after which the stage ends", None)
     batch_size: int = setting("prompts a step, of all workers together", 64)
-    copy_steps: int = setting("first steps, on random words to repeat: teaches copying names", 0)
     standard_sentences: bool = setting("teach VSI-Bench's own sentences only", False)
     learning_rate: float = setting("peak learning rate", 2e-3)
     stop_at_accuracy: float = setting("ends the stage: it leaves room for GRPO (0 to 100)", 100.0)
@@ -79,7 +96,6 @@ class SftConfig:
 
     def __post_init__(self) -> None:
         require(self.num_steps >= 0, "num_steps", "0 or more", self.num_steps)
-        require(self.copy_steps >= 0, "copy_steps", "0 or more", self.copy_steps)
         require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
         require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
 
@@ -102,12 +118,18 @@ class GrpoConfig:
         "the rubric's total, or each term normalised in its group, then summed (GDPO)",
         "weighted_sum",
     )
+    clip_low: float | None = setting("lower clip of the ratio; null: the loss's own", None)
+    clip_high: float | None = setting("upper clip of the ratio; null: the loss's own", None)
+    mask_truncated: bool = setting("completions cut by max_new_tokens do not count", False)
     kl_coefficient: float = setting("weight of the divergence from the stage's start; 0: off", 0.0)
+    kl_estimator: Literal["k2", "k3"] = setting("estimate of that divergence", "k3")
     entropy_coefficient: float = setting("bonus for entropy", 0.0)
     updates_per_batch: int = setting("passes over a rollout batch", 1)
     max_refills: int = setting("rounds that replace groups without variance", 2)
     micro_batch_tokens: int = setting("tokens of a forward pass at most", 8192)
     min_gain: float = setting("accuracy points over the start below which the run fails", 0.0)
+    named_family: str | None = setting("family of questions whose gain is asked for too", None)
+    min_family_gain: float = setting("its accuracy points over the start, or the run fails", 0.0)
     parity_tolerance: float = setting("log-probability difference allowed at the first step", 1e-3)
 
     def __post_init__(self) -> None:
@@ -134,6 +156,13 @@ class GrpoConfig:
             require(getattr(self, key) >= 0, key, "0 or more", getattr(self, key))
         for key in ("temperature", "learning_rate", "parity_tolerance"):
             require(getattr(self, key) > 0, key, "above 0", getattr(self, key))
+        for key in ("clip_low", "clip_high"):
+            clip = getattr(self, key)
+            require(clip is None or clip > 0, key, "null or above 0", clip)
+        known = self.named_family is None or self.named_family in FAMILIES
+        require(known, "named_family", f"one of {', '.join(FAMILIES)}", self.named_family)
+        named = self.min_family_gain == 0 or self.named_family is not None
+        require(named, "named_family", "given with min_family_gain", self.named_family)
 
 
 @dataclass(frozen=True)
@@ -191,6 +220,7 @@ class TrainReasonerConfig:
     zero: ZeroConfig = setting("", default_factory=ZeroConfig)
     adam: AdamConfig = setting("", default_factory=AdamConfig)
     lora: LoraConfig = setting("", default_factory=LoraConfig)
+    copying: CopyingConfig = setting("", default_factory=CopyingConfig)
     sft: SftConfig = setting("", default_factory=SftConfig)
     grpo: GrpoConfig = setting("", default_factory=GrpoConfig)
     rollouts: RolloutsConfig = setting("", default_factory=RolloutsConfig)
@@ -223,6 +253,7 @@ class TrainReasonerConfig:
     @property
     def stages(self) -> tuple[str, ...]:
         """The stages that are run, in their order."""
-        wanted = {"sft": self.sft.num_steps > 0, "grpo": self.grpo.num_steps > 0}
+        wanted = {"copying": self.copying.num_steps > 0, "sft": self.sft.num_steps > 0}
+        wanted["grpo"] = self.grpo.num_steps > 0
         wanted["control"] = self.control and wanted["grpo"]
         return tuple(name for name in STAGES if wanted[name])

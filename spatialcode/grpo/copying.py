@@ -6,14 +6,15 @@ with that. Four to eight words are copied within some hundred steps; from there 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from spatialcode.config import require
+from spatialcode.config import require, setting
 from spatialcode.grpo.sft import Example
+from spatialcode.grpo.tiny_tokenizer import BEGIN_PROGRAM, END
 
 #: Mean losses, nats a token: longer runs from the first on, done from the second on.
 _LONGER_BELOW, _DONE_BELOW = 0.6, 0.15
@@ -23,15 +24,13 @@ _WINDOW = 10
 
 @dataclass(frozen=True)
 class CopySettings:
-    """Runs of ``shortest`` to ``first`` words; to ``growth`` more after every success, until
-    ``longest``. ``batch_tokens``: of prompts and completions.
-    """
+    """Which runs are copied, and how fast they grow."""
 
-    shortest: int = 4
-    first: int = 8
-    growth: int = 2
-    longest: int = 32
-    batch_tokens: int = 900
+    shortest: int = setting("words of the shortest run", 4)
+    first: int = setting("words of the longest run at first", 8)
+    growth: int = setting("words more after every success", 4)
+    longest: int = setting("words of the longest run at last", 24)
+    batch_tokens: int = setting("tokens of a step, prompts and completions", 900)
 
     def __post_init__(self) -> None:
         order = 1 <= self.shortest <= self.first <= self.longest
@@ -41,45 +40,91 @@ class CopySettings:
         require(self.batch_tokens >= least, "batch_tokens", f"at least {least}", self.batch_tokens)
 
 
-@dataclass
-class CopyCurriculum:
-    """Batches that grow longer as they are learnt.
-
-    ``word_ids``: tokens that are drawn. ``frame``: the token that ends a prompt, the one that
-    closes a program, and the end.
+@dataclass(frozen=True)
+class CopyProgress:
+    """How far copying has come: ``longest`` words of a run at present, and the last losses, nats a
+    token. ``learnt``: runs of the settings' longest are copied.
     """
 
-    word_ids: Sequence[int]
-    frame: tuple[int, int, int]
-    settings: CopySettings
-    rng: np.random.Generator
-    longest: int = field(init=False)
+    longest: int
+    losses: tuple[float, ...] = ()
+    learnt: bool = False
 
-    def __post_init__(self) -> None:
-        self.longest = self.settings.first
-        self._words = np.asarray(self.word_ids)
-        self._losses: deque[float] = deque(maxlen=_WINDOW)
+    @classmethod
+    def begun(cls, settings: CopySettings) -> CopyProgress:
+        return cls(settings.first)
 
-    def batches(self) -> Iterator[list[Example]]:
-        """Without end, of the present length."""
-        begin, close, end = self.frame
-        while True:
-            batch = []
-            for _ in range(self.settings.batch_tokens // (2 * self.longest + 3)):
-                num = int(self.rng.integers(self.settings.shortest, self.longest + 1))
-                drawn = tuple(int(word) for word in self.rng.choice(self._words, num))
-                batch.append(Example((*drawn, begin), (*drawn, close, end)))
-            yield batch
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> CopyProgress:
+        """Inverse of `vars`, also after JSON has turned the losses into a list."""
+        return cls(values["longest"], tuple(values["losses"]), values["learnt"])
 
-    def saw(self, loss: float) -> bool:
-        """Take note of a step's loss; whether the longest runs are learnt."""
-        self._losses.append(loss)
-        if len(self._losses) < _WINDOW:
-            return False
-        mean = sum(self._losses) / _WINDOW
-        if self.longest >= self.settings.longest:
-            return mean < _DONE_BELOW
-        if mean < _LONGER_BELOW:
-            self.longest = min(self.settings.longest, self.longest + self.settings.growth)
-            self._losses.clear()
-        return False
+    def after(self, loss: float, settings: CopySettings) -> CopyProgress:
+        """The progress once a step showed this loss."""
+        losses = (*self.losses, loss)[-_WINDOW:]
+        mean = sum(losses) / len(losses)
+        if len(losses) == _WINDOW and self.longest >= settings.longest:
+            return CopyProgress(self.longest, losses, mean < _DONE_BELOW)
+        if len(losses) == _WINDOW and mean < _LONGER_BELOW:
+            return CopyProgress(min(settings.longest, self.longest + settings.growth))
+        return CopyProgress(self.longest, losses)
+
+
+@dataclass(frozen=True)
+class CopyTokens:
+    """``words``: tokens that are drawn; ``begin`` ends a prompt, ``close`` a program's names,
+    ``end`` the completion.
+    """
+
+    words: tuple[int, ...]
+    begin: int
+    close: int
+    end: int
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> CopyTokens:
+        """Those of a tokenizer of `tiny_tokenizer`: words, and pieces from within words."""
+        vocabulary: dict[str, int] = tokenizer.get_vocab()
+        words = sorted(number for token, number in vocabulary.items() if _is_word(token))
+        return cls(tuple(words), *(vocabulary[token] for token in (BEGIN_PROGRAM, '")', END)))
+
+    def example(self, prompt: Sequence[int], repeated: Sequence[int]) -> Example:
+        """A prompt of words and what of it is to be repeated."""
+        return Example((*prompt, self.begin), (*repeated, self.close, self.end))
+
+
+def copy_batch(
+    tokens: CopyTokens, progress: CopyProgress, settings: CopySettings, rng: np.random.Generator
+) -> list[Example]:
+    """Runs of random words, each to be repeated, of lengths up to the present longest."""
+    words = np.asarray(tokens.words)
+    batch = []
+    for _ in range(settings.batch_tokens // (2 * progress.longest + 3)):
+        count = int(rng.integers(settings.shortest, progress.longest + 1))
+        drawn = [int(word) for word in rng.choice(words, count)]
+        batch.append(tokens.example(drawn, drawn))
+    return batch
+
+
+def copy_examples(num: int, tokens: CopyTokens, rng: np.random.Generator) -> list[Example]:
+    """Runs of 8 to 32 words to keep copying alive among programs.
+
+    Two thirds repeat all words, a third some of them, asked for by the first two.
+    """
+    made = []
+    for _ in range(num):
+        size = int(rng.integers(8, 33))
+        drawn = [int(n) for n in rng.choice(np.asarray(tokens.words), size)]
+        if rng.random() < 2 / 3:
+            made.append(tokens.example(drawn, drawn))
+            continue
+        at = int(rng.integers(0, len(drawn) - 5))
+        span = drawn[at : at + int(rng.integers(4, 9))]
+        made.append(tokens.example((*drawn, *span[:2]), span[2:]))
+    return made
+
+
+def _is_word(token: str) -> bool:
+    """Whether a token is letters: a word ("Ġ" is its blank), or a piece from within one."""
+    letters = token.removeprefix("Ġ")
+    return len(token) > 1 and letters.isascii() and letters.isalpha()

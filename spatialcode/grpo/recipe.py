@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from spatialcode.grpo.copying import CopyCurriculum, CopySettings
+from spatialcode.grpo.copying import (
+    CopyProgress,
+    CopySettings,
+    CopyTokens,
+    copy_batch,
+    copy_examples,
+)
 from spatialcode.grpo.engine import HFEngine
 from spatialcode.grpo.loop import GrpoLoop, LoopConfig, LoopStep
 from spatialcode.grpo.rewards import program_rewards
@@ -25,21 +31,20 @@ from spatialcode.grpo.sft import (
     SftSettings,
     SftStep,
     batches,
-    copy_examples,
     endless,
     sft_steps,
 )
 from spatialcode.grpo.step import UpdateConfig
 from spatialcode.grpo.stepper import TorchStepper
 from spatialcode.grpo.tasks import HELD_OUT_ROOM, Task, TaskSettings, made_up_tasks
+from spatialcode.grpo.taught import taught_examples
 from spatialcode.grpo.tiny import (
     TinyShape,
     make_model,
-    program_ids,
     program_text,
     prompt_ids,
 )
-from spatialcode.grpo.tiny_tokenizer import BEGIN_PROGRAM, END, train_tokenizer
+from spatialcode.grpo.tiny_tokenizer import train_tokenizer
 from spatialcode.grpo.types import SamplerSettings
 from spatialcode.questions.generate import GenerateConfig
 
@@ -99,6 +104,7 @@ def thorough() -> Recipe:
     """For a reasoner to ship: taught on many sentences, for as long as it pays."""
     return Recipe(
         num_taught=150_000,
+        copying=CopySettings(growth=2, longest=32),
         teaching=SftSettings(
             steps=5000, batch_tokens=2560, warmup_steps=40, muon=True, repeat_weight=0.3
         ),
@@ -118,10 +124,6 @@ class Reasoner:
 
     def text(self, completion_ids: tuple[int, ...]) -> str:
         return program_text(self.tokenizer, completion_ids)
-
-    def example(self, task: Task) -> Example:
-        """A task as it is taught."""
-        return Example(self.prompt(task), program_ids(self.tokenizer, task.program))
 
 
 def start(recipe: Recipe) -> Reasoner:
@@ -148,40 +150,28 @@ def held_out(settings: TaskSettings, num_rooms: int, per_family: int = 2) -> lis
 
 def copy_stage(reasoner: Reasoner, recipe: Recipe) -> Iterator[SftStep]:
     """Supervised steps on random words to be repeated, until they are or the steps are over."""
-    vocabulary, frame = _copy_tokens(reasoner)
     rng = np.random.default_rng([recipe.seed, 1])
-    curriculum = CopyCurriculum(vocabulary, frame, recipe.copying, rng)
-    for step in sft_steps(reasoner.model, curriculum.batches(), recipe.copy_steps):
+    tokens = CopyTokens.of(reasoner.tokenizer)
+    progress = CopyProgress.begun(recipe.copying)
+
+    def source() -> Iterator[list[Example]]:
+        while True:
+            yield copy_batch(tokens, progress, recipe.copying, rng)
+
+    for step in sft_steps(reasoner.model, source(), recipe.copy_steps):
         yield step
-        if curriculum.saw(step.loss):
+        progress = progress.after(step.loss, recipe.copying)
+        if progress.learnt:
             return
 
 
-def _copy_tokens(reasoner: Reasoner) -> tuple[list[int], tuple[int, int, int]]:
-    """The words to draw from, and what stands around a program."""
-    vocabulary: dict[str, int] = reasoner.tokenizer.get_vocab()
-    words = sorted(n for word, n in vocabulary.items() if _is_word(word))
-    begin, close, end = (vocabulary[word] for word in (BEGIN_PROGRAM, '")', END))
-    return words, (begin, close, end)
-
-
-def _copied(reasoner: Reasoner, num: int, rng: np.random.Generator) -> list[Example]:
-    return copy_examples(num, *_copy_tokens(reasoner), rng)
-
-
-def _is_word(token: str) -> bool:
-    """Whether a token is letters: a word ("Ġ" is its blank), or a piece from within one."""
-    letters = token.removeprefix("Ġ")
-    return len(token) > 1 and letters.isascii() and letters.isalpha()
-
-
-def teaching_stage(reasoner: Reasoner, recipe: Recipe) -> Iterator[SftStep]:
-    """Supervised steps on usual programs of the narrow tasks."""
+def teaching_stage(reasoner: Reasoner, recipe: Recipe, num_processes: int = 1) -> Iterator[SftStep]:
+    """Supervised steps on usual programs of the narrow tasks, which several processes may make."""
     rng = np.random.default_rng([recipe.seed, 2])
     settings = replace(recipe.narrow, seed=recipe.seed)
-    tasks = (task for room in made_up_tasks(settings) for task in room)
-    made = [reasoner.example(task) for task in islice(tasks, recipe.num_taught)]
-    made += _copied(reasoner, round(recipe.copied_share * recipe.num_taught), rng)
+    made = taught_examples(reasoner.tokenizer, settings, recipe.num_taught, num_processes)
+    num_copied = round(recipe.copied_share * recipe.num_taught)
+    made += copy_examples(num_copied, CopyTokens.of(reasoner.tokenizer), rng)
     return _taught(reasoner, made, recipe.teaching, rng)
 
 

@@ -221,24 +221,3 @@ def endless(make: Callable[[int], Iterator[list[Example]]]) -> Iterator[list[Exa
     while True:
         yield from make(number)
         number += 1
-
-
-def copy_examples(
-    num: int, word_ids: Sequence[int], frame: tuple[int, int, int], rng: np.random.Generator
-) -> list[Example]:
-    """Random words to be repeated: teaches where to look before what to say.
-
-    ``frame``: token that opens a program, the one that closes it, and the end. Two thirds repeat
-    all words, which is learnt at once; a third some run of them, asked for by its first two.
-    """
-    made = []
-    begin, close, end = frame
-    for _ in range(num):
-        drawn = [int(n) for n in rng.choice(np.asarray(word_ids), size=int(rng.integers(8, 33)))]
-        if rng.random() < 2 / 3:
-            made.append(Example((*drawn, begin), (*drawn, close, end)))
-            continue
-        at = int(rng.integers(0, len(drawn) - 5))
-        span = drawn[at : at + int(rng.integers(4, 9))]
-        made.append(Example((*drawn, *span[:2], begin), (*span[2:], close, end)))
-    return made

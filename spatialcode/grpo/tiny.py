@@ -31,6 +31,11 @@ class TinyShape:
         require(self.hidden % (2 * self.heads) == 0, "hidden", "a multiple of 2 heads", self.hidden)
         require(self.heads % self.kv_heads == 0, "kv_heads", "a divisor of heads", self.kv_heads)
 
+    @classmethod
+    def of_width(cls, hidden: int, layers: int, heads: int, kv_heads: int) -> TinyShape:
+        """Gated layers of about 8/3 of the width, in multiples of 64."""
+        return cls(hidden, layers, heads, kv_heads, -(-hidden * 8 // 3 // 64) * 64)
+
 
 def make_model(tokenizer: PreTrainedTokenizerFast, shape: TinyShape | None = None) -> Any:
     """A fresh Qwen3ForCausalLM for the tokenizer, float32, embeddings tied; drawn from torch's
@@ -63,6 +68,15 @@ def save_reasoner(model: Any, tokenizer: PreTrainedTokenizerFast, folder: str | 
     tokenizer.save_pretrained(folder)
     style = json.dumps({"prompt_style": "compact"}, indent=1)
     (folder / STYLE_FILE).write_text(style + "\n", encoding="utf-8")
+
+
+def load_reasoner(folder: str | Path, device: str) -> tuple[Any, PreTrainedTokenizerFast]:
+    """Model, in float32, and tokenizer of a folder that `save_reasoner` wrote."""
+    import torch
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return model.to(device), PreTrainedTokenizerFast.from_pretrained(folder)
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerFast, prompt: str) -> tuple[int, ...]:

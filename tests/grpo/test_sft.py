@@ -15,7 +15,6 @@ from spatialcode.grpo.sft import (
     SftSettings,
     batches,
     completion_loss,
-    copy_examples,
     endless,
     learning_rate,
     make_optimizers,
@@ -134,19 +133,3 @@ def test_seconds_end_the_schedule(model, examples):
     assert steps[-1].seconds < 3.0
     with pytest.raises(ConfigError, match="learning_rate"):
         replace(settings, learning_rate=0.0)
-
-
-def test_copying_asks_for_words_of_the_prompt():
-    rng = np.random.default_rng(0)
-    words, (begin, close, end) = range(10, 500), (1, 2, 3)
-    whole = 0
-    for example in copy_examples(300, words, (begin, close, end), rng):
-        assert example.prompt_ids[-1] == begin
-        assert example.completion_ids[-2:] == (close, end)
-        asked, given = example.completion_ids[:-2], example.prompt_ids[:-1]
-        if asked == given:
-            whole += 1
-            continue
-        run = given[-2:] + asked  # the two words that ask for it are its beginning
-        assert any(given[at : at + len(run)] == run for at in range(len(given) - 2))
-    assert 150 < whole < 250

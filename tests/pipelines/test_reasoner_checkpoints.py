@@ -42,9 +42,8 @@ POSITION = Position(
 )  # fmt: skip
 
 
-def write_worker(rank: int, world_size: int, port: int, root: str) -> None:
+def write_worker(rank: int, root: str) -> None:
     """Train, save, go on; each rank writes a folder of its own, then they are put together."""
-    join(rank, world_size, port)
     for stage in STAGES:
         stepper = DeepSpeedStepper(tiny_qwen3(), ZeroConfig(stage=stage), ADAM)
         stepper_trajectory(stepper, range(FIRST))
@@ -58,8 +57,8 @@ def write_worker(rank: int, world_size: int, port: int, root: str) -> None:
         Path(root, f"written_{stage}_{rank}.json").write_text(json.dumps(told))
 
 
-def read_worker(rank: int, world_size: int, port: int, root: str) -> None:
-    join(rank, world_size, port)
+def read_worker(rank: int, root: str) -> None:
+    world_size = torch.distributed.get_world_size()
     for stage in STAGES:
         found = find(Path(root, f"checkpoint_{stage}"))
         universal = found.universal(world_size, stage)
@@ -84,19 +83,23 @@ def draws() -> list[float]:
     return [random.random(), legacy, torch.rand(1).item()]
 
 
-def join(rank: int, world_size: int, port: int) -> None:
+def in_group(rank: int, worker: Any, world_size: int, port: int, root: str) -> None:
+    """Run a worker in a process group that all ranks leave together, before any of them exits."""
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.distributed.init_process_group("gloo", rank=rank, world_size=world_size)
+    worker(rank, root)
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
 
 
 def spawn(worker: Any, world_size: int, root: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    arguments = (world_size, port, str(root))
-    torch.multiprocessing.spawn(worker, arguments, nprocs=world_size, join=True)
+    arguments = (worker, world_size, port, str(root))
+    torch.multiprocessing.spawn(in_group, arguments, nprocs=world_size, join=True)
 
 
 @pytest.fixture(scope="module")
