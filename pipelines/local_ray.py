@@ -29,6 +29,9 @@ def connect(address: str | None = None, min_cpus: float = 1.0, **options: Any) -
         return
     # It warns that it turns token authentication on, which is what anyone would want.
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
+    # Threads that spin while they wait make every step of a shared machine many times longer, and
+    # Ray's own processes share this one. Workers inherit it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     options.setdefault("num_cpus", max(os.cpu_count() or 1, math.ceil(min_cpus)))
     for attempt in range(1, _START_ATTEMPTS + 1):
         try:

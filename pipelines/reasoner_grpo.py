@@ -58,7 +58,7 @@ def train_grpo(worker: Worker) -> None:
     reference = None
     if config.grpo.kl_coefficient > 0:
         reference = load_model(stage.folder, config.zero.bfloat16).to(stage.stepper.device)
-    learner = _Learner(worker, harvester, scoring, _update_config(config, scoring), reference)
+    learner = _Learner(worker, harvester, scoring, update_config(config, scoring), reference)
     try:
         while worker.position.step < config.grpo.num_steps:
             if worker.seconds >= (config.grpo.max_seconds or math.inf):
@@ -70,7 +70,8 @@ def train_grpo(worker: Worker) -> None:
         worker.rewards.close()
 
 
-def _update_config(config: TrainReasonerConfig, scoring: ScoringSettings) -> UpdateConfig:
+def update_config(config: TrainReasonerConfig, scoring: ScoringSettings) -> UpdateConfig:
+    """The update's settings, from the job's."""
     grpo: GrpoConfig = config.grpo
     # under ZeRO 3 a forward pass more on one worker than on another would hang: ratios then
     # compare with the log-probabilities stored with the samples

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pipelines.reasoner_grpo import train_grpo
 from pipelines.reasoner_model import start_folder
@@ -64,7 +66,7 @@ def _stage(worker: Worker) -> str | None:
         if name == max(set(worker.config.stages) - {"control"}, key=STAGES.index):
             worker.evaluate_vsibench()
         worker.checkpoint({})
-    return None if worker.config.dry_run else _gate(worker, name)
+    return None if worker.config.dry_run else missed_gate(worker.config, name, worker.position.kept)
 
 
 def _begin(worker: Worker) -> None:
@@ -74,12 +76,12 @@ def _begin(worker: Worker) -> None:
         worker.evaluate("start")
 
 
-def _gate(worker: Worker, name: str) -> str | None:
-    """What is wrong where a stage ended below what it must reach."""
-    config, found = worker.config, worker.position.kept["accuracy"]
+def missed_gate(config: TrainReasonerConfig, name: str, kept: Mapping[str, Any]) -> str | None:
+    """What is wrong where a stage ended below what it must reach; ``kept``: results so far."""
     if name == "copying":
-        need, reached = config.copying.min_longest, copying_progress(worker).longest
+        need, reached = config.copying.min_longest, copying_progress(config, kept).longest
         return None if reached >= need else f"expected runs of {need} words, got to {reached}"
+    found = kept["accuracy"]
     needs: list[tuple[str, float]] = []
     if name == "sft":
         needs = [("mean", config.sft.min_accuracy)]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from pipelines.reasoner_steps import example, sft_step
 from pipelines.reasoner_worker import Worker
-from pipelines.train_reasoner_config import SftConfig
+from pipelines.train_reasoner_config import SftConfig, TrainReasonerConfig
 from spatialcode.errors import ConfigError
 from spatialcode.grpo.copying import CopyProgress, CopyTokens, copy_batch
 from spatialcode.grpo.types import Sample
@@ -26,7 +28,7 @@ def train_copying(worker: Worker) -> None:
         )
     config, tokens = worker.config.copying, CopyTokens.of(worker.text.tokenizer)
     world_size = worker.config.num_workers
-    progress = copying_progress(worker)
+    progress = copying_progress(worker.config, worker.position.kept)
     while not progress.learnt and worker.position.step < config.num_steps:
         step = worker.position.step
         rng = np.random.default_rng([worker.config.seed, step, worker.setting.rank, 31])
@@ -41,10 +43,11 @@ def train_copying(worker: Worker) -> None:
         worker.checkpoint_if_due()
 
 
-def copying_progress(worker: Worker) -> CopyProgress:
+def copying_progress(config: TrainReasonerConfig, kept: Mapping[str, Any]) -> CopyProgress:
     """Where copying stands, from what checkpoints keep."""
-    kept = worker.position.kept.get("copying")
-    return CopyProgress.begun(worker.config.copying) if kept is None else CopyProgress.of(kept)
+    if "copying" not in kept:
+        return CopyProgress.begun(config.copying)
+    return CopyProgress.of(kept["copying"])
 
 
 def train_sft(worker: Worker) -> None:

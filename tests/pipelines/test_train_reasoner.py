@@ -5,21 +5,27 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pipelines.reasoner_grpo import update_config
 from pipelines.reasoner_metrics import METRICS_FILE, SAMPLES_FILE, read_rows
+from pipelines.reasoner_stages import missed_gate, start_folders
+from pipelines.reasoner_supervised import train_copying
 from pipelines.train_reasoner import train
 from pipelines.train_reasoner_config import TrainReasonerConfig
 from spatialcode.config import load_config
 from spatialcode.errors import ConfigError
+from spatialcode.grpo.scoring import ScoringSettings
 from tests.pipelines import planted_scorer
 
 ROOT = Path(__file__).parents[2]
@@ -102,8 +108,86 @@ def test_a_stage_below_its_gate_ends_the_run(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "accuracy", "told"),
+    [
+        (["grpo.min_gain=8"], {"mean": 47.9}, "held-out accuracy of at least 48.0, got 47.9"),
+        (
+            ["grpo.named_family=object_counting", "grpo.min_family_gain=10"],
+            {"object_counting": 59.0},
+            "held-out accuracy in object_counting of at least 60.0, got 59.0",
+        ),
+        (["grpo.min_gain=8", "sft.num_steps=0"], {"mean": 9.0}, None),
+        (["grpo.min_gain=7.5"], {}, None),
+    ],
+)
+def test_gains_are_asked_for_over_what_grpo_starts_from(
+    arguments: list[str], accuracy: dict[str, float], told: str | None
+) -> None:
+    """From 40 and 50 after supervised steps, or from 1 where there were none."""
+    config = load_config(TrainReasonerConfig, None, ["output=x", *arguments])
+    found = {
+        "start": {"mean": 1.0, "object_counting": 0.0},
+        "sft": {"mean": 40.0, "object_counting": 50.0},
+        "grpo": {"mean": 48.0, "object_counting": 60.0, **accuracy},
+    }
+    if "sft" not in config.stages:
+        found.pop("sft")
+    missed = missed_gate(config, "grpo", {"accuracy": found})
+    assert missed is None if told is None else missed == f"expected a {told}"
+
+
+def test_copying_comes_first_and_must_get_somewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three steps are too few to copy eight words; the next stage would start from its weights."""
+    arguments = [*SMALL, "launcher=process", "copying.num_steps=3", "sft.num_steps=1",
+                 "grpo.num_steps=0", "checkpoint_every_steps=2"]  # fmt: skip
+    monkeypatch.setenv(planted_scorer.VARIABLE, str(tmp_path))
+    config = load_config(TrainReasonerConfig, None, [f"output={tmp_path / 'out'}", *arguments])
+    assert start_folders(config)["sft"] == str(tmp_path / "out" / "copying")
+    missed = replace(config, copying=replace(config.copying, min_longest=12))
+    report = train(missed)
+    assert report["failed"] == "copying: expected runs of 12 words, got to 8"
+    assert not (tmp_path / "out" / "sft").exists()
+    report = train(config)  # goes on from where that one stood
+    assert report["done"]
+    assert report["copying"]["longest"] == 8
+    assert len(report["copying"]["losses"]) == 3
+    assert train_steps(tmp_path / "out") == [1, 2, 3, 4]
+    assert tuple(report["heldout_accuracy"]) == ("start", "sft")
+
+
+def test_copying_goes_on_as_if_unbroken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is copied follows from the step; how long it is, from losses that checkpoints keep."""
+    monkeypatch.setenv(planted_scorer.VARIABLE, str(tmp_path))
+    arguments = [*SMALL, "launcher=process", "copying.num_steps=6", "sft.num_steps=0",
+                 "grpo.num_steps=0", "checkpoint_every_steps=2"]  # fmt: skip
+    whole = load_config(TrainReasonerConfig, None, [f"output={tmp_path / 'whole'}", *arguments])
+    kept = train(whole)["copying"]
+    parts = replace(whole, output=str(tmp_path / "parts"))
+    train(parts)
+    shutil.rmtree(tmp_path / "parts" / "checkpoints" / "last")
+    again = train(parts)["copying"]  # from the checkpoint before the last
+    assert again["losses"] == pytest.approx(kept["losses"], rel=1e-5)
+    assert len(set(kept["losses"])) == 6
+    assert train_steps(tmp_path / "parts") == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_chat_model_cannot_copy_words() -> None:
+    config = load_config(TrainReasonerConfig, None, ["output=x", "copying.num_steps=1"])
+    worker = SimpleNamespace(config=config, text=SimpleNamespace(compact=False))
+    with pytest.raises(ConfigError, match=r"copying\.num_steps: expected 0"):
+        train_copying(worker)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     ("arguments", "key"),
     [
+        (["grpo.named_family=colours"], "grpo.named_family"),
+        (["grpo.min_family_gain=3"], "grpo.named_family"),
+        (["grpo.clip_low=0"], "grpo.clip_low"),
+        (["copying.min_longest=25"], "copying.min_longest"),
+        (["copying.batch_tokens=10"], "copying.batch_tokens"),
         (["launcher=process", "num_workers=2"], "num_workers"),
         (["launcher=process", "rollouts.num_actors=1"], "rollouts.num_actors"),
         (["num_workers=2", "sft.batch_size=5"], "sft.batch_size"),
@@ -116,6 +200,18 @@ def test_a_stage_below_its_gate_ends_the_run(
 def test_settings_that_cannot_work_are_named(arguments: list[str], key: str) -> None:
     with pytest.raises(ConfigError, match=f"^{key}: "):
         load_config(TrainReasonerConfig, None, ["output=x", *arguments])
+
+
+def test_keys_of_the_loss_reach_the_update() -> None:
+    arguments = ["output=x", "grpo.clip_low=0.1", "grpo.clip_high=0.4", "grpo.kl_coefficient=0.01",
+                 "grpo.kl_estimator=k2", "grpo.loss=dr_grpo", "grpo.max_new_tokens=9"]  # fmt: skip
+    config = load_config(TrainReasonerConfig, None, arguments)
+    found = update_config(config, ScoringSettings())
+    assert found.settings.clips("dr_grpo") == (0.1, 0.4)
+    assert (found.settings.kl_coefficient, found.settings.kl_estimator) == (0.01, "k2")
+    assert found.settings.max_completion_tokens == 9
+    usual = update_config(load_config(TrainReasonerConfig, None, ["output=x"]), ScoringSettings())
+    assert usual.settings.clips(usual.loss) == (0.2, 0.28), "DAPO's own"
 
 
 @pytest.mark.slow
