@@ -2,12 +2,17 @@
 
 Same model (random Qwen3 of 2 M parameters), weights, prompts, group size, limit of new tokens,
 loss, optimizer, threads and reward (of constant time: the parity of a completion's first token).
-Each run is a process of its own; the two take turns, so that both meet the same load. TRL runs
-from an environment of its own, with this one's torch and transformers: it is made on first use,
-or given as trl_python=PATH (`pip install trl==1.16.0` beside torch and transformers).
+"ours" is one plain process; "ray" the same in a worker of Ray Train under DeepSpeed, as the job
+trains. Each run is a process of its own; systems take turns, so that all meet the same load. TRL
+runs from an environment of its own, with this one's torch and transformers: it is made on first
+use, or given as trl_python=PATH (`pip install trl==1.16.0` beside torch and transformers).
+
+Memory is the largest resident set of the process that trains; of "ray" also all of its processes
+together: driver, worker, and Ray's own.
 
     python benchmarks/grpo.py [threads=2] [num_runs=3] [num_steps=6] [num_prompts=24]
-        [num_samples=8] [max_new_tokens=16] [trl_python=PATH] [venv=out/trl_venv] [systems=ours,trl]
+        [num_samples=8] [max_new_tokens=16] [trl_python=PATH] [venv=out/trl_venv]
+        [systems=ours,ray,trl]
 """
 
 from __future__ import annotations
@@ -19,16 +24,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parents[1]
 TRL = "trl==1.16.0"
 VOCABULARY, END, PAD = 1000, 1, 0
+LEARNING_RATE = 3e-4
 PHASES = ("generate", "reward", "update", "sync", "rest")
 DEFAULTS = {
     "threads": 2, "num_runs": 3, "num_steps": 6, "num_warmup": 2, "num_prompts": 24,
@@ -127,24 +134,107 @@ def peak_mb() -> float:
     raise RuntimeError("/proc/self/status has no VmHWM: Linux is needed")
 
 
+class Watch:
+    """The largest memory of this process and all that it started, a page shared counted once, MiB:
+    looked at five times a second.
+    """
+
+    def __enter__(self) -> Self:
+        self.peak_mb = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        import psutil
+
+        me = psutil.Process()
+        while not self._over.wait(0.2):
+            held = 0
+            for one in [me, *me.children(recursive=True)]:
+                with suppress(psutil.Error):
+                    held += one.memory_full_info().pss
+            self.peak_mb = max(self.peak_mb, held / 2**20)
+
+
 def run_ours(folder: Path, given: Row) -> Row:
-    """Own sampler, advantages, packed update, weights copied into the sampler's own model."""
+    """One plain process; weights are copied into a model of the sampler's own."""
     import torch
     from transformers import Qwen3ForCausalLM
 
     sys.path.insert(0, str(ROOT))
-    from spatialcode.grpo.advantages import mean_std_advantages
-    from spatialcode.grpo.batch import rollout_batch
     from spatialcode.grpo.engine import HFEngine
-    from spatialcode.grpo.losses import LossSettings
-    from spatialcode.grpo.step import UpdateConfig, update
     from spatialcode.grpo.stepper import TorchStepper
-    from spatialcode.grpo.types import SamplerSettings
 
     torch.set_num_threads(given["threads"])
     model = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
     engine = HFEngine(Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32))
-    stepper = TorchStepper(model, torch.optim.AdamW(model.parameters(), lr=3e-4))
+    stepper = TorchStepper(model, torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE))
+
+    def follow(version: int) -> None:
+        engine.load_weights(model.named_parameters(), version)
+
+    return timed_steps(stepper, engine, given, follow)
+
+
+def run_ray(folder: Path, given: Row) -> Row:
+    """A worker of Ray Train; the model in DeepSpeed's engine, ZeRO 1, writes completions itself."""
+    sys.path.insert(0, str(ROOT))
+    os.environ["PYTHONPATH"] = str(ROOT)  # for the worker
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from pipelines.local_ray import connect
+
+    connect(min_cpus=given["threads"] + 1)
+    found = folder / "ray.json"
+    with Watch() as watch:
+        TorchTrainer(
+            ray_worker,
+            train_loop_config={"folder": str(folder), "given": given, "found": str(found)},
+            torch_config=TorchConfig(backend="gloo"),
+            scaling_config=ScalingConfig(
+                num_workers=1, resources_per_worker={"CPU": given["threads"]}
+            ),
+            run_config=RunConfig(name="steps", storage_path=str(folder / "ray")),
+        ).fit()
+    return {**json.loads(found.read_text()), "all_peak_mb": watch.peak_mb}
+
+
+def ray_worker(told: Row) -> None:
+    """What the worker of `run_ray` does."""
+    import torch
+    from transformers import Qwen3ForCausalLM
+
+    from pipelines.deepspeed_config import AdamConfig, ZeroConfig
+    from pipelines.deepspeed_stepper import DeepSpeedStepper
+    from spatialcode.grpo.engine import HFEngine
+
+    given = told["given"]
+    torch.set_num_threads(given["threads"])
+    model = Qwen3ForCausalLM.from_pretrained(told["folder"], dtype=torch.float32)
+    adam = AdamConfig(learning_rate=LEARNING_RATE, beta2=0.999, weight_decay=0.01)
+    stepper = DeepSpeedStepper(model, ZeroConfig(stage=1), adam)
+    engine = HFEngine(stepper.engine.module)
+    run = timed_steps(stepper, engine, given, engine.follow)
+    Path(told["found"]).write_text(json.dumps(run))
+
+
+def timed_steps(stepper: Any, engine: Any, given: Row, follow: Callable[[int], None]) -> Row:
+    """Own sampler, advantages, packed update; ``follow`` hands the weights on."""
+    import torch
+
+    from spatialcode.grpo.advantages import mean_std_advantages
+    from spatialcode.grpo.batch import rollout_batch
+    from spatialcode.grpo.losses import LossSettings
+    from spatialcode.grpo.step import UpdateConfig, update
+    from spatialcode.grpo.types import SamplerSettings
+
     prompts, num = prompts_of(given["num_prompts"]), given["num_samples"]
     config = UpdateConfig(loss="dapo", settings=LossSettings(0.2, 0.2))
     groups = torch.arange(len(prompts)).repeat_interleave(num)
@@ -159,7 +249,7 @@ def run_ours(folder: Path, given: Row) -> Row:
             advantages = mean_std_advantages(rewards, groups)
             update(stepper, rollout_batch(samples, advantages, groups), config)
         with clock.phase("sync"):
-            engine.load_weights(model.named_parameters(), step + 1)
+            follow(step + 1)
         clock.end_step(sum(len(one.completion_ids) for one in samples))
     return {"steps": clock.steps[given["num_warmup"] :], "peak_mb": peak_mb()}
 
@@ -180,7 +270,7 @@ def run_trl(folder: Path, given: Row) -> Row:
         num_generations=given["num_samples"],
         max_completion_length=given["max_new_tokens"],
         max_steps=num_steps,
-        learning_rate=3e-4,
+        learning_rate=LEARNING_RATE,
         lr_scheduler_type="constant",
         max_grad_norm=1.0,
         beta=0.0,
@@ -294,6 +384,7 @@ def summary(runs: list[Row]) -> Row:
         "tokens_per_step": sum(step["tokens"] for step in steps) / len(steps),
         "peak_mb": statistics.median(run["peak_mb"] for run in runs),
         "peak_mb_spread": max(r["peak_mb"] for r in runs) - min(r["peak_mb"] for r in runs),
+        "all_peak_mb": max(run.get("all_peak_mb", run["peak_mb"]) for run in runs),
         "shares": {p: sum(step.get(p, 0.0) for step in steps) / spent for p in PHASES},
     }
 
@@ -313,11 +404,11 @@ def main() -> None:
     """Print a table, then one JSON line."""
     given = dict(argument.split("=", 1) for argument in sys.argv[1:])
     if "role" in given:
-        run = {"ours": run_ours, "trl": run_trl}[given["role"]]
+        run = {"ours": run_ours, "ray": run_ray, "trl": run_trl}[given["role"]]
         print(json.dumps(run(Path(given["folder"]), json.loads(given["settings"]))))
         return
     settings = {key: int(given.get(key, value)) for key, value in DEFAULTS.items()}
-    systems = given.get("systems", "ours,trl").split(",")
+    systems = given.get("systems", "ours,ray,trl").split(",")
     pythons = {s: trl_python(given) if s == "trl" else sys.executable for s in systems}
     runs: dict[str, list[Row]] = {system: [] for system in systems}
     with tempfile.TemporaryDirectory() as folder:
@@ -328,16 +419,13 @@ def main() -> None:
     found = {system: summary(rows) for system, rows in runs.items()}
     table(found)
     result = {"parameters": num_parameters, **settings, "load": os.getloadavg()[0], **found}
-    if {"ours", "trl"} <= set(found):
-        ours, trl = found["ours"], found["trl"]
-        result["time_ratio"] = ours["s_per_step"] / trl["s_per_step"]
-        result["cpu_time_ratio"] = ours["cpu_s_per_step"] / trl["cpu_s_per_step"]
-        result["memory_ratio"] = ours["peak_mb"] / trl["peak_mb"]
-        print(
-            f"ours over TRL: {result['time_ratio']:.3f} of the time, "
-            f"{result['cpu_time_ratio']:.3f} of the CPU time, "
-            f"{result['memory_ratio']:.3f} of the memory"
-        )
+    for name in found if "trl" in found else ():
+        ratios = {
+            key: found[name][key] / found["trl"][key]
+            for key in ("s_per_step", "cpu_s_per_step", "peak_mb", "all_peak_mb")
+        }
+        result[f"{name}_over_trl"] = ratios
+        print(f"{name} over TRL: " + ", ".join(f"{v:.3f} {k}" for k, v in ratios.items()))
     print(json.dumps(result))
 
 
