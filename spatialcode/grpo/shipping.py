@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -44,6 +45,7 @@ class Trained:
     reasoner: Reasoner
     steps: tuple[Mapping[str, Any], ...]
     seconds: float
+    hardware: str
 
     @property
     def pair(self) -> tuple[Any, PreTrainedTokenizerFast]:
@@ -64,7 +66,8 @@ def train(recipe: Recipe, device: str, num_processes: int, log: Log) -> Trained:
         ("programs", teaching_stage(reasoner, recipe, num_processes)),
     )
     done = [_stage_row(name, stage, log) for name, stage in stages]
-    return Trained(reasoner, tuple(done), time.perf_counter() - began)
+    hardware = torch.cuda.get_device_name() if device == "cuda" else platform.processor()
+    return Trained(reasoner, tuple(done), time.perf_counter() - began, hardware or device)
 
 
 def _stage_row(name: str, stage: Iterator[SftStep], log: Log) -> dict[str, Any]:
@@ -123,6 +126,7 @@ def card_of(trained: Trained, recipe: Recipe, settings: Mapping[str, Any]) -> di
         "optimizer": "Muon for the matrices of the layers, AdamW for the rest",
         "trained_by": "supervised steps alone, no reward",
         "seconds": round(trained.seconds),
+        "hardware": trained.hardware,
         "metrics_are": "percent; numbers by mean relative accuracy, choices by exact letter; mean "
         f"over families. Rooms from {_CARD_ROOM} on",
         "reproduce": {"command": "python -m jobs.ship_reasoner", "settings": dict(settings)},
