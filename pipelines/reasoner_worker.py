@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -183,8 +184,11 @@ class Worker:
 
     def evaluate_if_due(self) -> float:
         """The accuracy where this step is evaluated, else below any."""
-        every = self.config.evaluation.every_steps
-        return self.evaluate() if every and self.position.step % every == 0 else -1.0
+        asked = self.config.evaluation
+        if not asked.every_steps or self.position.step % asked.every_steps:
+            return -1.0
+        self.evaluate_vsibench(asked.vsibench_questions)
+        return self.evaluate()
 
     def evaluate(self, name: str | None = None) -> float:
         """Held-out figures of the present weights; kept under ``name``. Returns the accuracy."""
@@ -204,13 +208,28 @@ class Worker:
             self.keep(alarms=[*kept.get("alarms", []), told])
         return float(found["accuracy"]["mean"])
 
-    def evaluate_vsibench(self) -> None:
-        """VSI-Bench on annotated boxes, where its files are given; kept for the report."""
-        if self.config.evaluation.vsibench is None:
-            return
+    @cached_property
+    def _vsibench(self) -> list[PromptRow]:
+        """All of VSI-Bench's questions about annotated boxes, where its files are given."""
+        folder = self.config.evaluation.vsibench
+        if folder is None:
+            return []
         maker = PromptMaker(self.config.data, self.config.seed, self.text.compact)
-        found = self._judged(maker.of_files(Path(self.config.evaluation.vsibench)))
-        self.keep(vsibench={**found.accuracy, "num": found.num})
+        return maker.of_files(Path(folder))
+
+    def evaluate_vsibench(self, most: int | None = None) -> None:
+        """VSI-Bench with at most so many questions, evenly out of all; with all of them it is kept
+        for the report.
+        """
+        rows = self._vsibench
+        if not rows or most == 0:
+            return
+        every = 1 if most is None else -(-len(rows) // most)
+        found = self._judged(rows[::every])
+        figures = {**found.accuracy, "num": found.num}
+        self.log("vsibench", {"accuracy": figures, "seconds": self.position.seconds})
+        if most is None:
+            self.keep(vsibench=figures)
 
     def _judged(self, rows: list[PromptRow]) -> Evaluation:
         """Figures of the present weights on rows, which workers share out."""

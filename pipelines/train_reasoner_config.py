@@ -193,10 +193,14 @@ class EvaluationConfig:
     )
     heldout_term: str = setting("rubric term that is measured and never rewarded", "counterfactual")
     alarm_fall: float = setting("fall of the held-out term or accuracy that raises the alarm", 0.05)
-    vsibench: str | None = setting("folder of the VSI-Bench files, evaluated at the end", None)
+    vsibench: str | None = setting("folder of the VSI-Bench files", None)
+    vsibench_questions: int = setting(
+        "of its questions in every evaluation; all of them at the end", 200
+    )
 
     def __post_init__(self) -> None:
-        require(self.every_steps >= 0, "every_steps", "0 or more", self.every_steps)
+        for key in ("every_steps", "vsibench_questions"):
+            require(getattr(self, key) >= 0, key, "0 or more", getattr(self, key))
         require(self.num_rooms >= 1, "num_rooms", "at least 1", self.num_rooms)
         require(self.alarm_fall > 0, "alarm_fall", "above 0", self.alarm_fall)
 

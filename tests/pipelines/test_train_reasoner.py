@@ -173,6 +173,26 @@ def test_copying_goes_on_as_if_unbroken(tmp_path: Path, monkeypatch: pytest.Monk
     assert train_steps(tmp_path / "parts") == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
+def test_vsibench_is_watched_in_part_and_reported_in_full(
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = data_dir / "vsibench"
+    if not folder.is_dir():
+        pytest.skip("no VSI-Bench there")
+    monkeypatch.setenv(planted_scorer.VARIABLE, str(tmp_path))
+    arguments = [*SMALL, "launcher=process", "sft.num_steps=2", "grpo.num_steps=0",
+                 "evaluation.every_steps=1", f"evaluation.vsibench={folder}",
+                 "evaluation.vsibench_questions=40"]  # fmt: skip
+    config = load_config(TrainReasonerConfig, None, [f"output={tmp_path / 'out'}", *arguments])
+    report = train(config)
+    rows = [r for r in read_rows(tmp_path / "out" / METRICS_FILE) if r["kind"] == "vsibench"]
+    assert [row["step"] for row in rows] == [1, 2, 2]
+    assert all(30 <= row["accuracy"]["num"] <= 40 for row in rows[:2])
+    assert rows[2]["accuracy"] == report["vsibench"]
+    assert report["vsibench"]["num"] > 2000
+
+
 def test_a_chat_model_cannot_copy_words() -> None:
     config = load_config(TrainReasonerConfig, None, ["output=x", "copying.num_steps=1"])
     worker = SimpleNamespace(config=config, text=SimpleNamespace(compact=False))
