@@ -139,16 +139,20 @@ class Harvester:
             groups = []
             for number, (row, samples) in enumerate(zip(self._begun, written, strict=True)):
                 handles = self._handles.pop(number)
-                scored = dict(self.rewards.collect(handles))
+                scored = dict(self.rewards.collect(set(handles)))
                 groups.append(Group(row, samples, [scored[handle] for handle in handles]))
         return groups
 
     def _submit(self, number: int, samples: list[Sample]) -> None:
+        """Have a group scored; what several samples say alike is scored once for all of them."""
         row = self._begun[number]
         texts = [self.text.completion(sample.completion_ids) for sample in samples]
-        for handle in self._handles.pop(number, []):  # written again: the old ones are forgotten
+        for handle in set(self._handles.pop(number, [])):  # written again: the old are forgotten
             next(iter(self.rewards.collect([handle])))
-        self._handles[number] = self.rewards.submit([row.reward_sample(text) for text in texts])
+        distinct = list(dict.fromkeys(texts))
+        handles = self.rewards.submit([row.reward_sample(text) for text in distinct])
+        of_text = dict(zip(distinct, handles, strict=True))
+        self._handles[number] = [of_text[text] for text in texts]
 
 
 def harvest(

@@ -191,22 +191,30 @@ class Worker:
         return self.evaluate()
 
     def evaluate(self, name: str | None = None) -> float:
-        """Held-out figures of the present weights; kept under ``name``. Returns the accuracy."""
-        found = self._judged(self.heldout).to_dict()
-        kept = self.position.kept
+        """Held-out figures of the present weights, once a step; their accuracy is kept under
+        ``name``. Returns its mean.
+        """
+        history = list(self.position.kept.get("evaluations", []))
+        place = {"stage": self.position.stage, "step": self.position.step}
+        if not history or not place.items() <= history[-1].items():
+            history.append({**place, **self._judged(self.heldout).to_dict()})
+            self.keep(evaluations=history)
+            self._tell_evaluation(history)
+        accuracy = history[-1]["accuracy"]
         if name is not None:
-            self.keep(accuracy={**kept.get("accuracy", {}), name: found["accuracy"]})
-        history = [*kept.get("evaluations", []), {"stage": self.position.stage, **found}]
-        self.keep(evaluations=history)
-        ceiling = kept.get("red_team", {}).get("ceiling", 0.0)
+            self.keep(accuracy={**self.position.kept.get("accuracy", {}), name: accuracy})
+        return float(accuracy["mean"])
+
+    def _tell_evaluation(self, history: list[dict[str, Any]]) -> None:
+        """Log the last evaluation, and an alarm where the reward deceives."""
+        ceiling = self.position.kept.get("red_team", {}).get("ceiling", 0.0)
         place = {"seconds": self.position.seconds, "red_team_ceiling": ceiling}
-        self.log("evaluation", {**found, **place})
+        self.log("evaluation", {**history[-1], **place})
         same = [row for row in history if row["stage"] == self.position.stage]
         told = alarm(same, self.config.evaluation.alarm_fall)
         if self.position.stage == "grpo" and told:
             self.log("alarm", {"alarm": told})
-            self.keep(alarms=[*kept.get("alarms", []), told])
-        return float(found["accuracy"]["mean"])
+            self.keep(alarms=[*self.position.kept.get("alarms", []), told])
 
     @cached_property
     def _vsibench(self) -> list[PromptRow]:

@@ -24,7 +24,16 @@ from pipelines.reasoner_prompts import (
     prompt_rows,
     write_next_task,
 )
-from pipelines.reasoner_steps import Group, Harvest, batch_of, figures_of, sums_of
+from pipelines.reasoner_steps import (
+    Clock,
+    Group,
+    Harvest,
+    Harvester,
+    batch_of,
+    figures_of,
+    sums_of,
+)
+from pipelines.reward_pool import PlainRewards
 from pipelines.train_reasoner_config import PromptDataConfig, TrainReasonerConfig
 from spatialcode.config import load_config
 from spatialcode.errors import InputError
@@ -174,6 +183,43 @@ def test_invalid_samples_are_masked(aggregation: str) -> None:
     assert batch.advantages[0] < 0 < batch.advantages[1]
     assert batch.advantages[2] == 0
     assert batch_of([], config, lambda value: value) is None
+
+
+class WrittenByHand:
+    """Rollouts that are given: each prompt's completions, as the one token of each."""
+
+    def __init__(self, tokens: list[list[int]]) -> None:
+        self.tokens = tokens
+
+    def start(self, prompts: Any, num_samples: int, settings: Any, on_group: Any) -> None:
+        self.groups = [
+            [Sample(prompt, (token,), (0.0,), True, 0) for token in tokens]
+            for prompt, tokens in zip(prompts, self.tokens, strict=True)
+        ]
+        for number, group in enumerate(self.groups):
+            on_group(number, group)
+
+    def take(self, version: int) -> list[list[Sample]]:
+        return self.groups
+
+
+def test_what_samples_say_alike_is_scored_once_for_all_of_them() -> None:
+    """Two prompts, of four and three completions with three and one different texts."""
+    config = load_config(TrainReasonerConfig, None, ["output=x"])
+    rewards = PlainRewards("pipelines.reasoner_dry_run:DrawnScorer")
+    text = SimpleNamespace(prompt_ids=lambda _: (1,), completion=lambda ids: f"text {ids[0]}")
+    rollouts = WrittenByHand([[5, 6, 5, 7], [5, 5, 5]])
+    harvester = Harvester(config, text, rollouts, rewards, LocalPrompts(MAKER, 0, 0, 1))  # type: ignore[arg-type]
+    harvester.begin(2, 0)
+    first, second = harvester.take(0, Clock())
+    assert rewards.statistics.num_submitted == 3 + 1
+    totals = [one.total for one in first.scored]
+    assert totals[0] == totals[2]
+    assert len(set(totals)) == 3
+    assert [one.total for one in second.scored] == [totals[0]] * 3
+    assert first.varies()
+    assert not second.varies()
+    assert list(rewards.collect()) == [], "nothing is left behind"
 
 
 def test_drawn_rewards_follow_from_the_completion() -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from spatialcode.questions.types import Counting, ObjectSize, Reference, RoomSize
 from spatialcode.reasoning.program.of_question import to_program
 from spatialcode.reasoning.rubric.claims import read_statements
+from spatialcode.reasoning.rubric.config import RubricConfig
 from spatialcode.reasoning.rubric.program import find_program
 from spatialcode.reasoning.rubric.scoring import score
 from tests.reasoning.red_team import CODE, DIRECTION, DIRECTION_TEXT, DISTANCE, HONEST
@@ -56,6 +57,22 @@ def test_a_program_that_finds_it_another_way():
     assert set(terms.values()) == {1.0}
     constant = text.replace("turn > 0", "turn > -999")
     assert score(DIRECTION, CODE, constant, "A").terms["consistency"] == 0.0
+
+
+def test_where_only_answers_pay_changed_rooms_are_not_looked_at():
+    """The total is that of the answer either way; only the unpaid term is not told apart."""
+    process = ("grounding", "perspective", "geometry", "consistency", "brevity")
+    answers = RubricConfig(**{f"weight_{name}": 0.0 for name in process})
+    assert not answers.pays_process
+    constant = program('0 * distance("sofa", "tv") + 3')
+    canonical = program(to_program(DISTANCE))
+    for text in (constant, canonical):
+        assert score(DISTANCE, CODE, text, "3.0", answers).total == 1.0
+    told = score(DISTANCE, CODE, constant, "3.0", answers)
+    assert score(DISTANCE, CODE, constant, "3.0").total < 1.0
+    assert told.terms["answer"] == told.terms["format"] == 1.0
+    paid = RubricConfig(**{f"weight_{name}": 0.0 for name in process[:-1]})
+    assert paid.pays_process, "brevity is shut with the process"
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,12 @@ class RubricConfig:
         paid = self.weight_format + self.weight_answer
         require(paid > 0, "weight_answer", "weight on format or answer", paid)
 
+    @property
+    def pays_process(self) -> bool:
+        """Whether anything is paid beside the answer and its form."""
+        names = ("grounding", "perspective", "geometry", "consistency", "brevity", "counterfactual")
+        return any(getattr(self, f"weight_{name}") > 0 for name in names)
+
 
 @dataclass(frozen=True)
 class RubricScore:

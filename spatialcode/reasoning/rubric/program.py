@@ -80,9 +80,12 @@ class Ran:
 
 def read_program(
     written: Written, located: list[Located], question: Question, code: SpatialCode, *,
-    gold: float | str,
+    gold: float | str, changed_rooms: bool = True,
 ) -> Ran:  # fmt: skip
     """Run the program; an answer line beside it must say what it gives.
+
+    ``changed_rooms``: also ask whether its value changes with the room, which most of the time
+    goes to, and which matters only to what is paid beside the answer.
 
     SchemaError if gold is no answer to the question.
     """
@@ -107,7 +110,7 @@ def read_program(
     reading = replace(reading, contradiction="", concludes=concludes)
     meaning = meaning_of(question, value)
     entailed = reading.allows is not None and meaning is not None and reading.allows(meaning)
-    if entailed and not _depends(written.source, question, code, value):
+    if changed_rooms and entailed and not _depends(written.source, question, code, value):
         reading = replace(reading, false_conclusion="the value does not depend on the code")
     return Ran(given, reading, statements)
 

@@ -54,7 +54,9 @@ def score(
     located = read_statements(completion)
     written = find_program(completion, located)
     if written is not None:
-        ran = read_program(written, located, question, code, gold=gold)
+        ran = read_program(
+            written, located, question, code, gold=gold, changed_rooms=config.pays_process
+        )
         given, reading, statements = ran.given, ran.reading, ran.statements
     else:
         given = read_given(completion, located, question, gold)
