@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("untimed")
 
 # torch's threads spin while they wait; on a machine with other work two are slower than one
 os.environ.setdefault("OMP_NUM_THREADS", "1")
