@@ -7,11 +7,23 @@ models come from, and how long a model may take, is not known here.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from serve.choosing import Claim, Judged, chosen, judge
+from serve.evidence import Evidence, evidence_of
+from spatialcode.api import ask
 from spatialcode.config import require
-from spatialcode.errors import SpatialCodeError
+from spatialcode.errors import ModelError, SpatialCodeError
+from spatialcode.questions.parse import parse
+from spatialcode.questions.types import Question, UnparsedQuestion
+from spatialcode.reasoning.answers.numbers import unit_of
+from spatialcode.reasoning.evidence import Answer
+from spatialcode.reasoning.evidence import Evidence as SolverEvidence
 from spatialcode.reasoning.models.completions import CompletionModel
+from spatialcode.reasoning.reasoner import ModelAnswer, ProgramReasoner, TextReasoner
+from spatialcode.reasoning.solver import solve, with_letter
+from spatialcode.reasoning.statements import Assumed
 from spatialcode.scene.schema import SpatialCode
 
 #: Another name, for those who do not ask what a model completes.
@@ -20,10 +32,9 @@ REASONERS = ("solver", "program", "text")
 
 
 class AskingError(SpatialCodeError):
-    """Base of why a question has no answer; ``status`` is the HTTP status that says so."""
+    """Base of why a question has no answer."""
 
     code = "asking"
-    status = 422
 
 
 class QuestionNotUnderstoodError(AskingError, ValueError):
@@ -48,7 +59,12 @@ class NoAnswerError(AskingError, RuntimeError):
     """None of the model's samples holds an answer to the question."""
 
     code = "no_answer"
-    status = 502
+
+
+class ModelFailedError(AskingError, RuntimeError):
+    """The language model, or the endpoint behind which it is, failed for every sample."""
+
+    code = "model"
 
 
 @dataclass(frozen=True)
@@ -65,39 +81,6 @@ class Asked:
     def __post_init__(self) -> None:
         require(self.reasoner in REASONERS, "reasoner", " or ".join(REASONERS), self.reasoner)
         require(self.num_samples >= 1, "num_samples", "a whole number >= 1", self.num_samples)
-
-
-@dataclass(frozen=True)
-class SeenObject:
-    """An object that an answer rests on; seconds from the video's first frame."""
-
-    id: str
-    label: str
-    first_seen_s: float
-    last_seen_s: float
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """One statement as data. ``value`` in ``unit`` ("m", "m2", "s", "deg", "" for none);
-    ``objects``: ids of the code; ``recomputes``: the code gives this value too.
-    """
-
-    kind: str
-    text: str
-    objects: tuple[str, ...]
-    value: float | bool | str | tuple[float, ...] | tuple[str, ...]
-    unit: str
-    recomputes: bool
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What an answer rests on; ``text`` holds the quantities as lines."""
-
-    text: tuple[str, ...]
-    objects: tuple[SeenObject, ...]
-    quantities: tuple[Quantity, ...]
 
 
 @dataclass(frozen=True)
@@ -129,4 +112,88 @@ def answer(asked: Asked, code: SpatialCode, model: LanguageModel | None = None) 
 
     Raises the AskingError family.
     """
-    raise NotImplementedError
+    question = parse(asked.question, asked.options)
+    if isinstance(question, UnparsedQuestion):
+        raise QuestionNotUnderstoodError(f"question: {question.reason}")
+    if asked.reasoner == "solver":
+        return _solved(asked, code)
+    if model is None:
+        raise ReasonerMissingError(
+            f"reasoner: expected one that this service has, got {asked.reasoner!r} without a model"
+        )
+    return _reasoned(asked, question, code, model)
+
+
+def _solved(asked: Asked, code: SpatialCode) -> Answered:
+    """The exact answer: what it states is computed from the code, so only guesses are doubtful."""
+    found = ask(code, asked.question, asked.options)
+    claims = tuple(
+        Claim(one, one.text() if isinstance(one, Assumed) else "")
+        for one in found.evidence.statements
+    )
+    doubts = tuple(claim.doubt for claim in claims if claim.doubt)
+    if not found.grounded and not doubts:
+        doubts = ("not everything that the question names is in the code",)
+    return Answered(
+        answer=found.final(), value=found.value, option=found.option, unit=found.unit,
+        grounded=found.grounded, confidence=found.confidence, verified=not doubts,
+        reasoner="solver", evidence=evidence_of(claims, code, found.evidence.object_ids),
+        doubts=doubts,
+    )  # fmt: skip
+
+
+def _reasoned(
+    asked: Asked, question: Question, code: SpatialCode, model: LanguageModel
+) -> Answered:
+    """The best of several samples."""
+    kind = ProgramReasoner if asked.reasoner == "program" else TextReasoner
+    try:
+        drawn = kind(model).answer_all([(question, code)] * asked.num_samples)
+    except ModelError as error:  # an endpoint that is not set up
+        raise ModelFailedError(f"the language model failed: {error}") from error
+    samples = [sample for sample in drawn if sample.error is None]
+    if not samples:
+        raise _failure(drawn[0])
+    judged = [judge(question, code, sample) for sample in samples]
+    best = chosen(samples, judged)
+    sample, verdict = samples[best], judged[best]
+    given = _as_answer(question, sample)
+    used = () if sample.evidence is None else sample.evidence.evidence.object_ids
+    evidence = evidence_of(verdict.claims, code, used)
+    completions = [one.completion for one in drawn if one.completion is not None]
+    return Answered(
+        answer=given.final(), value=given.value, option=given.option, unit=given.unit,
+        grounded=solve(question, code).grounded,
+        confidence=_confidence(verdict, evidence, code), verified=verdict.verified,
+        reasoner=asked.reasoner, evidence=evidence, doubts=verdict.doubts,
+        program=sample.program or None, num_samples=len(drawn),
+        num_prompt_tokens=sum(one.num_prompt_tokens or 0 for one in completions),
+        num_tokens=sum(one.num_tokens or 0 for one in completions),
+    )  # fmt: skip
+
+
+def _as_answer(question: Question, sample: ModelAnswer) -> Answer:
+    """What a model said, in the form of the solver's answers."""
+    if sample.evidence is not None:
+        return sample.evidence
+    assert sample.value is not None
+    nothing = SolverEvidence()
+    unit = unit_of(question) if isinstance(sample.value, float) else ""
+    return with_letter(question, Answer(sample.value, sample.option, nothing, False, 0.0, unit))
+
+
+def _confidence(verdict: Judged, evidence: Evidence, code: SpatialCode) -> float:
+    """That all things which the answer rests on are there; 0 where it does not rest on them."""
+    if not verdict.verified:
+        return 0.0
+    return math.prod(code.object(one.id).score for one in evidence.objects)
+
+
+def _failure(sample: ModelAnswer) -> AskingError:
+    """Why there is no answer, by the first sample."""
+    why = sample.error or ""
+    if sample.stage == "prompt":
+        return PromptTooLongError(why)
+    if sample.stage == "model":
+        return ModelFailedError(f"the language model failed: {why}")
+    return NoAnswerError(f"the language model gave no answer to the question: {why}")
