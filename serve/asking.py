@@ -32,9 +32,10 @@ REASONERS = ("solver", "program", "text")
 
 
 class AskingError(SpatialCodeError):
-    """Base of why a question has no answer."""
+    """Base of why a question has no answer; ``status``: HTTP's, which says so."""
 
     code = "asking"
+    status = 422
 
 
 class QuestionNotUnderstoodError(AskingError, ValueError):
@@ -65,6 +66,7 @@ class ModelFailedError(AskingError, RuntimeError):
     """The language model, or the endpoint behind which it is, failed for every sample."""
 
     code = "model"
+    status = 503
 
 
 @dataclass(frozen=True)

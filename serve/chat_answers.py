@@ -1,9 +1,8 @@
 """Answers in the form of OpenAI's chat completions: one body, a stream, the models, errors.
 
 The text is the evidence, a statement a line, then why it is not verified where it is not, then
-"Answer: …". The whole answer, as ``/v1/ask`` gives it, is beside it under ``spatialcode``. An answer
-is known whole before its first line is sent; a stream only keeps the client from waiting in the
-dark.
+"Answer: …". The whole answer, as ``/v1/ask`` gives it, is beside it under ``spatialcode``. An
+answer is known whole before its first line is sent: a stream does not show a model at work.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from serve.asking import Answered
-from serve.chat import MODEL_PREFIX, Chat, reasoner_of
+from serve.chat_request import MODEL_PREFIX, Chat, reasoner_of
 from serve.messages import AskAnswer
 from serve.problems import Problem, as_problem
 
@@ -93,17 +92,23 @@ def models(reasoners: Sequence[str], created_s: int) -> dict[str, Any]:
 
 
 def model_card(model: str, reasoners: Sequence[str], created_s: int) -> dict[str, Any]:
-    """One of them, by its id; Problem (404) for one that is not here."""
+    """One of them, by its id; ChatError (404) for one that is not here."""
     return _card(reasoner_of(model, reasoners), created_s)
+
+
+def error_of(
+    status: int, message: str, *, param: str | None = None, code: str | None = None
+) -> dict[str, Any]:
+    """An error's body in OpenAI's shape; its type follows from the status."""
+    kind = "server_error" if status >= 500 else _TYPES.get(status, "invalid_request_error")
+    code = _CODES.get(code or "", code)
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 def error_body(problem: Problem) -> dict[str, Any]:
     """A problem in OpenAI's shape."""
-    status = problem.status_code
-    kind = "server_error" if status >= 500 else _TYPES.get(status, "invalid_request_error")
-    code = _CODES.get(problem.code, problem.code)
     param = problem.extra.get("param")
-    return {"error": {"message": problem.detail, "type": kind, "param": param, "code": code}}
+    return error_of(problem.status_code, str(problem.detail), param=param, code=problem.code)
 
 
 def error_response(error: Exception) -> JSONResponse:
