@@ -85,7 +85,9 @@ class LimitConfig:
     max_upload_bytes: int = setting("bytes of one video, uploaded or fetched", 512 * MIB)
     max_body_bytes: int = setting("bytes of any other request body", 16 * MIB)
     upload_timeout_s: float = setting("seconds one upload may take", 600.0)
+    upload_idle_s: float = setting("seconds an upload may stand still", 30.0)
     max_uploads: int = setting("uploads and fetches under way at once, an ingress replica", 8)
+    max_uploads_per_key: int = setting("of these, by one caller", 4)
     max_queue: int = setting("videos waiting or being encoded; then 429", 64)
     deadline_s: float = setting("seconds from a video's acceptance to its code", 900.0)
     ask_deadline_s: float = setting("seconds from a question to its answer", 60.0)
@@ -93,9 +95,10 @@ class LimitConfig:
     min_free_bytes: int = setting("bytes that stay free in that folder; then 507", 256 * MIB)
 
     def __post_init__(self) -> None:
-        at_least(self, 1, "max_upload_bytes", "max_body_bytes", "max_uploads", "max_queue")
+        at_least(self, 1, "max_upload_bytes", "max_body_bytes", "max_queue")
+        at_least(self, 1, "max_uploads", "max_uploads_per_key")
         at_least(self, 0, "min_free_bytes")
-        more_than_zero(self, "upload_timeout_s", "deadline_s", "ask_deadline_s")
+        more_than_zero(self, "upload_timeout_s", "upload_idle_s", "deadline_s", "ask_deadline_s")
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ class FetchConfig:
     schemes: tuple[str, ...] = setting("https, http; s3 goes by s3_buckets", ("https",))
     ports: tuple[int, ...] = setting("ports that may be dialled", (443,))
     max_redirects: int = setting("redirects followed", 3)
-    connect_timeout_s: float = setting("seconds to resolve, connect and shake hands", 10.0)
+    connect_timeout_s: float = setting("seconds to resolve, to connect, for each next piece", 10.0)
     timeout_s: float = setting("seconds for the whole fetch, redirects included", 120.0)
     allowed_networks: tuple[str, ...] = setting(
         "networks fetched from although not global, as 10.1.0.0/16", ()
