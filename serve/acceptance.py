@@ -51,8 +51,8 @@ class Acceptance:
     a video was its end.
     """
 
-    def __init__(self, rules: AcceptanceRules) -> None:
-        self.rules = rules
+    def __init__(self, config: ServeConfig) -> None:
+        self.rules = rules = AcceptanceRules.of(config)
         self._all = [SandboxedDecoder(rules.sandbox) for _ in range(rules.num_probers)]
         self._free: queue.LifoQueue[SandboxedDecoder] = queue.LifoQueue()
         for prober in self._all:

@@ -21,8 +21,9 @@ import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from serve import problems
-from serve.addresses import AddressPolicy, Target, no_public_address, parse_target, refused
+from serve.addresses import AddressPolicy, Target, parse_target, refused
 from serve.buckets import fetch_object
+from serve.config import ServeConfig
 from serve.limits import FetchConfig, LimitConfig
 from serve.spool import Spool, StoredUpload
 
@@ -46,69 +47,6 @@ async def system_addresses(host: str, port: int) -> list[str]:
     except (socket.gaierror, UnicodeError):
         return []
     return [str(address[0]) for *_, address in found]
-
-
-async def fetch_video(
-    url: str,
-    fetch: FetchConfig,
-    limits: LimitConfig,
-    *,
-    timeout_s: float | None = None,
-    resolve: Resolve = system_addresses,
-    tls: ssl.SSLContext | None = None,
-) -> StoredUpload:
-    """The body behind ``url``, on disk.
-
-    ``timeout_s``: what is left of the request's time, where that is less than
-    ``fetch.timeout_s``. ``resolve``: addresses of a host; ``tls``: other roots of trust.
-    Problems: 422 ``url_refused`` for a URL or a redirect that is not followed, ``fetch_failed`` and
-    ``fetch_timeout`` for what the other side does, 413 beyond ``max_upload_bytes``.
-    """
-    allowed_s = fetch.timeout_s if timeout_s is None else min(timeout_s, fetch.timeout_s)
-    try:
-        async with asyncio.timeout(allowed_s):
-            if url.startswith("s3://"):
-                return await fetch_object(url, fetch, limits)
-            return await _fetch(url, fetch, limits, resolve, tls)
-    except TimeoutError:
-        raise problems.invalid("the video did not come in time", "fetch_timeout") from None
-    except aiohttp.InvalidURL:
-        raise refused("not a URL") from None
-    except (aiohttp.ClientError, OSError) as error:
-        # the kind of error says enough; its text may name addresses
-        detail = f"the video could not be fetched ({type(error).__name__})"
-        raise problems.invalid(detail, "fetch_failed") from None
-
-
-async def _fetch(
-    url: str,
-    fetch: FetchConfig,
-    limits: LimitConfig,
-    resolve: Resolve,
-    tls: ssl.SSLContext | None,
-) -> StoredUpload:
-    policy = AddressPolicy.of(fetch)
-    target = parse_target(url, fetch)
-    for _ in range(fetch.max_redirects + 1):
-        pinned = await _pinned(target, policy, resolve, fetch.connect_timeout_s)
-        async with _get(target, pinned, fetch, tls) as response:
-            if response.status not in REDIRECTS:
-                return await _store(response, target, limits)
-            target = _next_target(target, response, fetch)
-    raise refused(f"more than {fetch.max_redirects} redirects")
-
-
-async def _pinned(
-    target: Target, policy: AddressPolicy, resolve: Resolve, timeout_s: float
-) -> tuple[str, ...]:
-    """The addresses that may be dialled for a target, resolved this once."""
-    if target.literal is not None:
-        return policy.pin([target.literal])
-    async with asyncio.timeout(timeout_s):
-        addresses = await resolve(target.host, target.port)
-    if not addresses:
-        raise no_public_address()
-    return policy.pin(addresses)[:MAX_ADDRESSES]
 
 
 class _Pinned(AbstractResolver):
@@ -141,29 +79,91 @@ class _Pinned(AbstractResolver):
         return socket.socket(family, kind, protocol)
 
 
-@contextlib.asynccontextmanager
-async def _get(
-    target: Target, pinned: tuple[str, ...], fetch: FetchConfig, tls: ssl.SSLContext | None
-) -> AsyncIterator[aiohttp.ClientResponse]:
-    """The response to one GET, over a connection of its own to a pinned address."""
-    names = _Pinned(target.host, pinned)
-    step_s = fetch.connect_timeout_s
-    connector = aiohttp.TCPConnector(
-        resolver=names, socket_factory=names.dial, use_dns_cache=False, force_close=True,
-        happy_eyeballs_delay=None, ssl=tls if tls is not None else True,
-    )  # fmt: skip
-    session = aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False,
-        trust_env=False, headers=HEADERS,
-        timeout=aiohttp.ClientTimeout(total=None, connect=step_s, sock_read=step_s),
-    )  # fmt: skip
-    # built from the parts that were judged: no second parser may read the text another way
-    url = yarl.URL.build(
-        scheme=target.scheme, host=target.host, port=target.port, path=target.path,
-        query_string=target.query, encoded=True,
-    )  # fmt: skip
-    async with session, session.get(url, allow_redirects=False) as response:
-        yield response
+class Fetcher:
+    """Fetches videos as a configuration allows.
+
+    ``resolve``: the addresses of a host and port at this moment; ``tls``: other roots of trust.
+    """
+
+    def __init__(
+        self,
+        config: ServeConfig,
+        *,
+        resolve: Resolve = system_addresses,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.config = config.fetch
+        self.limits = config.limits
+        self._policy = AddressPolicy.of(config.fetch)
+        self._resolve = resolve
+        self._tls: ssl.SSLContext | bool = tls if tls is not None else True
+
+    async def fetch(self, url: str, timeout_s: float | None = None) -> StoredUpload:
+        """The body behind ``url``, on disk.
+
+        ``timeout_s``: what is left of the request's time, where that is less than the
+        configuration's. Problems: 422 ``url_refused`` for a URL or a redirect that is not followed,
+        ``fetch_failed`` and ``fetch_timeout`` for what the other side does, ``video_empty``; 413
+        beyond ``max_upload_bytes``; 507 for a full disk.
+        """
+        longest_s = self.config.timeout_s
+        try:
+            async with asyncio.timeout(
+                longest_s if timeout_s is None else min(timeout_s, longest_s)
+            ):
+                if url.startswith("s3://") and self.config.s3_buckets:
+                    return await fetch_object(url, self.config, self.limits)
+                return await self._follow(url)
+        except TimeoutError:
+            raise problems.invalid("the video did not come in time", "fetch_timeout") from None
+        except aiohttp.InvalidURL:
+            raise refused("not a URL") from None
+        except (aiohttp.ClientError, OSError) as error:
+            # the kind of error says enough; its text may name addresses
+            detail = f"the video could not be fetched ({type(error).__name__})"
+            raise problems.invalid(detail, "fetch_failed") from None
+
+    async def _follow(self, url: str) -> StoredUpload:
+        target = parse_target(url, self.config)
+        for _ in range(self.config.max_redirects + 1):
+            pinned = await self._pinned(target)
+            async with self._get(target, pinned) as response:
+                if response.status not in REDIRECTS:
+                    return await _store(response, target, self.limits)
+                target = _next_target(target, response, self.config)
+        raise refused(f"more than {self.config.max_redirects} redirects")
+
+    async def _pinned(self, target: Target) -> tuple[str, ...]:
+        """The addresses that may be dialled for a target, resolved this once."""
+        if target.literal is not None:
+            return self._policy.pin([target.literal])
+        async with asyncio.timeout(self.config.connect_timeout_s):
+            addresses = await self._resolve(target.host, target.port)
+        return self._policy.pin(addresses)[:MAX_ADDRESSES]
+
+    @contextlib.asynccontextmanager
+    async def _get(
+        self, target: Target, pinned: tuple[str, ...]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The response to one GET, over a connection of its own to a pinned address."""
+        names = _Pinned(target.host, pinned)
+        step_s = self.config.connect_timeout_s
+        connector = aiohttp.TCPConnector(
+            resolver=names, socket_factory=names.dial, use_dns_cache=False, force_close=True,
+            happy_eyeballs_delay=None, ssl=self._tls,
+        )  # fmt: skip
+        session = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False,
+            trust_env=False, headers=HEADERS,
+            timeout=aiohttp.ClientTimeout(total=None, connect=step_s, sock_read=step_s),
+        )  # fmt: skip
+        # built from the parts that were judged: no second parser may read the text another way
+        url = yarl.URL.build(
+            scheme=target.scheme, host=target.host, port=target.port, path=target.path,
+            query_string=target.query, encoded=True,
+        )  # fmt: skip
+        async with session, session.get(url, allow_redirects=False) as response:
+            yield response
 
 
 def _next_target(target: Target, response: aiohttp.ClientResponse, fetch: FetchConfig) -> Target:
