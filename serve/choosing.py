@@ -83,18 +83,42 @@ def judge(question: Question, code: SpatialCode, sample: ModelAnswer) -> Judged:
         statements = [located.statement for located in read_statements(completion)]
     claims = claims_of(statements, question, code)
     false = [claim.doubt for claim in claims if claim.doubt]
-    own = sample.option if question.options else sample.value
     try:
-        if own is None:
-            raise SchemaError("answer", "one of the options", sample.value)
-        scored = score(question, code, completion, own, WITHOUT_GOLD)
+        terms, why = _terms(question, code, completion, _own_answer(question, sample))
     except SchemaError as error:  # an answer that the rubric, stricter than a reader, cannot hold
         return Judged(claims, 0.0, False, (*false, str(error)))
-    leads = scored.terms.get("consistency", 0.0) > 0.0
-    if not leads:
-        why = scored.reasons.get("consistency", "nothing that is stated leads to this answer")
-        false += [] if why in false else [why]
-    return Judged(claims, scored.total, leads and not false, tuple(false))
+    leads = terms.get("consistency", 0.0) > 0.0
+    if not leads and why not in false:
+        false.append(why)
+    weights = {name: getattr(WITHOUT_GOLD, f"weight_{name}") for name in terms}
+    total = sum(weights[name] * terms[name] for name in terms) / sum(weights.values())
+    return Judged(claims, total, not false, tuple(false))
+
+
+def _own_answer(question: Question, sample: ModelAnswer) -> float | str:
+    """What the sample is held to; SchemaError where that is none of the options."""
+    own = sample.option if question.options else sample.value
+    if own is None:
+        raise SchemaError("answer", "one of the options", sample.value)
+    return own
+
+
+def _terms(
+    question: Question, code: SpatialCode, completion: str, own: float | str
+) -> tuple[dict[str, float], str]:
+    """The rubric's terms, and why the reasoning does not lead to the answer.
+
+    An answer that the rubric does not read where it stands ("the answer is B") costs the form, not
+    the reasoning: it is read again with the answer on a line of its own.
+    """
+    scored = score(question, code, completion, own, WITHOUT_GOLD)
+    terms = scored.terms
+    if terms["answer"] == 0.0:
+        line = f"{own:.6f}" if isinstance(own, float) else own
+        scored = score(question, code, f"{completion}\nAnswer: {line}", own, WITHOUT_GOLD)
+        terms = scored.terms | {"format": 0.0}
+    why = scored.reasons.get("consistency", "nothing that is stated leads to this answer")
+    return terms, why.removeprefix("shut: ")
 
 
 def chosen(samples: Sequence[ModelAnswer], judged: Sequence[Judged]) -> int:
