@@ -28,6 +28,7 @@ T = TypeVar("T")
 RETRYABLE = frozenset({429, 502, 503, 504})
 #: After these the call may have been carried out all the same.
 _DOUBTFUL = frozenset({502, 504})
+_GATEWAY_TIMEOUT = 504
 
 #: Told the bytes that were sent so far, and the file's size.
 OnBytes = Callable[[int, int], None]
@@ -119,8 +120,8 @@ def exchange(call: Call, retries: Retries) -> Steps[Reply]:
 
     No call of the service changes more when made twice than when made once: codes are known by
     content, deleting is final, asking stores nothing. So all are repeated after RETRYABLE statuses
-    and lost connections. After silence only those that cost the service little are: an upload or
-    a question to a model would only add to what already takes too long.
+    and lost connections. After silence, the client's own or a 504, only those that cost the
+    service little are: an upload or a question to a model would add to what takes too long.
     """
     doubtful = False
     for num_failed in count(1):
@@ -141,7 +142,8 @@ def exchange(call: Call, retries: Retries) -> Steps[Reply]:
             ):
                 return reply
             failure = problem_error(reply.status, reply.headers, reply.body)
-            if reply.status not in RETRYABLE:
+            too_slow = reply.status == _GATEWAY_TIMEOUT and call.method == "POST"
+            if reply.status not in RETRYABLE or too_slow:
                 raise failure
             doubtful = doubtful or reply.status in _DOUBTFUL
         pause_s = retries.pause_s(num_failed, failure.retry_after_s)

@@ -28,8 +28,8 @@ class CodeStatus:
     """How far a code is. ``id``: the work key, 64 hexadecimal digits.
 
     ``status``: "queued", "decoding", "encoding", "done" or "failed". ``created_s``, ``updated_s``:
-    seconds since 1970. Counts are None until known. ``video``: what was found out about the file,
-    as the service words it.
+    seconds since 1970. Counts are None until known. ``video``: what was sent, as the service words
+    it: ``name``, ``sha256``, ``num_bytes``.
     """
 
     id: str
@@ -72,7 +72,9 @@ class SeenObject:
 
 @dataclass(frozen=True)
 class AnswerEvidence:
-    """``text``: the reasoning, one statement a line. ``quantities``: as the service words them."""
+    """``text``: the reasoning, one statement a line. ``quantities``: the same as data, in the
+    service's words: ``kind``, ``text``, ``objects``, ``value``, ``unit``, ``recomputes``.
+    """
 
     text: tuple[str, ...]
     objects: tuple[SeenObject, ...]
@@ -86,7 +88,8 @@ class ServiceAnswer:
     ``answer``: in words. ``value``: a number in ``unit`` or the chosen option's words, None where
     the reasoner gave none. ``option``: its letter. ``grounded``: everything that the question names
     was found in the code. ``confidence``: 0 to 1. ``verified``: all claims of the evidence
-    recompute. The last two are None where the reasoner does not tell.
+    recompute; None, as for ``confidence``, where the reasoner does not tell. ``doubts``: why it is
+    not verified. ``program``: the one that was run, if any.
     """
 
     answer: str
@@ -98,6 +101,8 @@ class ServiceAnswer:
     verified: bool | None
     reasoner: str
     evidence: AnswerEvidence
+    doubts: tuple[str, ...] = ()
+    program: str | None = None
 
 
 def parse_body(body: bytes) -> Any:
@@ -149,6 +154,8 @@ def read_answer(document: object) -> ServiceAnswer:
         verified=fields.get("verified", bool, optional=True),
         reasoner=fields.get("reasoner", str),
         evidence=_read_evidence(fields.get("evidence", dict)),
+        doubts=tuple(str(doubt) for doubt in fields.get("doubts", list, optional=True) or ()),
+        program=fields.get("program", str, optional=True),
     )
 
 
