@@ -131,17 +131,16 @@ class CodeStore:
     def open_video(self, code_id: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """The video's bytes from ``start`` to before ``stop`` (None: its end), in pieces.
 
-        MissingFileError at the call, not at the first piece, if there is none; ValueError unless
-        0 <= start <= stop. A video deleted meanwhile ends in MissingFileError, or is read to its
-        end.
+        Nothing beyond the end. MissingFileError at the call, not at the first piece, if there is
+        none, and between pieces if it is deleted; ValueError unless 0 <= start <= stop.
         """
+        if start < 0 or (stop is not None and stop < start):
+            raise ValueError(f"start, stop: expected 0 <= start <= stop, got {start}, {stop}")
         size = self.video_size(code_id)
         path = self._video(code_id)
         if size is None:
             raise MissingFileError(f"{path}: no such file")
         stop = size if stop is None else min(stop, size)
-        if not 0 <= start <= max(start, stop):
-            raise ValueError(f"start, stop: expected 0 <= start <= stop, got {start}, {stop}")
         return self._pieces(path, start, stop)
 
     @contextmanager
