@@ -193,7 +193,7 @@ def test_the_settings_name_what_the_library_writes() -> None:
 def test_an_unknown_format_is_a_usage_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([f"code={tmp_path}", "formats=[html,glb]"]) == 2
-    assert "formats: expected some of html, overlay, json, scene, got 'glb'" in (
+    assert main([f"code={tmp_path}", "formats=[html,obj]"]) == 2
+    assert "formats: expected some of html, overlay, glb, rrd, json, scene, got 'obj'" in (
         capsys.readouterr().err
     )
