@@ -64,7 +64,6 @@ export class Api {
 
   #send(file, progress, signal) {
     const form = new FormData();
-    form.append("name", file.name); // before the file, so that it is known when the file comes
     form.append("video", file, file.name);
     const request = new XMLHttpRequest();
     request.open("POST", "/v1/codes");

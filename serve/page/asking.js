@@ -81,9 +81,11 @@ export class Asking extends EventTarget {
 
   #showAnswer(answer) {
     const { text, objects } = answer.evidence;
+    const doubts = answer.doubts ?? [];
     byId("answer").replaceChildren(
       make("p", { class: "answer", text: answer.answer }),
       make("p", { class: "soft", text: sureness(answer) }),
+      ...doubts.map((doubt) => make("p", { class: "soft", text: `Doubt: ${doubt}` })),
     );
     byId("evidence").replaceChildren(
       make("ul", { class: "steps", "aria-label": "Reasoning" }, ...text.map((line) => make("li", { text: line }))),

@@ -34,6 +34,7 @@ export class Clock extends EventTarget {
   load(duration_s) {
     this.pause();
     this.#hasVideo = false;
+    this.#wanted_s = null;
     this.#duration_s = duration_s;
     this.#slider.max = String(Math.max(0.1, duration_s));
     this.seek(0);
@@ -67,8 +68,9 @@ export class Clock extends EventTarget {
     if (this.#startedAt !== null) this.#startedAt = performance.now() - 1000 * target_s;
     if (this.#hasVideo) {
       // A seek begun while another is under way would be dropped by some browsers.
-      if (this.#wanted_s === null) this.#video.currentTime = target_s;
-      this.#wanted_s = target_s;
+      const isFree = this.#wanted_s === null;
+      this.#wanted_s = Math.min(target_s, this.#video.duration || Infinity);
+      if (isFree) this.#video.currentTime = this.#wanted_s;
     }
     this.#set(target_s);
   }

@@ -25,7 +25,8 @@ const pause = (ms, signal) =>
 // Why a failed job failed.
 export function failureOf(job) {
   const { title, detail } = job.error ?? {};
-  return new Problem(`${job.name ?? "This video"}: ${title ?? "encoding failed"}: ${detail ?? "no reason given"}`, 422);
+  const name = job.video?.name || "This video";
+  return new Problem(`${name}: ${title ?? "encoding failed"}: ${detail || "no reason given"}`, 422);
 }
 
 // Of a stage's frames: { share: 0 to 1 or null, figures }.

@@ -4,6 +4,7 @@ import { Asking } from "./asking.js";
 import { byId, make } from "./elements.js";
 import { Encoding, failureOf } from "./encoding.js";
 import { Key } from "./key.js";
+import { Problem } from "./problem.js";
 import { nameOf, Shelf } from "./shelf.js";
 import { Viewer } from "./viewer.js";
 
@@ -46,6 +47,7 @@ async function open(id, name) {
   try {
     const job = await api.code(id);
     if (job.status === "done") {
+      if (job.code === null) throw new Problem(`${nameOf(job)}: its code is no longer stored.`, 404);
       encoding.stop();
       await show(job);
     } else if (job.status === "failed") {
@@ -56,6 +58,12 @@ async function open(id, name) {
   } catch (error) {
     report(error);
   }
+}
+
+// The code that the page's address names after its #, if it does.
+function openAddress() {
+  const id = location.hash.slice(1);
+  if (/^[0-9a-f]{64}$/.test(id) && id !== shown?.id) open(id);
 }
 
 function close() {
@@ -128,6 +136,7 @@ function listen() {
   shelf.addEventListener("pick", ({ detail }) => open(detail.id, nameOf(detail)));
   asking.addEventListener("answer", ({ detail }) => viewer.mark(detail, true));
   asking.addEventListener("moment", ({ detail }) => viewer.jump([detail]));
+  window.addEventListener("hashchange", openAddress);
   byId("error-close").addEventListener("click", () => report(null));
   byId("download").addEventListener("click", download);
   byId("delete").addEventListener("click", () => byId("delete-dialog").showModal());
@@ -138,5 +147,4 @@ function listen() {
 listen();
 await shelf.refresh(); // alone first: it asks for the key where one is needed
 asking.findReasoners().catch(report);
-const asked = location.hash.slice(1);
-if (/^[0-9a-f]{64}$/.test(asked)) open(asked);
+openAddress();

@@ -39,7 +39,7 @@ export class Room3D extends EventTarget {
     this.#plot = plot;
     plot.addEventListener("keydown", (event) => this.#steer(event));
     new ResizeObserver(() => {
-      if (this.#layout !== null && plot.data !== undefined) window.Plotly.Plots.resize(plot);
+      if (plot.data !== undefined && plot.clientWidth > 0) window.Plotly.Plots.resize(plot);
     }).observe(plot);
   }
 

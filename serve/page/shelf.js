@@ -3,7 +3,7 @@ import { byId, make } from "./elements.js";
 
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
-export const nameOf = (job) => job.name || job.video?.uri || job.id.slice(0, 12);
+export const nameOf = (job) => job.video?.name || job.id.slice(0, 12);
 
 // Events: "pick" with the job that was chosen.
 export class Shelf extends EventTarget {
