@@ -29,6 +29,9 @@ from spatialcode.scene.schema import SpatialCode
 #: Another name, for those who do not ask what a model completes.
 LanguageModel = CompletionModel
 REASONERS = ("solver", "program", "text")
+#: Reasoning takes time and memory of the square of the objects' number: half a second for this many
+#: on one core. A code sent along may hold any number.
+MAX_OBJECTS = 300
 
 
 class AskingError(SpatialCodeError):
@@ -42,6 +45,12 @@ class QuestionNotUnderstoodError(AskingError, ValueError):
     """The question is of no known kind."""
 
     code = "question_not_understood"
+
+
+class CodeTooLargeError(AskingError, ValueError):
+    """The code has more objects than are reasoned over."""
+
+    code = "code_too_large"
 
 
 class PromptTooLongError(AskingError, ValueError):
@@ -114,6 +123,10 @@ def answer(asked: Asked, code: SpatialCode, model: LanguageModel | None = None) 
 
     Raises the AskingError family.
     """
+    if len(code.objects) > MAX_OBJECTS:
+        raise CodeTooLargeError(
+            f"code: expected at most {MAX_OBJECTS} objects, got {len(code.objects)}"
+        )
     question = parse(asked.question, asked.options)
     if isinstance(question, UnparsedQuestion):
         raise QuestionNotUnderstoodError(f"question: {question.reason}")

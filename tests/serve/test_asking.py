@@ -3,13 +3,16 @@ them.
 """
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from serve.asking import (
+    MAX_OBJECTS,
     Asked,
     AskingError,
+    CodeTooLargeError,
     ModelFailedError,
     NoAnswerError,
     PromptTooLongError,
@@ -274,6 +277,16 @@ def test_what_a_model_cannot_do_is_an_error():
     filler = "word " * 700
     with pytest.raises(PromptTooLongError, match="tokens"):
         answer(Asked(f"{filler}. {CHAIRS}", (), "text"), CODE, LongWinded("Answer: 2"))
+
+
+def test_a_code_of_very_many_objects_is_refused_before_any_work():
+    sofa = CODE.objects[0]
+    crowd = tuple(replace(sofa, id=f"sofa_{n + 1}") for n in range(MAX_OBJECTS))
+    most = answer(Asked("How many tvs are in this room?"), replace(CODE, objects=crowd))
+    assert not most.grounded
+    more = replace(CODE, objects=(*crowd, CODE.objects[1]))
+    with pytest.raises(CodeTooLargeError, match="at most 300 objects, got 301"):
+        answer(Asked("What is love?"), more)
 
 
 class LongWinded(Scripted):
