@@ -28,7 +28,7 @@ LOCAL = "local"
 
 def digest(key: str) -> str:
     """What is kept of a key: its sha256 in hex."""
-    return hashlib.sha256(key.encode()).hexdigest()
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def key_name(key_digest: str) -> str:
