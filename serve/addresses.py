@@ -150,6 +150,8 @@ def parse_target(url: str, config: FetchConfig) -> Target:
     port = PORTS[parts.scheme] if port is None else port
     if port not in config.ports:
         raise refused(f"port {port} is not dialled")
+    if ("[" in parts.netloc) != (":" in host):
+        raise refused("the host is no IPv6 address")
     return Target(parts.scheme, _checked_host(host), port, parts.path or "/", parts.query)
 
 

@@ -153,9 +153,10 @@ def from_error(error: SpatialCodeError) -> Problem:
     status = STATUS_OF_CODE.get(error.code, DEFAULT_STATUS)
     if error.code == "video_limit" and str(error).startswith("bytes:"):
         status = 413
+    if status == 503:
+        return Problem(status, error.code, "not available at the moment")
     if status >= 500:
-        known = "not available at the moment" if status == 503 else internal().detail
-        return Problem(status, error.code, known)
+        return internal()
     return Problem(status, error.code, str(error))
 
 
