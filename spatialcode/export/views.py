@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from spatialcode.export.rerun import render_rrd
 from spatialcode.export.stills import TimedFrame
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import render_scene, to_json
-from spatialcode.video.decode import decode
+from spatialcode.video.decode import DecodedVideo, decode
 from spatialcode.video.probe import hash_file
 from spatialcode.video.sampling import ByTimes
 
@@ -32,6 +33,8 @@ SUFFIXES = {
     "json": ".json",
     "scene": ".scene.py",
 }
+#: Views that show frames of the video where it is there.
+WITH_FRAMES = frozenset({"html", "rrd"})
 
 
 def view_path(code: SpatialCode, folder: Path, kind: str) -> Path:
@@ -56,7 +59,8 @@ def write_view(
     path = view_path(code, folder, kind)
     path.parent.mkdir(parents=True, exist_ok=True)
     if kind != "overlay":
-        path.write_bytes(view_bytes(code, kind, video))
+        frames = page_frames(code, video) if video is not None and kind in WITH_FRAMES else []
+        path.write_bytes(view_bytes(code, kind, frames))
         return path
     if video is None:
         raise InputError("overlay: expected the video that the code was made of, got none")
@@ -64,30 +68,34 @@ def write_view(
     return path
 
 
-def view_bytes(code: SpatialCode, kind: str, video: Path | None = None) -> bytes:
-    """One kind of view other than the overlay, as its file's bytes; ``video`` as above."""
+def view_bytes(code: SpatialCode, kind: str, frames: Sequence[TimedFrame] = ()) -> bytes:
+    """One kind of view other than the overlay, as its file's bytes.
+
+    ``frames`` of the video are shown in views of ``WITH_FRAMES``. MissingExtraError as above.
+    """
     if kind == "html":
-        return render_html(code, _frames(code, video)).encode("utf-8")
+        return render_html(code, frames).encode("utf-8")
     if kind == "rrd":
-        return render_rrd(code, _frames(code, video))
+        return render_rrd(code, frames)
     if kind == "glb":
         return render_glb(code)
     text = to_json(code) + "\n" if kind == "json" else render_scene(code)
     return text.encode("utf-8")
 
 
-def _frames(code: SpatialCode, video: Path | None) -> list[TimedFrame]:
-    return [] if video is None else page_frames(code, video)
+def page_frames(
+    code: SpatialCode, video: Path, decoder: Callable[..., DecodedVideo] = decode
+) -> list[TimedFrame]:
+    """Small frames of the video at (some of) the code's times, for page and recording.
 
-
-def page_frames(code: SpatialCode, video: Path) -> list[TimedFrame]:
-    """Small frames of the video at (some of) the code's times, for page and recording."""
+    ``decoder``: `decode`, or what takes its arguments, as `SandboxedDecoder.decode` does.
+    """
     times = [camera.t_s for camera in code.cameras] or list(code.video.sampled_s) or [0.0]
     if len(times) > MAX_PAGE_FRAMES:
         chosen = np.linspace(0, len(times) - 1, MAX_PAGE_FRAMES).round().astype(int)
         times = [times[i] for i in chosen]
     # Whoever encoded the video has judged its damage; here any picture is better than none.
-    decoded = decode(
+    decoded = decoder(
         video, ByTimes(tuple(times)), max_side_px=PAGE_FRAME_SIDE_PX, on_damage="report", sha256=""
     )
     return list(zip(decoded.times_s.tolist(), decoded.rgb, strict=True))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +81,35 @@ def test_texts_are_written_exactly(tmp_path: Path, video: Path) -> None:
     assert main([f"code={path}", f"output={tmp_path}", "formats=[json,scene]"]) == 0
     assert load_code(str(tmp_path / "living_room.json")) == made
     assert load_code(str(tmp_path / "living_room.scene.py")) == made
+
+
+def test_models_are_written_for_other_programs(
+    tmp_path: Path, video: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("rerun", reason="needs the extra rerun")
+    path = tmp_path / "code.json"
+    path.write_text(to_json(code_of(video)))
+    assert main([f"code={path}", f"output={tmp_path}", "formats=[glb,rrd]"]) == 0
+    printed = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    assert printed == {
+        "glb": str(tmp_path / "living_room.glb"),
+        "rrd": str(tmp_path / "living_room.rrd"),
+    }
+    assert Path(printed["glb"]).read_bytes().startswith(b"glTF")
+    recording = Path(printed["rrd"]).read_bytes()
+    assert recording.startswith(b"RRF2")
+    assert recording.count(b"image/jpeg") >= 1  # the video's frames are in it
+
+
+def test_a_recording_without_its_package_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "rerun", None)  # as if it were not installed
+    path = tmp_path / "code.json"
+    path.write_text(to_json(code(item("table_1", "table"))))
+    assert main([f"code={path}", f"output={tmp_path / 'out'}", "formats=rrd"]) == 1
+    assert "pip install 'spatialcode[rerun]'" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_without_the_video_there_is_a_page_and_a_hint(
