@@ -1,10 +1,10 @@
-"""The routes of spatial codes: a video in, how far it is, the code in any form, the list, removal."""
+"""The routes of spatial codes: a video in, how far it is, the code in any form, list, removal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -24,13 +24,13 @@ from serve.messages import (
     StoredCode,
     StoredVideo,
 )
-from serve.renditions import Rendition, render
+from serve.renditions import FORMATS, Rendition, render
 from serve.services import Deadline, Services
 from serve.uploads import receive
 from spatialcode.scene.document import to_document
 from spatialcode.scene.schema import SpatialCode
 
-FORMATS: tuple[str, ...] = get_args(Format)
+_HEAD_BYTES = 12
 #: Renditions that take long enough to be kept.
 _KEPT = ("mp4", "html", "rrd", "glb")
 #: A page made of a stranger's video may run, and reach nothing of ours.
@@ -111,7 +111,7 @@ class Codes:
         store = self._services.store
         data = store.get_rendition(code_id, kind)
         if data is not None:
-            return Rendition.of(kind, data)
+            return Rendition(FORMATS[kind].media_type, FORMATS[kind].suffix, data)
         if store.video_size(code_id) is None:
             made = render(code, kind, None)
         else:
@@ -143,8 +143,16 @@ class Codes:
         is_part = (start, stop) != (0, size)
         if is_part:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+        head = b"".join(store.open_video(code_id, 0, _HEAD_BYTES))
         pieces: Iterator[bytes] = store.open_video(code_id, start, stop)
-        return StreamingResponse(pieces, 206 if is_part else 200, headers, "video/mp4")
+        return StreamingResponse(pieces, 206 if is_part else 200, headers, _media_type(head))
+
+
+def _media_type(head: bytes) -> str:
+    """What a browser needs to be told of a video, by its first bytes."""
+    if head[4:8] == b"ftyp":
+        return "video/quicktime" if head[8:10] == b"qt" else "video/mp4"
+    return "video/webm" if head.startswith(b"\x1a\x45\xdf\xa3") else "application/octet-stream"
 
 
 def _named(body: bytes) -> CodeFromUrl:

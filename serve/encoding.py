@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from serve.code_store import CodeStore
+from serve.code_store import CodeStore, MissingFileError
 from serve.config import ServeConfig
 from serve.database import CodeJob, JobBook, JobStatus
 from serve.metrics import Meters
 from spatialcode.api import Sampling, VideoEncoder
-from spatialcode.errors import EncodeError, SpatialCodeError, VideoError
+from spatialcode.errors import EncodeError, VideoError
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.video.child_process import SandboxLimits
 from spatialcode.video.decode import DecodedVideo
@@ -90,6 +90,7 @@ class EncodingWorker:
         self._clock = clock
         self._decoder = SandboxedDecoder(settings.sandbox)
         self._stopping, self._wake = threading.Event(), threading.Event()
+        self._busy_since_s: float | None = None
 
     def run(self) -> None:
         """Work until `stop`. A store or database that is away is waited for, not died of."""
@@ -119,17 +120,27 @@ class EncodingWorker:
         """Give unfinished jobs back to the queue at once; how many. Their work is dropped."""
         return self._book.release(self.name)
 
+    @property
+    def busy_s(self) -> float:
+        """For how long the batch under way has been, in seconds; 0 while there is none."""
+        since_s = self._busy_since_s
+        return 0.0 if since_s is None else max(1e-3, time.monotonic() - since_s)
+
     def step(self) -> int:
         """Claim a batch and bring every job of it to an end; how many were claimed."""
         held = self._claim()
         if not held:
             return 0
-        with self._beating(held):
-            for item in held:
-                self._decode(item)
-            ready = [item for item in held if item.video is not None and not item.lost]
-            if ready:
-                self._encode(ready)
+        self._busy_since_s = time.monotonic()
+        try:
+            with self._beating(held):
+                for item in held:
+                    self._decode(item)
+                ready = [item for item in held if item.video is not None and not item.lost]
+                if ready:
+                    self._encode(ready)
+        finally:
+            self._busy_since_s = None
         return len(held)
 
     def _claim(self) -> list[_Held]:
@@ -184,7 +195,7 @@ class EncodingWorker:
         except VideoError as error:
             self._fail(item, error.code, str(error))
             return
-        except FileNotFoundError:
+        except MissingFileError:
             self._fail(item, "video_lost", "the stored video is gone")
             return
         self._meters.decoded(len(video.rgb), time.perf_counter() - start)
@@ -244,6 +255,8 @@ class EncodingWorker:
     def _finish(self, item: _Held) -> None:
         if self._book.finish(item.job.id, self.name):
             self._meters.ended(str(JobStatus.DONE))
+            if not self._settings.keep_videos:
+                self._store.delete_video(item.job.id)
         elif self._book.get(item.job.id) is None:
             self._store.delete(item.job.id)  # deleted while it was worked on
 
@@ -252,7 +265,6 @@ class EncodingWorker:
             self._meters.ended(str(JobStatus.FAILED))
 
 
-def _renamed(error: VideoError, path: str, name: str) -> SpatialCodeError:
+def _renamed(error: VideoError, path: str, name: str) -> VideoError:
     """The same error with a name in the place of a path."""
-    told = type(error)(str(error).replace(path, name))
-    return told
+    return type(error)(str(error).replace(path, name))

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import plotly
 from fastapi import FastAPI, Response
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -27,6 +28,7 @@ from serve.services import Services
 from spatialcode.version import __version__
 
 PAGE = Path(__file__).parent / "page"
+_PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 _ABOUT = """Video in, spatial code and answers out.
 
 Send a video to `POST /v1/codes`, poll `GET /v1/codes/{id}` until it is done, then ask with
@@ -94,5 +96,9 @@ def _add_page(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/page/plotly.min.js", include_in_schema=False)
+    async def script() -> FileResponse:
+        return FileResponse(_PLOTLY, headers={"Cache-Control": "public, max-age=86400"})
 
     app.mount("/page", StaticFiles(directory=PAGE, check_dir=False), name="page")

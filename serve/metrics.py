@@ -33,7 +33,7 @@ METERS = (
     Meter("spatialcode_requests", "counter", "HTTP requests answered",
           ("route", "method", "status")),
     Meter("spatialcode_request_seconds", "histogram", "seconds to an answer's end", ("route",)),
-    Meter("spatialcode_refusals", "counter", "requests refused, by the problem's code", ("reason",)),
+    Meter("spatialcode_refusals", "counter", "requests refused, by the problem", ("reason",)),
     Meter("spatialcode_queue", "gauge", "videos that wait or are worked on"),
     Meter("spatialcode_decode_seconds", "histogram", "seconds to decode a video"),
     Meter("spatialcode_encode_seconds", "histogram", "seconds to encode a batch of videos"),

@@ -14,6 +14,7 @@ class RaySink:
     def __init__(self) -> None:
         from ray.util import metrics
 
+        self._kinds = {meter.name: meter.kind for meter in METERS}
         self._metrics: dict[str, Any] = {}
         for meter in METERS:
             if meter.kind == "counter":
@@ -25,7 +26,11 @@ class RaySink:
             self._metrics[meter.name] = made
 
     def add(self, name: str, value: float, labels: Mapping[str, str]) -> None:
-        metric = self._metrics[name]
-        act = getattr(metric, "inc", None) or getattr(metric, "observe", None) or metric.set
-        if value or not hasattr(metric, "inc"):  # a counter refuses a zero
-            act(value, tags=dict(labels))
+        metric, tags = self._metrics[name], dict(labels)
+        kind = self._kinds[name]
+        if kind == "gauge":
+            metric.set(value, tags=tags)
+        elif kind == "histogram":
+            metric.observe(value, tags=tags)
+        elif value > 0:  # Ray's counters refuse a zero
+            metric.inc(value, tags=tags)

@@ -1,4 +1,4 @@
-"""How many encoder replicas a queue of videos needs. Serve carries this module to its controller."""
+"""How many encoder replicas a queue of videos needs. Serve carries this to its controller."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What the routes work with: the book, the store, the links to encoder and reasoner, the guard.
 
-Blocking work (SQL, files, geometry) runs in threads, so that one slow answer holds up no other. What
-is remembered here (codes, buckets, the encoder's identity) may be lost at any moment. How encoder
-and reasoner are reached, in this process or through Ray Serve, is not known here.
+Blocking work (SQL, files, geometry) runs in threads, so that one slow answer holds up no other.
+What is remembered here (codes, buckets) may be lost at any moment. How encoder and reasoner are
+reached, in this process or through Ray Serve, is not known here.
 """
 
 from __future__ import annotations
@@ -148,7 +148,8 @@ class Services:
             config, book, store, encoder, reasoner, keys,
             TokenBuckets(config.rates.requests_per_s, config.rates.burst),
             meters or Meters(), CodeCache(store),
-            Slots(config.limits.max_uploads, config.limits.max_uploads), asyncio.Semaphore(1),
+            Slots(config.limits.max_uploads, config.limits.max_uploads_per_key),
+            asyncio.Semaphore(1),
             ThreadPoolExecutor(_NUM_THREADS, "ingress"),
         )  # fmt: skip
 
