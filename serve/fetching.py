@@ -162,12 +162,18 @@ class Fetcher:
             scheme=target.scheme, host=target.host, port=target.port, path=target.path,
             query_string=target.query, encoded=True,
         )  # fmt: skip
-        async with session, session.get(url, allow_redirects=False) as response:
-            yield response
+        async with session:
+            # all of the head in one go: hints before it (1xx) switch the library's own clock off
+            async with asyncio.timeout(step_s):
+                response = await session.get(url, allow_redirects=False)
+            async with response:
+                yield response
 
 
 def _next_target(target: Target, response: aiohttp.ClientResponse, fetch: FetchConfig) -> Target:
-    location = response.headers.get("Location", "")
+    location = response.headers.get("Location")
+    if not location:
+        raise problems.invalid("the other side redirects to nowhere", "fetch_failed")
     host = f"[{target.host}]" if ":" in target.host else target.host
     base = f"{target.scheme}://{host}:{target.port}{target.path}"
     try:

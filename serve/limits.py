@@ -145,7 +145,9 @@ class FetchConfig:
     schemes: tuple[str, ...] = setting("https, http; s3 goes by s3_buckets", ("https",))
     ports: tuple[int, ...] = setting("ports that may be dialled", (443,))
     max_redirects: int = setting("redirects followed", 3)
-    connect_timeout_s: float = setting("seconds to resolve, to connect, for each next piece", 10.0)
+    connect_timeout_s: float = setting(
+        "seconds to resolve, to get an answer's head, for each next piece", 10.0
+    )
     timeout_s: float = setting("seconds for the whole fetch, redirects included", 120.0)
     allowed_networks: tuple[str, ...] = setting(
         "networks fetched from although not global, as 10.1.0.0/16", ()
