@@ -125,6 +125,7 @@ def _connect_ray(config: ServeConfig) -> None:
         return
     # It warns that it turns token authentication on, which is what anyone would want.
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
+    options["_metrics_export_port"] = config.metrics_port
     options["num_cpus"] = max(os.cpu_count() or 1, _num_cpus(config))
     for attempt in range(1, _START_ATTEMPTS + 1):
         try:

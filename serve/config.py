@@ -173,6 +173,8 @@ class ServeConfig:
 
     host: str = setting("address to listen on; other than loopback needs API keys", "127.0.0.1")
     port: int = setting("port to listen on", 8000)
+    metrics_port: int | None = setting("port of Ray's Prometheus endpoint, where this starts Ray;"
+                                       " null: any", None)  # fmt: skip
     public_url: str | None = setting("address clients see, where a proxy stands before", None)
     access: AccessConfig = setting("", default_factory=AccessConfig)
     rates: RateConfig = setting("", default_factory=RateConfig)
