@@ -96,9 +96,9 @@ def request_arguments(call: Call) -> Iterator[dict[str, Any]]:
         yield arguments
         return
     with _CountedFile(call.upload) as file:
-        name = call.upload.name
-        # the name comes first: a service that streams knows it before the bytes come
-        arguments["data"] = {} if name is None else {"name": name}
+        # a field of its own, since a part's file name cannot hold every character; and first, so
+        # that a service that streams knows it before the bytes come
+        arguments["data"] = {"name": call.upload.name or call.upload.path.name}
         arguments["files"] = {"video": (call.upload.path.name, file)}
         yield arguments
 

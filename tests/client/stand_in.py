@@ -55,17 +55,16 @@ def make_app(stand_in: StandIn) -> FastAPI:
     @app.post("/v1/codes", status_code=202, response_model=messages.CodeStatus)
     async def create(request: Request) -> Any:
         if request.headers["content-type"] == "application/json":
-            return _created(stand_in, messages.CodeFromUrl(**await request.json()).url.encode())
+            sent = messages.CodeFromUrl(**await request.json())
+            stand_in.received.append(sent.model_dump())
+            return _created(stand_in, hashlib.sha256(sent.url.encode()))
         form = await request.form()
         video = form["video"]
-        digest = hashlib.sha256()
+        content = hashlib.sha256()
         while piece := await video.read(1 << 16):
-            digest.update(piece)
-        code_id = digest.hexdigest()
-        stand_in.received.append(
-            {"name": form.get("name"), "filename": video.filename, "size": video.size}
-        )
-        return _created(stand_in, code_id)
+            content.update(piece)
+        stand_in.received.append({"name": form.get("name"), "size": video.size})
+        return _created(stand_in, content)
 
     @app.get("/v1/codes", response_model=messages.CodePage)
     def listed(limit: int = 50, after: str | None = None) -> Any:
@@ -105,10 +104,8 @@ def make_app(stand_in: StandIn) -> FastAPI:
     return app
 
 
-def _created(stand_in: StandIn, code_id: str | bytes) -> dict[str, Any]:
-    if isinstance(code_id, bytes):
-        stand_in.received.append({"url": code_id.decode()})
-        code_id = hashlib.sha256(code_id).hexdigest()
+def _created(stand_in: StandIn, content: hashlib._Hash) -> dict[str, Any]:
+    code_id = content.hexdigest()
     if code_id == hashlib.sha256(DAMAGED).hexdigest():
         error = {"code": "video_corrupt", "title": "Damaged", "detail": "frame 3"}
         stand_in.add(code_id, "failed", error=error)

@@ -85,8 +85,6 @@ def test_an_early_no_ends_a_large_upload(client: Any, service: StandIn, tmp_path
 
 
 def test_waiting_ends_at_the_deadline(client: Any, service: StandIn) -> None:
-    service.add(ID, "stuck")
-    service.jobs[ID]["status"] = "queued"
     service.next_answers.extend([refusal(503)] * 100)
     start = time.monotonic()
     with pytest.raises(WaitTimeoutError, match=r"within 0\.3 s, never seen"):
