@@ -116,7 +116,8 @@ class JobBook:
         worker was lost becomes FAILED, code "worker_lost". ``worker`` must be unlike the name of
         any other process, earlier ones included: who bears the name holds the job.
         """
-        checked_name(worker, "worker")
+        if not checked_name(worker, "worker"):
+            raise BadIdError("worker: expected a name, got ''")
         now_s = self._clock()
         lapsed = sa.and_(jobs.c.status.in_(RUNNING), jobs.c.lease_until_s <= now_s)
         waiting = sa.or_(jobs.c.status == JobStatus.QUEUED, lapsed)

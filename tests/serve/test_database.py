@@ -407,6 +407,8 @@ def test_names_cursors_and_limits_are_checked(book: JobBook) -> None:
             add(book, 1, name=name)
     with pytest.raises(BadIdError, match="owner: expected"):
         add(book, 1, owner="a/b")
+    with pytest.raises(BadIdError, match="worker: expected a name, got ''"):
+        book.claim("")
     for cursor in ("", "x", "-1", "1.5", "٣", "9" * 19, "1; drop table"):
         with pytest.raises(BadIdError, match="after: expected a cursor"):
             book.page(5, cursor)
