@@ -15,15 +15,12 @@ from spatialcode.export.rerun import render_rrd, write_rrd
 from spatialcode.export.stills import TimedFrame
 from spatialcode.scene.schema import Room, SpatialCode, TrackPoint, make_id
 from tests.export.codes import UPRIGHT, camera, code, item, moving_stool
+from tests.export.recordings import NO_TIME, Rows, read
 
 rr = pytest.importorskip("rerun", reason="needs the extra rerun")
 chunks = pytest.importorskip("rerun.chunk", reason="needs a rerun that reads recordings")
 
 QUARTER_LEFT = (math.sqrt(0.5), 0.0, 0.0, math.sqrt(0.5))
-NO_TIME = -1
-
-# Of a component: its rows as (nanoseconds or NO_TIME, value).
-Rows = dict[str, list[tuple[int, Any]]]
 
 
 @pytest.fixture(autouse=True)
@@ -31,23 +28,6 @@ def misuse_is_an_error() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("error", rr.error_utils.RerunWarning)
         yield
-
-
-def read(path: Path) -> dict[str, Rows]:
-    """What the SDK's own reader finds, by entity."""
-    found: dict[str, Rows] = {}
-    for chunk in chunks.RrdReader(path).stream().to_chunks():
-        batch = chunk.to_record_batch()
-        assert chunk.timeline_names == ([] if chunk.is_static else ["video_s"])
-        times = [NO_TIME] * batch.num_rows
-        if not chunk.is_static:
-            column = batch.column("video_s").cast("duration[ns]").cast("int64")
-            times = column.to_pylist()
-        entity = found.setdefault(chunk.entity_path, {})
-        for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            if name not in {"video_s", "rerun.controls.RowId"}:
-                entity[name] = list(zip(times, column.to_pylist(), strict=True))
-    return found
 
 
 def recorded(

@@ -25,6 +25,7 @@ from spatialcode.scene.table import from_table
 from spatialcode.scene.text import from_json
 from spatialcode.video.child_process import SandboxLimits
 from tests.export.codes import code, item
+from tests.export.recordings import read
 from tests.export.test_overlay import grey_video
 
 
@@ -55,12 +56,17 @@ def test_files_are_of_the_type_that_they_say(made: SpatialCode) -> None:
     assert Rendition.of("json", b"{}").media_type == "application/json"
 
 
-def test_a_recording_is_one_of_reruns(made: SpatialCode, video: Path) -> None:
+def test_recordings_show_the_video_too(tmp_path: Path, made: SpatialCode, video: Path) -> None:
     pytest.importorskip("rerun", reason="needs the extra rerun")
     alone, shown = render(made, "rrd", None), render(made, "rrd", video)
     assert (alone.media_type, alone.data[:4]) == ("application/vnd.rerun.rrd", b"RRF2")
-    assert b"image/jpeg" not in alone.data
-    assert b"image/jpeg" in shown.data
+    pictures = []
+    for made_file in (alone, shown):
+        path = tmp_path / "a.rrd"
+        path.write_bytes(made_file.data)
+        image = read(path)["/world/camera/image"]
+        pictures.append([t_ns for t_ns, _ in image.get("EncodedImage:blob", [])])
+    assert pictures == [[], [0, 1_000_000_000, 2_000_000_000]]
 
 
 def test_pages_show_the_video_and_overlays_are_drawn_into_it(
