@@ -14,6 +14,7 @@ from serve import problems
 from serve.admission import Admission, is_json
 from serve.database import CodeJob, JobStatus
 from serve.described import PROBLEMS, VIDEO_BODY
+from serve.job_table import OPEN
 from serve.messages import (
     CodeFromUrl,
     CodeId,
@@ -41,7 +42,7 @@ def status_of(job: CodeJob, keeps_video: bool = True) -> CodeStatus:
     """A job as clients see it."""
     base = f"/v1/codes/{job.id}"
     links = {"self": base}
-    if keeps_video or job.is_open:
+    if keeps_video or job.status in OPEN:
         links["video"] = f"{base}/video"
     if job.status == JobStatus.DONE:
         links |= {name: f"{base}?format={name}" for name in FORMATS}
@@ -84,7 +85,7 @@ class Codes:
                 upload = await receive(request, services.config.limits)
                 job, is_new = await self._admission.admit(upload, None, owner)
         headers = {"Location": f"/v1/codes/{job.id}"}
-        status = 202 if is_new or job.is_open else 200
+        status = 202 if is_new or job.status in OPEN else 200
         return JSONResponse(self.status(job).model_dump(mode="json"), status, headers)
 
     def page(self, limit: int, after: str | None) -> CodePage:

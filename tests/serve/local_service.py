@@ -20,6 +20,7 @@ from serve.config import ServeConfig
 from serve.database import CodeJob, JobBook, JobStatus
 from serve.encoding import EncodingWorker, WorkerSettings, sampling_of
 from serve.ingress import build_ingress
+from serve.job_table import OPEN
 from serve.keys import KeyRing
 from serve.metrics import MemoryMeters, Meters
 from serve.services import Services
@@ -117,7 +118,7 @@ class Running:
         for _ in range(int(PATIENCE_S / 0.02)):
             job = self.services.book.get(code_id)
             assert job is not None
-            if not job.is_open:
+            if job.status not in OPEN:
                 return job
             waiting.wait(0.02)
         raise AssertionError(f"job {code_id} is still {job.status} after {PATIENCE_S} s")

@@ -191,7 +191,8 @@ def test_videos_are_removed_where_they_are_not_kept(tmp_path: Path) -> None:
     assert bench.store.video_size(key) is None
 
 
-def test_a_stopped_worker_finishes_its_batch_and_takes_no_other(bench: Bench) -> None:
+def test_a_stopped_worker_finishes_its_batch_and_takes_no_other(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "encoder.max_batch=1")
     bench.queue(0)
     last = bench.queue(1)
     worker = bench.worker()
