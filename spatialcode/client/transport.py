@@ -23,7 +23,7 @@ from spatialcode.client.errors import (
     ServiceError,
     ServiceTimeoutError,
 )
-from spatialcode.client.exchange import Call, OnBytes, Reply, Upload
+from spatialcode.client.exchange import Call, Reply, Upload
 from spatialcode.errors import SchemaError
 from spatialcode.version import __version__
 
@@ -114,10 +114,8 @@ def as_service_errors(call: Call) -> Iterator[None]:
         raise ServiceConnectionError(f"{what}: the service cannot be reached: {error}") from error
     except httpx.TimeoutException as error:
         raise ServiceTimeoutError(f"{what}: no answer in time ({type(error).__name__})") from error
-    except httpx.LocalProtocolError as error:
-        if call.upload is None:
-            raise ServiceError(f"{what}: {error}") from error
-        raise ServiceError(f"{call.upload.path}: changed while it was sent: {error}") from error
+    except httpx.LocalProtocolError as error:  # this side's fault: repeating it is of no use
+        raise ServiceError(f"{what}: {error}") from error
     except httpx.TransportError as error:
         raise ServiceConnectionError(f"{what}: the connection broke: {error}") from error
     except httpx.RequestError as error:
@@ -158,15 +156,23 @@ class PartFile:
 
 
 class _CountedFile(io.FileIO):
-    """A file that tells how much of it has been read."""
+    """A file that tells how much of it has been read, and whether it stays as it was opened.
+
+    The request's length is declared before its bytes are read. httpcore lets h11's own error
+    through where the two differ, so that is found here.
+    """
 
     def __init__(self, upload: Upload) -> None:
         super().__init__(upload.path, "rb")
+        self._upload = upload
         self._total = os.fstat(self.fileno()).st_size
-        self._on_bytes: OnBytes | None = upload.on_bytes
 
     def read(self, size: int | None = -1, /) -> bytes:
         chunk = super().read(-1 if size is None else size) or b""
-        if self._on_bytes is not None:
-            self._on_bytes(self.tell(), self._total)
+        num_read = self.tell()
+        if num_read > self._total or (not chunk and num_read < self._total):
+            what = f"expected {self._total} bytes, got {num_read}"
+            raise ServiceError(f"{self._upload.path}: changed while it was sent: {what}")
+        if self._upload.on_bytes is not None:
+            self._upload.on_bytes(num_read, self._total)
         return chunk
