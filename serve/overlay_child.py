@@ -30,11 +30,12 @@ def main() -> int:
         write_overlay(code, order["video"], order["path"], OverlayOptions(num_threads=1))
     except VideoError as error:
         print(json.dumps(wire.error_to_dict(error)))
-    except MemoryError:
-        text = "drawing reached its memory limit"
-        print(json.dumps({"code": DecodeMemoryError.code, "message": text}))
     except Exception as error:  # the boundary: one rendition's bug is its own error
-        print(json.dumps({"code": "", "message": f"{type(error).__name__}: {error}"}))
+        # OpenCV tells of memory in an error of its own.
+        short = isinstance(error, MemoryError) or "bad_alloc" in str(error)
+        kind = DecodeMemoryError.code if short else ""
+        text = "out of memory" if short else f"{type(error).__name__}: {error}"
+        print(json.dumps({"code": kind, "message": text}))
     else:
         return 0
     return FAILED

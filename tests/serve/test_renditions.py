@@ -107,6 +107,14 @@ def test_drawing_that_takes_too_long_is_ended(made: SpatialCode, video: Path) ->
         render(made, "mp4", video, SandboxLimits(wall_s=0.01))
 
 
+def test_drawing_may_not_take_all_memory(tmp_path: Path, made: SpatialCode) -> None:
+    large = grey_video(tmp_path / "large.mp4", (0.0, 0.1), size=(1280, 720))
+    with pytest.raises(VideoError) as caught:
+        render(made, "mp4", large, SandboxLimits(memory_bytes=30 * 2**20))
+    # Where exactly it runs out decides which of them it is.
+    assert caught.value.code in {"decode_memory", "decode_crash", "video_empty"}
+
+
 def test_a_child_that_dies_takes_nothing_along(
     tmp_path: Path, made: SpatialCode, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
