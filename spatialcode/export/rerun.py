@@ -79,7 +79,7 @@ def _layout(code: SpatialCode) -> Any:
     """The room, the video with the boxes projected into it, and the code's timeline."""
     from rerun import blueprint as rrb
 
-    views = [rrb.Spatial3DView(origin="world", name="Room")]
+    views: list[Any] = [rrb.Spatial3DView(origin="world", name="Room")]
     if code.cameras:
         contents = ["world/objects/**", f"{_IMAGE}/**"]
         views.append(rrb.Spatial2DView(origin=_IMAGE, contents=contents, name="Video"))
