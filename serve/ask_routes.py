@@ -20,7 +20,7 @@ from serve import chat, problems
 from serve.admission import Admission
 from serve.asking import REASONERS, Answered, Asked, ReasonerMissingError, answer
 from serve.database import JobStatus
-from serve.described import PROBLEMS
+from serve.described import COMPLETION, OPENAI_PROBLEMS, PROBLEMS
 from serve.messages import AskAnswer, AskRequest
 from serve.services import Deadline, Services, not_done
 from spatialcode.errors import SpatialCodeError
@@ -142,10 +142,11 @@ def ask_router(services: Services, answering: Answering) -> APIRouter:
 
 def chat_router(services: Services, answering: Answering) -> APIRouter:
     """OpenAI's routes."""
-    router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
+    router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute, responses=OPENAI_PROBLEMS)
     started_s = int(time.time())
 
-    @router.post("/v1/chat/completions", summary="Chat completions as OpenAI has them")
+    @router.post("/v1/chat/completions", summary="Chat completions as OpenAI has them",
+                 responses=COMPLETION)  # fmt: skip
     async def completions(body: chat.ChatRequest, request: Request) -> Response:
         """The question is the last user message's text; the code comes by `code_id`, `code`, or a
         `video_url` part.

@@ -20,6 +20,7 @@ _MEANINGS = {
     422: "Understood and refused",
     429: "Too many requests, or the queue is full: see Retry-After",
     500: "Something went wrong here",
+    501: "Not installed in this service",
     502: "Whom we asked gave no answer",
     503: "Not ready, or ended while asked: see Retry-After",
     504: "The time for the request is over",
@@ -40,6 +41,38 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 PROBLEMS = described(*sorted(_MEANINGS))
+
+_OPENAI_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+#: The same refusals where OpenAI's clients ask.
+OPENAI_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": meaning, "content": {"application/json": {"schema": _OPENAI_ERROR}}}
+    for status, meaning in _MEANINGS.items()
+}
+#: A chat completion is one object, or a stream of chunks.
+COMPLETION: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The answer; with `stream`, as server-sent events",
+        "content": {
+            "application/json": {"schema": {"type": "object", "required": ["choices", "usage"]}},
+            "text/event-stream": {"schema": {"type": "string"}},
+        },
+    }
+}
 
 #: What ``POST /v1/codes`` takes.
 VIDEO_BODY: dict[str, Any] = {

@@ -22,6 +22,7 @@ from spatialcode.errors import SpatialCodeError
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 20
+RETRY_AFTER_S = 2.0
 
 # What a client is told by an error's code; any other error of the library is the client's data.
 STATUS_OF_CODE = {
@@ -30,6 +31,10 @@ STATUS_OF_CODE = {
     "actors_lost": 503,
     "model": 503,
     "weights": 503,
+    "store": 503,
+    "store_missing": 503,
+    "database": 503,
+    "missing_extra": 501,
     "config": 500,
     "error": 500,
 }
@@ -154,7 +159,9 @@ def from_error(error: SpatialCodeError) -> Problem:
     if error.code == "video_limit" and str(error).startswith("bytes:"):
         status = 413
     if status == 503:
-        return Problem(status, error.code, "not available at the moment")
+        return try_later(status, error.code, "not available at the moment", RETRY_AFTER_S)
+    if status == 501:
+        return Problem(status, error.code, "not installed in this service")
     if status >= 500:
         return internal()
     return Problem(status, error.code, str(error))
