@@ -75,6 +75,23 @@ class _Held:
     video: DecodedVideo | None = field(default=None, repr=False)
 
 
+class _Progress:
+    """Tells the book how far the frames of a batch are: they pass the network twice."""
+
+    def __init__(self, book: JobBook, worker: str, ready: Sequence[_Held]) -> None:
+        self._book, self._worker, self._ready = book, worker, ready
+        self._counts = [len(item.video.rgb) for item in ready if item.video is not None]
+        self._num_passed = 0
+
+    def __call__(self, num_frames: int) -> None:
+        self._num_passed += num_frames
+        share = min(1.0, self._num_passed / (2 * sum(self._counts)))
+        for item, count in zip(self._ready, self._counts, strict=True):
+            item.lost |= not self._book.beat(
+                item.job.id, self._worker, frames_encoded=int(share * count)
+            )
+
+
 class EncodingWorker:
     """Works on one batch at a time, in whichever thread calls `run` or `step`."""
 
@@ -237,8 +254,11 @@ class EncodingWorker:
     def _codes(self, ready: Sequence[_Held]) -> list[SpatialCode | Exception]:
         """A code or what went wrong for each; a batch that breaks is tried one by one."""
         videos = [item.video for item in ready if item.video is not None]
+        keys = [item.job.id for item in ready]
         try:
-            return list(self._encoder.encode_batch(videos, [item.job.id for item in ready]))
+            return list(
+                self._encoder.encode_batch(videos, keys, _Progress(self._book, self.name, ready))
+            )
         except Exception as error:  # the one boundary of a batch: a job's failure is data
             if len(ready) == 1:
                 return [error]

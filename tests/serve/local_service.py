@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,12 @@ class StandInEncoder(VideoEncoder):
         """A test's own doing while a batch is encoded."""
 
     def encode_batch(
-        self, videos: Sequence[DecodedVideo], work_keys: Sequence[str] = ()
-    ) -> list[SpatialCode | EncodeError]:
+        self, videos: Sequence[DecodedVideo], work_keys: Sequence[str] = (),
+        on_frames: Callable[[int], None] | None = None,
+    ) -> list[SpatialCode | EncodeError]:  # fmt: skip
         self.batches.append(list(work_keys))
+        assert on_frames is not None
+        on_frames(sum(len(video.rgb) for video in videos))  # through the network once
         self.before(work_keys)
         results: list[SpatialCode | EncodeError] = []
         for video, key in zip(videos, work_keys, strict=True):

@@ -79,6 +79,15 @@ def test_a_job_becomes_a_code(bench: Bench) -> None:
     assert bench.counted.value("spatialcode_jobs", status="done") == 1
 
 
+def test_progress_is_told_while_a_video_is_encoded(bench: Bench) -> None:
+    key = bench.queue()
+    seen = []
+    while_encoding(bench, lambda: seen.append(bench.book.get(key)))
+    bench.worker().step()
+    (job,) = seen
+    assert (job.status, job.frames_decoded, job.frames_encoded) == ("encoding", NUM_FRAMES, 3)
+
+
 def test_jobs_are_encoded_together_up_to_the_batch(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "encoder.max_batch=2")
     keys = [bench.queue(shade) for shade in range(3)]
