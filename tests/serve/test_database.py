@@ -239,9 +239,11 @@ def test_pages_stay_while_jobs_come_and_go(book: JobBook) -> None:
     assert [job.id for job in book.page(100)[0]] == [key(i) for i in (8, 7, 6, 5, 3, 1, 0)]
     whole, cursor = book.page(7)
     assert (len(whole), cursor) == (7, None)
+    _, cursor = book.page(1)
     for i in (8, 7):
         book.delete(key(i))
-    add(book, 9)  # takes no deleted one's place
+    add(book, 9)  # does not get a deleted one's place behind the cursor
+    assert book.page(1, cursor)[0][0].id == key(6)
     assert book.page(1)[0][0].id == key(9)
 
 
