@@ -187,6 +187,13 @@ def _range_of(header: str | None, size: int) -> tuple[int, int]:
 def code_router(services: Services, codes: Codes) -> APIRouter:
     """``/v1/codes``."""
     router = APIRouter(prefix="/v1/codes", tags=["codes"], responses=PROBLEMS)
+    _add_all(router, services, codes)
+    _add_each(router, services, codes)
+    return router
+
+
+def _add_all(router: APIRouter, services: Services, codes: Codes) -> None:
+    """A new code, and all that there are."""
 
     @router.post("", status_code=202, response_model=CodeStatus, summary="Encode a video",
                  responses={200: {"model": CodeStatus, "description": "Known and done already"}},
@@ -206,6 +213,10 @@ def code_router(services: Services, codes: Codes) -> APIRouter:
         """All that this service has, whoever sent them."""
         services.caller(request)
         return await services.run(codes.page, limit, after)
+
+
+def _add_each(router: APIRouter, services: Services, codes: Codes) -> None:
+    """One code by its id."""
 
     @router.get("/{code_id}", response_model=StoredCode, summary="A code, or how far it is",
                 responses={200: {"content": {"application/octet-stream": {}}}})  # fmt: skip
@@ -238,5 +249,3 @@ def code_router(services: Services, codes: Codes) -> APIRouter:
         """Also while it is being made."""
         services.caller(request)
         await services.run(codes.delete, code_id)
-
-    return router
