@@ -27,8 +27,18 @@ async def receive(request: Request, limits: LimitConfig, name: str = "") -> Stor
 
     Problems: 400 for a form that is damaged or ends early, 408 for a sender too slow, 413 beyond
     ``max_upload_bytes``, 415 for another kind of body, 422 for an empty one or a form with other
-    parts, 507 for a full disk. Nothing stays on disk then, nor when the sender goes away.
+    parts, 507 for a full disk. Nothing stays on disk then, nor when the sender goes away; and the
+    connection ends with the answer, or the server would read and drop what is still being sent,
+    without end if it has none.
     """
+    try:
+        return await _receive(request, limits, name)
+    except problems.Problem as problem:
+        problem.headers = dict(problem.headers or {}) | {"Connection": "close"}
+        raise
+
+
+async def _receive(request: Request, limits: LimitConfig, name: str) -> StoredUpload:
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise problems.unsupported("a compressed body is not taken; send the video as it is")
     kind, options = parse_options_header(request.headers.get("content-type", ""))
