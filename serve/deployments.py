@@ -38,6 +38,7 @@ from spatialcode.workkey import EncoderIdentity
 
 #: A released job is another's at once; so long the batch under way may still take before.
 _RELEASE_MARGIN_S = 5.0
+_METRICS_INTERVAL_S = 1.0
 _HEALTH_PERIOD_S, _HEALTH_TIMEOUT_S = 15.0, 60.0
 
 
@@ -193,7 +194,9 @@ def _scaling(
         "max_replicas": replicas.max_replicas,
         "upscale_delay_s": delays.upscale_delay_s,
         "downscale_delay_s": delays.downscale_delay_s,
-        "look_back_period_s": max(1.0, min(30.0, 2 * delays.upscale_delay_s)),
+        # every ten seconds by default, which is slower than the delay that is asked for
+        "metrics_interval_s": _METRICS_INTERVAL_S,
+        "look_back_period_s": max(3 * _METRICS_INTERVAL_S, delays.upscale_delay_s),
     }
 
 
