@@ -173,8 +173,9 @@ def build(config: ServeConfig, keys: KeyRing) -> serve.Application:
 
 
 def _resources(config: EncoderConfig | ReasonerConfig | IngressConfig) -> dict[str, Any]:
-    options = {"num_cpus": config.num_cpus, "num_gpus": getattr(config, "num_gpus", 0.0)}
-    return {"ray_actor_options": options}
+    options = {"num_cpus": config.num_cpus}
+    num_gpus = getattr(config, "num_gpus", 0.0)
+    return {"ray_actor_options": options | ({"num_gpus": num_gpus} if num_gpus else {})}
 
 
 def _care(config: ServeConfig) -> dict[str, Any]:

@@ -107,6 +107,14 @@ class App:
         """Processes of this service whose title holds a text."""
         return [one.pid for one in self._processes() if title in _title(one)]
 
+    def memory_bytes(self) -> int:
+        """What its processes hold for themselves."""
+        total = 0
+        for one in self._processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                total += one.memory_full_info().uss
+        return total
+
     def kill_all(self) -> None:
         """Every process of it at once, Ray's included: as a machine that loses its power."""
         for one in self._processes():
@@ -157,6 +165,7 @@ def app(short: Path) -> Iterator[App]:
         (
             f"encoder.name={weights}", "encoder.max_replicas=2", "sampling.num_frames=8",
             "reasoner.model=bundled", "reasoner.max_replicas=1",
+            f"limits.max_upload_bytes={64 * 2**20}",
         ),
     )  # fmt: skip
     made.start()
@@ -251,6 +260,24 @@ def test_an_encoder_killed_under_load_loses_nothing(app: App, tmp_path: Path) ->
     book.close()
     assert sorted(job.id for job in jobs if job.id in ids) == sorted(ids)
     assert all(job.status == "done" for job in jobs)
+
+
+@pytest.mark.slow
+def test_an_endless_upload_is_refused_and_memory_stays(app: App) -> None:
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield bytes(2**20)
+
+    before = app.memory_bytes()
+    status = 413
+    with contextlib.suppress(httpx.TransportError):  # the end may be noticed before the answer
+        status = httpx.post(
+            f"{app.url}/v1/codes", content=endless(), timeout=120,
+            headers={"content-type": "video/mp4"},
+        ).status_code  # fmt: skip
+    assert status == 413
+    assert app.memory_bytes() - before < 300 * 2**20
+    assert httpx.get(f"{app.url}/readyz", timeout=30).status_code == 200
 
 
 @pytest.mark.slow
