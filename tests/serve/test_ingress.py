@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,14 @@ import httpx
 import openai
 import pyarrow.parquet as pq
 import pytest
+from starlette.applications import Starlette
+from starlette.responses import FileResponse
+from starlette.routing import Route
 
 from serve.keys import KeyRing, digest
 from spatialcode.scene.document import to_document
 from spatialcode.scene.text import from_json, parse_scene
+from tests.serve.live import live
 from tests.serve.local_service import ROOM, Running, StandInReasoner, running, statuses
 from tests.serve.videos import small_video
 
@@ -222,7 +227,9 @@ def test_a_model_answers_within_the_deadline_or_not_at_all(tmp_path: Path) -> No
         problem(service.http.post("/v1/ask", json=body, headers=bad), 422, "invalid_request")
 
 
-def test_without_its_key_nobody_gets_in(tmp_path: Path) -> None:
+def test_without_its_key_nobody_gets_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "uvicorn")
+    caplog.set_level(logging.DEBUG, "serve")
     with running(tmp_path, keys=RING) as service:
         problem(service.http.get("/v1/codes"), 401, "unauthorized")
         wrong = {"authorization": "Bearer sc-another-key-altogether"}
@@ -234,6 +241,8 @@ def test_without_its_key_nobody_gets_in(tmp_path: Path) -> None:
         for path in ("/healthz", "/readyz", "/"):
             assert service.http.get(path).status_code == 200
         assert service.counted.value("spatialcode_refusals", reason="unauthorized") >= 3
+    assert KEY not in caplog.text
+    assert digest(KEY) not in caplog.text
 
 
 def test_too_many_requests_wait(tmp_path: Path) -> None:
@@ -307,6 +316,31 @@ def test_a_url_that_leads_inside_is_refused(service: Running) -> None:
         answer = service.http.post("/v1/codes", json={"url": url})
         problem(answer, 422, "url_refused")
     problem(service.http.post("/v1/codes", json={"urn": "x"}), 422, "invalid_request")
+
+
+def test_a_video_is_fetched_by_its_address_and_asked_about_at_once(tmp_path: Path) -> None:
+    path = small_video(tmp_path / "far.mp4", shade=5)
+    far = Starlette(routes=[Route("/far.mp4", lambda _: FileResponse(path))])
+    with live(far) as origin:
+        allowed = (
+            "fetch.schemes=[http]", f"fetch.ports=[{origin.rpartition(':')[2]}]",
+            "fetch.allowed_networks=[127.0.0.0/8]",
+        )  # fmt: skip
+        with running(tmp_path, *allowed) as service:
+            url = f"{origin}/far.mp4"
+            with openai.OpenAI(base_url=f"{service.url}/v1", api_key="none") as client:
+                parts: Any = [
+                    {"type": "text", "text": TABLES},
+                    {"type": "video_url", "video_url": {"url": url}},
+                ]
+                answer = client.chat.completions.create(
+                    model="spatialcode-solver", messages=[{"role": "user", "content": parts}]
+                )
+            assert answer.choices[0].message.content.endswith("Answer: 3")
+            known = service.http.post("/v1/codes", json={"url": url, "name": "far away"})
+            assert (known.status_code, known.json()["video"]["name"]) == (200, "far.mp4")
+            gone = service.http.post("/v1/codes", json={"url": f"{origin}/nothing.mp4"})
+            problem(gone, 422, "fetch_failed")
 
 
 def test_readiness_follows_the_encoder(service: Running) -> None:
