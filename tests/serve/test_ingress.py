@@ -18,6 +18,7 @@ from starlette.responses import FileResponse
 from starlette.routing import Route
 
 from serve.keys import KeyRing, digest
+from spatialcode.client import NotFoundError, SpatialCodeClient
 from spatialcode.scene.document import to_document
 from spatialcode.scene.text import from_json, parse_scene
 from tests.serve.live import live
@@ -212,6 +213,25 @@ def test_openais_client_asks_and_streams(service: Running, stored: str) -> None:
             )
         with pytest.raises(openai.UnprocessableEntityError):
             client.chat.completions.create(model="spatialcode-solver", messages=[])
+
+
+def test_our_own_client_goes_the_whole_way(service: Running, tmp_path: Path) -> None:
+    path = small_video(tmp_path / "client.mp4", shade=6)
+    told: list[tuple[int, int]] = []
+    with SpatialCodeClient(service.url) as client:
+        job = client.upload(path, name="by the client", progress=lambda *at: told.append(at))
+        done = client.wait(job.id, deadline_s=60)
+        assert (done.status, done.frames_encoded) == ("done", 6)
+        assert client.code(job.id) == service.services.store.get_code(job.id)
+        answer = client.ask(job.id, TABLES)
+        assert (answer.answer, answer.grounded) == ("3", True)
+        assert client.rendition(job.id, "glb", tmp_path / "room.glb").read_bytes()[:4] == b"glTF"
+        assert client.video(job.id, tmp_path / "back.mp4").read_bytes() == path.read_bytes()
+        assert job.id in [one.id for one in client.list_codes(page_size=2)]
+        client.delete(job.id)
+        with pytest.raises(NotFoundError):
+            client.status(job.id)
+    assert told[-1] == (path.stat().st_size, path.stat().st_size)
 
 
 def test_a_model_answers_within_the_deadline_or_not_at_all(tmp_path: Path) -> None:
