@@ -65,13 +65,21 @@ class Edge:
                 self._meters.refused(answer.code or str(answer.status))
 
     def _refusal(self, scope: Scope) -> problems.Problem | None:
-        """Whether a page from elsewhere calls, by its own name or by one that leads here."""
+        """Whether another machine calls, or a page from elsewhere, by its own name or by one that
+        was made to lead here.
+        """
         headers = Headers(scope=scope)
-        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        client = scope.get("client")
+        if client is not None and not is_loopback(client[0]):
+            return problems.forbidden("without API keys, only this machine may call")
+        try:
+            host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        except ValueError:
+            host = ""
         if not is_loopback(host):
             return problems.forbidden("without API keys, call this service as 127.0.0.1")
         origin = headers.get("origin")
-        foreign = origin is not None and urlsplit(origin).netloc != headers.get("host")
+        foreign = origin is not None and origin.partition("://")[2] != headers.get("host")
         if foreign or headers.get("sec-fetch-site") == "cross-site":
             return problems.forbidden("without API keys, only pages from here may call")
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -17,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.responses import FileResponse
 from starlette.routing import Route
 
+from serve.ingress import build_ingress
 from serve.keys import KeyRing, digest
 from spatialcode.client import NotFoundError, SpatialCodeClient
 from spatialcode.scene.document import to_document
@@ -327,8 +329,19 @@ def test_without_keys_pages_from_elsewhere_are_refused(service: Running) -> None
         {"sec-fetch-site": "cross-site"},
     ):
         problem(service.http.get("/v1/codes", headers=headers), 403, "forbidden")
+        problem(service.http.get("/v1/codes", headers={"host": "[::1"}), 403, "forbidden")
     own = {"origin": service.url}
     assert service.http.get("/v1/codes", headers=own).status_code == 200
+
+
+def test_without_keys_other_machines_are_refused_whatever_they_say(service: Running) -> None:
+    async def ask() -> httpx.Response:
+        app = build_ingress(service.services)
+        transport = httpx.ASGITransport(app, client=("192.0.2.7", 40000))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as far:
+            return await far.get("/v1/codes")
+
+    problem(asyncio.run(ask()), 403, "forbidden")
 
 
 def test_a_url_that_leads_inside_is_refused(service: Running) -> None:
