@@ -17,6 +17,7 @@ from typing import Self
 
 from serve import problems
 from serve.config import ServeConfig
+from serve.declared import declared
 from spatialcode.errors import UnsupportedVideoError, VideoError, VideoLimitError
 from spatialcode.video.child_process import SandboxLimits
 from spatialcode.video.limits import VideoLimits
@@ -83,7 +84,9 @@ class Acceptance:
         gets free in time. Their ``code`` is the library's.
         """
         try:
-            check_file(path, self.rules.limits)
+            _, format_name = check_file(path, self.rules.limits)
+            with path.open("rb") as file:
+                declared(file, format_name).check(self.rules.limits)
             with self._prober(timeout_s) as prober:
                 facts = prober.probe(path, self.rules.limits, with_sha256=False)
             self._check_size(facts)
