@@ -49,7 +49,7 @@ async def system_addresses(host: str, port: int) -> list[str]:
     return [str(address[0]) for *_, address in found]
 
 
-class _Pinned(AbstractResolver):
+class Pinned(AbstractResolver):
     """Answers with the pinned addresses, and for the one host they belong to."""
 
     def __init__(self, host: str, addresses: tuple[str, ...]) -> None:
@@ -146,7 +146,7 @@ class Fetcher:
         self, target: Target, pinned: tuple[str, ...]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The response to one GET, over a connection of its own to a pinned address."""
-        names = _Pinned(target.host, pinned)
+        names = Pinned(target.host, pinned)
         step_s = self.config.connect_timeout_s
         connector = aiohttp.TCPConnector(
             resolver=names, socket_factory=names.dial, use_dns_cache=False, force_close=True,

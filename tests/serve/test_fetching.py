@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import hashlib
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from serve.config import ServeConfig
-from serve.fetching import Fetcher, system_addresses
+from serve.fetching import Fetcher, Pinned, system_addresses
 from serve.limits import FetchConfig, LimitConfig
 from serve.problems import Problem
 from serve.spool import StoredUpload
@@ -436,3 +437,18 @@ def test_without_schemes_and_buckets_nothing_is_fetched(
     problem = refusal(fetching(schemes=()), server.url("/"))
     assert problem.detail.startswith("expected no URL")
     assert replace(FetchConfig(), schemes=()).s3_buckets == ()
+
+
+def test_the_last_gate_before_dialling() -> None:
+    """Whatever the library may come to do with a host, no other address gets a socket."""
+    names = Pinned("a.test", ("127.0.0.1", "::1"))
+    names.dial((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 80))).close()
+    names.dial((socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("::1", 80, 0, 0))).close()
+    for address in ("127.0.0.2", "localhost", "0.0.0.0"):
+        with pytest.raises(OSError, match="another address"):
+            names.dial((socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, 80)))
+    with pytest.raises(OSError, match="another host"):
+        asyncio.run(names.resolve("b.test", 80))
+    assert [item["host"] for item in asyncio.run(names.resolve("a.test", 80))] == [
+        "127.0.0.1", "::1",
+    ]  # fmt: skip
