@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from serve.config import ServeConfig
+from serve.config import EncoderConfig, IngressConfig, ReasonerConfig, ServeConfig
 from serve.keys import load_keys
 from spatialcode.config import describe, load_config
 from spatialcode.errors import ConfigError, SpatialCodeError
@@ -140,7 +140,9 @@ def _connect_ray(config: ServeConfig) -> None:
 
 def _num_cpus(config: ServeConfig) -> int:
     """Logical cores for all replicas: cores are reservations, a smaller machine offers them too."""
-    parts = [config.encoder, config.ingress, *([config.reasoner] if config.reasoner.model else [])]
+    parts: list[EncoderConfig | IngressConfig | ReasonerConfig] = [config.encoder, config.ingress]
+    if config.reasoner.has_model:
+        parts.append(config.reasoner)
     return int(sum(part.num_cpus * part.max_replicas for part in parts)) + 1
 
 

@@ -84,7 +84,7 @@ class StreamOptions(_OpenAI):
     include_usage: bool | None = False
 
 
-_EXAMPLE = {
+_EXAMPLE: dict[str, Any] = {
     "model": "spatialcode-solver",
     "messages": [{"role": "user", "content": "How many chairs are in this room?"}],
     "code_id": "4f1c" * 16,

@@ -53,7 +53,6 @@ def open_store(config: ServeConfig) -> CodeStore:
     return CodeStore(config.store.url, config.store.s3_endpoint_url)
 
 
-@serve.deployment
 @serve.ingress()
 class Ingress:
     """Speaks HTTP; solves; holds nothing that another replica would miss."""
@@ -76,7 +75,6 @@ class Ingress:
         await self._services.run(self._book.depth)
 
 
-@serve.deployment
 class Encoder:
     """Holds the model and takes videos from the book, in a thread of its own."""
 
@@ -130,7 +128,6 @@ class Encoder:
                 await asyncio.to_thread(self._worker.release)
 
 
-@serve.deployment
 class Reasoner:
     """Holds a language model, or the address of one."""
 
@@ -145,22 +142,22 @@ class Reasoner:
 
 def build(config: ServeConfig, keys: KeyRing) -> serve.Application:
     """The application of a configuration. ``keys``: who may call, read where keys are."""
-    encoder = Encoder.options(
+    encoder = serve.deployment(
         **_resources(config.encoder), **_care(config),
         autoscaling_config=_scaling(config, config.encoder) | {
             "policy": {"policy_function": ByQueue,
                        "policy_kwargs": {"jobs_per_replica": 2.0 * config.encoder.max_batch}},
         },
-    ).bind(config)  # fmt: skip
+    )(Encoder).bind(config)  # fmt: skip
     reasoner = None
     if config.reasoner.has_model:
-        reasoner = Reasoner.options(
+        reasoner = serve.deployment(
             **_resources(config.reasoner), **_care(config),
             max_ongoing_requests=8, max_queued_requests=32,
             autoscaling_config=_scaling(config, config.reasoner),
-        ).bind(config)  # fmt: skip
+        )(Reasoner).bind(config)  # fmt: skip
     ingress = config.ingress
-    bound: serve.Application = Ingress.options(
+    bound: serve.Application = serve.deployment(
         **_resources(ingress), **_care(config),
         max_ongoing_requests=ingress.max_ongoing_requests,
         max_queued_requests=4 * ingress.max_ongoing_requests,
@@ -168,7 +165,7 @@ def build(config: ServeConfig, keys: KeyRing) -> serve.Application:
         autoscaling_config=_scaling(config, ingress) | {
             "target_ongoing_requests": max(1.0, ingress.max_ongoing_requests / 4),
         },
-    ).bind(config, keys, encoder, reasoner)  # fmt: skip
+    )(Ingress).bind(config, keys, encoder, reasoner)  # fmt: skip
     return bound
 
 

@@ -76,7 +76,7 @@ class StoredVideo(_Answered):
     num_bytes: int = Field(ge=0, examples=[2_310_144])
 
 
-_STATUS_EXAMPLE = {
+_STATUS_EXAMPLE: dict[str, Any] = {
     "id": _ID, "status": "encoding", "frames_decoded": 32, "frames_encoded": 8,
     "frames_total": 32, "created_s": 1767225600.0, "updated_s": 1767225603.5, "attempts": 1,
     "error": None,
@@ -122,7 +122,7 @@ class CodePage(_Answered):
     )
 
 
-_ASK_EXAMPLES = [
+_ASK_EXAMPLES: list[Any] = [
     {
         "question": "What is the distance between the door and the toilet in meters?",
         "code_id": _ID,
@@ -191,7 +191,7 @@ class EvidenceOut(_Answered):
     quantities: list[Quantity]
 
 
-_ANSWER_EXAMPLE = {
+_ANSWER_EXAMPLE: dict[str, Any] = {
     "answer": "1.81 m", "value": 1.81, "option": None, "unit": "m", "grounded": True,
     "confidence": 0.31, "verified": True, "reasoner": "solver",
     "evidence": {

@@ -8,12 +8,13 @@ them, `serve/ray_metrics.py` hands them to Ray's Prometheus endpoint.
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Kind = Literal["counter", "gauge", "histogram"]
+_Key = tuple[str, tuple[tuple[str, str], ...]]
 
 #: Upper edges of the histograms' buckets, in seconds; from a solver's answer to a long video.
 SECONDS_EDGES = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
@@ -59,8 +60,8 @@ class MemoryMeters:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kinds = {meter.name: meter.kind for meter in METERS}
-        self._values: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
-        self._counts: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
+        self._values: defaultdict[_Key, float] = defaultdict(float)
+        self._counts: defaultdict[_Key, float] = defaultdict(float)
 
     def add(self, name: str, value: float, labels: Mapping[str, str]) -> None:
         key = (name, tuple(sorted(labels.items())))
@@ -77,7 +78,7 @@ class MemoryMeters:
         return int(sum(self._matching(self._counts, name, labels)))
 
     def _matching(
-        self, table: Counter[tuple[str, tuple[tuple[str, str], ...]]], name: str,
+        self, table: Mapping[_Key, float], name: str,
         labels: Mapping[str, str],
     ) -> list[float]:  # fmt: skip
         wanted = set(labels.items())

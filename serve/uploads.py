@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -125,7 +126,7 @@ class _Form:
     def name(self) -> str:
         return self._name.decode("utf-8", "replace")
 
-    def callbacks(self) -> dict[str, object]:
+    def callbacks(self) -> Any:
         """What the parser calls."""
         names = ("part_begin", "part_data", "header_field", "header_value", "header_end",
                  "headers_finished", "end")  # fmt: skip
