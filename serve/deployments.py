@@ -12,6 +12,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 import uuid
 from typing import Any
 
@@ -39,7 +40,8 @@ from spatialcode.workkey import EncoderIdentity
 #: A released job is another's at once; so long the batch under way may still take before.
 _RELEASE_MARGIN_S = 5.0
 _METRICS_INTERVAL_S = 1.0
-_HEALTH_PERIOD_S, _HEALTH_TIMEOUT_S = 15.0, 60.0
+#: A dead replica is noticed within the period; an idle model is tried only so often.
+_HEALTH_PERIOD_S, _HEALTH_TIMEOUT_S, _MODEL_PERIOD_S = 5.0, 60.0, 30.0
 
 
 def open_book(config: ServeConfig) -> JobBook:
@@ -83,6 +85,7 @@ class Encoder:
         encoder = VideoEncoder.load(config.encoder.name, config.encoder.torch_device)
         self._identity = encoder.identity(sampling_of(config))
         self._check = ModelCheck(encoder)  # the warm-up: fails the replica, not its first video
+        self._checked_at_s = time.monotonic()
         self._drain_s = max(0.0, config.autoscaling.drain_timeout_s - _RELEASE_MARGIN_S)
         self._deadline_s = config.limits.deadline_s
         self._book = open_book(config)
@@ -116,8 +119,10 @@ class Encoder:
         busy_s = self._worker.busy_s
         if busy_s > self._deadline_s:
             raise RuntimeError(f"the encoding worker has not moved for {busy_s:.0f} s")
-        if busy_s == 0.0:  # what is encoding shows that it can
+        idle = busy_s == 0.0  # what is encoding shows that it can
+        if idle and time.monotonic() - self._checked_at_s > _MODEL_PERIOD_S:
             await asyncio.to_thread(self._check.run)
+            self._checked_at_s = time.monotonic()
 
     async def __del__(self) -> None:
         """Drain: finish the batch under way, or give it back in time."""
