@@ -89,9 +89,10 @@ class Encoder:
         self._drain_s = max(0.0, config.autoscaling.drain_timeout_s - _RELEASE_MARGIN_S)
         self._deadline_s = config.limits.deadline_s
         self._book = open_book(config)
+        self._meters = Meters(RaySink())
         self._worker = EncodingWorker(
             f"encoder-{uuid.uuid4().hex}", self._book, open_store(config), encoder,
-            WorkerSettings.of(config), meters=Meters(RaySink()),
+            WorkerSettings.of(config), meters=self._meters,
         )  # fmt: skip
         self._thread = threading.Thread(target=self._worker.run, name="encoding", daemon=True)
         self._thread.start()
@@ -110,7 +111,9 @@ class Encoder:
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """What `ByQueue` scales by."""
-        return {WAITING: float(await asyncio.to_thread(self._book.depth))}
+        depth = await asyncio.to_thread(self._book.depth)
+        self._meters.queue(depth)
+        return {WAITING: float(depth)}
 
     async def check_health(self) -> None:
         """The worker lives and moves, and the model still gives what it gave at first."""
