@@ -168,9 +168,11 @@ def app(short: Path) -> Iterator[App]:
             f"limits.max_upload_bytes={64 * 2**20}",
         ),
     )  # fmt: skip
-    made.start()
-    yield made
-    made.stop()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
 
 
 def upload(url: str, path: Path) -> dict[str, Any]:
