@@ -26,7 +26,8 @@ const pause = (ms, signal) =>
 export function failureOf(job) {
   const { title, detail } = job.error ?? {};
   const name = job.video?.name || "This video";
-  return new Problem(`${name}: ${title ?? "encoding failed"}: ${detail || "no reason given"}`, 422);
+  const words = `${name}: ${title ?? "encoding failed"}: ${detail || "no reason given"}`;
+  return new Problem(words.replace(/\.?$/, "."), 422);
 }
 
 // Of a stage's frames: { share: 0 to 1 or null, figures }.

@@ -16,7 +16,7 @@ export class ObjectTable extends EventTarget {
     this.#body.replaceChildren(...code.objects.map((item) => this.#row(item)));
     if (code.objects.length === 0) {
       const words = "No object was found in this video.";
-      this.#body.append(make("tr", {}, make("td", { colspan: "5", text: words })));
+      this.#body.append(make("tr", {}, make("td", { colspan: "4", text: words })));
     }
   }
 
@@ -35,8 +35,7 @@ export class ObjectTable extends EventTarget {
     return make(
       "tr",
       {},
-      make("td", {}, swatch(labelColor(item.label)), button),
-      make("td", { text: item.motion === "moving" ? `${item.label} · moving` : item.label }),
+      make("td", {}, swatch(labelColor(item.label)), button, item.motion === "moving" ? " moves" : ""),
       make("td", { class: "number", text: item.score.toFixed(2) }),
       make("td", { class: "number", text: size }),
       make("td", { class: "number", text: span(item) }),
