@@ -46,8 +46,8 @@ lint: $(VENV)/.installed-test
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-serve:
-	@echo "make serve: this version has no service to deploy; encode with 'python -m jobs.encode'." >&2; exit 1
+serve: $(VENV)/.installed
+	$(RUN) -m serve.app config=configs/serve.yaml $(SET)
 
 bench: $(VENV)/.installed
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script; done

@@ -1,4 +1,4 @@
-"""Shows a spatial code: a page with the room in 3D, the video with boxes drawn in, texts.
+"""Shows a spatial code: a page with the room in 3D, the video with boxes drawn in, models, texts.
 
 code=FILE.json, FILE.parquet#KEY or OUTPUT#KEY of the encode job; KEY is a work key, its
 beginning, or the video's name, and may be left out where there is one code only.
@@ -14,7 +14,7 @@ from pathlib import Path
 from jobs.cli import EventLog, run_job
 from spatialcode.config import require, setting
 
-FORMATS = ("html", "overlay", "json", "scene")
+FORMATS = ("html", "overlay", "glb", "rrd", "json", "scene")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,9 @@ class ViewConfig:
     output: str = setting("folder for what is written", "out/view")
     video: str | None = setting("the video; null: where the code says it is", None)
     formats: tuple[str, ...] = setting(
-        "html, overlay, json, scene; empty: html, and overlay where the video is found", ()
+        "html, overlay, glb (glTF), rrd (rerun), json, scene; empty: html, and overlay where the "
+        "video is found",
+        (),
     )
     min_score: float = setting("boxes with a lower score are not drawn into the video", 0.0)
     max_side_px: int = setting("longer side of the written video at most", 1280)

@@ -7,7 +7,7 @@ pipeline encodes through the same class, so both give the same code for the same
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -170,17 +170,24 @@ class VideoEncoder:
         return EncoderIdentity(self.name, self.weights_sha256, config_sha256(settings))
 
     def encode_batch(
-        self, videos: Sequence[DecodedVideo], work_keys: Sequence[str] = ()
+        self,
+        videos: Sequence[DecodedVideo],
+        work_keys: Sequence[str] = (),
+        on_frames: Callable[[int], None] | None = None,
     ) -> list[SpatialCode | EncodeError]:
-        """One code or error a video, in order; the network runs over the frames of all."""
-        keys = work_keys or [""] * len(videos)
-        return self.encode_clips(
-            [clip_of(video, key) for video, key in zip(videos, keys, strict=True)]
-        )
+        """One code or error a video, in order; the network runs over the frames of all.
 
-    def encode_clips(self, clips: Sequence[ClipInput]) -> list[SpatialCode | EncodeError]:
+        ``on_frames`` is told how many frames more are through the network, which all pass twice.
+        """
+        keys = work_keys or [""] * len(videos)
+        clips = [clip_of(video, key) for video, key in zip(videos, keys, strict=True)]
+        return self.encode_clips(clips, on_frames)
+
+    def encode_clips(
+        self, clips: Sequence[ClipInput], on_frames: Callable[[int], None] | None = None
+    ) -> list[SpatialCode | EncodeError]:
         """The same for clips that already are as the encoder takes them."""
-        return self._encoder.encode_batch(clips)
+        return self._encoder.encode_batch(clips, on_frames)
 
 
 def clip_of(video: DecodedVideo, key: str = "", camera: KnownCamera | None = None) -> ClipInput:

@@ -184,3 +184,17 @@ class ParityError(SpatialCodeError, RuntimeError):
     """The trainer's log-probabilities of sampled tokens are not the sampler's; says by how much."""
 
     code = "parity"
+
+
+class MissingExtraError(SpatialCodeError, ImportError):
+    """A feature needs a package that only an extra of this library installs; names the extra."""
+
+    code = "missing_extra"
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs the extra {extra!r}: pip install 'spatialcode[{extra}]'")
+        self.feature = feature
+        self.extra = extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        return type(self), (self.feature, self.extra)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pytest
 
 from jobs.cli import EXIT_FAILED, EXIT_OK, EXIT_USAGE, EventLog, run_job
+from serve.config import ServeConfig
 from spatialcode.config import describe, load_config, require, setting, to_dict
 from spatialcode.errors import ConfigError, InputError
 from spatialcode.reasoning.rubric.scoring import RubricConfig
@@ -195,8 +196,12 @@ def test_bugs_keep_their_traceback() -> None:
         run(work)
 
 
-#: Settings of the library that several jobs share.
-LIBRARY_SETTINGS: dict[str, type[Any]] = {"rubric": RubricConfig}
+#: Settings that are no job's.
+OTHER_SETTINGS: dict[str, type[Any]] = {
+    "rubric": RubricConfig,
+    "serve": ServeConfig,
+    "serve-gpu": ServeConfig,
+}
 
 
 def jobs_with_settings() -> list[str]:
@@ -217,7 +222,7 @@ def job_of(yaml_path: Path) -> str:
     "yaml_path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda path: path.stem
 )
 def test_every_shipped_yaml_loads(yaml_path: Path) -> None:
-    schema = LIBRARY_SETTINGS.get(yaml_path.stem)
+    schema = OTHER_SETTINGS.get(yaml_path.stem)
     schema = schema or importlib.import_module(f"jobs.{job_of(yaml_path)}").SCHEMA
     with_values = [f"{key}=given" for key in _required(schema)]
     load_config(schema, yaml_path, with_values)

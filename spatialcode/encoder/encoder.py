@@ -178,14 +178,17 @@ class SpatialEncoder:
             raise result
         return result
 
-    def encode_batch(self, clips: Sequence[ClipInput]) -> list[SpatialCode | EncodeError]:
+    def encode_batch(
+        self, clips: Sequence[ClipInput], on_frames: Callable[[int], None] | None = None
+    ) -> list[SpatialCode | EncodeError]:
         """Codes of several clips in their order; the network runs over the frames of all.
 
         A clip that cannot be encoded gives its error in its place and disturbs no other.
+        ``on_frames`` is told how many frames more are through the network, which all pass twice.
         """
         prepared = attempt(lambda clip: self.prepare(clip.rgb, clip.K), clips)
         given = [clip.T_world_camera for clip in clips]
-        first = self._maps_of_all(prepared, given, exact=True)
+        first = self._maps_of_all(prepared, given, True, on_frames)
         paths = attempt(self._poses, clips, prepared, first)
         estimated = [
             None if pose is not None or isinstance(path, EncodeError) else path
@@ -196,7 +199,7 @@ class SpatialEncoder:
             skipped if path is None else item
             for item, path, skipped in zip(prepared, estimated, first, strict=True)
         ]
-        maps = self._maps_of_all(informed, estimated, exact=False)
+        maps = self._maps_of_all(informed, estimated, False, on_frames)
         return attempt(self._code, clips, prepared, maps, paths)
 
     def _poses(self, clip: ClipInput, prepared: Prepared, maps: DenseMaps) -> Array:
@@ -211,6 +214,7 @@ class SpatialEncoder:
         items: Sequence[Prepared | DenseMaps | EncodeError],
         poses: Sequence[Array | None],
         exact: bool,
+        on_frames: Callable[[int], None] | None,
     ) -> list[DenseMaps | EncodeError]:
         """Maps of every prepared clip, the network run over all frames of one size at once;
         what is not a prepared clip stays as it is.
@@ -220,7 +224,7 @@ class SpatialEncoder:
             for i, (item, pose) in enumerate(zip(items, poses, strict=True))
             if isinstance(item, Prepared)
         }
-        made = run_together(self.runner, batches)
+        made = run_together(self.runner, batches, on_frames)
         results: list[DenseMaps | EncodeError] = []
         for i, item in enumerate(items):
             results.append(made[i] if isinstance(item, Prepared) else item)

@@ -7,7 +7,7 @@ same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import cv2
@@ -98,14 +98,18 @@ class DenseRunner:
         self.bfloat16 = bfloat16
         self.chunk_size = chunk_size
 
-    def __call__(self, batch: FrameBatch) -> DenseMaps:
+    def __call__(
+        self, batch: FrameBatch, on_frames: Callable[[int], None] | None = None
+    ) -> DenseMaps:
         """Dense maps of every frame. Where gravity is unknown, the maps carry the network's
-        own estimate of height, and its votes refer to its own estimate of "up".
+        own estimate of height, and its votes refer to its own estimate of "up". ``on_frames`` is
+        told how many frames more are through.
         """
-        parts = [
-            self._chunk(batch, slice(start, start + self.chunk_size))
-            for start in range(0, len(batch), self.chunk_size)
-        ]
+        parts = []
+        for start in range(0, len(batch), self.chunk_size):
+            parts.append(self._chunk(batch, slice(start, start + self.chunk_size)))
+            if on_frames is not None:
+                on_frames(min(self.chunk_size, len(batch) - start))
         return concatenate(parts)
 
     @torch.inference_mode()
@@ -138,14 +142,18 @@ class DenseRunner:
         return torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
 
 
-def run_together(runner: DenseRunner, batches: Mapping[int, FrameBatch]) -> dict[int, DenseMaps]:
+def run_together(
+    runner: DenseRunner,
+    batches: Mapping[int, FrameBatch],
+    on_frames: Callable[[int], None] | None = None,
+) -> dict[int, DenseMaps]:
     """Maps of several clips by key, all frames of one picture size in one run."""
     by_size: dict[tuple[int, ...], list[int]] = {}
     for key, batch in batches.items():
         by_size.setdefault(batch.rgb.shape[1:], []).append(key)
     made = {}
     for keys in by_size.values():
-        maps = runner(concatenated([batches[key] for key in keys]))
+        maps = runner(concatenated([batches[key] for key in keys]), on_frames)
         start = 0
         for key in keys:
             stop = start + len(batches[key])

@@ -18,20 +18,13 @@ from pathlib import Path, PurePosixPath
 from string import Template
 from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from spatialcode.export.palette import css_rgb, label_rgb
 from spatialcode.export.plot import page_data
+from spatialcode.export.stills import TimedFrame, jpeg, small
 from spatialcode.scene.frames import yaw_from_quaternion
 from spatialcode.scene.schema import SceneObject, SpatialCode
-
-#: A frame of the video and its time in seconds: RGB uint8 (H, W, 3).
-TimedFrame = tuple[float, NDArray[np.uint8]]
-
-FRAME_WIDTH_PX = 240
-JPEG_QUALITY = 70
 
 
 def render_html(code: SpatialCode, frames: Sequence[TimedFrame] = ()) -> str:
@@ -120,20 +113,13 @@ def _inset(frames: Sequence[TimedFrame], steps: Sequence[float]) -> dict[str, An
     nearest = np.abs(np.asarray(steps)[:, None] - times).argmin(axis=1)
     used = sorted(set(nearest.tolist()))
     return {
-        "frames": [_data_address(frames[i][1]) for i in used],
+        "frames": [_data_address(jpeg(small(frames[i][1]))) for i in used],
         "frame_of_step": [used.index(i) for i in nearest.tolist()],
     }
 
 
-def _data_address(rgb: NDArray[np.uint8]) -> str:
-    height, width = rgb.shape[:2]
-    scale = min(1.0, FRAME_WIDTH_PX / max(width, height))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
-    encoded, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    assert encoded, "OpenCV always has its JPEG writer"
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode("ascii")
+def _data_address(jpeg_file: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg_file).decode("ascii")
 
 
 def _script_json(data: dict[str, Any]) -> str:

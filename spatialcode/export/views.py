@@ -1,27 +1,40 @@
-"""Everything there is to see of a code, written into one folder: page, video, texts."""
+"""Everything there is to see of a code, as bytes or in one folder: page, video, models, texts."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from spatialcode.errors import InputError
-from spatialcode.export.html import TimedFrame, write_html
+from spatialcode.export.glb import render_glb
+from spatialcode.export.html import render_html
 from spatialcode.export.overlay import DEFAULT_OPTIONS, OverlayOptions, write_overlay
+from spatialcode.export.rerun import render_rrd
+from spatialcode.export.stills import TimedFrame
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import render_scene, to_json
-from spatialcode.video.decode import decode
+from spatialcode.video.decode import DecodedVideo, decode
 from spatialcode.video.probe import hash_file
 from spatialcode.video.sampling import ByTimes
 
-#: Frames shown beside the room; about 6 kB each.
+#: Frames of the video in a page or recording; about 6 kB each.
 MAX_PAGE_FRAMES = 64
 PAGE_FRAME_SIDE_PX = 240
 
 #: What a code can be written as, and how the files' names end.
-SUFFIXES = {"html": ".html", "overlay": ".overlay.mp4", "json": ".json", "scene": ".scene.py"}
+SUFFIXES = {
+    "html": ".html",
+    "overlay": ".overlay.mp4",
+    "glb": ".glb",
+    "rrd": ".rrd",
+    "json": ".json",
+    "scene": ".scene.py",
+}
+#: Views that show frames of the video where it is there.
+WITH_FRAMES = frozenset({"html", "rrd"})
 
 
 def view_path(code: SpatialCode, folder: Path, kind: str) -> Path:
@@ -39,33 +52,50 @@ def write_view(
 ) -> Path:
     """Write one kind of view (a key of ``SUFFIXES``) into ``folder`` and return its path.
 
-    ``video``: the file that the code was made of. The overlay needs it, the page shows its
-    frames beside the room. Raises InputError for an overlay without it, VideoError where it
-    cannot be read.
+    ``video``: the file that the code was made of. The overlay needs it; page and recording show
+    its frames beside the room. Raises InputError for an overlay without it, VideoError where it
+    cannot be read, MissingExtraError for a recording without the package that makes them.
     """
     path = view_path(code, folder, kind)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if kind == "html":
-        write_html(code, path, [] if video is None else page_frames(code, video))
-    elif kind == "overlay":
-        if video is None:
-            raise InputError("overlay: expected the video that the code was made of, got none")
-        write_overlay(code, video, path, options)
-    elif kind == "json":
-        path.write_text(to_json(code) + "\n", encoding="utf-8")
-    else:
-        path.write_text(render_scene(code), encoding="utf-8")
+    if kind != "overlay":
+        frames = page_frames(code, video) if video is not None and kind in WITH_FRAMES else []
+        path.write_bytes(view_bytes(code, kind, frames))
+        return path
+    if video is None:
+        raise InputError("overlay: expected the video that the code was made of, got none")
+    write_overlay(code, video, path, options)
     return path
 
 
-def page_frames(code: SpatialCode, video: Path) -> list[TimedFrame]:
-    """Small frames of the video at (some of) the code's times, for the page."""
+def view_bytes(code: SpatialCode, kind: str, frames: Sequence[TimedFrame] = ()) -> bytes:
+    """One kind of view other than the overlay, as its file's bytes.
+
+    ``frames`` of the video are shown in views of ``WITH_FRAMES``. MissingExtraError as above.
+    """
+    if kind == "html":
+        return render_html(code, frames).encode("utf-8")
+    if kind == "rrd":
+        return render_rrd(code, frames)
+    if kind == "glb":
+        return render_glb(code)
+    text = to_json(code) + "\n" if kind == "json" else render_scene(code)
+    return text.encode("utf-8")
+
+
+def page_frames(
+    code: SpatialCode, video: Path, decoder: Callable[..., DecodedVideo] = decode
+) -> list[TimedFrame]:
+    """Small frames of the video at (some of) the code's times, for page and recording.
+
+    ``decoder``: `decode`, or what takes its arguments, as `SandboxedDecoder.decode` does.
+    """
     times = [camera.t_s for camera in code.cameras] or list(code.video.sampled_s) or [0.0]
     if len(times) > MAX_PAGE_FRAMES:
         chosen = np.linspace(0, len(times) - 1, MAX_PAGE_FRAMES).round().astype(int)
         times = [times[i] for i in chosen]
     # Whoever encoded the video has judged its damage; here any picture is better than none.
-    decoded = decode(
+    decoded = decoder(
         video, ByTimes(tuple(times)), max_side_px=PAGE_FRAME_SIDE_PX, on_damage="report", sha256=""
     )
     return list(zip(decoded.times_s.tolist(), decoded.rgb, strict=True))

@@ -48,11 +48,18 @@ def _triangles() -> tuple[tuple[int, int, int], ...]:
             face = [i for i in range(8) if CORNER_SIDES[i, axis] == side]
             across = [i for i in face[1:] if np.sum(CORNER_SIDES[i] != CORNER_SIDES[face[0]]) == 2]
             others = [i for i in face[1:] if i not in across]
-            triangles += [(face[0], across[0], other) for other in others]
+            triangles += [_turned((face[0], across[0], other), axis, side) for other in others]
     return tuple(triangles)
 
 
-#: Two triangles for each of the six faces, as corner numbers.
+def _turned(triangle: tuple[int, int, int], axis: int, side: int) -> tuple[int, int, int]:
+    """The triangle with its corners counter-clockwise as seen from outside the box."""
+    a, b, c = (CORNER_SIDES[corner] for corner in triangle)
+    outwards = np.cross(b - a, c - a)[axis] * side > 0
+    return triangle if outwards else (triangle[0], triangle[2], triangle[1])
+
+
+#: Two triangles for each of the six faces, as corner numbers, counter-clockwise from outside.
 TRIANGLES: tuple[tuple[int, int, int], ...] = _triangles()
 
 

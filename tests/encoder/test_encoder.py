@@ -81,6 +81,12 @@ def test_a_frames_maps_do_not_depend_on_its_company(bfloat16: bool) -> None:
             np.testing.assert_array_equal(getattr(alone, f.name), getattr(whole, f.name)[rows])
 
 
+def test_frames_are_counted_as_they_pass() -> None:
+    passed: list[int] = []
+    DenseRunner(tiny_model(), "cpu", False, chunk_size=4)(frames(11), passed.append)
+    assert passed == [4, 4, 3]
+
+
 def test_clips_of_two_sizes_run_together_as_alone() -> None:
     runner = DenseRunner(tiny_model(), "cpu", False, chunk_size=4)
     wide = without_gravity(np.full((3, 104, 184, 3), 90, np.uint8), K)

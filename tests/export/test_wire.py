@@ -79,3 +79,10 @@ def test_a_frustum_stands_where_its_camera_does_and_opens_along_its_view() -> No
     # The mark of up is above the image's upper edge.
     assert points[5][2] > points[1][2]
     assert len(FRUSTUM_EDGES) == 10
+
+
+def test_triangles_turn_counter_clockwise_seen_from_outside() -> None:
+    points = box_points(np.zeros(3), SIZE_M, UPRIGHT, front=False)
+    for a, b, c in TRIANGLES:
+        normal = np.cross(points[b] - points[a], points[c] - points[a])
+        assert normal @ points[a] > 0

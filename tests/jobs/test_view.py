@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from spatialcode.scene.table import to_row
 from spatialcode.scene.text import render_scene, to_json
 from spatialcode.video.probe import hash_file
 from tests.export.codes import code, item
+from tests.export.recordings import read
 from tests.export.test_overlay import grey_video
 
 
@@ -80,6 +82,37 @@ def test_texts_are_written_exactly(tmp_path: Path, video: Path) -> None:
     assert main([f"code={path}", f"output={tmp_path}", "formats=[json,scene]"]) == 0
     assert load_code(str(tmp_path / "living_room.json")) == made
     assert load_code(str(tmp_path / "living_room.scene.py")) == made
+
+
+def test_models_are_written_for_other_programs(
+    tmp_path: Path, video: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("rerun", reason="needs the extra rerun")
+    path = tmp_path / "code.json"
+    path.write_text(to_json(code_of(video)))
+    assert main([f"code={path}", f"output={tmp_path}", "formats=[glb,rrd]"]) == 0
+    printed = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    assert printed == {
+        "glb": str(tmp_path / "living_room.glb"),
+        "rrd": str(tmp_path / "living_room.rrd"),
+    }
+    assert Path(printed["glb"]).read_bytes().startswith(b"glTF")
+    recording = read(Path(printed["rrd"]))
+    assert [t_ns for t_ns, _ in recording["/world/camera/image"]["EncodedImage:blob"]] == [
+        0, 1_000_000_000, 2_000_000_000,
+    ]  # fmt: skip
+    assert "/world/objects/table_1" in recording
+
+
+def test_a_recording_without_its_package_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "rerun", None)  # as if it were not installed
+    path = tmp_path / "code.json"
+    path.write_text(to_json(code(item("table_1", "table"))))
+    assert main([f"code={path}", f"output={tmp_path / 'out'}", "formats=rrd"]) == 1
+    assert "pip install 'spatialcode[rerun]'" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_without_the_video_there_is_a_page_and_a_hint(
@@ -193,7 +226,7 @@ def test_the_settings_name_what_the_library_writes() -> None:
 def test_an_unknown_format_is_a_usage_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([f"code={tmp_path}", "formats=[html,glb]"]) == 2
-    assert "formats: expected some of html, overlay, json, scene, got 'glb'" in (
+    assert main([f"code={tmp_path}", "formats=[html,obj]"]) == 2
+    assert "formats: expected some of html, overlay, glb, rrd, json, scene, got 'obj'" in (
         capsys.readouterr().err
     )

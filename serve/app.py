@@ -1,0 +1,150 @@
+"""The service on Ray Serve: ``python -m serve.app [config=FILE.yaml] [key=value …]``,
+``make serve``, or, on a cluster that runs already,
+``serve run serve.app:build_app config=configs/serve.yaml``.
+
+Started again after any end it goes on where it was. Videos that were being worked on when it died
+are taken up when their leases run out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from serve.config import EncoderConfig, IngressConfig, ReasonerConfig, ServeConfig
+from serve.keys import load_keys
+from spatialcode.config import describe, load_config
+from spatialcode.errors import ConfigError, SpatialCodeError
+
+APP_NAME = "spatialcode"
+_SQLITE = "sqlite:///"
+_START_ATTEMPTS = 3
+
+
+def build_app(arguments: ServeConfig | Mapping[str, Any]) -> Any:
+    """The application, from settings or from ``key=value`` arguments as texts (``config``: a YAML).
+
+    Raises ConfigError for settings that make no sense, and where others than this machine could
+    reach the service without a key.
+    """
+    from serve.deployments import build
+
+    config = arguments if isinstance(arguments, ServeConfig) else read_arguments(arguments)
+    return build(anchored(config), load_keys(config))
+
+
+def read_arguments(arguments: Mapping[str, Any]) -> ServeConfig:
+    """The settings that ``serve run``'s arguments name."""
+    values = dict(arguments)
+    path = values.pop("config", None)
+    return load_config(ServeConfig, path, [f"{key}={value}" for key, value in values.items()])
+
+
+def anchored(config: ServeConfig) -> ServeConfig:
+    """The same with absolute paths: a replica's working folder need not be this one."""
+    store = config.store
+    url, database = store.url, store.database_url
+    if "://" not in url:
+        url = str(Path(url).absolute())
+    if database.startswith(_SQLITE) and not database.startswith(f"{_SQLITE}/"):
+        path = Path(database.removeprefix(_SQLITE)).absolute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        database = f"{_SQLITE}{path}"
+    store = dataclasses.replace(store, url=url, database_url=database)
+    return dataclasses.replace(config, store=store)
+
+
+def start(config: ServeConfig) -> None:
+    """Deploy on the Ray of RAY_ADDRESS, or on one of this machine's; returns when it is ready."""
+    from ray import serve
+
+    app = build_app(config)
+    _connect_ray(config)
+    serve.start(http_options={"host": config.host, "port": config.port})
+    serve.run(app, name=APP_NAME, route_prefix="/")
+
+
+def stop() -> None:
+    """Drain and end the application, and this machine's Ray with it."""
+    import ray
+    from ray import serve
+
+    serve.shutdown()
+    ray.shutdown()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Start, wait for Ctrl-C or SIGTERM, drain. 2 for wrong settings, 1 where it cannot start."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help", "help"} & set(arguments):
+        print(f"python -m serve.app [config=FILE.yaml] [key=value …]\n\n{describe(ServeConfig)}")
+        return 0
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        config = _config_of(arguments)
+        print(f"starting on http://{config.host}:{config.port} …", flush=True)
+        start(config)
+    except ConfigError as error:
+        print(f"serve.app: {error}\n(python -m serve.app --help lists keys)", file=sys.stderr)
+        return 2
+    except (SpatialCodeError, RuntimeError) as error:
+        print(f"serve.app: {error}", file=sys.stderr)
+        stop()
+        return 1
+    print(f"ready: http://{config.host}:{config.port}   (Ctrl-C ends it)", flush=True)
+    ended.wait()
+    print("draining …", flush=True)
+    stop()
+    return 0
+
+
+def _config_of(arguments: Sequence[str]) -> ServeConfig:
+    path = next((a.partition("=")[2] for a in arguments if a.startswith("config=")), None)
+    rest = [a for a in arguments if not a.startswith("config=")]
+    return load_config(ServeConfig, path, rest)
+
+
+def _connect_ray(config: ServeConfig) -> None:
+    """Join the Ray of RAY_ADDRESS, or start one that every replica at most fits on."""
+    import ray
+
+    if ray.is_initialized():
+        return
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
+    if "RAY_ADDRESS" in os.environ:
+        ray.init(**options)
+        return
+    # It warns that it turns token authentication on, which is what anyone would want.
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
+    options["_metrics_export_port"] = config.metrics_port
+    options["num_cpus"] = max(os.cpu_count() or 1, _num_cpus(config))
+    for attempt in range(1, _START_ATTEMPTS + 1):
+        try:
+            ray.init(include_dashboard=False, **options)
+            return
+        except Exception as error:  # Ray raises this one without a class of its own
+            # a busy machine can take longer than the half minute that Ray waits for its parts
+            if "timed out during startup" not in str(error) or attempt == _START_ATTEMPTS:
+                raise
+            ray.shutdown()
+
+
+def _num_cpus(config: ServeConfig) -> int:
+    """Logical cores for all replicas: cores are reservations, a smaller machine offers them too."""
+    parts: list[EncoderConfig | IngressConfig | ReasonerConfig] = [config.encoder, config.ingress]
+    if config.reasoner.has_model:
+        parts.append(config.reasoner)
+    return int(sum(part.num_cpus * part.max_replicas for part in parts)) + 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""The HTTP application: all routes over the services, as one FastAPI app.
+
+It runs in a Serve replica, under plain uvicorn and in tests alike. Which replica answers is not for
+a client to notice: everything that lasts lies in the book and the store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import plotly
+from fastapi import FastAPI, Response
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from serve import problems
+from serve.acceptance import Acceptance
+from serve.admission import Admission, is_json
+from serve.ask_routes import Answering, ask_router, chat_router
+from serve.code_routes import Codes, code_router
+from serve.described import PROBLEMS
+from serve.edge import Edge
+from serve.fetching import Fetcher
+from serve.services import Services
+from spatialcode.version import __version__
+
+PAGE = Path(__file__).parent / "page"
+_PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+_ABOUT = """Video in, spatial code and answers out.
+
+Send a video to `POST /v1/codes`, poll `GET /v1/codes/{id}` until it is done, then ask with
+`POST /v1/ask` or any OpenAI client. Errors are RFC 9457 problem documents; what carries
+`Retry-After` may be tried again.
+"""
+
+
+def build_ingress(services: Services) -> FastAPI:
+    """The application. Its lifespan ends the child processes that look at videos."""
+    config = services.config
+    acceptance, fetcher = Acceptance(config), Fetcher(config)
+    admission = Admission(services, acceptance, fetcher)
+    answering = Answering(services, admission)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            admission.close()
+
+    app = FastAPI(
+        title="spatialcode", version=__version__, description=_ABOUT, lifespan=lifespan,
+        docs_url=None, redoc_url=None,  # their pages fetch scripts from elsewhere
+    )  # fmt: skip
+    problems.install(app)
+    app.include_router(code_router(services, Codes(services, admission)))
+    app.include_router(ask_router(services, answering))
+    app.include_router(chat_router(services, answering))
+    _add_health(app, services)
+    _add_page(app)
+    app.add_middleware(
+        Edge, meters=services.meters, max_body_bytes=config.limits.max_body_bytes,
+        is_streamed=_is_streamed, is_open=services.keys.is_open,
+    )  # fmt: skip
+    return app
+
+
+def _is_streamed(scope: Scope) -> bool:
+    """Whether a request's body is a video."""
+    if scope["method"] != "POST" or scope["path"].rstrip("/") != "/v1/codes":
+        return False
+    kind = dict(scope["headers"]).get(b"content-type", b"")
+    return not is_json(kind.decode("latin-1"))
+
+
+def _add_health(app: FastAPI, services: Services) -> None:
+    @app.get("/healthz", tags=["health"], summary="Whether this process lives")
+    async def healthz() -> dict[str, str]:
+        """Always, where anybody answers."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["health"], summary="Whether videos can be encoded",
+             response_model=dict[str, str], responses={503: PROBLEMS[503]})  # fmt: skip
+    async def readyz() -> Response:
+        """Weights are loaded, a clip was encoded, and the book of jobs can be read."""
+        await services.run(services.book.depth)
+        if not await services.encoder.ready():
+            raise problems.try_later(503, "not_ready", "the encoder is not ready yet", 2.0)
+        return JSONResponse({"status": "ready"})
+
+
+def _add_page(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/page/plotly.min.js", include_in_schema=False)
+    async def script() -> FileResponse:
+        return FileResponse(_PLOTLY, headers={"Cache-Control": "public, max-age=86400"})
+
+    app.mount("/page", StaticFiles(directory=PAGE, check_dir=False), name="page")

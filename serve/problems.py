@@ -1,0 +1,217 @@
+"""Errors as clients see them: RFC 9457 problem documents, never a stack trace.
+
+A `Problem` may be raised anywhere, also in another process, and becomes its document at the edge;
+errors of the library are translated by their ``code``; what nobody foresaw is a 500 that says
+nothing but that. Logging is not done here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from spatialcode.errors import SpatialCodeError
+
+MEDIA_TYPE = "application/problem+json"
+MAX_ERRORS = 20
+RETRY_AFTER_S = 2.0
+
+# What a client is told by an error's code; any other error of the library is the client's data.
+STATUS_OF_CODE = {
+    "video_not_found": 404,
+    "video_unsupported": 415,
+    "actors_lost": 503,
+    "model": 503,
+    "weights": 503,
+    "store": 503,
+    "store_missing": 503,
+    "database": 503,
+    "missing_extra": 501,
+    "config": 500,
+    "error": 500,
+}
+DEFAULT_STATUS = 422
+
+
+class Problem(HTTPException):
+    """One refusal: HTTP status, stable machine-readable ``code``, and a sentence for people.
+
+    ``extra``: further members of the document. An `HTTPException`, because FastAPI lets no other
+    exception through that is raised while it reads a body.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(status, detail, headers)
+        self.code = code
+        self.extra = dict(extra or {})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (self.status_code, self.code, self.detail, self.headers, self.extra)
+
+    @property
+    def title(self) -> str:
+        """The code in words: the same for every problem of the kind."""
+        return self.code.replace("_", " ").capitalize()
+
+    def document(self) -> dict[str, Any]:
+        """The members of the problem document."""
+        return self.extra | {
+            "type": f"urn:problem-type:spatialcode:{self.code}",
+            "title": self.title,
+            "status": self.status_code,
+            "detail": self.detail,
+            "code": self.code,
+        }
+
+    def response(self) -> JSONResponse:
+        """The document as an HTTP response."""
+        headers = dict(self.headers or {})
+        return JSONResponse(self.document(), self.status_code, headers, MEDIA_TYPE)
+
+
+def _rebuilt(
+    status: int, code: str, detail: str, headers: Mapping[str, str] | None, extra: dict[str, Any]
+) -> Problem:
+    return Problem(status, code, detail, headers=headers, extra=extra)
+
+
+def unauthorized() -> Problem:
+    """401: no key or an unknown one; which of the two is not said."""
+    headers = {"WWW-Authenticate": 'Bearer realm="spatialcode"'}
+    return Problem(401, "unauthorized", "missing or unknown API key", headers=headers)
+
+
+def forbidden(detail: str) -> Problem:
+    """403: whoever asks, not from there."""
+    return Problem(403, "forbidden", detail)
+
+
+def not_found(what: str) -> Problem:
+    """404: ``what`` is not here."""
+    return Problem(404, "not_found", f"{what} is not here")
+
+
+def conflict(code: str, detail: str) -> Problem:
+    """409: not in this state."""
+    return Problem(409, code, detail)
+
+
+def too_large(what: str, limit_bytes: int) -> Problem:
+    """413: ``what`` has more bytes than the limit."""
+    detail = f"{what} may have at most {limit_bytes} bytes"
+    return Problem(413, "too_large", detail, extra={"limit_bytes": limit_bytes})
+
+
+def unsupported(detail: str) -> Problem:
+    """415: not a kind of content that is taken."""
+    return Problem(415, "unsupported_media_type", detail)
+
+
+def invalid(detail: str, code: str = "invalid_request") -> Problem:
+    """422: understood and refused."""
+    return Problem(422, code, detail)
+
+
+def try_later(status: int, code: str, detail: str, retry_after_s: float) -> Problem:
+    """429 or 503 with Retry-After in whole seconds, at least one."""
+    seconds = max(1, math.ceil(retry_after_s))
+    headers = {"Retry-After": str(seconds)}
+    return Problem(status, code, detail, headers=headers, extra={"retry_after_s": seconds})
+
+
+def too_late(detail: str) -> Problem:
+    """504: the request's deadline passed."""
+    return Problem(504, "deadline", detail)
+
+
+def storage_full() -> Problem:
+    """507: no room for another video."""
+    return Problem(507, "storage_full", "there is no room for another video at the moment")
+
+
+def internal() -> Problem:
+    """500: nothing more is said to a stranger."""
+    return Problem(500, "internal_error", "something went wrong here; it has been recorded")
+
+
+def from_error(error: SpatialCodeError) -> Problem:
+    """The problem that an error of the library is to a client.
+
+    A limit counted in bytes is a 413; errors of this service's own set-up tell no details.
+    """
+    status = STATUS_OF_CODE.get(error.code, DEFAULT_STATUS)
+    if error.code == "video_limit" and str(error).startswith("bytes:"):
+        status = 413
+    if status == 503:
+        return try_later(status, error.code, "not available at the moment", RETRY_AFTER_S)
+    if status == 501:
+        return Problem(status, error.code, "not installed in this service")
+    if status >= 500:
+        return internal()
+    return Problem(status, error.code, str(error))
+
+
+def from_validation(error: RequestValidationError) -> Problem:
+    """422 that names each wrong field; what was sent is not repeated."""
+    problems = [
+        {"where": ".".join(str(part) for part in item["loc"]), "what": item["msg"]}
+        for item in error.errors()[:MAX_ERRORS]
+    ]
+    detail = "; ".join(f"{item['where']}: {item['what']}" for item in problems[:3])
+    problem = invalid(detail or "the request does not fit its description")
+    problem.extra["errors"] = problems
+    return problem
+
+
+def from_http(error: HTTPException) -> Problem:
+    """Starlette's and FastAPI's own refusals (no such path, wrong method) as problems."""
+    if isinstance(error, Problem):
+        return error
+    try:
+        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
+    except ValueError:
+        code = "http_error"
+    return Problem(error.status_code, code, str(error.detail), headers=error.headers)
+
+
+def as_problem(error: Exception) -> Problem:
+    """Any exception as the problem a client is told."""
+    if isinstance(error, HTTPException):
+        return from_http(error)
+    if isinstance(error, RequestValidationError):
+        return from_validation(error)
+    if isinstance(error, SpatialCodeError):
+        return from_error(error)
+    if isinstance(error, ClientDisconnect):
+        return Problem(400, "disconnected", "the client went away while sending")
+    return internal()
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception of ``app`` with its problem document.
+
+    Those that are nobody's on purpose are raised again after the answer, for the server's log.
+    """
+
+    async def answer(_request: Request, error: Exception) -> Response:
+        return as_problem(error).response()
+
+    kinds = (HTTPException, RequestValidationError, SpatialCodeError, ClientDisconnect, Exception)
+    for kind in kinds:
+        app.add_exception_handler(kind, answer)

@@ -1,0 +1,75 @@
+"""How often a caller may call: a token bucket for each.
+
+Buckets live in one process: behind several ingress replicas a caller has one in each, and the
+limits add up.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+MAX_BUCKETS = 10_000
+
+
+@dataclass
+class _Bucket:
+    """Tokens left at a moment of the clock."""
+
+    tokens: float
+    at_s: float
+
+
+class TokenBuckets:
+    """Buckets of ``burst`` tokens, each filling by ``per_s`` tokens a second.
+
+    ``clock``: seconds that never go back. At most ``max_buckets`` names are remembered; the one
+    longest unused is forgotten first, which gives it a full bucket again.
+    """
+
+    def __init__(
+        self,
+        per_s: float,
+        burst: float,
+        clock: Callable[[], float] = time.monotonic,
+        max_buckets: int = MAX_BUCKETS,
+    ) -> None:
+        if not (per_s > 0 and burst > 0 and max_buckets > 0):
+            raise ValueError(f"TokenBuckets: expected > 0, got {per_s}, {burst}, {max_buckets}")
+        self.per_s = per_s
+        self.burst = burst
+        self._clock = clock
+        self._max_buckets = max_buckets
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, name: str, cost: float = 1.0) -> float | None:
+        """Take ``cost`` tokens; None when they were there, else the seconds until they will be.
+
+        Nothing is taken from a bucket that has too little. ValueError for a cost above ``burst``:
+        it could never be paid.
+        """
+        if not 0 < cost <= self.burst:
+            raise ValueError(f"cost: expected more than 0 and at most {self.burst}, got {cost}")
+        with self._lock:
+            bucket = self._filled(name)
+            if bucket.tokens >= cost:
+                bucket.tokens -= cost
+                return None
+            return (cost - bucket.tokens) / self.per_s
+
+    def _filled(self, name: str) -> _Bucket:
+        now_s = self._clock()
+        bucket = self._buckets.pop(name, None)
+        if bucket is None:
+            bucket = _Bucket(self.burst, now_s)
+            while len(self._buckets) >= self._max_buckets:
+                self._buckets.popitem(last=False)
+        passed_s = max(0.0, now_s - bucket.at_s)
+        bucket.tokens = min(self.burst, bucket.tokens + passed_s * self.per_s)
+        bucket.at_s = max(bucket.at_s, now_s)
+        self._buckets[name] = bucket  # moved to the end: used last
+        return bucket

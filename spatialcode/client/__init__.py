@@ -1,0 +1,66 @@
+"""The service from Python: `SpatialCodeClient`, and `AsyncSpatialCodeClient` for event loops.
+
+    with SpatialCodeClient("http://127.0.0.1:8000") as client:
+        job = client.upload("room.mp4", progress=True)
+        client.wait(job.id)
+        print(client.ask(job.id, "How many chairs are in this room?").answer)
+
+Both run the same operations; only who waits for the network differs. Loads neither torch nor Ray,
+and httpx only once a client is made. Knows nothing of how the service does its work.
+"""
+
+from __future__ import annotations
+
+from spatialcode.client.asynchronous import AsyncSpatialCodeClient
+from spatialcode.client.blocking import SpatialCodeClient
+from spatialcode.client.errors import (
+    BadRequestError,
+    ClientSetupError,
+    ConflictError,
+    EncodingFailedError,
+    KeyRefusedError,
+    NotFoundError,
+    OverloadedError,
+    Problem,
+    ProblemError,
+    ReplyError,
+    ServiceConnectionError,
+    ServiceError,
+    ServiceTimeoutError,
+    UnavailableError,
+    WaitTimeoutError,
+)
+from spatialcode.client.exchange import Retries
+from spatialcode.client.records import (
+    AnswerEvidence,
+    CodeStatus,
+    Failure,
+    SeenObject,
+    ServiceAnswer,
+)
+
+__all__ = [
+    "AnswerEvidence",
+    "AsyncSpatialCodeClient",
+    "BadRequestError",
+    "ClientSetupError",
+    "CodeStatus",
+    "ConflictError",
+    "EncodingFailedError",
+    "Failure",
+    "KeyRefusedError",
+    "NotFoundError",
+    "OverloadedError",
+    "Problem",
+    "ProblemError",
+    "ReplyError",
+    "Retries",
+    "SeenObject",
+    "ServiceAnswer",
+    "ServiceConnectionError",
+    "ServiceError",
+    "ServiceTimeoutError",
+    "SpatialCodeClient",
+    "UnavailableError",
+    "WaitTimeoutError",
+]

@@ -1,0 +1,207 @@
+"""The client that waits in the calling thread."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from spatialcode.client import operations
+from spatialcode.client.errors import ServiceError
+from spatialcode.client.exchange import (
+    DEFAULT_RETRIES,
+    Call,
+    OnBytes,
+    Pause,
+    Reply,
+    Retries,
+    Steps,
+    T,
+    Upload,
+)
+from spatialcode.client.operations import Asking, OnStatus, Patience
+from spatialcode.client.progress import upload_progress
+from spatialcode.client.records import CodeStatus, ServiceAnswer
+from spatialcode.client.transport import (
+    DEFAULT_URL,
+    ClientOptions,
+    PartFile,
+    as_service_errors,
+    load_httpx,
+    reply_of,
+    request_arguments,
+)
+from spatialcode.scene.schema import SpatialCode
+
+StrPath = str | os.PathLike[str]
+
+
+class SpatialCodeClient:
+    """A service at ``base_url``.
+
+    ``api_key``: None takes SPATIALCODE_API_KEY from the environment, if set. ``timeout_s``: longest
+    silence during a call, not its length. ``transport``: an httpx transport in place of the
+    network. SchemaError where a value does not fit, ClientSetupError without httpx.
+
+    Every method may raise the ServiceError family: ProblemError where the service refuses,
+    ServiceConnectionError and ServiceTimeoutError where it cannot be reached in time, each after
+    the retries that `Retries` describes. SchemaError where an id is none. May be used from
+    several threads. Close it, or use it in a ``with`` block.
+    """
+
+    def __init__(
+        self,
+        base_url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = 120.0,
+        retries: Retries = DEFAULT_RETRIES,
+        transport: Any = None,
+    ) -> None:
+        options = ClientOptions(base_url, api_key, timeout_s, transport)
+        self._retries = retries
+        self._http = load_httpx().Client(**options.arguments())
+
+    def upload(
+        self, path: StrPath, *, name: str | None = None, progress: bool | OnBytes = False
+    ) -> CodeStatus:
+        """Send a video file, read while it goes out and never whole in memory.
+
+        ``name``: what to call it, if not by its file name. ``progress``: True for a bar on the
+        terminal, or a function of the bytes sent and the file's size. The same bytes have the same
+        id and are encoded once. VideoNotFoundError where there is no file.
+        """
+        path = Path(path)
+        with upload_progress(progress, path.name) as on_bytes:
+            sent = Upload(path, name, on_bytes)
+            return self._run(operations.upload(sent, self._retries))
+
+    def from_url(self, url: str, *, name: str | None = None) -> CodeStatus:
+        """Have the service fetch a video from ``https://`` or, where allowed, ``s3://``."""
+        return self._run(operations.from_url(url, name, self._retries))
+
+    def encode(
+        self,
+        path: StrPath,
+        *,
+        deadline_s: float | None = 600.0,
+        progress: bool | OnBytes = False,
+        on_status: OnStatus | None = None,
+    ) -> SpatialCode:
+        """`upload`, `wait` and `code` in one. ``deadline_s`` counts from the end of the upload."""
+        path = Path(path)
+        patience = Patience(deadline_s, on_status=on_status)
+        with upload_progress(progress, path.name) as on_bytes:
+            sent = Upload(path, None, on_bytes)
+            return self._run(operations.encode(sent, patience, self._retries))
+
+    def status(self, code_id: str) -> CodeStatus:
+        """How far a code is. NotFoundError for an id that the service does not know."""
+        return self._run(operations.status(code_id, self._retries))
+
+    def wait(
+        self,
+        code_id: str,
+        *,
+        deadline_s: float | None = 600.0,
+        poll_s: float = 0.5,
+        on_status: OnStatus | None = None,
+    ) -> CodeStatus:
+        """The status of a code once it is done, polled ever less often, or as the service asks.
+
+        ``deadline_s``: seconds from now, None for ever; then WaitTimeoutError, while the job goes
+        on. ``on_status``: told every status. EncodingFailedError where the video has no code. A
+        service that is away or busy meanwhile is waited for.
+        """
+        patience = Patience(deadline_s, poll_s, max(poll_s, 5.0), on_status)
+        return self._run(operations.wait(code_id, patience, self._retries))
+
+    def code(self, code_id: str) -> SpatialCode:
+        """The code. ConflictError while it is not done."""
+        return self._run(operations.code(code_id, self._retries))
+
+    def rendition(self, code_id: str, form: str, path: StrPath) -> Path:
+        """The code as "json", "scene.py", "parquet", "html", "mp4", "rrd" or "glb", in a file.
+
+        The file appears once it is complete; returns its path. ConflictError while the code is
+        not done.
+        """
+        return self._run(operations.rendition(code_id, form, Path(path), self._retries))
+
+    def video(self, code_id: str, path: StrPath) -> Path:
+        """The video itself, in a file. NotFoundError where the service did not keep it."""
+        return self._run(operations.video(code_id, Path(path), self._retries))
+
+    def list_codes(self, *, page_size: int = 50) -> Iterator[CodeStatus]:
+        """All codes, newest first, fetched page by page while iterating."""
+        after: str | None = None
+        while True:
+            page = self._run(operations.page(page_size, after, self._retries))
+            yield from page.items
+            after = page.next
+            if after is None:
+                return
+
+    def delete(self, code_id: str) -> None:
+        """Remove a code and what belongs to it. NotFoundError where there is none."""
+        self._run(operations.delete(code_id, self._retries))
+
+    def ask(
+        self,
+        about: SpatialCode | str,
+        question: str,
+        options: Sequence[str] = (),
+        *,
+        reasoner: str = "solver",
+        num_samples: int = 1,
+    ) -> ServiceAnswer:
+        """A question about a stored code (its id) or about a code that is sent along.
+
+        ``options``: choices such as "A. left"; none for a number. ``reasoner``: "solver", "program"
+        or "text". ``num_samples``: how many answers a model draws to choose from.
+        """
+        asking = Asking(options, reasoner, num_samples)
+        return self._run(operations.ask(about, question, asking, self._retries))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _run(self, steps: Steps[T]) -> T:
+        try:
+            wanted = next(steps)
+            while True:
+                try:
+                    reply = self._perform(wanted)
+                except ServiceError as error:
+                    wanted = steps.throw(error)
+                else:
+                    wanted = steps.send(reply)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            steps.close()
+
+    def _perform(self, wanted: Call | Pause) -> Reply | None:
+        if isinstance(wanted, Pause):
+            time.sleep(wanted.seconds)
+            return None
+        with as_service_errors(wanted), request_arguments(wanted) as arguments:
+            response = self._http.send(self._http.build_request(**arguments), stream=True)
+            try:
+                if wanted.save_to is None or not response.is_success:
+                    return reply_of(response, response.read())
+                with PartFile(wanted.save_to) as part:
+                    for chunk in response.iter_bytes():
+                        part.write(chunk)
+                return reply_of(response)
+            finally:
+                response.close()

@@ -1,0 +1,178 @@
+"""What both clients tell httpx, and what its answers and errors mean.
+
+httpx is imported only here and only when a client is made. Redirects are not followed: an API key
+goes to the service that it was given for and nowhere else.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from spatialcode.client.errors import (
+    ClientSetupError,
+    ReplyError,
+    ServiceConnectionError,
+    ServiceError,
+    ServiceTimeoutError,
+)
+from spatialcode.client.exchange import Call, Reply, Upload
+from spatialcode.errors import SchemaError
+from spatialcode.version import __version__
+
+if TYPE_CHECKING:
+    import httpx
+
+#: Where the key is looked for if none is given.
+KEY_VARIABLE = "SPATIALCODE_API_KEY"
+DEFAULT_URL = "http://127.0.0.1:8000"
+CONNECT_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class ClientOptions:
+    """Where the service is and how to talk to it; SchemaError where a value does not fit."""
+
+    base_url: str
+    api_key: str | None = field(repr=False)
+    timeout_s: float
+    transport: Any
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise SchemaError("base_url", "http://host or https://host", self.base_url)
+        if not self.timeout_s > 0:
+            raise SchemaError("timeout_s", "above 0", self.timeout_s)
+        # the key itself stays out of the message
+        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
+            raise SchemaError("api_key", "printable ASCII", "other characters")
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of ``httpx.Client`` and ``httpx.AsyncClient``."""
+        httpx = load_httpx()
+        headers = {"User-Agent": f"spatialcode/{__version__}"}
+        key = self.api_key or os.environ.get(KEY_VARIABLE)
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        return {
+            "base_url": self.base_url,
+            "headers": headers,
+            "timeout": httpx.Timeout(self.timeout_s, connect=CONNECT_TIMEOUT_S),
+            "transport": self.transport,
+        }
+
+
+def load_httpx() -> Any:
+    """The library, or an error that says what to do."""
+    try:
+        import httpx
+    except ImportError as error:
+        raise ClientSetupError(
+            "spatialcode.client needs httpx, which is not installed: pip install httpx"
+        ) from error
+    return httpx
+
+
+@contextmanager
+def request_arguments(call: Call) -> Iterator[dict[str, Any]]:
+    """The arguments of ``build_request``; holds the file open that an upload reads from."""
+    arguments: dict[str, Any] = {"method": call.method, "url": call.path}
+    if call.params:
+        arguments["params"] = dict(call.params)
+    if call.timeout_s is not None:
+        connect_s = min(call.timeout_s, CONNECT_TIMEOUT_S)
+        arguments["timeout"] = load_httpx().Timeout(call.timeout_s, connect=connect_s)
+    if call.json is not None:
+        arguments["json"] = call.json
+    if call.upload is None:
+        yield arguments
+        return
+    with _CountedFile(call.upload) as file:
+        # a field of its own, since a part's file name cannot hold every character; and first, so
+        # that a service that streams knows it before the bytes come
+        arguments["data"] = {"name": call.upload.name or call.upload.path.name}
+        arguments["files"] = {"video": (call.upload.path.name, file)}
+        yield arguments
+
+
+@contextmanager
+def as_service_errors(call: Call) -> Iterator[None]:
+    """Turns what httpx raises into the ServiceError family, naming the call."""
+    httpx = load_httpx()
+    what = f"{call.method} {call.path}"
+    try:
+        yield
+    except (httpx.ConnectTimeout, httpx.ConnectError, httpx.ProxyError) as error:
+        raise ServiceConnectionError(f"{what}: the service cannot be reached: {error}") from error
+    except httpx.TimeoutException as error:
+        raise ServiceTimeoutError(f"{what}: no answer in time ({type(error).__name__})") from error
+    except httpx.LocalProtocolError as error:  # this side's fault: repeating it is of no use
+        raise ServiceError(f"{what}: {error}") from error
+    except httpx.TransportError as error:
+        raise ServiceConnectionError(f"{what}: the connection broke: {error}") from error
+    except httpx.RequestError as error:
+        raise ReplyError(f"{what}: {error}") from error
+
+
+def reply_of(response: httpx.Response, body: bytes = b"") -> Reply:
+    """Status and headers by lower-case name, with a body that was read."""
+    headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+    return Reply(response.status_code, headers, body)
+
+
+class PartFile:
+    """A file that appears under its name only once it is complete.
+
+    Enter it, ``write`` what comes, leave it: renamed into place, or removed after an error.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+
+    def __enter__(self) -> Self:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._part.open("xb")
+        return self
+
+    def write(self, chunk: bytes) -> None:
+        self._file.write(chunk)
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            self._file.close()  # writes the rest, for which there may be no space
+            if kind is None:
+                self._part.replace(self._path)
+        finally:
+            self._part.unlink(missing_ok=True)
+
+
+class _CountedFile(io.FileIO):
+    """A file that tells how much of it has been read, and whether it stays as it was opened.
+
+    The request's length is declared before its bytes are read. httpcore lets h11's own error
+    through where the two differ, so that is found here.
+    """
+
+    def __init__(self, upload: Upload) -> None:
+        super().__init__(upload.path, "rb")
+        self._upload = upload
+        self._total = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        chunk = super().read(-1 if size is None else size) or b""
+        num_read = self.tell()
+        if num_read > self._total or (not chunk and num_read < self._total):
+            what = f"expected {self._total} bytes, got {num_read}"
+            raise ServiceError(f"{self._upload.path}: changed while it was sent: {what}")
+        if self._upload.on_bytes is not None:
+            self._upload.on_bytes(num_read, self._total)
+        return chunk
