@@ -20,9 +20,9 @@ from serve import problems
 from serve.limits import is_loopback
 from serve.metrics import Meters
 
-#: Our page fetches from here only (plotly's WebGL code makes functions, hence unsafe-eval).
+#: Our page fetches from here only, and no text becomes code.
 PAGE_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
