@@ -87,8 +87,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"python -m serve.app [config=FILE.yaml] [key=value …]\n\n{describe(ServeConfig)}")
         return 0
     ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
     try:
         config = _config_of(arguments)
         print(f"starting on http://{config.host}:{config.port} …", flush=True)
@@ -96,10 +94,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"serve.app: {error}\n(python -m serve.app --help lists keys)", file=sys.stderr)
         return 2
-    except (SpatialCodeError, RuntimeError) as error:
-        print(f"serve.app: {error}", file=sys.stderr)
+    except (SpatialCodeError, RuntimeError, KeyboardInterrupt) as error:
+        print(f"serve.app: {error or 'interrupted'}", file=sys.stderr)
         stop()
         return 1
+    for number in (signal.SIGINT, signal.SIGTERM):  # now: Ray put its own in place
+        signal.signal(number, lambda *_: ended.set())
     print(f"ready: http://{config.host}:{config.port}   (Ctrl-C ends it)", flush=True)
     ended.wait()
     print("draining …", flush=True)
