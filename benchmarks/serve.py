@@ -1,10 +1,10 @@
 """The service on Ray Serve against the same handlers without it; uploads; scaling under load.
 
-    python benchmarks/serve.py [num_runs=3] [seconds=6] [haproxy=false]
+    python benchmarks/serve.py [num_runs=3] [seconds=6]
 
 Asking: the same routes over the same store under plain uvicorn (one process) and in one replica
 behind Serve's proxy, at 1, 8 and 32 clients that each wait for an answer before they ask again;
-ratios are taken within a run. `haproxy=true` puts Serve's bundled HAProxy in its proxy's place.
+ratios are taken within a run.
 Uploading: a 64 MiB video that is known already, so that reading and hashing it is all there is to
 do, against a Starlette handler that writes the body to a file. Scaling: ingress replicas from one
 to three and back as 32 clients come and go, every answer counted. Clients are a process of their
@@ -272,9 +272,6 @@ def main() -> None:
     """Measure and print."""
     options = dict(argument.split("=", 1) for argument in sys.argv[1:])
     num_runs, seconds = int(options.get("num_runs", 3)), float(options.get("seconds", 6))
-    haproxy = options.get("haproxy", "false") == "true"
-    if haproxy:
-        os.environ["RAY_SERVE_ENABLE_HA_PROXY"] = "1"
     with tempfile.TemporaryDirectory() as name:
         found = measure(Path(name), num_runs, seconds)
     print(f"{'clients':>8}{'way':>8}{'requests/s':>12}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}"
@@ -291,7 +288,7 @@ def main() -> None:
         print("upload MiB/s: " + ", ".join(f"{way} {rate:.0f}" for way, rate in row.items()))
     print("scaling:", found["scaling"])
     print(json.dumps({"benchmark": "serve", "num_runs": num_runs, "seconds": seconds,
-                      "haproxy": haproxy, **found}))  # fmt: skip
+                      **found}))  # fmt: skip
 
 
 if __name__ == "__main__":
