@@ -27,9 +27,10 @@ def run_of(folder: Path, seed: str, config: str) -> Row:
     """The report of a seed's run and its evaluations, made first if it is not there."""
     report = folder / "report.json"
     if not report.is_file():
-        command = [sys.executable, "-m", "jobs.train_reasoner", f"config={config}"]
+        settings = [f"config={config}", f"output={folder}", f"seed={seed}", *UNGATED]
         print(f"training with seed {seed}: {folder}", file=sys.stderr)
-        subprocess.run([*command, *UNGATED, f"output={folder}", f"seed={seed}"], cwd=ROOT, check=False)
+        command = [sys.executable, "-m", "jobs.train_reasoner", *settings]
+        subprocess.run(command, cwd=ROOT, check=False)
     made: Row = json.loads(report.read_text(encoding="utf-8"))
     if set(made["heldout_accuracy"]) != set(STAGES):
         raise SystemExit(f"{folder}: the run did not get through its stages: {made['failed']}")

@@ -42,10 +42,10 @@ class Admission:
         await self.check_queue()
         with self._services.slots.hold(owner):
             upload = await self._fetcher.fetch(url, deadline.left_s)
-            return await self.admit(upload, name, owner)
+            return await self.admit(upload, name, owner, deadline)
 
     async def admit(
-        self, upload: StoredUpload, name: str | None, owner: str
+        self, upload: StoredUpload, name: str | None, owner: str, deadline: Deadline
     ) -> tuple[CodeJob, bool]:
         """The job of a video, and whether it is new. The upload's file is gone afterwards.
 
@@ -57,7 +57,7 @@ class Admission:
             known = await services.run(services.book.get, key)
             if known is not None and known.status != JobStatus.FAILED:
                 return known, False
-            await services.run(self._acceptance.check, upload.path)
+            await services.run(self._acceptance.check, upload.path, deadline.left_s)
             await services.run(services.store.put_video, key, upload.path)
         finally:
             upload.discard()

@@ -80,10 +80,13 @@ class Codes:
             deadline = Deadline.of(request, services.config.fetch.timeout_s)
             job, is_new = await self._admission.fetch(wanted.url, wanted.name, owner, deadline)
         else:
+            limits, look_s = services.config.limits, services.config.video.probe_timeout_s
+            # the upload, the wait for a child that is free, and its look
+            deadline = Deadline.of(request, limits.upload_timeout_s + 2 * look_s)
             await self._admission.check_queue()
             with services.slots.hold(owner):
-                upload = await receive(request, services.config.limits)
-                job, is_new = await self._admission.admit(upload, None, owner)
+                upload = await receive(request, limits)
+                job, is_new = await self._admission.admit(upload, None, owner, deadline)
         headers = {"Location": f"/v1/codes/{job.id}"}
         status = 202 if is_new or job.status in OPEN else 200
         return JSONResponse(self.status(job).model_dump(mode="json"), status, headers)

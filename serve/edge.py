@@ -47,7 +47,8 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(send)
+        body = _Body(receive, scope)
+        answer, receive = _Answer(send, body), body
         start = time.perf_counter()
         try:
             refusal = self._refusal(scope) if self._is_open else None
@@ -85,11 +86,32 @@ class Edge:
         return None
 
 
-class _Answer:
-    """Sends on, adds headers, and remembers status and a refusal's code."""
+class _Body:
+    """A request's body on its way, which knows whether all of it has come."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, receive: Receive, scope: Scope) -> None:
+        self._receive = receive
+        headers = Headers(scope=scope)
+        self.ended = headers.get("content-length", "0") == "0" and (
+            "transfer-encoding" not in headers
+        )
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            self.ended = True
+        return message
+
+
+class _Answer:
+    """Sends on, adds headers, and remembers status and a refusal's code.
+
+    An answer before the body's end ends the connection with it: the server would otherwise read
+    and drop what is still being sent, without an end if the sender has none.
+    """
+
+    def __init__(self, send: Send, body: _Body) -> None:
+        self._send, self._body = send, body
         self.status = 499  # the client went away before there was an answer
         self.code = ""
 
@@ -99,6 +121,8 @@ class _Answer:
             headers = MutableHeaders(scope=message)
             headers.setdefault("X-Content-Type-Options", "nosniff")
             headers.setdefault("Referrer-Policy", "no-referrer")
+            if not self._body.ended:
+                headers["Connection"] = "close"
             if headers.get("content-type", "").startswith("text/html"):
                 headers.setdefault("Content-Security-Policy", PAGE_POLICY)
         elif message["type"] == "http.response.body" and self.status >= 400 and not self.code:

@@ -25,10 +25,13 @@ from serve.described import PROBLEMS
 from serve.edge import Edge
 from serve.fetching import Fetcher
 from serve.services import Services
+from serve.spool import spool_folder, sweep
 from spatialcode.version import __version__
 
 PAGE = Path(__file__).parent / "page"
 _PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+#: No upload takes as long as this: a spooled file that old belongs to nobody.
+_ORPHANED_S = 3600.0
 _ABOUT = """Video in, spatial code and answers out.
 
 Send a video to `POST /v1/codes`, poll `GET /v1/codes/{id}` until it is done, then ask with
@@ -38,7 +41,9 @@ Send a video to `POST /v1/codes`, poll `GET /v1/codes/{id}` until it is done, th
 
 
 def build_ingress(services: Services) -> FastAPI:
-    """The application. Its lifespan ends the child processes that look at videos."""
+    """The application. Its lifespan begins by deleting what killed processes left on the disk, and
+    ends the child processes that look at videos.
+    """
     config = services.config
     acceptance, fetcher = Acceptance(config), Fetcher(config)
     admission = Admission(services, acceptance, fetcher)
@@ -46,6 +51,7 @@ def build_ingress(services: Services) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await services.run(sweep, spool_folder(config.limits), _ORPHANED_S)
         try:
             yield
         finally:

@@ -6,6 +6,8 @@ import asyncio
 import io
 import json
 import logging
+import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from starlette.routing import Route
 
 from serve.ingress import build_ingress
 from serve.keys import KeyRing, digest
+from serve.spool import PREFIX, SUFFIX, spool_folder
 from spatialcode.client import NotFoundError, SpatialCodeClient
 from spatialcode.scene.document import to_document
 from spatialcode.scene.text import from_json, parse_scene
@@ -342,6 +345,44 @@ def test_without_keys_other_machines_are_refused_whatever_they_say(service: Runn
             return await far.get("/v1/codes")
 
     problem(asyncio.run(ask()), 403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/v1/codes", "Content-Type: video/mp4", 401),  # refused before the body is looked at
+        ("/v1/ask", f"Authorization: Bearer {KEY}", 413),  # JSON without end
+        ("/v1/none", "", 404),
+    ],
+)
+def test_an_answer_before_the_bodys_end_ends_the_connection(
+    tmp_path: Path, path: str, headers: str, status: int
+) -> None:
+    """Else the server reads and drops what a sender without end sends, for as long as it does."""
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n{headers}"
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    with running(tmp_path, "limits.max_body_bytes=300000", keys=RING) as service:
+        address = httpx.URL(service.url)
+        with socket.create_connection((address.host, address.port), timeout=30) as sender:
+            sender.sendall(f"{head.rstrip()}\r\n\r\n".encode())
+            with pytest.raises(OSError, match=r"reset|Broken pipe|abort"):
+                sender.sendall(chunk * 8_000)  # half a gigabyte
+        assert service.counted.count("spatialcode_requests", status=str(status)) == 1
+        assert "connection" not in service.http.get("/healthz").headers, "others keep theirs"
+
+
+def test_what_killed_processes_left_is_deleted_at_the_start(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        folder = spool_folder(service.config.limits)
+    old, new, foreign = folder / f"{PREFIX}a{SUFFIX}", folder / f"{PREFIX}b{SUFFIX}", folder / "c"
+    for path in (old, new, foreign):
+        path.write_bytes(b"half a video")
+    for path in (old, foreign):
+        os.utime(path, (1.0, 1.0))
+    with running(tmp_path):
+        assert not old.exists()
+        assert new.exists(), "another replica may be writing it"
+        assert foreign.exists()
 
 
 def test_a_url_that_leads_inside_is_refused(service: Running) -> None:
