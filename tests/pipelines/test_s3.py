@@ -1,10 +1,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,34 +17,12 @@ from tests.pipelines.conftest import MakeConfig
 pytest.importorskip("moto.server", reason="the S3 stand-in (moto server) is not installed")
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """An S3 server of its own process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline_s = time.monotonic() + 60
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            break
-        except OSError:
-            assert server.poll() is None, "the S3 stand-in ended"
-            assert time.monotonic() < deadline_s, "the S3 stand-in did not start"
-            time.sleep(0.1)
-    yield f"http://127.0.0.1:{port}"
-    server.terminate()
-    server.wait()
-
-
 @pytest.fixture
-def bucket(endpoint: str, clips: list[Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def bucket(s3_endpoint: str, clips: list[Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A bucket ``videos`` with two clips and a text beside them."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    fs = s3_filesystem(endpoint)
+    fs = s3_filesystem(s3_endpoint)
     fs.mkdir("videos")
     for i in (0, 1):
         fs.put_file(str(clips[i]), f"videos/in/{clips[i].name}")
@@ -57,29 +31,29 @@ def bucket(endpoint: str, clips: list[Path], monkeypatch: pytest.MonkeyPatch) ->
     fs.rm("videos", recursive=True)
 
 
-def test_listing(bucket: Any, endpoint: str) -> None:
-    sources = list_inputs(["s3://videos/in/"], endpoint)
+def test_listing(bucket: Any, s3_endpoint: str) -> None:
+    sources = list_inputs(["s3://videos/in/"], s3_endpoint)
     assert [source.uri for source in sources] == [f"s3://videos/in/clip_0{i}.mp4" for i in (0, 1)]
     assert all(source.content_id.startswith("s3:") for source in sources)
     assert len({source.content_id for source in sources}) == 2
-    assert list_inputs(["s3://videos/in/*_01.mp4"], endpoint)[0].uri == sources[1].uri
-    assert list_inputs(["s3://videos/in/notes.txt"], endpoint)[0].num_bytes == 5
-    (missing,) = list_inputs(["s3://videos/in/gone.mp4"], endpoint)
+    assert list_inputs(["s3://videos/in/*_01.mp4"], s3_endpoint)[0].uri == sources[1].uri
+    assert list_inputs(["s3://videos/in/notes.txt"], s3_endpoint)[0].num_bytes == 5
+    (missing,) = list_inputs(["s3://videos/in/gone.mp4"], s3_endpoint)
     assert missing.error is not None
     assert missing.error.code == "video_not_found"
     for nothing in ("s3://videos/empty/", "s3://nowhere/in/", "s3://videos/*.avi"):
         with pytest.raises(InputError):
-            list_inputs([nothing], endpoint)
+            list_inputs([nothing], s3_endpoint)
 
 
 def test_encoding_from_and_to_s3(
-    bucket: Any, endpoint: str, make_config: MakeConfig, ray_session: Any, control: Path
+    bucket: Any, s3_endpoint: str, make_config: MakeConfig, ray_session: Any, control: Path
 ) -> None:
     names = ["clip_00.mp4", "s3://videos/in/clip_01.mp4", "gone.mp4", "notes.txt"]
     lines = "\n".join(json.dumps({"uri": name}) for name in names)
     bucket.pipe_file("videos/in/list.jsonl", lines.encode())
     config = make_config(
-        "s3://videos/in/list.jsonl", output="s3://videos/out", s3_endpoint_url=endpoint
+        "s3://videos/in/list.jsonl", output="s3://videos/out", s3_endpoint_url=s3_endpoint
     )
 
     report = run_encode(config)
@@ -87,16 +61,16 @@ def test_encoding_from_and_to_s3(
     assert report["done"] == 2
     assert report["failed_by_code"] == {"video_not_found": 1, "video_unsupported": 1}
     assert json.loads(bucket.cat_file("videos/out/report.json")) == report
-    table = read_codes("s3://videos/out", endpoint).to_pylist()
+    table = read_codes("s3://videos/out", s3_endpoint).to_pylist()
     assert [row["uri"] for row in table] == [f"s3://videos/in/clip_0{i}.mp4" for i in (0, 1)]
     assert [from_row(row["code"]).objects[0].center_m[1] for row in table] == [9.0, 10.0]
-    assert len(CodeStore("s3://videos/out", endpoint).rows()) == 4
+    assert len(CodeStore("s3://videos/out", s3_endpoint).rows()) == 4
 
     # Unchanged: nothing to do. Other bytes under the same name: new work, and no old row left.
     assert run_encode(config)["skipped"] == 2
     bucket.pipe_file("videos/in/clip_00.mp4", bucket.cat_file("videos/in/clip_01.mp4"))
     report = run_encode(config)
     assert (report["copied"], report["skipped"]) == (1, 1)
-    table = read_codes("s3://videos/out", endpoint).to_pylist()
+    table = read_codes("s3://videos/out", s3_endpoint).to_pylist()
     assert [from_row(row["code"]).objects[0].center_m[1] for row in table] == [10.0, 10.0]
     assert [from_row(row["code"]).video.uri for row in table] == [row["uri"] for row in table]

@@ -5,11 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,39 +18,16 @@ from serve.problems import Problem
 VIDEO = os.urandom(3_000_000)
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """An S3 server of its own process."""
-    pytest.importorskip("moto.server", reason="the S3 stand-in (moto server) is not installed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline_s = time.monotonic() + 60
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            break
-        except OSError:
-            assert server.poll() is None, "the S3 stand-in ended"
-            assert time.monotonic() < deadline_s, "the S3 stand-in did not start"
-            time.sleep(0.1)
-    yield f"http://127.0.0.1:{port}"
-    server.terminate()
-    server.wait()
-
-
 @pytest.fixture
 def fetcher(
-    endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Fetcher]:
     """Both buckets can be read with these credentials, and only ``open-videos`` is configured."""
     import s3fs
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    files = s3fs.S3FileSystem(endpoint_url=endpoint, use_listings_cache=False)
+    files = s3fs.S3FileSystem(endpoint_url=s3_endpoint, use_listings_cache=False)
     for bucket in ("open-videos", "closed-videos"):
         if not files.exists(bucket):
             files.mkdir(bucket)
@@ -62,7 +35,7 @@ def fetcher(
             files.pipe_file(f"{bucket}/empty.mp4", b"")
 
     def make(max_bytes: int = 2**23, **fetch: object) -> Fetcher:
-        settings = {"s3_buckets": ("open-videos",), "s3_endpoint_url": endpoint} | fetch
+        settings = {"s3_buckets": ("open-videos",), "s3_endpoint_url": s3_endpoint} | fetch
         limits = LimitConfig(spool_dir=str(tmp_path), max_upload_bytes=max_bytes)
         return Fetcher(ServeConfig(fetch=FetchConfig(**settings), limits=limits))
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,29 +23,6 @@ from tests.scene.builders import chair, code
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """An S3 server of its own process."""
-    pytest.importorskip("moto.server", reason="the S3 stand-in (moto server) is not installed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline_s = time.monotonic() + 60
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            break
-        except OSError:
-            assert server.poll() is None, "the S3 stand-in ended"
-            assert time.monotonic() < deadline_s, "the S3 stand-in did not start"
-            time.sleep(0.1)
-    yield f"http://127.0.0.1:{port}"
-    server.terminate()
-    server.wait()
-
-
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -54,10 +30,10 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def bucket(endpoint: str, aws: None) -> Iterator[Any]:
+def bucket(s3_endpoint: str, aws: None) -> Iterator[Any]:
     import s3fs
 
-    fs = s3fs.S3FileSystem(endpoint_url=endpoint, use_listings_cache=False)
+    fs = s3fs.S3FileSystem(endpoint_url=s3_endpoint, use_listings_cache=False)
     fs.mkdir("codes-test")
     yield fs
     fs.rm("codes-test", recursive=True)
@@ -67,7 +43,7 @@ def bucket(endpoint: str, aws: None) -> Iterator[Any]:
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> CodeStore:
     if request.param == "s3://":
         request.getfixturevalue("bucket")
-        return CodeStore("s3://codes-test/a/b", request.getfixturevalue("endpoint"))
+        return CodeStore("s3://codes-test/a/b", request.getfixturevalue("s3_endpoint"))
     prefix = "" if request.param == "folder" else request.param
     return CodeStore(f"{prefix}{tmp_path}/a [1]*?/b")  # no pattern, just a name
 
@@ -320,9 +296,9 @@ def test_a_store_that_cannot_be_is_named(url: str, named: str) -> None:
         CodeStore(url)
 
 
-def test_a_bucket_that_cannot_be_is_named(bucket: Any, endpoint: str) -> None:
+def test_a_bucket_that_cannot_be_is_named(bucket: Any, s3_endpoint: str) -> None:
     with pytest.raises(StoreError, match="no-such-bucket/x: "):
-        CodeStore("s3://no-such-bucket/x", endpoint)
+        CodeStore("s3://no-such-bucket/x", s3_endpoint)
 
 
 def test_an_s3_service_that_is_away_is_named(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
