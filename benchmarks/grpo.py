@@ -189,7 +189,7 @@ def run_ray(folder: Path, given: Row) -> Row:
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    from pipelines.local_ray import connect
+    from cluster.connect import connect
 
     connect(min_cpus=given["threads"] + 1)
     found = folder / "ray.json"
@@ -211,8 +211,8 @@ def ray_worker(told: Row) -> None:
     import torch
     from transformers import Qwen3ForCausalLM
 
-    from pipelines.deepspeed_config import AdamConfig, ZeroConfig
-    from pipelines.deepspeed_stepper import DeepSpeedStepper
+    from pipelines.train_reasoner.deepspeed import DeepSpeedStepper
+    from pipelines.train_reasoner.deepspeed_config import AdamConfig, ZeroConfig
     from spatialcode.grpo.engine import HFEngine
 
     given = told["given"]

@@ -23,12 +23,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # pipelines are run from the checkout
 
-from pipelines import rows
-from pipelines.encode import plan_run, run_encode
-from pipelines.encode_config import EncodeConfig
-from pipelines.local_ray import connect
-from pipelines.report import Tally
-from pipelines.store import CodeStore
+from cluster.connect import connect
+from pipelines.encode.config import EncodeConfig
+from pipelines.encode.graph import plan_run, run_encode
+from pipelines.encode.report import Tally
+from pipelines.stored import rows
+from pipelines.stored.store import CodeStore
 from spatialcode.config import load_config
 from spatialcode.errors import EncodeError
 from spatialcode.scene.schema import Provenance, Scale, SpatialCode, VideoInfo

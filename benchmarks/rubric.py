@@ -25,7 +25,8 @@ from spatialcode.reasoning.program.of_question import to_program
 from spatialcode.reasoning.rubric.scoring import score
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import SpatialCode
-from spatialcode.synthetic.clips import HELD_OUT_SEED, make_clip
+from spatialcode.seeds import HELD_OUT_ROOMS
+from spatialcode.synthetic.clips import make_clip
 from spatialcode.synthetic.shots import ClipConfig
 from tests.reasoning.asking import every_question
 
@@ -87,7 +88,7 @@ def main() -> None:
     given = dict(argument.split("=", 1) for argument in sys.argv[1:])
     num_codes, num_runs = int(given.get("num_codes", 60)), int(given.get("num_runs", 5))
     config = ClipConfig(num_frames=8)
-    codes = [make_clip(HELD_OUT_SEED + seed, config).code for seed in range(num_codes)]
+    codes = [make_clip(seed, config).code for seed in HELD_OUT_ROOMS[:num_codes]]
     rows = completions(codes, int(given.get("per_family", 250)), random.Random(0))
     families = sorted({row[0].family for row in rows})
     totals = [score(*row).total for row in rows]

@@ -54,10 +54,10 @@ def settings(folder: Path) -> list[str]:
 
 def prepare(folder: Path) -> dict[str, str]:
     """A stored code to ask about, and a large video whose code is known."""
-    from serve.code_store import CodeStore
+    from serve.book.code_store import CodeStore
+    from serve.book.database import JobBook
+    from serve.book.encoding import sampling_of
     from serve.config import ServeConfig
-    from serve.database import JobBook
-    from serve.encoding import sampling_of
     from spatialcode.api import ASSETS, VideoEncoder
     from spatialcode.config import load_config
     from spatialcode.scene.text import from_json
@@ -86,11 +86,11 @@ def serve_plain(folder: Path) -> None:
     """The same routes under uvicorn."""
     import uvicorn
 
+    from serve.access.keys import KeyRing
+    from serve.book.encoding import sampling_of
     from serve.config import ServeConfig
-    from serve.deployments import open_book, open_store
-    from serve.encoding import sampling_of
     from serve.ingress import build_ingress
-    from serve.keys import KeyRing
+    from serve.on_ray.deployments import open_book, open_store
     from serve.services import Services
     from spatialcode.api import VideoEncoder
     from spatialcode.config import load_config

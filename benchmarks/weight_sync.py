@@ -19,11 +19,11 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipelines.local_ray import connect
-from pipelines.rollout_actors import RolloutActors, RolloutConfig
-from pipelines.rollout_engines import HF, EngineSpec, hf_engine
-from pipelines.weight_buckets import CHECKSUMS, WeightSyncConfig, layout_of, packed
-from pipelines.weight_sync import apply_buckets
+from cluster.connect import connect
+from pipelines.train_reasoner.rollouts.actors import RolloutActors, RolloutConfig
+from pipelines.train_reasoner.rollouts.buckets import CHECKSUMS, WeightSyncConfig, layout_of, packed
+from pipelines.train_reasoner.rollouts.engines import HF, EngineSpec, hf_engine
+from pipelines.train_reasoner.rollouts.weights import apply_buckets
 
 #: 512 × 8000 embeddings, 12 layers of 2.1 M: 29.7 M parameters.
 MODEL = {

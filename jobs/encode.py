@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from jobs.cli import EventLog, run_job
-from pipelines.encode_config import EncodeConfig
+from pipelines.encode.config import EncodeConfig
 
 SCHEMA = EncodeConfig
 
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(config: EncodeConfig, log: EventLog) -> bool:
     from jobs.progress import Progress, summary
-    from pipelines.encode import run_encode
+    from pipelines.encode.graph import run_encode
 
     with Progress(log) as progress:
         report = run_encode(config, progress.update)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from jobs.cli import EventLog, run_job
-from pipelines.evaluate_config import EvaluateConfig
+from pipelines.evaluate.config import EvaluateConfig
 
 SCHEMA = EvaluateConfig
 
@@ -28,8 +28,8 @@ def _work(config: EvaluateConfig, log: EventLog) -> bool:
 
 
 def _encoder(config: EvaluateConfig, log: EventLog) -> bool:
-    from pipelines.evaluate import run_evaluate
-    from pipelines.evaluate_report import headline
+    from pipelines.evaluate.encoder import run_evaluate
+    from spatialcode.evaluation.encoder_report import headline
 
     report = run_evaluate(config, _shown("clips", log))
     log.event("report", num_rooms=report["num_rooms"], num_failed=report["num_failed"])
@@ -39,8 +39,8 @@ def _encoder(config: EvaluateConfig, log: EventLog) -> bool:
 
 
 def _vsibench(config: EvaluateConfig, log: EventLog) -> bool:
-    from pipelines.answer_report import markdown
-    from pipelines.vsibench import run_vsibench
+    from pipelines.evaluate.vsibench import run_vsibench
+    from spatialcode.evaluation.answer_report import markdown
 
     report = run_vsibench(config, _shown("rooms", log))
     log.event("report", **{name: report[name] for name in ("num_questions", "num_failed")})
@@ -50,8 +50,8 @@ def _vsibench(config: EvaluateConfig, log: EventLog) -> bool:
 
 
 def _rooms(config: EvaluateConfig, log: EventLog) -> bool:
-    from pipelines.rooms_benchmark import run_rooms
-    from pipelines.rooms_report import markdown
+    from pipelines.evaluate.rooms import run_rooms
+    from spatialcode.evaluation.rooms_report import markdown
 
     report = run_rooms(config, _shown("rooms", log))
     log.event("report", **{name: report[name] for name in ("num_rooms", "num_failed")})

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _work(config: FitPriorsConfig, log: EventLog) -> bool:
     from pathlib import Path
 
-    from pipelines.question_files import read_codes, read_questions
+    from pipelines.stored.questions import read_codes, read_questions
     from spatialcode.config import to_dict
     from spatialcode.errors import InputError
     from spatialcode.reasoning.priors.fit import fit_priors

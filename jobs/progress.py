@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from jobs.cli import EventLog
-from pipelines.report import Tally
+from pipelines.encode.report import Tally
 
 _LOG_EVERY_S = 10.0
 

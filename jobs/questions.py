@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from jobs.cli import EventLog, run_job
-from pipelines.questions_config import QuestionsConfig
+from pipelines.questions.config import QuestionsConfig
 
 SCHEMA = QuestionsConfig
 
@@ -22,8 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(config: QuestionsConfig, log: EventLog) -> bool:
-    from pipelines.questions import run_questions
-    from pipelines.questions_report import QuestionsTally
+    from pipelines.questions.graph import run_questions
+    from pipelines.questions.report import QuestionsTally
 
     def show(tally: QuestionsTally) -> None:
         done = tally.done + tally.failed

@@ -16,8 +16,8 @@ from jobs.cli import EventLog, run_job
 from spatialcode.config import require, setting, to_dict
 
 if TYPE_CHECKING:
-    from spatialcode.grpo.recipe import Recipe
-    from spatialcode.grpo.tasks import Task
+    from spatialcode.plain_recipe.recipe import Recipe
+    from spatialcode.tasks.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,16 @@ def _work(config: ShipReasonerConfig, log: EventLog) -> bool:
     import json
     from pathlib import Path
 
-    from spatialcode.grpo.recipe import Reasoner
-    from spatialcode.grpo.shipping import CARD_FILE, card_of, measure, ship, train, write_card
-    from spatialcode.grpo.tiny import load_reasoner
+    from spatialcode.plain_recipe.recipe import Reasoner
+    from spatialcode.plain_recipe.shipping import (
+        CARD_FILE,
+        card_of,
+        measure,
+        ship,
+        train,
+        write_card,
+    )
+    from spatialcode.tiny.model import load_reasoner
 
     folder = Path(config.output)
     if not (folder / CARD_FILE).is_file():
@@ -79,8 +86,8 @@ def _work(config: ShipReasonerConfig, log: EventLog) -> bool:
 
 def _recipe(config: ShipReasonerConfig) -> Recipe:
     """The thorough recipe with this job's sizes."""
-    from spatialcode.grpo.recipe import thorough
-    from spatialcode.grpo.tiny import TinyShape
+    from spatialcode.plain_recipe.recipe import thorough
+    from spatialcode.tiny.model import TinyShape
 
     recipe = thorough()
     teaching = replace(
@@ -99,8 +106,8 @@ def _vsibench(folder: str | None) -> dict[str, list[Task]]:
     """The benchmark's questions about annotated and about predicted boxes."""
     from pathlib import Path
 
-    from pipelines.question_files import read_codes, read_questions
-    from spatialcode.grpo.tasks import tasks_of
+    from pipelines.stored.questions import read_codes, read_questions
+    from spatialcode.tasks.tasks import tasks_of
 
     if folder is None:
         return {}

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from jobs.cli import EventLog, run_job
-from pipelines.synthesize_config import SynthesizeConfig
+from pipelines.synthesize.config import SynthesizeConfig
 
 SCHEMA = SynthesizeConfig
 
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(config: SynthesizeConfig, log: EventLog) -> bool:
     from jobs.progress import Progress
-    from pipelines.synthesize import run_synthesize
+    from pipelines.synthesize.graph import run_synthesize
 
     with Progress(log) as progress:
         report = run_synthesize(config, progress.update)

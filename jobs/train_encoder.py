@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from jobs.cli import EventLog, run_job
-from pipelines.train_config import TrainEncoderConfig
+from pipelines.train_encoder.config import TrainEncoderConfig
 
 SCHEMA = TrainEncoderConfig
 
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(config: TrainEncoderConfig, log: EventLog) -> bool:
-    from pipelines.train_encoder import finish, train_in_process, train_on_ray
+    from pipelines.train_encoder.launch import finish, train_in_process, train_on_ray
 
     launch = train_on_ray if config.launcher == "ray" else train_in_process
     launch(config)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobs.cli import EventLog, run_job
-from pipelines.train_reasoner_config import TrainReasonerConfig
+from pipelines.train_reasoner.config import TrainReasonerConfig
 
 SCHEMA = TrainReasonerConfig
 
@@ -24,8 +24,8 @@ def _work(config: TrainReasonerConfig, log: EventLog) -> bool:
     from rich.console import Console
     from rich.live import Live
 
-    from pipelines.reasoner_metrics import table
-    from pipelines.train_reasoner import train
+    from pipelines.train_reasoner.launch import train
+    from pipelines.train_reasoner.metrics import table
 
     console = Console(stderr=True)
     with Live(console=console, refresh_per_second=1, transient=True) as live:

@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from serve.access.keys import load_keys
 from serve.config import EncoderConfig, IngressConfig, ReasonerConfig, ServeConfig
-from serve.keys import load_keys
 from spatialcode.config import describe, load_config
 from spatialcode.errors import ConfigError, SpatialCodeError
 
@@ -34,7 +34,7 @@ def build_app(arguments: ServeConfig | Mapping[str, Any]) -> Any:
     Raises ConfigError for settings that make no sense, and where others than this machine could
     reach the service without a key.
     """
-    from serve.deployments import build
+    from serve.on_ray.deployments import build
 
     config = arguments if isinstance(arguments, ServeConfig) else read_arguments(arguments)
     return build(anchored(config), load_keys(config))

@@ -16,16 +16,16 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from serve import problems
-from serve.acceptance import Acceptance
-from serve.admission import Admission, is_json
-from serve.ask_routes import Answering, ask_router, chat_router
-from serve.code_routes import Codes, code_router
-from serve.described import PROBLEMS
-from serve.edge import Edge
-from serve.fetching import Fetcher
+from serve.ask.ask_routes import Answering, ask_router, chat_router
+from serve.codes.code_routes import Codes, code_router
+from serve.http import problems
+from serve.http.described import PROBLEMS
+from serve.http.edge import Edge
+from serve.intake.acceptance import Acceptance
+from serve.intake.admission import Admission, is_json
+from serve.intake.fetching import Fetcher
+from serve.intake.spool import spool_folder, sweep
 from serve.services import Services
-from serve.spool import spool_folder, sweep
 from spatialcode.version import __version__
 
 PAGE = Path(__file__).parent / "page"

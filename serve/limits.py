@@ -2,7 +2,7 @@
 
 It holds no secret: keys are given as digests, in a file or in an environment variable, because a
 configuration is shown, logged and kept by Ray. Whether the keys are there is checked where they are
-read (`serve.keys`).
+read (`serve.access.keys`).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def is_loopback(host: str) -> bool:
 class AccessConfig:
     """Who may call. Without any key the service binds to loopback only."""
 
-    keys: tuple[str, ...] = setting("sha256 digests of API keys (python -m serve.keys)", ())
+    keys: tuple[str, ...] = setting("sha256 digests of API keys (python -m serve.access.keys)", ())
     keys_file: str | None = setting("file with one API key or its digest a line", None)
     keys_env: str = setting("environment variable with API keys, separated by commas",
                             "SPATIALCODE_API_KEYS")  # fmt: skip

@@ -2,7 +2,7 @@
 
 Names and labels are fixed here, so that dashboards and tests find them. Keys, videos, questions and
 paths with ids in them are never labels. It does not know where the numbers go: `MemoryMeters` keeps
-them, `serve/ray_metrics.py` hands them to Ray's Prometheus endpoint.
+them, `serve/on_ray/ray_metrics.py` hands them to Ray's Prometheus endpoint.
 """
 
 from __future__ import annotations

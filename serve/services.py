@@ -18,15 +18,15 @@ from typing import Protocol, TypeVar
 
 from starlette.requests import Request
 
-from serve import problems
-from serve.asking import Answered, Asked
-from serve.code_store import CodeStore
+from serve.access.keys import KeyRing
+from serve.access.rates import TokenBuckets
+from serve.ask.asking import Answered, Asked
+from serve.book.code_store import CodeStore
+from serve.book.database import CodeJob, JobBook, JobStatus
 from serve.config import ServeConfig
-from serve.database import CodeJob, JobBook, JobStatus
-from serve.keys import KeyRing
+from serve.http import problems
+from serve.intake.spool import Slots
 from serve.metrics import Meters
-from serve.rates import TokenBuckets
-from serve.spool import Slots
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.workkey import EncoderIdentity
 

@@ -19,11 +19,11 @@ from scipy.spatial.transform import Rotation
 
 from spatialcode.encoder.clip import ClipInput
 from spatialcode.errors import EncodeError, SchemaError
-from spatialcode.export.motion import PosePath
 from spatialcode.questions.parse import parse
 from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.priors.known import Priors, read_priors
 from spatialcode.reasoning.solver import solve
+from spatialcode.scene.motion import PosePath
 from spatialcode.scene.schema import SpatialCode, VideoInfo
 from spatialcode.video.decode import DecodedVideo, decode
 from spatialcode.video.sampling import ByCount, ByRate
@@ -31,7 +31,7 @@ from spatialcode.video.sandbox import SandboxedDecoder
 from spatialcode.workkey import EncoderIdentity, config_sha256, work_key
 
 if TYPE_CHECKING:
-    from spatialcode.encoder.encoder import SpatialEncoder
+    from spatialcode.encoder.small.encoder import SpatialEncoder
 
 Array = NDArray[np.float64]
 
@@ -160,7 +160,7 @@ class VideoEncoder:
     @classmethod
     def load(cls, name: str = "small", device: str = "cpu") -> VideoEncoder:
         """Bundled weights by name, or a .safetensors file, on a torch device."""
-        from spatialcode.encoder.encoder import SpatialEncoder
+        from spatialcode.encoder.small.encoder import SpatialEncoder
 
         return cls(SpatialEncoder.load(name, device))
 

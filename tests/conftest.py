@@ -50,7 +50,7 @@ def ray_session(shared_control_dir: Path) -> Iterator[Any]:
     """
     import ray
 
-    from pipelines.local_ray import connect
+    from cluster.connect import connect
 
     patch = pytest.MonkeyPatch()
     patch.setenv("SPATIALCODE_DECODE_FAULTS", "1")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import spatialcode
-from pipelines.encode_config import SamplingConfig
-from pipelines.encoders import identity_of
+from pipelines.encode.config import SamplingConfig
+from pipelines.encode.encoders import identity_of
 from spatialcode.api import KnownCamera, Sampling, VideoEncoder, clip_of, encode
 from spatialcode.errors import SchemaError, VideoNotFoundError, WeightsError
 from spatialcode.scene.schema import SpatialCode
@@ -18,7 +18,7 @@ from spatialcode.video.decode import decode
 from spatialcode.video.probe import hash_file
 from spatialcode.video.sampling import ByRate
 from spatialcode.workkey import work_key
-from tests.tiny import room_video, untrained_weights
+from tests.tiny_codes import room_video, untrained_weights
 
 FEW = Sampling(num_frames=4)
 

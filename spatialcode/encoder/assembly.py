@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spatialcode.encoder.lifting import Array
-from spatialcode.encoder.objects import Detection
+from spatialcode.encoder.small.objects import Detection
 from spatialcode.encoder.tracks import MovingPath
 from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.scene.schema import Camera, SceneObject, TrackPoint, VideoInfo, make_id

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from spatialcode.encoder.maps import NUM_OBJECT_CLASSES, DenseMaps
+from spatialcode.encoder.small.maps import NUM_OBJECT_CLASSES, DenseMaps
 from spatialcode.scene.frames import level_rotation
 
 Array = NDArray[np.float64]

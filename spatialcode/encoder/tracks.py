@@ -18,15 +18,15 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from spatialcode.encoder.fusion import (
+from spatialcode.encoder.lifting import Array, Votes
+from spatialcode.encoder.small.fusion import (
     Cluster,
     FusionConfig,
     frame_balanced,
     triangulated_center,
     weighted_median,
 )
-from spatialcode.encoder.lifting import Array, Votes
-from spatialcode.encoder.maps import DenseMaps
+from spatialcode.encoder.small.maps import DenseMaps
 from spatialcode.scene.categories import CATEGORIES
 
 _UNSEEN, _EMPTY, _TAKEN = 0, 1, 2

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialcode.export.keyframes import CAMERA, Keyframes, keyframes, placing
-from spatialcode.export.motion import object_poses
 from spatialcode.export.palette import RGB, label_rgb
 from spatialcode.export.polygon import triangulate
 from spatialcode.export.wire import (
@@ -32,6 +31,7 @@ from spatialcode.export.wire import (
     frustum_points,
     has_front,
 )
+from spatialcode.scene.motion import object_poses
 from spatialcode.scene.schema import FORMAT, Room, SceneObject, SpatialCode
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.export.motion import CameraPath, object_poses
 from spatialcode.scene.frames import quaternion_from_matrix
+from spatialcode.scene.motion import CameraPath, object_poses
 from spatialcode.scene.schema import SpatialCode
 
 FloatArray = NDArray[np.float64]

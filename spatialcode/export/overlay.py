@@ -22,10 +22,10 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from spatialcode.errors import EmptyVideoError
-from spatialcode.export.motion import CameraPath, object_poses
 from spatialcode.export.palette import RGB, label_rgb
 from spatialcode.export.projection import ImageLines, View, project_segments
 from spatialcode.export.wire import EDGES, FRONT_EDGES, box_points, has_front
+from spatialcode.scene.motion import CameraPath, object_poses
 from spatialcode.scene.schema import SceneObject, SpatialCode
 from spatialcode.video.limits import VideoLimits
 from spatialcode.video.opening import OpenedVideo, open_video

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.export.motion import CameraPath, object_poses
 from spatialcode.export.palette import css_rgb, label_rgb
 from spatialcode.export.polygon import triangulate
 from spatialcode.export.wire import (
@@ -26,6 +25,7 @@ from spatialcode.export.wire import (
     has_front,
 )
 from spatialcode.scene.frames import yaw_from_quaternion
+from spatialcode.scene.motion import CameraPath, object_poses
 from spatialcode.scene.schema import Room, SceneObject, SpatialCode
 
 FloatArray = NDArray[np.float64]

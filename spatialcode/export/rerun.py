@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialcode.errors import MissingExtraError
-from spatialcode.export.motion import CameraPath, object_poses
 from spatialcode.export.palette import label_rgb
 from spatialcode.export.polygon import triangulate
 from spatialcode.export.stills import TimedFrame, jpeg, small
 from spatialcode.export.wire import FRONT_EDGES, box_points, has_front
 from spatialcode.scene.frames import quaternion_from_matrix
+from spatialcode.scene.motion import CameraPath, object_poses
 from spatialcode.scene.schema import Room, SceneObject, SpatialCode
 from spatialcode.scene.text import to_json
 

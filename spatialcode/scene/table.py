@@ -14,6 +14,9 @@ import pyarrow as pa
 from spatialcode.scene.document import from_document, to_document
 from spatialcode.scene.schema import SpatialCode
 
+#: Status of a row: there is a code, or there is none and the row says why.
+OK, FAILED = "ok", "failed"
+
 _VECTOR = pa.list_(pa.float32())
 
 

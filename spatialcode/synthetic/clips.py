@@ -1,6 +1,6 @@
 """Rendered clips with exact truth: hand-held videos, and scattered frames for training.
 
-Everything follows from (seed, config). Held-out seeds start at HELD_OUT_SEED.
+Everything follows from (seed, config). Held-out seeds are in `spatialcode.seeds`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from spatialcode.synthetic.stage import build_stage
 from spatialcode.synthetic.truth import SyntheticClip
 
 __all__ = [
-    "HELD_OUT_SEED",
     "ClipConfig",
     "SyntheticClip",
     "assemble",
@@ -29,9 +28,6 @@ __all__ = [
 ]
 
 F64 = NDArray[np.float64]
-
-#: Seeds from here on are never trained on.
-HELD_OUT_SEED = 1_000_000_000
 
 _CLIP_CODEC_FPS = 15.0
 _TRAINING_SPACING_S = 0.5

@@ -20,7 +20,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serve import messages, problems
+from serve.http import messages, problems
 from spatialcode.errors import InputError
 
 STEPS = ("queued", "decoding", "encoding", "done")

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import spatialcode
-from spatialcode.encoder.inference import DenseRunner, FrameBatch, with_poses, without_gravity
-from spatialcode.encoder.weights import load_weights
+from spatialcode.encoder.small.inference import DenseRunner, FrameBatch, with_poses, without_gravity
+from spatialcode.encoder.small.weights import load_weights
 
 pytestmark = [
     pytest.mark.gpu,

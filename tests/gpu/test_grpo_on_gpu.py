@@ -13,10 +13,10 @@ from spatialcode.grpo.batch import rollout_batch
 from spatialcode.grpo.engine import HFEngine
 from spatialcode.grpo.parity import check_parity
 from spatialcode.grpo.scoring import ScoringSettings, sequence_logprobs
-from spatialcode.grpo.sft import Example, SftSettings, sft_steps
 from spatialcode.grpo.step import UpdateConfig, update
 from spatialcode.grpo.stepper import TorchStepper
 from spatialcode.grpo.types import SamplerSettings
+from spatialcode.plain_recipe.sft import Example, SftSettings, sft_steps
 from tests.grpo.tiny_policy import PROMPTS, policy
 
 pytestmark = [

@@ -11,11 +11,11 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from spatialcode.errors import ConfigError
 from spatialcode.grpo.engine import HFEngine
-from spatialcode.grpo.loop import Group, GrpoLoop, LoopConfig
 from spatialcode.grpo.scoring import ScoringSettings
 from spatialcode.grpo.step import UpdateConfig
 from spatialcode.grpo.stepper import TorchStepper
 from spatialcode.grpo.types import Sample, SamplerSettings, Scored
+from spatialcode.plain_recipe.loop import Group, GrpoLoop, LoopConfig
 
 END = 0
 

@@ -12,8 +12,9 @@ import torch
 
 from spatialcode.errors import ModelError
 from spatialcode.grpo.engine import HFEngine
-from spatialcode.grpo.heldout import greedy_accuracy, summarise
-from spatialcode.grpo.recipe import (
+from spatialcode.grpo.types import SamplerSettings
+from spatialcode.plain_recipe.heldout import greedy_accuracy, summarise
+from spatialcode.plain_recipe.recipe import (
     Recipe,
     copy_stage,
     grpo_stage,
@@ -23,15 +24,14 @@ from spatialcode.grpo.recipe import (
     tasks_from,
     teaching_stage,
 )
-from spatialcode.grpo.sft import SftSettings
-from spatialcode.grpo.shipping import ship
-from spatialcode.grpo.tasks import HELD_OUT_ROOM
-from spatialcode.grpo.tiny import TinyShape
-from spatialcode.grpo.types import SamplerSettings
+from spatialcode.plain_recipe.sft import SftSettings
+from spatialcode.plain_recipe.shipping import ship
 from spatialcode.reasoning.compact_prompt import compact_text
 from spatialcode.reasoning.models.local import STYLE_FILE, HuggingFaceModel, LocalSettings
 from spatialcode.reasoning.prompts import PromptSettings, render
 from spatialcode.reasoning.reasoner import ProgramReasoner
+from spatialcode.seeds import HELD_OUT_ROOMS
+from spatialcode.tiny.model import TinyShape
 
 FEW = SftSettings(steps=3, batch_tokens=800, warmup_steps=1, muon=True)
 RECIPE = Recipe(
@@ -78,7 +78,7 @@ def test_rooms_of_the_stages_are_apart():
     evaluated = {task.code.video.uri for task in held_out(RECIPE.wide, 2)}
     assert not rooms(RECIPE.narrow) & rooms(RECIPE.wide)
     assert not evaluated & (rooms(RECIPE.narrow) | rooms(RECIPE.wide))
-    assert evaluated == {f"made-up:{HELD_OUT_ROOM + n}" for n in range(2)}
+    assert evaluated == {f"made-up:{HELD_OUT_ROOMS.start + n}" for n in range(2)}
     narrow = list(tasks_from(RECIPE.narrow, 2))
     assert all("(s)" in t.question.text for t in narrow if t.family == "object_counting")
 

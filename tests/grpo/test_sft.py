@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from spatialcode.errors import ConfigError
-from spatialcode.grpo.sft import (
+from spatialcode.plain_recipe.sft import (
     Example,
     SftSettings,
     batches,
@@ -21,9 +21,9 @@ from spatialcode.grpo.sft import (
     repeated,
     sft_steps,
 )
-from spatialcode.grpo.tasks import TaskSettings, made_up_tasks
-from spatialcode.grpo.tiny import TinyShape, make_model, program_ids, prompt_ids
-from spatialcode.grpo.tiny_tokenizer import train_tokenizer
+from spatialcode.tasks.tasks import TaskSettings, made_up_tasks
+from spatialcode.tiny.model import TinyShape, make_model, program_ids, prompt_ids
+from spatialcode.tiny.tokenizer import train_tokenizer
 
 SMALL = TinyShape(hidden=32, layers=2, heads=2, kv_heads=1, intermediate=64)
 

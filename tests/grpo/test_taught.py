@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import islice
 
-from spatialcode.grpo.recipe import Recipe, start, tasks_from
-from spatialcode.grpo.taught import taught_examples
-from spatialcode.grpo.tiny import TinyShape, program_text
+from spatialcode.plain_recipe.recipe import Recipe, start, tasks_from
+from spatialcode.plain_recipe.taught import taught_examples
+from spatialcode.tiny.model import TinyShape, program_text
 
 RECIPE = Recipe(
     shape=TinyShape(hidden=32, layers=1, heads=2, kv_heads=1, intermediate=64),

@@ -11,7 +11,7 @@ from jobs.demo import main, matched, object_table
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import from_json
 from tests.export.codes import code, item
-from tests.tiny import room_video, untrained_weights
+from tests.tiny_codes import room_video, untrained_weights
 
 
 def printed(made: SpatialCode, matches: dict[str, tuple[str, float]] | None) -> list[str]:

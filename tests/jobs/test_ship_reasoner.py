@@ -11,7 +11,7 @@ import pytest
 
 from jobs import ship_reasoner
 from jobs.ship_reasoner import ShipReasonerConfig, _recipe
-from spatialcode.grpo.recipe import Recipe
+from spatialcode.plain_recipe.recipe import Recipe
 
 SMALL = ("hidden_size=32", "num_layers=1", "num_heads=2", "num_kv_heads=1", "num_taught=60",
          "num_steps=2", "batch_tokens=800", "num_rooms=1", "num_processes=1")  # fmt: skip

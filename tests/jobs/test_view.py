@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.view import FORMATS, main
-from pipelines import rows
-from pipelines.lookup import load_code
-from pipelines.store import CodeStore
+from pipelines.stored import rows
+from pipelines.stored.lookup import load_code
+from pipelines.stored.store import CodeStore
 from spatialcode.errors import InputError, ParseError
 from spatialcode.export.views import SUFFIXES
 from spatialcode.scene.schema import SpatialCode

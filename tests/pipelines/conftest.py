@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.encode_config import EncodeConfig
+from pipelines.encode.config import EncodeConfig
 from spatialcode.config import load_config
 from tests.pipelines import stand_in
 from tests.video.builders import VideoRecipe, make_video

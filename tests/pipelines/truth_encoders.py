@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipelines.evaluate_room import Encoded, Seconds, truth_scene, truth_tracks
-from pipelines.oracle import true_maps
-from spatialcode.encoder.confidence import Confidence
-from spatialcode.encoder.maps import grid_intrinsics
-from spatialcode.encoder.objects import DetectionConfig, detect
+from spatialcode.encoder.small.confidence import Confidence
+from spatialcode.encoder.small.maps import grid_intrinsics
+from spatialcode.encoder.small.objects import DetectionConfig, detect
+from spatialcode.evaluation.oracle import true_maps
+from spatialcode.evaluation.room import Encoded, Seconds, truth_scene, truth_tracks
 from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.scene.schema import SceneObject, TrackPoint, make_id
 from spatialcode.synthetic.clips import make_clip

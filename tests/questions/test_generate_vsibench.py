@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.question_files import read_codes, read_questions
+from pipelines.stored.questions import read_codes, read_questions
 from spatialcode.questions.types import QuestionItem
 from tests.questions.by_hand import answer, answers, everything
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.question_files import read_codes, read_questions
+from pipelines.stored.questions import read_codes, read_questions
 from spatialcode.questions.parse import parse
 from spatialcode.questions.types import FAMILIES, NUMERIC_FAMILIES, Question, UnparsedQuestion
 from spatialcode.reasoning.program.of_question import to_program

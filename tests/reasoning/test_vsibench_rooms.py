@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.evaluate_config import EvaluateConfig
-from pipelines.vsibench import run_vsibench
+from pipelines.evaluate.config import EvaluateConfig
+from pipelines.evaluate.vsibench import run_vsibench
 
 #: What boxes decide; order of appearance and routes name what they lack.
 _SIX = (

@@ -14,14 +14,14 @@ from typing import Any
 import httpx
 import uvicorn
 
-from serve.asking import Answered, Asked, answer
-from serve.code_store import CodeStore
+from serve.access.keys import KeyRing
+from serve.ask.asking import Answered, Asked, answer
+from serve.book.code_store import CodeStore
+from serve.book.database import CodeJob, JobBook, JobStatus
+from serve.book.encoding import EncodingWorker, WorkerSettings, sampling_of
+from serve.book.job_table import OPEN
 from serve.config import ServeConfig
-from serve.database import CodeJob, JobBook, JobStatus
-from serve.encoding import EncodingWorker, WorkerSettings, sampling_of
 from serve.ingress import build_ingress
-from serve.job_table import OPEN
-from serve.keys import KeyRing
 from serve.metrics import MemoryMeters, Meters
 from serve.services import Services
 from spatialcode.api import ASSETS, VideoEncoder

@@ -27,12 +27,12 @@ import psutil
 import pytest
 
 from serve.app import anchored, build_app, read_arguments
-from serve.database import JobBook
+from serve.book.database import JobBook
 from spatialcode.errors import ConfigError
 from spatialcode.scene.document import from_document
 from tests.serve.local_service import CLIP
 from tests.serve.videos import small_video
-from tests.tiny import untrained_weights
+from tests.tiny_codes import untrained_weights
 
 ROOT = Path(__file__).parents[2]
 START_S, WORK_S = 240.0, 240.0

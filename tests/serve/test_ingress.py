@@ -20,9 +20,9 @@ from starlette.applications import Starlette
 from starlette.responses import FileResponse
 from starlette.routing import Route
 
+from serve.access.keys import KeyRing, digest
 from serve.ingress import build_ingress
-from serve.keys import KeyRing, digest
-from serve.spool import PREFIX, SUFFIX, spool_folder
+from serve.intake.spool import PREFIX, SUFFIX, spool_folder
 from spatialcode.client import NotFoundError, SpatialCodeClient
 from spatialcode.scene.document import to_document
 from spatialcode.scene.text import from_json, parse_scene

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.encoder.maps import CEILING_CHANNEL, FLOOR_CHANNEL, WALL_CHANNEL, DenseMaps
 from spatialcode.encoder.room.layout import LayoutConfig, arrange, sight_grid
 from spatialcode.encoder.room.outline import outline, room_of
 from spatialcode.encoder.room.profile import (
@@ -17,6 +16,7 @@ from spatialcode.encoder.room.profile import (
     make_profile,
     wall_segments,
 )
+from spatialcode.encoder.small.maps import CEILING_CHANNEL, FLOOR_CHANNEL, WALL_CHANNEL, DenseMaps
 from spatialcode.scene.schema import Room
 
 Array = NDArray[np.float64]

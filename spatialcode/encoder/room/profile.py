@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
-from spatialcode.encoder.maps import WALL_CHANNEL, DenseMaps
+from spatialcode.encoder.small.maps import WALL_CHANNEL, DenseMaps
 from spatialcode.scene.categories import LABEL_INDEX
 
 Array = NDArray[np.float64]

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.oracle import true_maps
 from spatialcode.encoder.odometry.bundle_motion import RelativeMotions, whitening
 from spatialcode.encoder.odometry.path import (
     CameraPath,
@@ -16,6 +15,7 @@ from spatialcode.encoder.odometry.path import (
     levelled,
 )
 from spatialcode.errors import EncodeError
+from spatialcode.evaluation.oracle import true_maps
 from spatialcode.scene.frames import level_rotation
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.synthetic.truth import SyntheticClip

@@ -1,0 +1,217 @@
+"""Videos to spatial codes on Ray Data: list, plan, decode, encode, write.
+
+Ray computes only what is missing; what is done, and in what state a run ends, is read from the
+output folder, so a killed run continues by being started again. Ray Data's own checkpoints are
+not used: they filter nothing when the input is a listing, and know nothing of changed content.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from cluster.connect import connect
+from pipelines.encode.config import EncodeConfig
+from pipelines.encode.content import ContentCache, default_cache_dir
+from pipelines.encode.encoders import identity_of, load_encoder
+from pipelines.encode.inputs import list_inputs
+from pipelines.encode.plan import Plan, Work, identify, keyed, make_plan
+from pipelines.encode.report import Tally
+from pipelines.encode.stages import (
+    AttemptLedger,
+    EncodeStage,
+    WorkerLostError,
+    decode_videos,
+    write_rows,
+)
+from pipelines.stored import rows
+from pipelines.stored.store import CodeStore
+
+_WRITER_CPUS = 0.25
+_log = logging.getLogger(__name__)
+Progress = Callable[[Tally], None]
+
+
+def build(works: list[Work], config: EncodeConfig, store: CodeStore, ledger: Any) -> Any:
+    """The stages. Each states its resources: that also keeps Ray from fusing two of them."""
+    import ray
+
+    decode, encoder = config.decode, config.encoder
+    arguments = {"config": config, "ledger": ledger}
+    return (
+        ray.data.from_arrow(_blocks(works, decode.videos_per_task))
+        # A block a task: a lost task repeats few videos, and starting one costs milliseconds.
+        # Workers are renewed now and then, whatever they leaked goes with them; this also is the
+        # difference in resources that keeps decoding out of the encoders.
+        .map_batches(
+            decode_videos,
+            batch_size=None,
+            batch_format="pyarrow",
+            fn_kwargs=arguments,
+            num_cpus=decode.num_cpus,
+            max_calls=100,
+            udf_modifying_row_count=False,
+        )
+        # Actors, because loading weights takes seconds. One batch running and one waiting each:
+        # with only one the pool never looks busy enough to Ray to grow beyond its first actor,
+        # more would queue decoded frames in memory. Ray replaces an actor that died.
+        .map_batches(
+            EncodeStage,
+            batch_size=encoder.videos_per_batch,
+            batch_format="pyarrow",
+            fn_constructor_kwargs=arguments,
+            compute=ray.data.ActorPoolStrategy(
+                min_size=encoder.min_actors,
+                max_size=_max_actors(config),
+                max_tasks_in_flight_per_actor=2,
+            ),
+            num_cpus=encoder.num_cpus,
+            num_gpus=encoder.num_gpus or None,
+            udf_modifying_row_count=False,
+        )
+        # A quarter of a core: compressing a few rows, then waiting for the disk.
+        .map_batches(
+            write_rows,
+            batch_size=config.rows_per_file,
+            batch_format="pyarrow",
+            fn_kwargs={"store": store},
+            num_cpus=_WRITER_CPUS,
+            udf_modifying_row_count=False,
+        )
+    )
+
+
+def _blocks(works: list[Work], size: int) -> list[pa.Table]:
+    return [
+        rows.table([work.row() for work in works[i : i + size]], rows.PLANNED)
+        for i in range(0, len(works), size)
+    ]
+
+
+def run_encode(config: EncodeConfig, on_progress: Progress = lambda _: None) -> dict[str, Any]:
+    """Bring the output folder up to date with the inputs; returns the report it also writes.
+
+    Raises InputError where the inputs cannot be listed, ConfigError or WeightsError where there is
+    no such encoder. Everything that concerns one video is a row.
+    """
+    store = CodeStore(config.output, config.s3_endpoint_url)
+    with store.lock():
+        plan = plan_run(config, store)
+        tally = Tally.of_plan(plan)
+        on_progress(tally)
+        if plan.unusable:
+            failed = [_failed(work, work.error, "list") for work in plan.unusable if work.error]
+            store.write(rows.table(failed, rows.RESULT))
+        if plan.compute:
+            for receipts in _compute(plan.compute, config, store, tally):
+                tally.add(receipts)
+                on_progress(tally)
+        if tally.aborted is None:
+            _copy(plan.copy, store, tally)
+        num_replaced = store.compact()
+        report = tally.report(config.max_failed_fraction)
+        report |= {"replaced_rows": num_replaced, "output": store.root}
+        store.write_report(report)
+    return report
+
+
+def plan_run(config: EncodeConfig, store: CodeStore) -> Plan:
+    """List the inputs, identify their content, compare with what is stored."""
+    sources = list_inputs(config.input, config.s3_endpoint_url)
+    encoder = load_encoder(config.encoder, "cpu")
+    cache = ContentCache(Path(config.cache_dir) if config.cache_dir else default_cache_dir())
+    try:
+        sources = identify(sources, cache)
+    finally:
+        cache.close()
+    works = keyed(sources, identity_of(encoder, config.sampling))
+    return make_plan(works, store.rows(), config.retry_failed)
+
+
+def _compute(
+    works: list[Work], config: EncodeConfig, store: CodeStore, tally: Tally
+) -> Iterator[list[dict[str, Any]]]:
+    """Run the stages; yields receipts as files are written. An error of Ray's ends the run."""
+    import ray
+    from ray.data import DataContext
+    from ray.data.exceptions import ExecutionTimeoutError, SystemException
+    from ray.exceptions import RayError
+
+    encoders = config.encoder.num_cpus * config.encoder.min_actors
+    connect(config.ray_address, encoders + config.decode.num_cpus + _WRITER_CPUS)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # our own progress is shown instead
+    DataContext.get_current().enable_progress_bars = False
+    ledger = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(AttemptLedger).remote()
+    outstanding = {work.source.input_id: work for work in works}
+    try:
+        dataset = build(works, config, store, ledger)
+        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+            receipts = batch.to_pylist()
+            for receipt in receipts:
+                work = outstanding.pop(receipt["input_id"])
+                assert work.key == receipt["work_key"], receipt
+            yield receipts
+    except (RayError, SystemException, ExecutionTimeoutError) as error:
+        _log.error("the run was aborted", exc_info=error)
+        tally.aborted = f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"
+        return
+    finally:
+        ray.kill(ledger)
+    lost = [
+        _failed(work, WorkerLostError("no result came back"), "encode")
+        for work in outstanding.values()
+    ]
+    if lost:
+        store.write(rows.table(lost, rows.RESULT))
+        yield lost
+
+
+def _max_actors(config: EncodeConfig) -> int | None:
+    """Encoders at most. On CPUs a decoder must fit beside them; GPUs decoders do not want."""
+    import ray
+
+    encoder = config.encoder
+    if encoder.max_actors is not None or encoder.num_gpus:
+        return encoder.max_actors
+    free = ray.cluster_resources().get("CPU", 1.0) - config.decode.num_cpus - _WRITER_CPUS
+    return max(encoder.min_actors, int(free / encoder.num_cpus))
+
+
+def _failed(work: Work, error: Exception, stage: str) -> dict[str, Any]:
+    return rows.result_row(work.row(), **rows.failure(error, stage))
+
+
+def _copy(works: list[Work], store: CodeStore, tally: Tally) -> None:
+    """Give each input whose content another one has a row of its own."""
+    if not works:
+        return
+    by_key = {row.work_key: row for row in sorted(store.rows()) if row.work_key}
+    originals = {
+        row["work_key"]: row
+        for row in store.read({by_key[work.key] for work in works if work.key in by_key})
+    }
+    copies = []
+    for work in works:
+        original = originals.get(work.key)
+        if original is None:
+            lost = WorkerLostError("the input with the same content has no result")
+            copies.append(_failed(work, lost, "encode"))
+            continue
+        copy = rows.result_row({**original, **work.row()}, code=original["code"], encode_s=0.0)
+        if copy["code"] is not None:
+            copy["code"] = _with_uri(copy["code"], work.source.uri)
+        copies.append(copy)
+    store.write(rows.table(copies, rows.RESULT))
+    tally.add_copies(copies)
+
+
+def _with_uri(code_row: dict[str, Any], uri: str) -> dict[str, Any]:
+    from spatialcode.scene.table import from_row, to_row
+
+    code = from_row(code_row)
+    return dict(to_row(replace(code, video=replace(code.video, uri=uri))))

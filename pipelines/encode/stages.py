@@ -1,0 +1,286 @@
+"""What the stages of the encode pipeline do to their rows.
+
+Data errors become rows here and are never raised: Ray would drop or retry whole blocks. A worker
+that dies takes its batch with it and Ray starts the batch again without end, so attempts are
+counted outside, by the `AttemptLedger`; the second time a batch's videos go one by one, so that
+only the deadly one is given up.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.encode.config import EncodeConfig
+from pipelines.encode.encoders import limit_threads, load_encoder
+from pipelines.encode.inputs import s3_filesystem
+from pipelines.stored import rows
+from pipelines.stored.store import CodeStore
+from spatialcode.errors import (
+    DecodeCrashError,
+    DecodeMemoryError,
+    DecodeTimeoutError,
+    EncodeError,
+    InputError,
+    VideoNotFoundError,
+)
+from spatialcode.scene.schema import SpatialCode
+from spatialcode.scene.table import to_row
+from spatialcode.video.decode import DecodedVideo
+from spatialcode.video.limits import VideoLimits
+from spatialcode.video.probe import VideoProbe
+from spatialcode.video.sampling import ByCount, ByRate
+from spatialcode.video.sandbox import SandboxedDecoder, SandboxLimits
+
+# Failures that may be the machine's rather than the video's.
+_RETRIED = (DecodeCrashError, DecodeTimeoutError, DecodeMemoryError, InputError)
+
+
+class WorkerLostError(EncodeError):
+    """The worker process died each time it held this video."""
+
+    code = "worker_lost"
+
+
+class IdMismatchError(EncodeError):
+    """A result belongs to another video than the one it was returned for."""
+
+    code = "id_mismatch"
+
+
+class AttemptLedger:
+    """Counts starts without an end, by stage and input; one Ray actor a run."""
+
+    def __init__(self) -> None:
+        self._open: Counter[tuple[str, str]] = Counter()
+
+    def begin(self, stage: str, input_ids: Sequence[str]) -> list[int]:
+        """Note that work starts; how many starts each has had without an end, this included."""
+        self._open.update((stage, input_id) for input_id in input_ids)
+        return self.counts(stage, input_ids)
+
+    def end(self, stage: str, input_ids: Sequence[str]) -> None:
+        for input_id in input_ids:
+            self._open.pop((stage, input_id), None)
+
+    def counts(self, stage: str, input_ids: Sequence[str]) -> list[int]:
+        return [self._open[(stage, input_id)] for input_id in input_ids]
+
+
+class _Ledger:
+    """The ledger as seen from a stage: calls that wait for their answer."""
+
+    def __init__(self, actor: Any, stage: str) -> None:
+        self._actor = actor
+        self._stage = stage
+
+    def begin(self, input_ids: Sequence[str]) -> list[int]:
+        return self._ask("begin", input_ids)
+
+    def end(self, input_ids: Sequence[str]) -> None:
+        self._ask("end", input_ids)
+
+    def counts(self, input_ids: Sequence[str]) -> list[int]:
+        return self._ask("counts", input_ids)
+
+    def _ask(self, method: str, input_ids: Sequence[str]) -> Any:
+        import ray
+
+        return ray.get(getattr(self._actor, method).remote(self._stage, list(input_ids)))
+
+
+_decoders: dict[SandboxLimits, SandboxedDecoder] = {}  # one a worker process, kept between tasks
+
+
+def decode_videos(batch: pa.Table, config: EncodeConfig, ledger: Any) -> Iterator[pa.Table]:
+    """Planned rows to decoded rows, one video in memory at a time."""
+    limit_threads(config.decode.num_cpus)
+    decoder = _decoder(config)
+    for row in batch.to_pylist():
+        decoded = _decode_with_attempts(row, config, decoder, _Ledger(ledger, "decode"))
+        yield rows.table([{**rows.identity(row), **decoded}], rows.DECODED)
+
+
+def _decoder(config: EncodeConfig) -> SandboxedDecoder:
+    """Decoder of this process; its child starts on first use and stays for later tasks."""
+    limits = SandboxLimits(
+        wall_s=config.decode.timeout_s,
+        cpu_s=math.ceil(2 * config.decode.timeout_s),
+        memory_bytes=config.decode.memory_bytes,
+    )
+    return _decoders.setdefault(limits, SandboxedDecoder(limits))
+
+
+def _decode_with_attempts(
+    row: dict[str, Any], config: EncodeConfig, decoder: SandboxedDecoder, ledger: _Ledger
+) -> dict[str, Any]:
+    input_id, last_error = row["input_id"], WorkerLostError("its decoding worker died each time")
+    outcome: dict[str, Any] = {}
+    while not outcome:
+        (attempt,) = ledger.begin([input_id])
+        if attempt > config.max_attempts:
+            outcome = rows.failure(last_error, "decode", attempt - 1)
+            break
+        try:
+            outcome = {**_decode(row, config, decoder), "attempts": attempt}
+        except _RETRIED as error:
+            last_error = error
+        except Exception as error:  # the one boundary: any error becomes this row
+            outcome = rows.failure(error, "decode", attempt)
+    ledger.end([input_id])
+    return outcome
+
+
+def _decode(row: dict[str, Any], config: EncodeConfig, decoder: SandboxedDecoder) -> dict[str, Any]:
+    sampling = config.sampling
+    plan = ByRate(sampling.rate_hz) if sampling.rate_hz else ByCount(sampling.num_frames)
+    start_s = time.perf_counter()
+    with _local_file(row["uri"], config.s3_endpoint_url) as path:
+        listed = row["content_id"]
+        sha256 = None if listed.startswith("s3:") else listed
+        limits = VideoLimits(num_threads=max(1, int(config.decode.num_cpus)))
+        video = decoder.decode(path, plan, limits, max_side_px=sampling.max_side_px, sha256=sha256)
+    num_frames, height_px, width_px, _ = video.rgb.shape
+    return {
+        "status": rows.OK,
+        "warnings": list(video.warnings),
+        "num_frames": num_frames,
+        "decode_s": time.perf_counter() - start_s,
+        "rgb": np.ascontiguousarray(video.rgb).tobytes(),
+        "height_px": height_px,
+        "width_px": width_px,
+        "times_s": video.times_s.tolist(),
+        "probe": json.dumps(asdict(replace(video.probe, uri=row["uri"]))),
+    }
+
+
+@contextmanager
+def _local_file(uri: str, s3_endpoint_url: str | None) -> Iterator[Path]:
+    """The video as a local file; an S3 object is copied to a temporary one."""
+    if not uri.startswith("s3://"):
+        yield Path(uri)
+        return
+    with tempfile.TemporaryDirectory(prefix="spatialcode-") as folder:
+        path = Path(folder) / ("video" + Path(uri).suffix)
+        try:
+            s3_filesystem(s3_endpoint_url).get_file(uri, str(path))
+        except FileNotFoundError:
+            raise VideoNotFoundError(f"{uri}: not found") from None
+        except OSError as error:
+            raise InputError(f"{uri}: cannot be read: {error}") from error
+        yield path
+
+
+class EncodeStage:
+    """Decoded rows to result rows; an actor that loads the encoder once."""
+
+    def __init__(self, config: EncodeConfig, ledger: Any) -> None:
+        limit_threads(config.encoder.num_cpus)
+        self._encoder = load_encoder(config.encoder, config.encoder.torch_device)
+        limit_threads(config.encoder.num_cpus)  # loading may have imported torch
+        self._max_attempts = max(2, config.max_attempts)  # the first may be a neighbour's fault
+        self._ledger = _Ledger(ledger, "encode")
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        heads = batch.drop_columns(["rgb"]).to_pylist()
+        outcomes: dict[str, dict[str, Any]] = {}
+        videos = {}
+        for i, head in enumerate(heads):
+            if head["status"] == rows.OK:
+                videos[head["input_id"]] = _video(head, batch["rgb"][i].as_buffer())
+        fresh, repeated = self._split(list(videos))
+        if fresh:
+            self._ledger.begin(fresh)
+            outcomes |= self._encode({input_id: videos[input_id] for input_id in fresh})
+            self._ledger.end(fresh)
+        for input_id in repeated:
+            (attempt,) = self._ledger.begin([input_id])
+            if attempt > self._max_attempts:
+                lost = WorkerLostError("its encoding worker died each time")
+                outcomes[input_id] = rows.failure(lost, "encode", attempt - 1)
+            else:
+                outcomes |= self._encode({input_id: videos[input_id]})
+                outcomes[input_id]["attempts"] = attempt
+            self._ledger.end([input_id])
+        results = [_result(head, outcomes.get(head["input_id"], {})) for head in heads]
+        assert [row["input_id"] for row in results] == batch["input_id"].to_pylist()
+        return rows.table(results, rows.RESULT)
+
+    def _split(self, input_ids: list[str]) -> tuple[list[str], list[str]]:
+        """Those never begun, and those whose worker died before."""
+        counts = self._ledger.counts(input_ids)
+        paired = list(zip(input_ids, counts, strict=True))
+        return [i for i, count in paired if not count], [i for i, count in paired if count]
+
+    def _encode(self, videos: dict[str, DecodedVideo]) -> dict[str, dict[str, Any]]:
+        """Outcome columns by input id. When a batch fails as a whole, one by one."""
+        start_s = time.perf_counter()
+        found: Sequence[object]
+        try:
+            found = self._encoder.encode_batch(list(videos.values()))
+            if len(found) != len(videos):
+                raise IdMismatchError(f"{len(videos)} videos in, {len(found)} results out")
+        except Exception as error:  # the one boundary: any error becomes its rows
+            if len(videos) > 1:
+                outcomes: dict[str, dict[str, Any]] = {}
+                for input_id, video in videos.items():
+                    outcomes |= self._encode({input_id: video})
+                return outcomes
+            found = [error]
+        share_s = (time.perf_counter() - start_s) / len(videos)
+        return {
+            input_id: {**_outcome(video, result), "encode_s": share_s}
+            for (input_id, video), result in zip(videos.items(), found, strict=True)
+        }
+
+
+def _outcome(video: DecodedVideo, result: object) -> dict[str, Any]:
+    """What an encoder returned for a video, as columns."""
+    if isinstance(result, Exception):
+        return rows.failure(result, "encode")
+    if not isinstance(result, SpatialCode):
+        return rows.failure(TypeError(f"encoder returned {type(result).__name__}"), "encode")
+    if result.video.sha256 != video.probe.sha256:
+        wrong = IdMismatchError(f"code of {result.video.sha256[:12]} for {video.probe.uri}")
+        return rows.failure(wrong, "encode")
+    return {"code": result}
+
+
+def _result(head: dict[str, Any], outcome: dict[str, Any]) -> dict[str, Any]:
+    """The result row of a decoded row; the code gets the row's uri and work key."""
+    code = outcome.get("code")
+    if code is not None:
+        code = replace(
+            code,
+            video=replace(code.video, uri=head["uri"]),
+            provenance=replace(code.provenance, work_key=head["work_key"]),
+        )
+        outcome = {**outcome, "code": to_row(code)}
+    return rows.result_row(head, **outcome)
+
+
+def _video(head: dict[str, Any], rgb: pa.Buffer) -> DecodedVideo:
+    shape = (head["num_frames"], head["height_px"], head["width_px"], 3)
+    return DecodedVideo(
+        rgb=np.frombuffer(rgb, dtype=np.uint8).reshape(shape),
+        times_s=np.array(head["times_s"]),
+        probe=VideoProbe(**json.loads(head["probe"])),
+        warnings=tuple(head["warnings"] or ()),
+    )
+
+
+def write_rows(batch: pa.Table, store: CodeStore) -> pa.Table:
+    """Write result rows to the output; what goes on to the driver are receipts."""
+    store.write(batch)
+    return batch.select(list(rows.RECEIPT_COLUMNS))

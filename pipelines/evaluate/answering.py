@@ -1,0 +1,148 @@
+"""Questions about many rooms answered: a room with its questions is one row of one Ray Data
+stage, or of a plain loop.
+
+Questions are read from text and options alone. A question that cannot be answered is a scored row
+that says why; none is lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.encode.encoders import limit_threads
+from pipelines.evaluate.config import EvaluateConfig
+from pipelines.evaluate.reasoners import check_reasoner, load_reasoner
+from pipelines.on_ray.dataset import through_actors
+from spatialcode.questions.parse import parse
+from spatialcode.questions.types import Question, QuestionItem, UnparsedQuestion
+from spatialcode.reasoning.metrics import mean_relative_accuracy
+from spatialcode.reasoning.priors.baselines import MostFrequent
+from spatialcode.reasoning.priors.known import Priors
+from spatialcode.reasoning.solver import solve_blind
+from spatialcode.scene.schema import SpatialCode
+from spatialcode.scene.text import from_json, to_json
+
+Row = dict[str, Any]
+#: Called after every room with how many are done, how many failed (none does), and of how many.
+Progress = Callable[[int, int, int], None]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What may be known of a room's questions before its code is seen, fitted on other rooms.
+
+    ``priors``: for the reasoner, None for one that has none; ``blind``: for the baseline that
+    sees nothing.
+    """
+
+    priors: Priors | None
+    blind: Priors
+    frequent: MostFrequent
+
+
+@dataclass(frozen=True)
+class AskedRoom:
+    """A room's code and what is asked about it; ``known``: which of the `Known` holds for it."""
+
+    scene: str
+    code: SpatialCode
+    items: tuple[QuestionItem, ...]
+    known: int = 0
+
+    def to_row(self) -> Row:
+        """As a row of plain columns."""
+        items = json.dumps([vars(item) for item in self.items])
+        return {
+            "scene": self.scene,
+            "code": to_json(self.code),
+            "items": items,
+            "known": self.known,
+        }
+
+    @classmethod
+    def from_row(cls, row: Row) -> AskedRoom:
+        """The inverse of `to_row`."""
+        items = tuple(
+            QuestionItem(**{**item, "options": tuple(item["options"])})
+            for item in json.loads(row["items"])
+        )
+        return cls(row["scene"], from_json(row["code"]), items, row["known"])
+
+
+class Answerer:
+    """The stage: one room with its questions in, one row with an answer to each out."""
+
+    def __init__(self, config: EvaluateConfig, known: Sequence[Known]) -> None:
+        limit_threads(1)
+        self.known = known
+        self.reasoner = load_reasoner(config)
+
+    def __call__(self, row: Row) -> Row:
+        room = AskedRoom.from_row(row)
+        known = self.known[room.known]
+        read = [(item, parse(item.question, item.options)) for item in room.items]
+        asked = [(n, q) for n, (_, q) in enumerate(read) if not isinstance(q, UnparsedQuestion)]
+        results = [_nothing(item, question) for item, question in read]
+        outcomes = self.reasoner.answer_all([q for _, q in asked], room.code, known.priors)
+        for (n, question), outcome in zip(asked, outcomes, strict=True):
+            item = read[n][0]
+            results[n].update(outcome)
+            results[n]["score"] = score(outcome["option"], outcome["value"], item)
+            results[n].update(_blind(question, item, known))
+        for (item, _), result in zip(read, results, strict=True):
+            result["most_frequent"] = score(*known.frequent.answer(item), item)
+        return {"scene": room.scene, "answers": json.dumps(results)}
+
+
+def _blind(question: Question, item: QuestionItem, known: Known) -> Row:
+    """What priors alone score."""
+    try:
+        guess = solve_blind(question, known.blind)
+        return {"priors_only": score(guess.option, guess.value, item)}
+    except Exception as error:  # the one boundary of a question: an error is data
+        return {"failed": True, "error": f"priors only: {type(error).__name__}: {error}"}
+
+
+def _nothing(item: QuestionItem, question: Question) -> Row:
+    """The row of a question before it is answered: 0 points."""
+    unread = question.reason if isinstance(question, UnparsedQuestion) else None
+    return {
+        "id": item.id, "scene": item.scene, "dataset": item.dataset, "task": item.question_type,
+        "question": item.question, "ground_truth": item.ground_truth, "answer": None,
+        "option": None, "value": None, "score": 0.0, "priors_only": 0.0, "most_frequent": 0.0,
+        "grounded": False, "confidence": 0.0, "evidence": "", "completion": None, "program": None,
+        "failed": False,
+        "error": None if unread is None else f"not understood: {unread}",
+    }  # fmt: skip
+
+
+def score(option: str | None, value: float | str | None, item: QuestionItem) -> float:
+    """0 to 100: exact match of the letter, or mean relative accuracy; 0 for no answer."""
+    if item.options:
+        return 100.0 * float(option == item.ground_truth)
+    if not isinstance(value, float):
+        return 0.0
+    return 100.0 * mean_relative_accuracy(value, float(item.ground_truth))
+
+
+def answer_rooms(
+    rooms: Sequence[AskedRoom], known: Sequence[Known], config: EvaluateConfig,
+    on_progress: Progress | None = None,
+) -> list[Row]:  # fmt: skip
+    """Every answer of every room, by scene and id."""
+    rows = [room.to_row() for room in rooms]
+    if config.num_workers == 0:
+        stream: Iterator[Row] = map(Answerer(config, known), rows)
+    else:
+        check_reasoner(config)  # a wrong model fails here, not in every actor
+        stream = through_actors(rows, Answerer, (config, known), config)
+    answers = []
+    for done, row in enumerate(stream, 1):
+        answers += json.loads(row["answers"])
+        if on_progress is not None:
+            on_progress(done, 0, len(rows))
+    assert len(answers) == sum(len(room.items) for room in rooms), "an answer was lost"
+    return sorted(answers, key=lambda answer: (answer["scene"], answer["id"]))

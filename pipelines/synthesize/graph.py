@@ -1,0 +1,192 @@
+"""Seeds to a data set of rendered rooms on Ray Data: render, encode, store, a row a room.
+
+A task renders the rooms of one shard and writes shard and rows under names that follow from
+them, so that a task that is run again replaces what it wrote. A room is known by seed and
+settings: a second run renders what has no row yet, and failed rooms again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from cluster.connect import connect
+from pipelines.encode.report import Tally
+from pipelines.stored import rows
+from pipelines.stored.store import CodeStore
+from pipelines.synthesize.config import SynthesizeConfig
+from spatialcode.evaluation.room_files import (
+    RenderedRoom,
+    render_room,
+    room_key,
+    write_files,
+    write_tar,
+)
+from spatialcode.scene.table import ARROW_SCHEMA, to_row
+
+#: Changes whenever the same seed gives another clip.
+GENERATOR = "rooms-1"
+
+_SEEDS = pa.schema([pa.field("seed", pa.int64(), nullable=False)])
+
+ROOM = pa.schema(
+    [
+        pa.field("input_id", pa.string(), nullable=False),
+        pa.field("work_key", pa.string(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("error_code", pa.string()),
+        pa.field("error", pa.string()),
+        pa.field("stage", pa.string()),
+        pa.field("attempts", pa.int32(), nullable=False),
+        pa.field("num_frames", pa.int32(), nullable=False),
+        pa.field("render_s", pa.float64(), nullable=False),
+        pa.field("finished_s", pa.float64(), nullable=False),
+        pa.field("shard", pa.string()),  # the tar that holds it, relative to the output folder
+        pa.field("instance_ids", pa.list_(pa.string())),
+        *ARROW_SCHEMA,
+        pa.field("video_mp4", pa.binary()),  # only with format=parquet, as the next two
+        pa.field("depth_png", pa.list_(pa.binary())),
+        pa.field("instance_png", pa.list_(pa.binary())),
+    ]
+)
+Progress = Callable[[Tally], None]
+
+
+def work_key(seed: int, config: SynthesizeConfig) -> str:
+    """Identity of a rendered room: generator, seed and every setting that shows in it."""
+    names = ("num_frames", "width_px", "height_px", "rate_hz", "moving_share", "format")
+    shown = {name: getattr(config, name) for name in names}
+    text = json.dumps([GENERATOR, seed, shown], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def run_synthesize(
+    config: SynthesizeConfig, on_progress: Progress = lambda _: None
+) -> dict[str, Any]:
+    """Bring the folder up to ``num_rooms`` rooms; returns the report it also writes."""
+    store = CodeStore(config.output)
+    with store.lock():
+        done = {row.work_key for row in store.rows() if row.status == rows.OK}
+        seeds = range(config.seed, config.seed + config.num_rooms)
+        missing = [seed for seed in seeds if work_key(seed, config) not in done]
+        tally = Tally(config.num_rooms, skipped=config.num_rooms - len(missing))
+        on_progress(tally)
+        if missing:
+            for receipts in _compute(missing, config, store, tally):
+                tally.add(receipts)
+                on_progress(tally)
+        store.compact()
+        report = tally.report(config.max_failed_fraction) | {"output": store.root}
+        store.write_report(report)
+    return report
+
+
+def build(seeds: list[int], config: SynthesizeConfig, store: CodeStore) -> Any:
+    """The graph: one block of seeds is one task is one shard."""
+    import ray
+
+    size = config.rooms_per_shard
+    blocks = [
+        pa.Table.from_pylist([{"seed": seed} for seed in seeds[i : i + size]], schema=_SEEDS)
+        for i in range(0, len(seeds), size)
+    ]
+    return ray.data.from_arrow(blocks).map_batches(
+        render_shard,
+        batch_size=None,
+        batch_format="pyarrow",
+        fn_kwargs={"config": config, "store": store},
+        # One core: numpy, OpenCV and the video codec are each kept to one thread.
+        num_cpus=config.num_cpus,
+    )
+
+
+def _compute(
+    seeds: list[int], config: SynthesizeConfig, store: CodeStore, tally: Tally
+) -> Iterator[list[dict[str, Any]]]:
+    from ray.data import DataContext
+    from ray.exceptions import RayError
+
+    connect(config.ray_address, config.num_cpus)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # our own progress is shown instead
+    DataContext.get_current().enable_progress_bars = False
+    try:
+        dataset = build(seeds, config, store)
+        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+            yield batch.to_pylist()
+    except RayError as error:
+        tally.aborted = f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"
+
+
+def render_shard(batch: pa.Table, config: SynthesizeConfig, store: CodeStore) -> pa.Table:
+    """Render a block of seeds, write their files or shard, then their rows; returns receipts."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    folder = Path(store.root)
+    table_rows: list[dict[str, Any]] = []
+    rendered: list[RenderedRoom] = []
+    for seed in batch["seed"].to_pylist():
+        row, room = _attempt(seed, config)
+        if room is not None and config.format == "mp4":
+            write_files(folder, room)
+        elif room is not None and config.format == "parquet":
+            row |= {
+                "video_mp4": room.video_mp4,
+                "depth_png": list(room.depth_png),
+                "instance_png": list(room.instance_png),
+            }
+        elif room is not None:
+            rendered.append(room)
+        table_rows.append(row)
+    if rendered:
+        digest = hashlib.sha256("".join(row["work_key"] for row in table_rows).encode())
+        shard = f"shards/shard-{rendered[0].key}-{digest.hexdigest()[:8]}.tar"
+        write_tar(folder / shard, rendered)
+        for row in table_rows:
+            row["shard"] = shard if row["status"] == rows.OK else None
+    store.write(rows.table(table_rows, ROOM))
+    names = ("input_id", "work_key", "status", "error_code", "num_frames")
+    receipts = [
+        {n: row.get(n) for n in names} | {"encode_s": row["render_s"]} for row in table_rows
+    ]
+    return pa.Table.from_pylist(receipts, schema=_RECEIPT)
+
+
+_RECEIPT = pa.schema(
+    [
+        *(ROOM.field(n) for n in ("input_id", "work_key", "status", "error_code", "num_frames")),
+        pa.field("encode_s", pa.float64()),  # the name under which a tally adds up work
+    ]
+)
+
+
+def _attempt(seed: int, config: SynthesizeConfig) -> tuple[dict[str, Any], RenderedRoom | None]:
+    """A room and its row; an error becomes a row without a code."""
+    started = time.monotonic()
+    row: dict[str, Any] = {
+        "input_id": room_key(seed),
+        "work_key": work_key(seed, config),
+        "seed": seed,
+    }
+    room = None
+    try:
+        room = render_room(seed, config.room_video)
+        row |= to_row(room.code) | {
+            "status": rows.OK,
+            "attempts": 1,
+            "num_frames": len(room.depth_png),
+            "instance_ids": list(room.instance_ids),
+        }
+    except Exception as error:  # the one boundary of a room: whatever went wrong is its row
+        failed = rows.failure(error, "render")
+        row |= {name: value for name, value in failed.items() if name in ROOM.names}
+    row |= {"render_s": time.monotonic() - started, "finished_s": time.time()}
+    return row, room

@@ -1,0 +1,219 @@
+"""Launching the encoder's training: one plain process, or Ray Train over a stream of Ray Data.
+
+Both give :func:`pipelines.train_encoder.run.run` the same frames; what differs is who makes
+them and who holds the checkpoints. Afterwards the score is calibrated and the weights get
+their card.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipelines.train_encoder.config import TrainEncoderConfig
+from pipelines.train_encoder.curve import write_curve
+from pipelines.train_encoder.frames import FrameSource, frames_of_room, process_frames
+from pipelines.train_encoder.run import STATE_FILE, WEIGHTS_FILE, Recorder, RunConfig, run
+from spatialcode.encoder.small.confidence import Calibration
+from spatialcode.encoder.small.encoder import SpatialEncoder
+from spatialcode.encoder.small.replay import ReplayConfig
+from spatialcode.encoder.small.targets import TrainingFrames
+from spatialcode.encoder.small.training import TrainConfig
+from spatialcode.encoder.small.weights import load_weights, save_weights
+from spatialcode.evaluation.calibration import fitted_calibration, judged_rooms
+
+Card = dict[str, Any]
+
+
+def run_config(config: TrainEncoderConfig) -> RunConfig:
+    """The library's configuration of one run."""
+    return RunConfig(
+        train=TrainConfig(
+            num_steps=config.num_steps,
+            max_seconds=math.inf if config.max_seconds is None else config.max_seconds,
+            batch_size=config.batch_size,
+            learning_rate=config.learning_rate,
+            bfloat16=config.bfloat16,
+        ),
+        replay=ReplayConfig(
+            capacity=config.buffer_frames,
+            max_uses=config.frame_uses,
+            warm_up=min(512, config.buffer_frames, 4 * config.batch_size),
+        ),
+        validate_every_s=config.validate_every_s,
+        checkpoint_every_steps=config.checkpoint_every_steps,
+        num_validation_rooms=config.num_validation_rooms,
+    )
+
+
+def first_unused_seed(config: TrainEncoderConfig, resume_from: Path | None) -> int:
+    """Where a resumed run goes on rendering: past the rooms that it has had."""
+    if resume_from is None or not resume_from.is_file():
+        return config.first_seed
+    step = torch.load(resume_from, map_location="cpu", weights_only=True)["step"]
+    return config.first_seed + num_rooms(replace(config, num_steps=max(1, int(step))))
+
+
+def num_rooms(config: TrainEncoderConfig) -> int:
+    """Rooms that so many steps need, with a margin for what stays in buffers."""
+    frames = config.num_steps * config.batch_size * config.num_workers / config.frame_uses
+    return math.ceil(1.1 * frames / config.frames_per_room) + 256
+
+
+def train_in_process(config: TrainEncoderConfig) -> None:
+    """Train in this process; rendering goes to child processes. Resumes from the output."""
+    output = Path(config.output)
+    output.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(config.num_threads)
+    state = output / STATE_FILE
+    source = FrameSource(first_unused_seed(config, state), 1, config.frames_per_room)
+    settings = run_config(config)
+    frames = process_frames(source, config.num_renderers)
+    run(settings, frames, Recorder(settings, output), resume_from=state)
+
+
+def train_on_ray(config: TrainEncoderConfig) -> None:
+    """Train with Ray Train: DDP workers, frames streamed by Ray Data, restarts on failure."""
+    import ray
+    from ray.train import FailureConfig, ScalingConfig
+    from ray.train import RunConfig as RayRunConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    if not ray.is_initialized():
+        _start_ray(config)
+    output = Path(config.output).resolve()
+    output.mkdir(parents=True, exist_ok=True)
+    resume_from = output / STATE_FILE
+    seeds = ray.data.range(num_rooms(config)).map_batches(
+        rendered_rows,
+        fn_kwargs={
+            "first_seed": first_unused_seed(config, resume_from),
+            "frames_per_room": config.frames_per_room,
+        },
+        batch_size=4,
+        num_cpus=1,  # rendering is one thread of numpy
+        compute=ray.data.TaskPoolStrategy(config.num_renderers),
+    )
+    trainer = TorchTrainer(
+        _train_worker,
+        train_loop_config=asdict(config),
+        torch_config=TorchConfig(backend="nccl" if config.use_gpu else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=config.num_workers,
+            use_gpu=config.use_gpu,
+            resources_per_worker=_worker_resources(config),
+        ),
+        run_config=RayRunConfig(
+            name="ray",
+            storage_path=str(output),
+            failure_config=FailureConfig(max_failures=config.max_failures),
+        ),
+        datasets={"frames": seeds},
+    )
+    trainer.fit()
+
+
+def _worker_resources(config: TrainEncoderConfig) -> dict[str, float]:
+    """One GPU, or a core for every thread; rendering has cores of its own."""
+    cores: dict[str, float] = {"CPU": config.num_threads}
+    return cores | ({"GPU": 1} if config.use_gpu else {})
+
+
+def _start_ray(config: TrainEncoderConfig) -> None:
+    """Join a cluster, or start one here with logical cores for all that must run at once.
+
+    Trainers hold theirs while rendering needs some too: with fewer both would wait for ever.
+    """
+    import ray
+
+    address = config.ray_address or os.environ.get("RAY_ADDRESS")
+    if address:
+        ray.init(address=address)
+        return
+    needed = config.num_workers * config.num_threads + config.num_renderers + 1
+    ray.init(num_cpus=max(needed, os.cpu_count() or 1))
+
+
+def rendered_rows(
+    batch: dict[str, Any], first_seed: int, frames_per_room: int
+) -> Iterator[dict[str, Any]]:
+    """Ray Data stage: ids of rooms in, their training frames out, one block a room."""
+    for index in batch["id"]:
+        yield frames_of_room(first_seed + int(index), frames_per_room).arrays()
+
+
+def _train_worker(values: dict[str, Any]) -> None:
+    """One Ray Train worker: the same run on its share of the frames."""
+    import ray.train
+    from ray.train import Checkpoint
+    from ray.train.torch import prepare_model
+
+    config = TrainEncoderConfig(**values)
+    torch.set_num_threads(config.num_threads)
+    rank = ray.train.get_context().get_world_rank()
+    output = Path(config.output).resolve()
+
+    def report(figures: dict[str, Any], path: Path | None) -> None:
+        if path is None:
+            ray.train.report(figures)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, STATE_FILE).write_bytes(path.read_bytes())
+            ray.train.report(figures, checkpoint=Checkpoint.from_directory(folder))
+
+    settings = run_config(config)
+    recorder = Recorder(settings, output, rank, report)
+    frames = _streamed(ray.train.get_dataset_shard("frames"), config.frames_per_room)
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is None:
+        run(settings, frames, recorder, resume_from=output / STATE_FILE, wrap=prepare_model)
+        return
+    with checkpoint.as_directory() as folder:
+        run(settings, frames, recorder, resume_from=Path(folder, STATE_FILE), wrap=prepare_model)
+
+
+def _streamed(shard: Any, frames_per_room: int) -> Iterator[TrainingFrames]:
+    for batch in shard.iter_batches(batch_size=4 * frames_per_room, batch_format="numpy"):
+        yield TrainingFrames(**batch)
+
+
+def finish(config: TrainEncoderConfig, command: str) -> Card:
+    """Fit the score on validation rooms and write weights, card and curve. Returns the card."""
+    output = Path(config.output)
+    path = output / WEIGHTS_FILE
+    model, trained = load_weights(path)
+    encoder = SpatialEncoder(model, path.stem, trained["sha256"], Calibration.uncalibrated())
+    rooms = judged_rooms(encoder, config.num_calibration_rooms, num_frames=32)
+    card = {
+        "name": "spatialcode small encoder",
+        "licence": "Apache-2.0",
+        "data": (
+            "procedural rooms rendered by spatialcode.synthetic, seeds from "
+            f"{config.first_seed} below 900000000; no real video"
+        ),
+        "calibration": fitted_calibration(rooms).to_dict(),
+        "training": {key: trained[key] for key in ("step", "samples", "seconds")},
+        "validation": trained.get("validation", {}),
+        "hardware": hardware(config),
+        "command": command,
+        "limits": "knows rendered rooms and 18 categories; real video is outside its data",
+    }
+    save_weights(model, path, card)
+    write_curve(output)
+    return card
+
+
+def hardware(config: TrainEncoderConfig) -> str:
+    """What the training ran on, in words."""
+    if config.use_gpu and torch.cuda.is_available():
+        return f"{config.num_workers} x {torch.cuda.get_device_name()}"
+    threads = config.num_workers * config.num_threads
+    return f"{threads} {platform.machine()} CPU threads, {config.num_renderers} rendering"

@@ -1,0 +1,247 @@
+"""Prompts of the reasoner's training: by number, from made-up rooms or from a question set.
+
+A block is the questions of some rooms, mixed; blocks follow one another without end. A prompt's
+number is its block and its place there, so that any process makes the same prompt for a number, and
+"the first number not drawn yet" says where a run stands whatever the number of workers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.stored.questions import read_codes, read_questions
+from pipelines.train_reasoner.config import PromptDataConfig
+from pipelines.train_reasoner.rewards.scorers import RewardSample, item_to_json
+from spatialcode.errors import InputError, PromptError
+from spatialcode.questions.generate import GenerateConfig, generate
+from spatialcode.questions.types import QuestionItem
+from spatialcode.reasoning.prompts import PromptSettings, render
+from spatialcode.reasoning.solver import solve
+from spatialcode.scene.schema import SpatialCode
+from spatialcode.scene.text import to_json
+from spatialcode.seeds import HELD_OUT_ROOMS
+from spatialcode.tasks.rooms import made_up_room
+from spatialcode.tasks.tasks import Task, TaskSettings, held_out_settings, tasks_of
+
+#: Numbers that a block has; more than the questions of any block.
+BLOCK_NUMBERS = 100_000
+#: Where a run that streams prompts stands; makers of prompts skip what lies before.
+POSITION_FILE = "next_task.json"
+
+
+@dataclass(frozen=True)
+class PromptRow:
+    """One prompt as plain values, fit for a Ray Data row.
+
+    ``messages``: JSON list of role and content. ``target``: what supervised training shows.
+    ``item``, ``code_id``, ``code``: what rewards are computed from, see `RewardSample`.
+    """
+
+    number: int
+    family: str
+    messages: str
+    target: str
+    item: str
+    code_id: str
+    code: str
+
+    @property
+    def prompt(self) -> str:
+        """The messages' text, for a reader."""
+        return "\n\n".join(message["content"] for message in json.loads(self.messages))
+
+    def reward_sample(self, completion: str) -> RewardSample:
+        return RewardSample(self.item, self.code_id, self.code, completion)
+
+
+@dataclass(frozen=True)
+class PromptMaker:
+    """Makes blocks of prompts. Picklable: Ray Data tasks use it.
+
+    ``compact``: the short prompt of small models in place of messages to a chat model.
+    ``first_room``: rooms are counted from here. ``standard``: only VSI-Bench's own sentences.
+    """
+
+    config: PromptDataConfig
+    seed: int
+    compact: bool
+    first_room: int = 0
+    standard: bool = False
+
+    def block(self, number: int) -> list[PromptRow]:
+        """The prompts of a block, those left out that do not fit."""
+        rng = np.random.default_rng([self.seed, number, 23])
+        made = self._made_up(number) if self.config.questions is None else self._stored(number)
+        order = rng.permutation(len(made))
+        first = number * BLOCK_NUMBERS
+        rows = [self._row(first + place, *made[k]) for place, k in enumerate(order.tolist())]
+        return [row for row in rows if row is not None]
+
+    def held_out(self, num_rooms: int, words: str = "trained") -> list[PromptRow]:
+        """Questions of made-up rooms that are never trained on."""
+        settings = self._task_settings()
+        if words in ("standard", "heldout"):
+            settings = held_out_settings("heldout" if words == "heldout" else "standard")
+        made = []
+        for room in HELD_OUT_ROOMS[:num_rooms]:
+            made += self._asked(room, settings)
+        rows = [self._row(number, *pair) for number, pair in enumerate(made)]
+        return [row for row in rows if row is not None]
+
+    def of_files(self, folder: Path) -> list[PromptRow]:
+        """All questions of VSI-Bench's ``questions.jsonl`` about boxes of ``scenes.jsonl``."""
+        items = read_questions(folder / "questions.jsonl")
+        codes = read_codes(folder / "scenes.jsonl")
+        made = [(item, task) for item in items for task in tasks_of([item], codes)]
+        rows = [self._row(number, *pair) for number, pair in enumerate(made)]
+        return [row for row in rows if row is not None]
+
+    def _made_up(self, number: int) -> list[tuple[QuestionItem, Task]]:
+        pairs = []
+        first = self.config.first_room + self.first_room + number * self.config.rooms_per_block
+        for room in range(first, first + self.config.rooms_per_block):
+            pairs += self._asked(room, self._task_settings())
+        return pairs
+
+    def _task_settings(self) -> TaskSettings:
+        if not self.standard:
+            return TaskSettings(wording_share=0.0 if self.config.mode == "text" else 0.45)
+        questions = GenerateConfig(
+            questions_per_family=3, paraphrase_share=0.0, referring_share=0.2, use_ids=True
+        )
+        return TaskSettings(wording_share=0.0, questions=questions)
+
+    def _asked(self, room: int, settings: TaskSettings) -> list[tuple[QuestionItem, Task]]:
+        code, scene = made_up_room(room, settings.room), f"made-up-{room}"
+        items = generate(code, scene=scene, seed=self.seed, config=settings.questions).items
+        rng = np.random.default_rng([self.seed, room, 11])
+        share, codes = settings.wording_share, {scene: code}
+        return [(item, task) for item in items for task in tasks_of([item], codes, share, rng)]
+
+    def _stored(self, number: int) -> list[tuple[QuestionItem, Task]]:
+        """Every question once before any comes again, in another order each time."""
+        items, codes = self._question_set
+        size = min(len(items), 16 * self.config.rooms_per_block)
+        epoch, part = divmod(number, -(-len(items) // size))
+        order = np.random.default_rng([self.seed, epoch, 29]).permutation(len(items))
+        chosen = [items[k] for k in order[part * size : (part + 1) * size]]
+        return [(item, task) for item in chosen for task in tasks_of([item], codes)]
+
+    @cached_property
+    def _question_set(self) -> tuple[list[QuestionItem], dict[str, SpatialCode]]:
+        assert self.config.questions is not None
+        assert self.config.codes is not None
+        codes = read_codes(self.config.codes)
+        items = [i for i in read_questions(self.config.questions) if i.scene in codes]
+        if not items:
+            raise InputError(f"data.questions: no question is about a code of {self.config.codes}")
+        return items, codes
+
+    def _row(self, number: int, item: QuestionItem, task: Task) -> PromptRow | None:
+        try:
+            messages, target = self._shown(task)
+        except PromptError:
+            return None
+        text = json.dumps(messages, ensure_ascii=False)
+        reward = item_to_json(item), item.scene, to_json(task.code)
+        return PromptRow(number, task.family, text, target, *reward)
+
+    def _shown(self, task: Task) -> tuple[list[dict[str, str]], str]:
+        if self.compact:
+            return [{"role": "user", "content": task.prompt}], task.program
+        settings = PromptSettings(mode=self.config.mode, max_tokens=self.config.max_prompt_tokens)
+        messages = [
+            asdict(message) for message in render(task.question, task.code, settings).messages
+        ]
+        if self.config.mode == "program":
+            return messages, f"```program\n{task.program}\n```"
+        return messages, solve(task.question, task.code).text()
+
+
+class LocalPrompts:
+    """A worker's share of the prompts, made there: every ``world_size``-th."""
+
+    def __init__(self, maker: PromptMaker, start: int, rank: int, world_size: int) -> None:
+        self._maker = maker
+        self._share = (rank, world_size)
+        self._start = start
+        self._rows = self._from(start)
+
+    def draw(self, count: int) -> list[PromptRow]:
+        """The next prompts of this worker."""
+        return [next(self._rows) for _ in range(count)]
+
+    def skip_to(self, number: int) -> None:
+        """Leave out prompts before a number: what other workers have drawn beyond."""
+        self._start = max(self._start, number)
+
+    def _from(self, start: int) -> Iterator[PromptRow]:
+        rank, world_size = self._share
+        block = start // BLOCK_NUMBERS
+        while True:
+            for row in self._maker.block(block):
+                if row.number >= self._start and row.number % world_size == rank:
+                    yield row
+            block += 1
+
+
+class StreamedPrompts:
+    """A worker's share of a Ray Data stream. InputError when it ends."""
+
+    def __init__(self, shard: Any, start: int) -> None:
+        self._rows = iter(shard.iter_rows())
+        self._start = start
+
+    def draw(self, count: int) -> list[PromptRow]:
+        """See `LocalPrompts`."""
+        drawn: list[PromptRow] = []
+        for row in self._rows:
+            if row["number"] >= self._start:
+                drawn.append(PromptRow(**row))
+            if len(drawn) == count:
+                return drawn
+        raise InputError(f"prompts: the stream ended {count - len(drawn)} short")
+
+    def skip_to(self, number: int) -> None:
+        """Workers draw from one stream: nothing comes twice, and nothing is left out."""
+
+
+def prompt_rows(
+    batch: Mapping[str, Any], maker: PromptMaker, place: tuple[str, str, int]
+) -> Iterator[dict[str, Any]]:
+    """Ray Data stage: numbers of blocks in, their prompts out, one block of rows each.
+
+    ``place``: output folder, stage, and a number that is added. Blocks that this stage has had
+    are left out.
+    """
+    output, stage, first = place
+    start = next_task(output, stage)
+    for number in batch["id"] + first:
+        if int(number) < start // BLOCK_NUMBERS:
+            continue
+        rows = maker.block(int(number))
+        names = PromptRow.__dataclass_fields__
+        if rows:
+            yield {name: np.array([getattr(row, name) for row in rows]) for name in names}
+
+
+def next_task(output: str, stage: str) -> int:
+    """Where a stage of the run in a folder stands, 0 at its beginning."""
+    path = Path(output, POSITION_FILE)
+    held = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return int(held.get(stage, 0))
+
+
+def write_next_task(output: str, stage: str, number: int) -> None:
+    """Keep where a stage stands, whole or not at all."""
+    path = Path(output, POSITION_FILE)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps({stage: number}), encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,269 @@
+"""Rewards of completions: scored in a pool of CPU actors while others are generated, or here.
+
+A sample without a valid reward (the scorer raised, hung, or died; its actor died twice) is masked:
+its `Scored` has no total and says why. It is counted, logged and never becomes 0; no sample is
+lost and none raises.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pipelines.on_ray.actor_pool import ActorPool, Finished, Job, PoolLimits
+from pipelines.train_reasoner.rewards.config import RUBRIC, RewardPoolConfig
+from pipelines.train_reasoner.rewards.scorers import RewardSample, item_from_json, load_scorer
+from pipelines.train_reasoner.rewards.worker import (
+    CAUSES,
+    Outcome,
+    RewardWorker,
+    ScoringSpec,
+    masked,
+)
+from spatialcode.errors import InputError
+from spatialcode.grpo.types import Scored
+from spatialcode.scene.schema import SpatialCode
+from spatialcode.scene.text import from_json
+
+_log = logging.getLogger(__name__)
+
+_POLL_S = 0.2
+#: Codes whose text stays in the object store though no open sample needs it.
+_MAX_IDLE_CODES = 256
+#: What an actor may take beyond the deadlines of its samples, once a new child has started.
+_GRACE_S = 30.0
+
+
+@dataclass
+class RewardStatistics:
+    """Counts and seconds since the start: ``num_submitted`` is scored, masked and open ones.
+
+    ``masked``: by cause, see `CAUSES`. ``num_repeated``: samples scored again after their actor
+    died. ``scoring_s``: summed over actors; ``waiting_s``: the caller's time inside `collect`.
+    """
+
+    num_submitted: int = 0
+    num_scored: int = 0
+    masked: Counter[str] = field(default_factory=Counter)
+    num_repeated: int = 0
+    num_replaced: int = 0
+    scoring_s: float = 0.0
+    waiting_s: float = 0.0
+
+    @property
+    def num_masked(self) -> int:
+        return self.masked.total()
+
+    def to_dict(self) -> dict[str, float]:
+        """Flat numbers, fit for a line of metrics."""
+        plain = {name: value for name, value in vars(self).items() if name != "masked"}
+        return {**plain, **{f"masked_{cause}": self.masked[cause] for cause in CAUSES}}
+
+    def note(self, index: int, outcome: Outcome) -> None:
+        """Count one outcome and log it where it is masked."""
+        self.scoring_s += outcome.seconds
+        if outcome.cause is None:
+            self.num_scored += 1
+        else:
+            self.masked[outcome.cause] += 1
+            _log.warning("sample %d has no reward: %s", index, outcome.scored.error)
+
+
+class Rewards(Protocol):
+    """Where completions are scored."""
+
+    statistics: RewardStatistics
+
+    def submit(self, samples: Sequence[RewardSample]) -> list[int]:
+        """Start scoring; the handles of the samples, in their order, counted from 0 on."""
+        ...
+
+    def collect(self, handles: Iterable[int] | None = None) -> Iterator[tuple[int, Scored]]:
+        """Each handle once with its score, as they finish; None: all that are not collected."""
+        ...
+
+    def close(self) -> None:
+        """End it; what is not collected is forgotten."""
+        ...
+
+
+def score_in_order(rewards: Rewards, samples: Sequence[RewardSample]) -> list[Scored]:
+    """The scores of samples, in their order."""
+    handles = rewards.submit(samples)
+    scored = dict(rewards.collect(handles))
+    return [scored[handle] for handle in handles]
+
+
+class PlainRewards:
+    """Scores in this process when submitted. A scorer that hangs hangs the caller."""
+
+    def __init__(self, scorer: str = RUBRIC, settings: Mapping[str, Any] | None = None) -> None:
+        self.statistics = RewardStatistics()
+        self._scorer = load_scorer(scorer, settings or {})
+        self._done: dict[int, Scored] = {}
+        self._codes: dict[str, SpatialCode] = {}
+
+    def submit(self, samples: Sequence[RewardSample]) -> list[int]:
+        """See `Rewards`."""
+        first = self.statistics.num_submitted
+        self.statistics.num_submitted += len(samples)
+        for index, sample in enumerate(samples, first):
+            begun_s = time.perf_counter()
+            try:
+                item, code = item_from_json(sample.item), self._code(sample)
+                outcome = Outcome(self._scorer.score(item, code, sample.completion), None, 0.0)
+                if outcome.scored.error is not None:
+                    outcome = masked("error", outcome.scored.error)
+            except Exception as error:  # the one boundary: any error masks this sample
+                outcome = masked("error", f"{type(error).__name__}: {error}")
+            self.statistics.note(index, outcome)
+            self.statistics.scoring_s += time.perf_counter() - begun_s
+            self._done[index] = outcome.scored
+        return list(range(first, first + len(samples)))
+
+    def collect(self, handles: Iterable[int] | None = None) -> Iterator[tuple[int, Scored]]:
+        """See `Rewards`."""
+        for index in list(self._done if handles is None else handles):
+            yield index, self._done.pop(index)
+
+    def close(self) -> None:
+        """See `Rewards`."""
+        self._done.clear()
+
+    def _code(self, sample: RewardSample) -> SpatialCode:
+        if sample.code_id not in self._codes:
+            if len(self._codes) >= _MAX_IDLE_CODES:
+                self._codes.pop(next(iter(self._codes)))
+            self._codes[sample.code_id] = from_json(sample.code)
+        return self._codes[sample.code_id]
+
+
+class RewardPool:
+    """Scores in CPU actors, each with a child process that is killed past the deadline.
+
+    Samples start when submitted; `submit` and `collect` hand out more work as actors get free.
+    The samples of an actor that dies are scored again once, on another one. One thread may submit
+    while another one collects.
+    """
+
+    def __init__(self, config: RewardPoolConfig, settings: Mapping[str, Any] | None = None) -> None:
+        """``settings``: the scorer's own. ConfigError where there is no such scorer."""
+        load_scorer(config.scorer, settings or {})  # a wrong name fails here, not in an actor
+        self.config = config
+        self.statistics = RewardStatistics()
+        self._spec = ScoringSpec(config.scorer, settings or {}, config.deadline_s, config.start_s)
+        self._lock = threading.RLock()
+        self._codes = _StoredCodes()
+        self._open: dict[int, RewardSample] = {}
+        self._done: dict[int, Scored] = {}
+        self._pool = ActorPool(
+            self._start_actor,
+            PoolLimits(config.num_actors, depth=2, max_replaced=config.max_replaced),
+        )
+
+    def submit(self, samples: Sequence[RewardSample]) -> list[int]:
+        """See `Rewards`. InputError where a code's id stands for another code already."""
+        with self._lock:
+            first = self.statistics.num_submitted
+            references = {sample.code_id: [self._codes.reference(sample)] for sample in samples}
+            self.statistics.num_submitted += len(samples)
+            handles = list(range(first, first + len(samples)))
+            self._open |= dict(zip(handles, samples, strict=True))
+        size = self.config.samples_per_call
+        for start in range(0, len(samples), size):
+            part = samples[start : start + size]
+            rows = [(sample.item, sample.code_id, sample.completion) for sample in part]
+            codes = {sample.code_id: references[sample.code_id] for sample in part}
+            limit_s = len(part) * (self.config.deadline_s + self.config.start_s) + _GRACE_S
+            key = tuple(handles[start : start + size])
+            self._pool.add(Job(key, "score", (rows, codes), limit_s))
+        self._advance(0.0)
+        return handles
+
+    def collect(self, handles: Iterable[int] | None = None) -> Iterator[tuple[int, Scored]]:
+        """See `Rewards`. ActorsLostError where actors cannot be kept alive."""
+        with self._lock:
+            wanted = set([*self._done, *self._open] if handles is None else handles)
+            unknown = wanted - self._done.keys() - self._open.keys()
+        if unknown:
+            raise KeyError(f"handles: not submitted, or collected before: {sorted(unknown)[:5]}")
+        while wanted:
+            with self._lock:
+                ready = {index: self._done.pop(index) for index in wanted & self._done.keys()}
+            wanted -= ready.keys()
+            yield from ready.items()
+            if wanted and not ready:
+                self._advance(_POLL_S)
+
+    def pids(self) -> list[int]:
+        """Process ids of the actors."""
+        return self._pool.pids()
+
+    def close(self) -> None:
+        """See `Rewards`."""
+        self._pool.close()
+        self._open.clear()
+        self._done.clear()
+
+    def _start_actor(self) -> Any:
+        import ray
+
+        # "DEFAULT" keeps it out of a training run's placement group, which has no room for it
+        options = {"num_cpus": self.config.num_cpus, "num_gpus": 0, "max_restarts": 0}
+        actor = ray.remote(RewardWorker).options(**options, scheduling_strategy="DEFAULT")
+        return actor.remote(self._spec, self.config.num_cpus)
+
+    def _advance(self, timeout_s: float) -> None:
+        begun_s = time.perf_counter()
+        ended = self._pool.poll(timeout_s)
+        with self._lock:
+            for finished in ended:
+                self._note(finished)
+            self.statistics.num_replaced = self._pool.num_replaced
+            self.statistics.waiting_s += time.perf_counter() - begun_s
+
+    def _note(self, finished: Finished) -> None:
+        indices: tuple[int, ...] = finished.job.key  # type: ignore[assignment]
+        if finished.job.num_losses > 0:
+            self.statistics.num_repeated += len(indices)
+        outcomes = finished.value
+        if finished.error is not None:
+            cause = "actor" if finished.lost else "error"
+            outcomes = [masked(cause, finished.error) for _ in indices]
+        for index, outcome in zip(indices, outcomes, strict=True):
+            self.statistics.note(index, outcome)
+            self._done[index] = outcome.scored
+            self._codes.release(self._open.pop(index))
+
+
+class _StoredCodes:
+    """Codes in Ray's object store: each put once, kept while a sample needs it and a while more."""
+
+    def __init__(self) -> None:
+        self._stored: dict[str, tuple[str, Any]] = {}
+        self._users: Counter[str] = Counter()
+
+    def reference(self, sample: RewardSample) -> Any:
+        """The reference to the sample's code, which has one user more."""
+        import ray
+
+        if sample.code_id not in self._stored:
+            self._stored[sample.code_id] = (sample.code, ray.put(sample.code))
+        text, reference = self._stored[sample.code_id]
+        if text != sample.code:
+            raise InputError(f"code_id {sample.code_id!r}: stands for two different codes")
+        self._users[sample.code_id] += 1
+        return reference
+
+    def release(self, sample: RewardSample) -> None:
+        """One user less; the oldest codes without users go."""
+        self._users[sample.code_id] -= 1
+        idle = [code_id for code_id in self._stored if self._users[code_id] <= 0]
+        for code_id in idle[: max(0, len(idle) - _MAX_IDLE_CODES)]:
+            del self._stored[code_id]
+            del self._users[code_id]

@@ -1,0 +1,156 @@
+"""An engine over vLLM, for large models on GPUs. NOT EXERCISED BY THE TESTS of this repository.
+
+vLLM is no dependency: it pins a torch of its own. Install it (0.11 or newer) into the environment
+of the rollout nodes and name `VllmEngine` in an `EngineSpec`, with ``{"model": FOLDER}``. The
+trainer's parity check at its first step tells whether vLLM's log-probabilities are the trainer's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from spatialcode.errors import ModelError, WeightsError
+from spatialcode.grpo.types import Sample, SamplerSettings
+
+_WORKER_EXTENSION = "pipelines.train_reasoner.rollouts.vllm.FileLoader"
+_FILE_BYTES = 2**30
+
+
+class FileLoader:
+    """What vLLM mixes into its own workers: it reads weights from files.
+
+    Files, because vLLM passes tensors between its processes only as pickles, which it refuses by
+    default.
+    """
+
+    model_runner: Any
+
+    def load_files(self, paths: list[str]) -> int:
+        """Load safetensors files into the model; returns how many tensors they held."""
+        from safetensors import safe_open
+
+        count = 0
+
+        def tensors() -> Iterable[tuple[str, Tensor]]:
+            nonlocal count
+            for path in paths:
+                with safe_open(path, framework="pt", device="cpu") as held:
+                    for name in held.keys():  # noqa: SIM118
+                        count += 1
+                        yield name, held.get_tensor(name)
+
+        self.model_runner.model.load_weights(tensors())
+        return count
+
+
+class VllmEngine:
+    """See `spatialcode.grpo.types.Engine`. Further ``options`` go to ``vllm.LLM``.
+
+    Raises ModelError where vLLM is not installed or does not come up.
+    """
+
+    def __init__(self, model: str, *, dtype: str = "bfloat16", **options: Any) -> None:
+        try:
+            from vllm import LLM  # type: ignore[import-not-found]
+        except ImportError as error:
+            raise ModelError(f"vLLM is not installed: {error}") from error
+        try:
+            self._llm: Any = LLM(
+                model=model,
+                dtype=dtype,
+                # of the distribution that is sampled, temperature included, as `Sample` promises
+                logprobs_mode="processed_logprobs",
+                generation_config="vllm",  # not the model's own top_p and top_k
+                worker_extension_cls=_WORKER_EXTENSION,
+                **options,
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ModelError(f"vLLM did not start: {error}") from error
+        self._version = 0
+
+    @property
+    def weight_version(self) -> int:
+        return self._version
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], num_samples: int, settings: SamplerSettings
+    ) -> list[list[Sample]]:
+        """See `Engine`. Every sample is a request with a seed of its own; prefixes are cached."""
+        from vllm import SamplingParams  # type: ignore[import-not-found]
+
+        requests, parameters = [], []
+        seen: dict[tuple[int, ...], int] = {}
+        for prompt in map(tuple, prompts):
+            first = seen.get(prompt, 0)
+            seen[prompt] = first + num_samples
+            for number in range(first, first + num_samples):
+                requests.append({"prompt_token_ids": list(prompt)})
+                parameters.append(
+                    SamplingParams(
+                        temperature=settings.temperature,
+                        top_p=settings.top_p,
+                        top_k=settings.top_k or -1,
+                        max_tokens=settings.max_new_tokens,
+                        seed=_seed(settings.seed, prompt, number),
+                        logprobs=0,  # that of the token drawn, no others
+                        detokenize=False,
+                    )
+                )
+        results = self._llm.generate(requests, parameters, use_tqdm=False)
+        samples = [self._sample(result) for result in results]
+        return [samples[i : i + num_samples] for i in range(0, len(samples), num_samples)]
+
+    def load_weights(self, tensors: Iterable[tuple[str, Tensor]], version: int) -> None:
+        """See `Engine`. Raises WeightsError where vLLM's workers read another number of tensors."""
+        from safetensors.torch import save_file
+
+        memory = Path("/dev/shm")  # noqa: S108
+        folder = Path(tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None))
+        paths: list[str] = []
+        held: dict[str, Tensor] = {}
+        count = 0
+
+        def write() -> None:
+            paths.append(str(folder / f"{len(paths)}.safetensors"))
+            save_file(held, paths[-1])
+            held.clear()
+
+        try:
+            for name, tensor in tensors:
+                held[name] = tensor.detach().cpu().contiguous()
+                count += 1
+                if sum(part.nbytes for part in held.values()) >= _FILE_BYTES:
+                    write()
+            if held:
+                write()
+            counts = self._llm.collective_rpc("load_files", args=(paths,))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        if any(found != count for found in counts):
+            raise WeightsError(f"vLLM's workers read {counts} of {count} tensors")
+        self._llm.reset_prefix_cache()  # keys and values of the old weights
+        self._version = version
+
+    def _sample(self, result: Any) -> Sample:
+        (output,) = result.outputs
+        tokens = tuple(output.token_ids)
+        logprobs = tuple(
+            float(row[token].logprob) for row, token in zip(output.logprobs, tokens, strict=True)
+        )
+        finished = output.finish_reason == "stop"
+        return Sample(tuple(result.prompt_token_ids), tokens, logprobs, finished, self._version)
+
+
+def _seed(seed: int, prompt: tuple[int, ...], number: int) -> int:
+    """The seed of one sample: of the settings' seed, the prompt and the sample's number alone."""
+    told = np.array([seed, number, *prompt], dtype="<i8").tobytes()
+    return int.from_bytes(hashlib.blake2b(told, digest_size=4).digest(), "little")

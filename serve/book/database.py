@@ -1,0 +1,279 @@
+"""The book of jobs: what is to be encoded, who is at it, how it ended. Survives restarts.
+
+A worker holds a job by a lease that its beats extend. A worker that dies stops beating, its lease
+runs out, and the job is claimed once more; whoever lost a lease to another can no longer finish.
+Every change is one conditional statement, so no two processes ever hold one job.
+
+Leases compare the clocks of all machines: they must agree to well within ``lease_s``. It does not
+know where videos and codes lie, nor how a video is encoded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from serve.book.code_ids import BadIdError, checked_id, checked_name
+from serve.book.job_table import COLUMNS, OPEN, RUNNING, CodeJob, JobStatus, job_of, jobs
+from serve.book.sql_engine import DatabaseError, SqlEngine
+
+__all__ = ["CodeJob", "DatabaseError", "JobBook", "JobStatus"]
+
+MAX_PAGE = 1000
+MAX_ERROR_CHARACTERS = 2000
+WORKER_LOST = "worker_lost"
+
+_UNHELD = {"worker": None, "lease_until_s": None}
+_AFRESH = {"frames_total": None, "frames_decoded": 0, "frames_encoded": 0}
+
+
+class JobBook:
+    """All jobs in one database; safe to use from many threads, each process opens its own.
+
+    ``url``: see `SqlEngine`. ``lease_s``: how long a worker may be silent. ``clock``: seconds
+    since 1970. ``max_attempts``: how many workers may be lost over one job. Every method raises
+    DatabaseError if the database fails, and BadIdError for a malformed id or name.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        lease_s: float = 30.0,
+        clock: Callable[[], float] = time.time,
+        max_attempts: int = 3,
+    ) -> None:
+        if not lease_s > 0:
+            raise ValueError(f"lease_s: expected more than 0, got {lease_s!r}")
+        if max_attempts < 1:
+            raise ValueError(f"max_attempts: expected 1 or more, got {max_attempts!r}")
+        self._lease_s = lease_s
+        self._clock = clock
+        self._max_attempts = max_attempts
+        self._sql = SqlEngine(url)
+        self._sql.create(jobs)
+
+    def add(
+        self, code_id: str, *, name: str, video_sha256: str, num_bytes: int, owner: str
+    ) -> tuple[CodeJob, bool]:
+        """Queue a job; its video must be in the store by now.
+
+        Returns the job and whether this call queued it: True if it is new or had failed (then it
+        begins anew, for this owner), False if it is known, which stays as it is.
+        """
+        now_s = self._clock()
+        again = {
+            "status": JobStatus.QUEUED,
+            "created_s": now_s,
+            "updated_s": now_s,
+            "attempts": 0,
+            "error_code": None,
+            "error": None,
+            "name": checked_name(name),
+            "owner": checked_name(owner, "owner"),
+            **_UNHELD,
+            **_AFRESH,
+        }
+        fixed = {
+            "id": checked_id(code_id),
+            "video_sha256": checked_id(video_sha256, "video_sha256"),
+            "num_bytes": num_bytes,
+        }
+        dialect = sqlite if self._sql.dialect == "sqlite" else postgresql
+        insert = (
+            dialect.insert(jobs)
+            .values(**fixed, **again)
+            .on_conflict_do_update(
+                index_elements=[jobs.c.id],
+                set_=again,
+                where=jobs.c.status == JobStatus.FAILED,
+            )
+            .returning(*COLUMNS)
+        )
+        while True:
+            with self._sql.writing() as connection:
+                row = connection.execute(insert).one_or_none()
+            if row is not None:
+                return job_of(row), True
+            known = self.get(code_id)
+            if known is not None:  # else it was deleted between the two, and is new after all
+                return known, False
+
+    def get(self, code_id: str) -> CodeJob | None:
+        """The job, or None if there is none of that id."""
+        query = sa.select(*COLUMNS).where(jobs.c.id == checked_id(code_id))
+        with self._sql.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else job_of(row)
+
+    def claim(self, worker: str) -> CodeJob | None:
+        """The job that has waited longest, now DECODING and held by ``worker``; None if none.
+
+        Waiting are queued jobs and those whose lease ran out. A job whose ``max_attempts``-th
+        worker was lost becomes FAILED, code "worker_lost". ``worker`` must be unlike the name of
+        any other process, earlier ones included: who bears the name holds the job.
+        """
+        if not checked_name(worker, "worker"):
+            raise BadIdError("worker: expected a name, got ''")
+        now_s = self._clock()
+        lapsed = sa.and_(jobs.c.status.in_(RUNNING), jobs.c.lease_until_s <= now_s)
+        waiting = sa.or_(jobs.c.status == JobStatus.QUEUED, lapsed)
+        # Idle workers ask all the time: they read first, which locks nothing.
+        some = sa.select(jobs.c.sequence).where(jobs.c.status.in_(OPEN), waiting).limit(1)
+        with self._sql.reading() as connection:
+            if connection.execute(some).one_or_none() is None:
+                return None
+        self._give_up(sa.and_(lapsed, jobs.c.attempts >= self._max_attempts), now_s)
+        take = _taking(sa.and_(waiting, jobs.c.attempts < self._max_attempts)).values(
+            worker=worker, lease_until_s=now_s + self._lease_s, updated_s=now_s
+        )
+        with self._sql.writing() as connection:
+            row = connection.execute(take).one_or_none()
+        return None if row is None else job_of(row)
+
+    def beat(
+        self,
+        code_id: str,
+        worker: str,
+        *,
+        status: JobStatus | None = None,
+        frames_total: int | None = None,
+        frames_decoded: int | None = None,
+        frames_encoded: int | None = None,
+    ) -> bool:
+        """Extend the lease and report progress; what is None stays. ``status``: a running one.
+
+        False: the job is no longer this worker's (taken, deleted, ended). It should stop.
+        """
+        if status is not None and status not in RUNNING:
+            raise ValueError(f"status: expected one of {[*map(str, RUNNING)]}, got {status!r}")
+        told = {
+            "status": status,
+            "frames_total": frames_total,
+            "frames_decoded": frames_decoded,
+            "frames_encoded": frames_encoded,
+        }
+        changes: dict[str, Any] = {name: it for name, it in told.items() if it is not None}
+        changes["lease_until_s"] = self._clock() + self._lease_s
+        return self._change_held(code_id, worker, changes)
+
+    def finish(self, code_id: str, worker: str) -> bool:
+        """DONE; its code must be in the store by now. False: no longer this worker's job."""
+        return self._change_held(code_id, worker, {"status": JobStatus.DONE, **_UNHELD})
+
+    def fail(self, code_id: str, worker: str, code: str, message: str) -> bool:
+        """FAILED for good, until it is added again. False: no longer this worker's job."""
+        readable = "".join(c if c.isprintable() else " " for c in message)
+        changes = {
+            "status": JobStatus.FAILED,
+            "error_code": checked_name(code, "code")[:64],
+            "error": readable[:MAX_ERROR_CHARACTERS],
+        }
+        return self._change_held(code_id, worker, {**changes, **_UNHELD})
+
+    def release(self, worker: str) -> int:
+        """Queue all jobs that the worker holds where they stood, this attempt not counted.
+
+        For a worker that stops on purpose. Returns how many.
+        """
+        give_back = (
+            sa.update(jobs)
+            .where(jobs.c.status.in_(RUNNING), jobs.c.worker == checked_name(worker, "worker"))
+            .values(
+                status=JobStatus.QUEUED,
+                attempts=jobs.c.attempts - 1,
+                updated_s=self._clock(),
+                **_UNHELD,
+                **_AFRESH,
+            )
+        )
+        with self._sql.writing() as connection:
+            return connection.execute(give_back).rowcount
+
+    def page(self, limit: int, after: str | None = None) -> tuple[list[CodeJob], str | None]:
+        """Up to ``limit`` jobs, the last added first, and the cursor of the next page if any.
+
+        Jobs added between two pages move none of the others. BadIdError for a cursor that is
+        none; ValueError for a limit outside 1 to ``MAX_PAGE``.
+        """
+        if not 1 <= limit <= MAX_PAGE:
+            raise ValueError(f"limit: expected 1 to {MAX_PAGE}, got {limit!r}")
+        query = sa.select(*COLUMNS, jobs.c.sequence).order_by(jobs.c.sequence.desc())
+        if after is not None:
+            query = query.where(jobs.c.sequence < _position(after))
+        with self._sql.reading() as connection:
+            rows = connection.execute(query.limit(limit + 1)).all()
+        next_cursor = str(rows[limit - 1][-1]) if len(rows) > limit else None
+        return [job_of(row[:-1]) for row in rows[:limit]], next_cursor
+
+    def delete(self, code_id: str) -> bool:
+        """Forget the job; a worker at it is told so by its next beat. False: there was none."""
+        statement = sa.delete(jobs).where(jobs.c.id == checked_id(code_id))
+        with self._sql.writing() as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def depth(self) -> int:
+        """How many jobs are queued or running."""
+        query = sa.select(sa.func.count()).where(jobs.c.status.in_(OPEN))
+        with self._sql.reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._sql.close()
+
+    def _change_held(self, code_id: str, worker: str, changes: dict[str, Any]) -> bool:
+        statement = (
+            sa.update(jobs)
+            .where(
+                jobs.c.id == checked_id(code_id),
+                jobs.c.worker == checked_name(worker, "worker"),
+                jobs.c.status.in_(RUNNING),
+            )
+            .values(**{"updated_s": self._clock(), **changes})
+        )
+        with self._sql.writing() as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def _give_up(self, lost: sa.ColumnElement[bool], now_s: float) -> None:
+        # Locked rows are passed over, so that two workers giving up never wait for each other.
+        rows = sa.select(jobs.c.sequence).where(lost).with_for_update(skip_locked=True)
+        statement = (
+            sa.update(jobs)
+            .where(jobs.c.sequence.in_(rows), lost)
+            .values(
+                status=JobStatus.FAILED,
+                updated_s=now_s,
+                error_code=WORKER_LOST,
+                error=f"its worker died or fell silent {self._max_attempts} times",
+                **_UNHELD,
+            )
+        )
+        with self._sql.writing() as connection:
+            connection.execute(statement)
+
+
+def _taking(waiting: sa.ColumnElement[bool]) -> Any:
+    """The update that takes the job that has waited longest, still to be told for whom."""
+    oldest = (
+        sa.select(jobs.c.sequence)
+        .where(jobs.c.status.in_(OPEN), waiting)
+        .order_by(jobs.c.created_s, jobs.c.sequence)
+        .limit(1)
+        .with_for_update(skip_locked=True)  # PostgreSQL; in SQLite writers come one by one
+    )
+    return (
+        sa.update(jobs)
+        .where(jobs.c.sequence == oldest.scalar_subquery(), waiting)
+        .values(status=JobStatus.DECODING, attempts=jobs.c.attempts + 1, **_AFRESH)
+        .returning(*COLUMNS)
+    )
+
+
+def _position(cursor: str) -> int:
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
+        raise BadIdError(f"after: expected a cursor of an earlier page, got {ascii(cursor)[:80]}")
+    return int(cursor)

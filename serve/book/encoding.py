@@ -1,0 +1,290 @@
+"""The loop of an encoding worker: take jobs from the book, decode, encode, keep the code.
+
+Everything a job needs lies in the book and the store, so a worker may be killed at any moment: its
+lease runs out and another begins again. A code that was stored before its worker died is not made
+twice. It knows neither HTTP nor Ray; how many workers there are is for others to decide.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from serve.book.code_store import CodeStore, MissingFileError
+from serve.book.database import CodeJob, JobBook, JobStatus
+from serve.config import ServeConfig
+from serve.metrics import Meters
+from spatialcode.api import Sampling, VideoEncoder
+from spatialcode.errors import EncodeError, VideoError
+from spatialcode.scene.schema import SpatialCode
+from spatialcode.video.child_process import SandboxLimits
+from spatialcode.video.decode import DecodedVideo
+from spatialcode.video.limits import VideoLimits
+from spatialcode.video.sandbox import SandboxedDecoder
+
+_log = logging.getLogger(__name__)
+
+#: Beats within one lease: two may be late before another worker takes over.
+_BEATS_A_LEASE = 3
+#: A decoder is given at least so long, however little of a job's time is left.
+_MIN_WALL_S = 1.0
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What a worker needs to know beside its book, store and encoder. Times in seconds."""
+
+    sampling: Sampling
+    limits: VideoLimits
+    sandbox: SandboxLimits
+    max_batch: int = 1
+    lease_s: float = 30.0
+    deadline_s: float = 900.0
+    poll_s: float = 1.0
+    keep_videos: bool = True
+
+    @classmethod
+    def of(cls, config: ServeConfig) -> WorkerSettings:
+        """The worker's part of the service's settings."""
+        return cls(
+            sampling=sampling_of(config),
+            limits=config.video_limits,
+            sandbox=config.video.sandbox(config.video.decode_timeout_s),
+            max_batch=config.encoder.max_batch,
+            lease_s=config.store.lease_s,
+            deadline_s=config.limits.deadline_s,
+            keep_videos=config.store.keep_videos,
+        )
+
+
+def sampling_of(config: ServeConfig) -> Sampling:
+    """Which frames are looked at; the same for ids and for work."""
+    return Sampling(num_frames=config.sampling.num_frames, max_side_px=config.sampling.max_side_px)
+
+
+@dataclass
+class _Held:
+    """A job that this worker holds, until it is lost or ended."""
+
+    job: CodeJob
+    lost: bool = False
+    video: DecodedVideo | None = field(default=None, repr=False)
+
+
+class _Progress:
+    """Tells the book how far the frames of a batch are: they pass the network twice."""
+
+    def __init__(self, book: JobBook, worker: str, ready: Sequence[_Held]) -> None:
+        self._book, self._worker, self._ready = book, worker, ready
+        self._counts = [len(item.video.rgb) for item in ready if item.video is not None]
+        self._num_passed = 0
+
+    def __call__(self, num_frames: int) -> None:
+        self._num_passed += num_frames
+        share = min(1.0, self._num_passed / (2 * sum(self._counts)))
+        for item, count in zip(self._ready, self._counts, strict=True):
+            item.lost |= not self._book.beat(
+                item.job.id, self._worker, frames_encoded=int(share * count)
+            )
+
+
+class EncodingWorker:
+    """Works on one batch at a time, in whichever thread calls `run` or `step`."""
+
+    def __init__(
+        self, name: str, book: JobBook, store: CodeStore, encoder: VideoEncoder,
+        settings: WorkerSettings, *, meters: Meters | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self._book, self._store, self._encoder = book, store, encoder
+        self._settings = settings
+        self._meters = meters or Meters()
+        self._clock = clock
+        self._decoder = SandboxedDecoder(settings.sandbox)
+        self._stopping, self._wake = threading.Event(), threading.Event()
+        self._busy_since_s: float | None = None
+
+    def run(self) -> None:
+        """Work until `stop`. A store or database that is away is waited for, not died of."""
+        try:
+            while not self._stopping.is_set():
+                try:
+                    num_jobs = self.step()
+                except Exception:  # the loop's boundary: what a job causes is caught within
+                    _log.exception("worker %s: a step failed, trying again", self.name)
+                    num_jobs = 0
+                if num_jobs == 0:
+                    self._wake.wait(self._settings.poll_s)
+                    self._wake.clear()
+        finally:
+            self._decoder.close()
+
+    def wake(self) -> None:
+        """There may be something to do: look at once rather than at the next poll."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Take no more jobs; `run` returns when the batch under way is done."""
+        self._stopping.set()
+        self._wake.set()
+
+    def release(self) -> int:
+        """Give unfinished jobs back to the queue at once; how many. Their work is dropped."""
+        return self._book.release(self.name)
+
+    @property
+    def busy_s(self) -> float:
+        """For how long the batch under way has been, in seconds; 0 while there is none."""
+        since_s = self._busy_since_s
+        return 0.0 if since_s is None else max(1e-3, time.monotonic() - since_s)
+
+    def step(self) -> int:
+        """Claim a batch and bring every job of it to an end; how many were claimed."""
+        held = self._claim()
+        if not held:
+            return 0
+        self._busy_since_s = time.monotonic()
+        try:
+            with self._beating(held):
+                for item in held:
+                    self._decode(item)
+                ready = [item for item in held if item.video is not None and not item.lost]
+                if ready:
+                    self._encode(ready)
+        finally:
+            self._busy_since_s = None
+        return len(held)
+
+    def _claim(self) -> list[_Held]:
+        held: list[_Held] = []
+        while len(held) < self._settings.max_batch and not self._stopping.is_set():
+            job = self._book.claim(self.name)
+            if job is None:
+                break
+            held.append(_Held(job))
+        return held
+
+    @contextlib.contextmanager
+    def _beating(self, held: Sequence[_Held]) -> Iterator[None]:
+        """Keep the leases while a batch is worked on; mark what was lost all the same."""
+        done = threading.Event()
+
+        def beat() -> None:
+            while not done.wait(self._settings.lease_s / _BEATS_A_LEASE):
+                for item in held:
+                    try:
+                        item.lost |= not self._book.beat(item.job.id, self.name)
+                    except Exception:  # the database is away: the lease decides
+                        _log.exception("worker %s: no beat for %s", self.name, item.job.id)
+
+        thread = threading.Thread(target=beat, name=f"beat-{self.name}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def _decode(self, item: _Held) -> None:
+        """Frames into ``item.video``, or the job's end."""
+        job = item.job
+        left_s = job.created_s + self._settings.deadline_s - self._clock()
+        if self._store.get_code(job.id) is not None:
+            self._finish(item)  # its worker died between the code and the book
+            return
+        if left_s <= 0:
+            self._fail(item, "deadline", f"no code within {self._settings.deadline_s:g} s")
+            return
+        num_frames = self._settings.sampling.num_frames
+        item.lost |= not self._book.beat(
+            job.id, self.name, status=JobStatus.DECODING, frames_total=num_frames
+        )
+        if item.lost:
+            return
+        start = time.perf_counter()
+        try:
+            video = self._frames(job, left_s)
+        except VideoError as error:
+            self._fail(item, error.code, str(error))
+            return
+        except MissingFileError:
+            self._fail(item, "video_lost", "the stored video is gone")
+            return
+        self._meters.decoded(len(video.rgb), time.perf_counter() - start)
+        item.video = video
+        item.lost |= not self._book.beat(
+            job.id, self.name, status=JobStatus.ENCODING, frames_total=len(video.rgb),
+            frames_decoded=len(video.rgb), frames_encoded=0,
+        )  # fmt: skip
+
+    def _frames(self, job: CodeJob, left_s: float) -> DecodedVideo:
+        settings = self._settings
+        wall_s = max(_MIN_WALL_S, min(settings.sandbox.wall_s, left_s))
+        self._decoder.limits = replace(settings.sandbox, wall_s=wall_s)
+        with self._store.local_video(job.id) as path:
+            try:
+                video = self._decoder.decode(
+                    path, settings.sampling.plan(), settings.limits,
+                    max_side_px=settings.sampling.max_side_px, sha256=job.video_sha256,
+                )  # fmt: skip
+            except VideoError as error:
+                # nobody outside is to learn where videos lie
+                raise _renamed(error, str(path), job.name or "the video") from None
+        return replace(video, probe=replace(video.probe, uri=job.name or f"{job.id}.video"))
+
+    def _encode(self, ready: Sequence[_Held]) -> None:
+        start = time.perf_counter()
+        results = self._codes(ready)
+        num_frames = sum(len(item.video.rgb) for item in ready if item.video is not None)
+        self._meters.encoded(num_frames, time.perf_counter() - start)
+        for item, result in zip(ready, results, strict=True):
+            if isinstance(result, SpatialCode):
+                self._keep(item, result)
+            elif isinstance(result, EncodeError):
+                self._fail(item, result.code, str(result))
+            else:
+                _log.error("job %s: encoding failed", item.job.id, exc_info=result)
+                self._fail(item, "internal", "encoding failed for a reason of the service's own")
+
+    def _codes(self, ready: Sequence[_Held]) -> list[SpatialCode | Exception]:
+        """A code or what went wrong for each; a batch that breaks is tried one by one."""
+        videos = [item.video for item in ready if item.video is not None]
+        keys = [item.job.id for item in ready]
+        try:
+            return list(
+                self._encoder.encode_batch(videos, keys, _Progress(self._book, self.name, ready))
+            )
+        except Exception as error:  # the one boundary of a batch: a job's failure is data
+            if len(ready) == 1:
+                return [error]
+            _log.exception("worker %s: a batch of %d failed", self.name, len(ready))
+            return [result for item in ready for result in self._codes([item])]
+
+    def _keep(self, item: _Held, code: SpatialCode) -> None:
+        num_frames = len(code.video.sampled_s)
+        if item.lost or not self._book.beat(item.job.id, self.name, frames_encoded=num_frames):
+            return  # released, deleted, or another's by now
+        self._store.put_code(item.job.id, code)
+        self._finish(item)
+
+    def _finish(self, item: _Held) -> None:
+        if self._book.finish(item.job.id, self.name):
+            self._meters.ended(str(JobStatus.DONE))
+            if not self._settings.keep_videos:
+                self._store.delete_video(item.job.id)
+        elif self._book.get(item.job.id) is None:
+            self._store.delete(item.job.id)  # deleted while it was worked on
+
+    def _fail(self, item: _Held, code: str, message: str) -> None:
+        if self._book.fail(item.job.id, self.name, code, message):
+            self._meters.ended(str(JobStatus.FAILED))
+
+
+def _renamed(error: VideoError, path: str, name: str) -> VideoError:
+    """The same error with a name in the place of a path."""
+    return type(error)(str(error).replace(path, name))

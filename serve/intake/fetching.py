@@ -1,0 +1,202 @@
+"""Fetching a video that a stranger named by URL, without being led anywhere else.
+
+A name is resolved once, every address it has is judged, and exactly those are dialled; each
+redirect is judged anew. The URL is never given to FFmpeg or to anything that would resolve it
+again. Nothing of this service's own (cookies, credentials, proxy settings) goes along, except to
+configured S3 buckets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from urllib.parse import urljoin
+
+import aiohttp
+import yarl
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from serve.config import ServeConfig
+from serve.http import problems
+from serve.intake.addresses import AddressPolicy, Target, parse_target, refused
+from serve.intake.buckets import fetch_object
+from serve.intake.spool import Spool, StoredUpload
+from serve.limits import FetchConfig, LimitConfig
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+MAX_ADDRESSES = 8
+PIECE_BYTES = 2**18
+REDIRECTS = frozenset((301, 302, 303, 307, 308))
+HEADERS = {
+    "User-Agent": "spatialcode",
+    "Accept": "video/*, application/octet-stream;q=0.9, */*;q=0.1",
+    "Accept-Encoding": "identity",
+}
+
+
+async def system_addresses(host: str, port: int) -> list[str]:
+    """What the system's resolver says now; empty where the name is unknown."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError):
+        return []
+    return [str(address[0]) for *_, address in found]
+
+
+class Pinned(AbstractResolver):
+    """Answers with the pinned addresses, and for the one host they belong to."""
+
+    def __init__(self, host: str, addresses: tuple[str, ...]) -> None:
+        self.host = host
+        self.addresses = addresses
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        if host != self.host:
+            raise OSError(None, "another host than the one that was judged")
+        return [
+            ResolveResult(
+                hostname=host, host=address, port=port, family=family, proto=0, flags=0
+            )
+            for address in self.addresses
+        ]  # fmt: skip
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    def dial(self, info: Any) -> socket.socket:
+        """A socket for one address: the last gate, whatever led here."""
+        family, kind, protocol, _, address = info
+        if address[0] not in self.addresses:
+            raise OSError(None, "another address than those that were judged")
+        return socket.socket(family, kind, protocol)
+
+
+class Fetcher:
+    """Fetches videos as a configuration allows.
+
+    ``resolve``: the addresses of a host and port at this moment; ``tls``: other roots of trust.
+    """
+
+    def __init__(
+        self,
+        config: ServeConfig,
+        *,
+        resolve: Resolve = system_addresses,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.config = config.fetch
+        self.limits = config.limits
+        self._policy = AddressPolicy.of(config.fetch)
+        self._resolve = resolve
+        self._tls: ssl.SSLContext | bool = tls if tls is not None else True
+
+    async def fetch(self, url: str, timeout_s: float | None = None) -> StoredUpload:
+        """The body behind ``url``, on disk.
+
+        ``timeout_s``: what is left of the request's time, where that is less than the
+        configuration's. Problems: 422 ``url_refused`` for a URL or a redirect that is not followed,
+        ``fetch_failed`` and ``fetch_timeout`` for what the other side does, ``video_empty``; 413
+        beyond ``max_upload_bytes``; 507 for a full disk.
+        """
+        longest_s = self.config.timeout_s
+        try:
+            async with asyncio.timeout(
+                longest_s if timeout_s is None else min(timeout_s, longest_s)
+            ):
+                if url.startswith("s3://") and self.config.s3_buckets:
+                    return await fetch_object(url, self.config, self.limits)
+                return await self._follow(url)
+        except TimeoutError:
+            raise problems.invalid("the video did not come in time", "fetch_timeout") from None
+        except aiohttp.InvalidURL:
+            raise refused("not a URL") from None
+        except (aiohttp.ClientError, OSError) as error:
+            # the kind of error says enough; its text may name addresses
+            detail = f"the video could not be fetched ({type(error).__name__})"
+            raise problems.invalid(detail, "fetch_failed") from None
+
+    async def _follow(self, url: str) -> StoredUpload:
+        target = parse_target(url, self.config)
+        for _ in range(self.config.max_redirects + 1):
+            pinned = await self._pinned(target)
+            async with self._get(target, pinned) as response:
+                if response.status not in REDIRECTS:
+                    return await _store(response, target, self.limits)
+                target = _next_target(target, response, self.config)
+        raise refused(f"more than {self.config.max_redirects} redirects")
+
+    async def _pinned(self, target: Target) -> tuple[str, ...]:
+        """The addresses that may be dialled for a target, resolved this once."""
+        if target.literal is not None:
+            return self._policy.pin([target.literal])
+        async with asyncio.timeout(self.config.connect_timeout_s):
+            addresses = await self._resolve(target.host, target.port)
+        return self._policy.pin(addresses)[:MAX_ADDRESSES]
+
+    @contextlib.asynccontextmanager
+    async def _get(
+        self, target: Target, pinned: tuple[str, ...]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The response to one GET, over a connection of its own to a pinned address."""
+        names = Pinned(target.host, pinned)
+        step_s = self.config.connect_timeout_s
+        connector = aiohttp.TCPConnector(
+            resolver=names, socket_factory=names.dial, use_dns_cache=False, force_close=True,
+            happy_eyeballs_delay=None, ssl=self._tls,
+        )  # fmt: skip
+        session = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False,
+            trust_env=False, headers=HEADERS,
+            timeout=aiohttp.ClientTimeout(total=None, connect=step_s, sock_read=step_s),
+        )  # fmt: skip
+        # built from the parts that were judged: no second parser may read the text another way
+        url = yarl.URL.build(
+            scheme=target.scheme, host=target.host, port=target.port, path=target.path,
+            query_string=target.query, encoded=True,
+        )  # fmt: skip
+        async with session:
+            # all of the head in one go: hints before it (1xx) switch the library's own clock off
+            async with asyncio.timeout(step_s):
+                response = await session.get(url, allow_redirects=False)
+            async with response:
+                yield response
+
+
+def _next_target(target: Target, response: aiohttp.ClientResponse, fetch: FetchConfig) -> Target:
+    location = response.headers.get("Location")
+    if not location:
+        raise problems.invalid("the other side redirects to nowhere", "fetch_failed")
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    base = f"{target.scheme}://{host}:{target.port}{target.path}"
+    try:
+        following = parse_target(urljoin(base, location), fetch)
+    except ValueError:
+        raise refused("a redirect to no URL") from None
+    if target.scheme == "https" and following.scheme != "https":
+        raise refused("a redirect from https to http is not followed")
+    return following
+
+
+async def _store(
+    response: aiohttp.ClientResponse, target: Target, limits: LimitConfig
+) -> StoredUpload:
+    if response.status != 200:
+        detail = f"the other side answered with status {response.status}"
+        raise problems.invalid(detail, "fetch_failed")
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise problems.invalid("the other side sent it compressed, unasked", "fetch_failed")
+    async with Spool(limits, limits.max_upload_bytes) as spool:
+        spool.check_declared(response.content_length)
+        async for piece in response.content.iter_chunked(PIECE_BYTES):
+            await spool.write(piece)
+        if not spool.num_bytes:
+            raise problems.invalid("the video has no bytes", "video_empty")
+        return await spool.finish(target.name)

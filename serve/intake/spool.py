@@ -1,0 +1,179 @@
+"""Bytes of strangers on their way to disk: counted, hashed, never whole in memory, gone on failure.
+
+Whoever sends decides neither where the file lies nor what it is called. What the bytes are is not
+looked at here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import shutil
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from serve.http import problems
+from serve.limits import LimitConfig
+
+PREFIX, SUFFIX = "upload-", ".part"
+FLUSH_BYTES = 2**20
+MAX_NAME_CHARS = 200
+RETRY_AFTER_S = 5.0
+
+
+@dataclass(frozen=True)
+class StoredUpload:
+    """A complete body on disk. Whoever holds it deletes ``path``, or moves it away.
+
+    ``sha256``: of the bytes, in hex. ``name``: a label for people; no path is ever made from it.
+    """
+
+    path: Path
+    num_bytes: int
+    sha256: str
+    name: str
+
+    def discard(self) -> None:
+        """Delete the file, if it is still there."""
+        self.path.unlink(missing_ok=True)
+
+
+def label(name: str) -> str:
+    """A sender's name for a file as one short printable line without folders."""
+    last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    clean = "".join(char if char.isprintable() else "_" for char in last).strip()
+    return clean[:MAX_NAME_CHARS] if clean not in {"", ".", ".."} else "video"
+
+
+def spool_folder(limits: LimitConfig) -> Path:
+    """Where uploads are written, made if it is not there."""
+    folder = Path(limits.spool_dir or Path(tempfile.gettempdir()) / "spatialcode-uploads")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def sweep(folder: Path, older_than_s: float) -> int:
+    """Delete what killed processes left behind; how many files that were."""
+    num_deleted = 0
+    oldest = time.time() - older_than_s
+    for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.lstat().st_mtime < oldest:
+                path.unlink()
+                num_deleted += 1
+    return num_deleted
+
+
+class Slots:
+    """How many uploads may be under way at once, in all and by one caller, in this process."""
+
+    def __init__(self, total: int, per_caller: int) -> None:
+        self.total = total
+        self.per_caller = per_caller
+        self._held: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def hold(self, caller: str) -> Iterator[None]:
+        """One place for as long as the block lasts; the 429 problem where there is none."""
+        full = self._held.total() >= self.total
+        if full or self._held[caller] >= self.per_caller:
+            whose = "uploads" if full else "uploads of this key"
+            raise problems.try_later(
+                429, "too_many_uploads", f"too many {whose} are under way", RETRY_AFTER_S
+            )
+        self._held[caller] += 1
+        try:
+            yield
+        finally:
+            self._held[caller] -= 1
+            self._held += Counter()  # forgets callers without any
+
+
+class Spool:
+    """One file being written, as an async context: left without `finish`, it is deleted.
+
+    Holds at most `FLUSH_BYTES` and one more piece in memory; hashing and writing are done in a
+    thread. Raises the 413 problem beyond ``max_bytes`` and the 507 problem when the disk fills up.
+    """
+
+    def __init__(self, limits: LimitConfig, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.num_bytes = 0
+        self._min_free_bytes = limits.min_free_bytes
+        self._folder = spool_folder(limits)
+        self._pending = bytearray()
+        self._sha256 = hashlib.sha256()
+        self._lock = threading.Lock()
+        self._kept = False
+
+    async def __aenter__(self) -> Self:
+        # the name is new and random, and the file only this user's
+        self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 (closed in __aexit__)
+            dir=self._folder, prefix=PREFIX, suffix=SUFFIX, delete=False, buffering=0
+        )
+        self.path = Path(self._file.name)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._lock:  # a thread of a cancelled write may still be at it
+            self._file.close()
+        if not self._kept:
+            self.path.unlink(missing_ok=True)
+
+    def check_declared(self, num_bytes: int | None) -> None:
+        """Refuse at once what says it is too large, or larger than the disk has room for."""
+        if num_bytes is None:
+            return
+        if num_bytes > self.max_bytes:
+            raise problems.too_large("a video", self.max_bytes)
+        self._check_room(num_bytes)
+
+    async def write(self, piece: bytes) -> None:
+        """Append a piece."""
+        self.num_bytes += len(piece)
+        if self.num_bytes > self.max_bytes:
+            raise problems.too_large("a video", self.max_bytes)
+        self._pending += piece
+        if len(self._pending) >= FLUSH_BYTES:
+            await self._flush()
+
+    async def finish(self, name: str) -> StoredUpload:
+        """Write what is left and keep the file."""
+        await self._flush()
+        self._kept = True
+        return StoredUpload(self.path, self.num_bytes, self._sha256.hexdigest(), label(name))
+
+    async def _flush(self) -> None:
+        data, self._pending = self._pending, bytearray()
+        if data:
+            await asyncio.to_thread(self._append, data)
+
+    def _append(self, data: bytearray) -> None:
+        with self._lock:
+            if self._file.closed:
+                return
+            self._check_room(len(data))
+            self._sha256.update(data)
+            rest = memoryview(data)
+            try:
+                while rest:
+                    rest = rest[self._file.write(rest) :]
+            except OSError:
+                raise problems.storage_full() from None
+
+    def _check_room(self, num_bytes: int) -> None:
+        if shutil.disk_usage(self._folder).free < num_bytes + self._min_free_bytes:
+            raise problems.storage_full()

@@ -1,0 +1,113 @@
+"""Fits the confidence of detections on validation rooms, and the threshold that serves F1.
+
+The rooms are neither trained on nor held out for evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from spatialcode.encoder.assembly import first_sight, scene_objects
+from spatialcode.encoder.lifting import Array
+from spatialcode.encoder.small import confidence
+from spatialcode.encoder.small.confidence import Calibration, Confidence
+from spatialcode.encoder.small.encoder import SpatialEncoder
+from spatialcode.encoder.small.objects import Detection
+from spatialcode.evaluation.metrics.box_tracks import from_objects
+from spatialcode.evaluation.metrics.metrics import EXCUSED, NOTHING, Counts, Overlaps, count, match
+from spatialcode.evaluation.metrics.scoring import overlaps_of
+from spatialcode.evaluation.room import truth_tracks
+from spatialcode.seeds import VALIDATION_ROOMS
+from spatialcode.synthetic.clips import ClipConfig, make_clip
+from spatialcode.synthetic.truth import SyntheticClip
+
+MATCH_IOU = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """All detections of one clip, whatever their score, and their overlaps with the truth."""
+
+    detections: list[Detection]
+    overlaps: Overlaps
+
+    def rescored(self, fitted: Confidence) -> Judged:
+        """The same with scores of another fit."""
+        if not self.detections:
+            return self
+        scores = fitted.score(np.array([d.features for d in self.detections]))
+        detections = [
+            replace(d, score=float(s)) for d, s in zip(self.detections, scores, strict=True)
+        ]
+        return Judged(detections, replace(self.overlaps, scores=scores))
+
+    def counts(self, threshold: float) -> Counts:
+        """Class-aware counts of the detections at or above a score."""
+        kept = np.flatnonzero(self.overlaps.scores >= threshold)
+        o = self.overlaps
+        labels = tuple(o.predicted_labels[i] for i in kept)
+        some = Overlaps(o.iou[kept], o.scores[kept], labels, o.truth_labels, o.ignored)
+        return count(some.class_aware(), match(some.class_aware(), MATCH_IOU))
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedRoom:
+    """One room's detections with given poses and with estimated ones."""
+
+    given: Judged
+    estimated: Judged
+
+
+def judged_rooms(encoder: SpatialEncoder, num_rooms: int, num_frames: int) -> Iterator[JudgedRoom]:
+    """Encode validation rooms and compare with the truth, whatever the score."""
+    for seed in VALIDATION_ROOMS[:num_rooms]:
+        clip = make_clip(seed, ClipConfig(num_frames=num_frames))
+        prepared = encoder.prepare(clip.rgb, clip.K)
+        estimated = encoder.path(prepared, encoder.maps(prepared)).T_world_camera
+        yield JudgedRoom(
+            _judged(encoder, clip, clip.T_world_camera, True),
+            _judged(encoder, clip, estimated, False),
+        )
+
+
+def _judged(encoder: SpatialEncoder, clip: SyntheticClip, path: Array, given: bool) -> Judged:
+    prepared = encoder.prepare(clip.rgb, clip.K)
+    maps = encoder.maps(prepared, path, given)
+    found = encoder.candidates(prepared, maps, path, given)
+    # objects come numbered by first sight; candidates must stand in that order
+    found.sort(key=first_sight)
+    tracks = from_objects(scene_objects(found, clip.times_s), clip.times_s)
+    return Judged(found, overlaps_of(tracks, truth_tracks(clip)))
+
+
+def fitted_calibration(rooms: Iterable[JudgedRoom]) -> Calibration:
+    """Both fits, each on its own poses."""
+    rooms = list(rooms)
+    return Calibration(
+        fitted_confidence([room.given for room in rooms]),
+        fitted_confidence([room.estimated for room in rooms]),
+    )
+
+
+def fitted_confidence(clips: Sequence[Judged]) -> Confidence:
+    """Regression on whether a detection is a true one, then the best threshold for F1."""
+    rows, correct = [], []
+    for clip in clips:
+        aware = clip.overlaps.class_aware()
+        for detection, hit in zip(clip.detections, match(aware, MATCH_IOU), strict=True):
+            if hit != EXCUSED:
+                rows.append(detection.features)
+                correct.append(hit >= 0)
+    if not rows:
+        return Confidence.uncalibrated()
+    fitted = confidence.fit(np.array(rows), np.array(correct))
+    rescored = [clip.rescored(fitted) for clip in clips]
+
+    def f1(threshold: float) -> float:
+        return sum((clip.counts(threshold) for clip in rescored), NOTHING).f1 or 0.0
+
+    thresholds = np.arange(0.10, 0.80, 0.02)
+    return replace(fitted, threshold=float(max(thresholds, key=f1)))

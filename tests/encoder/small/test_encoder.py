@@ -1,0 +1,234 @@
+"""The encoder as a whole, with a tiny untrained network: what must hold whatever it has learned."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+
+from spatialcode.encoder.clip import ClipInput
+from spatialcode.encoder.small.confidence import Calibration
+from spatialcode.encoder.small.encoder import EncoderConfig, SpatialEncoder, assumed_intrinsics
+from spatialcode.encoder.small.folding import folded
+from spatialcode.encoder.small.inference import (
+    DenseRunner,
+    FrameBatch,
+    network_size,
+    resized,
+    run_together,
+    with_poses,
+    without_gravity,
+)
+from spatialcode.encoder.small.model import ModelConfig, make_model
+from spatialcode.encoder.small.towers import TrunkConfig
+from spatialcode.errors import EncodeError, SchemaError
+from spatialcode.scene.schema import SpatialCode, VideoInfo
+from spatialcode.scene.text import to_json
+from spatialcode.synthetic.clips import ClipConfig, make_clip
+from spatialcode.synthetic.truth import SyntheticClip
+
+TINY = ModelConfig(TrunkConfig((8, 8, 16, 16), (0, 1, 1, 1), 1, 2), fusion_width=16)
+K = np.array([[120.0, 0, 80], [0, 120, 60], [0, 0, 1]])
+
+
+def tiny_model() -> torch.nn.Module:
+    torch.manual_seed(1)
+    model = make_model(TINY)
+    with torch.no_grad():  # normalisation statistics that are not the identity
+        for name, buffer in model.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.normal_(0, 0.3)
+            elif name.endswith("running_var"):
+                buffer.uniform_(0.5, 2.0)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def encoder() -> SpatialEncoder:
+    return SpatialEncoder(tiny_model(), "tiny", "0" * 64, Calibration.uncalibrated(0.0))
+
+
+@pytest.fixture(scope="module")
+def clip() -> SyntheticClip:
+    return make_clip(1_000_000_007, ClipConfig(num_frames=6))
+
+
+def clip_input(clip: SyntheticClip, num_frames: int = 6, known: bool = True) -> ClipInput:
+    times_s = tuple(float(t) for t in clip.times_s[:num_frames])
+    height, width = clip.rgb.shape[1:3]
+    video = VideoInfo("clip.mp4", "", times_s[-1], 10.0, 4 * width, 4 * height, times_s)
+    poses = clip.T_world_camera[:num_frames] if known else None
+    return ClipInput(video, clip.rgb[:num_frames], clip.K, poses, work_key="f" * 64)
+
+
+def frames(num: int, seed: int = 0) -> FrameBatch:
+    rng = np.random.default_rng(seed)
+    rgb = rng.integers(0, 255, (num, 120, 160, 3), dtype=np.uint8)
+    return without_gravity(rgb, K)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_a_frames_maps_do_not_depend_on_its_company(bfloat16: bool) -> None:
+    runner = DenseRunner(tiny_model(), "cpu", bfloat16, chunk_size=4)
+    batch = frames(11)
+    whole = runner(batch)
+    for rows in (slice(0, 1), slice(3, 8), slice(9, 11)):
+        part = FrameBatch(*(getattr(batch, f.name)[rows] for f in fields(FrameBatch)))
+        alone = runner(part)
+        for f in fields(alone):
+            np.testing.assert_array_equal(getattr(alone, f.name), getattr(whole, f.name)[rows])
+
+
+def test_frames_are_counted_as_they_pass() -> None:
+    passed: list[int] = []
+    DenseRunner(tiny_model(), "cpu", False, chunk_size=4)(frames(11), passed.append)
+    assert passed == [4, 4, 3]
+
+
+def test_clips_of_two_sizes_run_together_as_alone() -> None:
+    runner = DenseRunner(tiny_model(), "cpu", False, chunk_size=4)
+    wide = without_gravity(np.full((3, 104, 184, 3), 90, np.uint8), K)
+    batches = {7: frames(3), 2: wide, 5: frames(2, seed=9)}
+    made = run_together(runner, batches)
+    assert made.keys() == batches.keys()
+    for key, batch in batches.items():
+        np.testing.assert_array_equal(made[key].depth_m, runner(batch).depth_m)
+        np.testing.assert_array_equal(made[key].class_prob, runner(batch).class_prob)
+
+
+def test_folded_normalisation_computes_the_same() -> None:
+    model = tiny_model()
+    batch = frames(2)
+    inputs = [
+        torch.from_numpy(batch.rgb),
+        *(
+            torch.from_numpy(np.ascontiguousarray(values, np.float32))
+            for values in (batch.K, batch.up_camera, batch.camera_height_m, batch.quality)
+        ),
+    ]
+    with torch.inference_mode():
+        plain, fast = model(*inputs), folded(model)(*inputs)
+    for f in fields(plain):
+        a, b = getattr(plain, f.name), getattr(fast, f.name)
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded(model).modules())
+
+
+def test_poses_tell_gravity_and_height() -> None:
+    T = np.eye(4)[None].copy()
+    T[0, :3, :3] = [[1, 0, 0], [0, 0.6, 0.8], [0, -0.8, 0.6]]  # looks half up
+    T[0, 2, 3] = 1.4
+    batch = with_poses(np.zeros((1, 120, 160, 3), np.uint8), K, T, exact=True)
+    np.testing.assert_allclose(batch.up_camera[0], (0, -0.8, 0.6))
+    assert batch.camera_height_m[0] == pytest.approx(1.4)
+    assert batch.quality[0] == 1.0
+    assert with_poses(batch.rgb, K, T, exact=False).quality[0] == 0.5
+
+
+def test_network_size_keeps_area_and_aspect() -> None:
+    assert network_size(640, 480) == (160, 120)
+    for width, height in ((1920, 1080), (1080, 1920), (1024, 576), (333, 777)):
+        w, h = network_size(width, height)
+        assert w % 8 == h % 8 == 0
+        assert w * h == pytest.approx(160 * 120, rel=0.12)
+        assert w / h == pytest.approx(width / height, rel=0.12)
+
+
+def test_resizing_moves_the_pinhole_with_the_pixels() -> None:
+    rgb = np.zeros((1, 480, 640, 3), np.uint8)
+    small, K_small = resized(rgb, np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]))
+    assert small.shape == (1, 120, 160, 3)
+    np.testing.assert_allclose(K_small, [[125, 0, 80], [0, 125, 60], [0, 0, 1]])
+
+
+def test_assumed_intrinsics_by_hand() -> None:
+    # 90 degrees across 200 pixels: the half width is the focal length
+    np.testing.assert_allclose(
+        assumed_intrinsics(200, 100, 90.0), [[100, 0, 100], [0, 100, 50], [0, 0, 1]]
+    )
+
+
+def test_a_code_holds_the_given_cameras_in_pixels_of_the_video(
+    encoder: SpatialEncoder, clip: SyntheticClip
+) -> None:
+    code = encoder.encode(clip_input(clip))
+    assert code.scale.source == "given"
+    assert code.provenance.work_key == "f" * 64
+    assert code.provenance.encoder == "tiny"
+    assert len(code.cameras) == 6
+    for n, camera in enumerate(code.cameras):
+        np.testing.assert_allclose(camera.T_world_camera, clip.T_world_camera[n], atol=1e-5)
+        assert camera.fx_px == pytest.approx(4 * clip.K[0, 0], rel=1e-5)
+        assert camera.cy_px == pytest.approx(4 * clip.K[1, 2], rel=1e-5)
+
+
+def test_batches_give_what_single_clips_give(encoder: SpatialEncoder, clip: SyntheticClip) -> None:
+    clips = [clip_input(clip), clip_input(clip, 3, known=False), clip_input(clip, 5)]
+    together = encoder.encode_batch(clips)
+    for item, code in zip(clips, together, strict=True):
+        assert isinstance(code, SpatialCode)
+        assert to_json(encoder.encode(item)) == to_json(code)
+
+
+def test_a_clip_that_fails_disturbs_no_other(encoder: SpatialEncoder, clip: SyntheticClip) -> None:
+    good = clip_input(clip)
+    empty_video = replace(good.video, sampled_s=())
+    empty = ClipInput(empty_video, clip.rgb[:0], clip.K)
+    first, second, third = encoder.encode_batch([good, empty, good])
+    assert isinstance(second, EncodeError)
+    assert "at least one frame" in str(second)
+    assert isinstance(first, SpatialCode)
+    assert first == third
+    with pytest.raises(EncodeError, match="at least one frame"):
+        encoder.encode(empty)
+
+
+def test_one_frame_is_a_clip(encoder: SpatialEncoder, clip: SyntheticClip) -> None:
+    code = encoder.encode(clip_input(clip, 1, known=False))
+    (camera,) = code.cameras
+    x, y = camera.T_world_camera[0][3], camera.T_world_camera[1][3]
+    assert (x, y) == pytest.approx((0, 0), abs=1e-6), "the origin is under the first camera"
+
+
+def test_given_gravity_is_used(encoder: SpatialEncoder, clip: SyntheticClip) -> None:
+    up = np.tile(np.array([0.1, -0.98, -0.17]), (6, 1))
+    up /= np.linalg.norm(up, axis=1, keepdims=True)
+    told = replace(clip_input(clip, known=False), up_camera=up)
+    (free, held) = encoder.encode_batch([clip_input(clip, known=False), told])
+    assert isinstance(free, SpatialCode)
+    assert isinstance(held, SpatialCode)
+    in_camera = np.array(held.cameras[0].T_world_camera)[2, :3]
+    own = np.array(free.cameras[0].T_world_camera)[2, :3]
+    assert np.linalg.norm(in_camera - up[0]) < np.linalg.norm(own - up[0])
+
+
+def test_what_decides_the_code_decides_its_key() -> None:
+    model = tiny_model()
+    plain = SpatialEncoder(model, "tiny", "0" * 64, Calibration.uncalibrated())
+    again = SpatialEncoder(model, "tiny", "0" * 64, Calibration.uncalibrated())
+    strict = Calibration.uncalibrated(0.9)
+    wide = EncoderConfig(assumed_hfov_deg=80.0)
+    assert plain.config_sha256 == again.config_sha256
+    others = [
+        SpatialEncoder(model, "tiny", "0" * 64, strict),
+        SpatialEncoder(model, "tiny", "0" * 64, Calibration.uncalibrated(), config=wide),
+    ]
+    assert len({e.config_sha256 for e in (plain, *others)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rgb": np.zeros((6, 120, 160, 3), np.float32)}, "uint8"),
+        ({"rgb": np.zeros((5, 120, 160, 3), np.uint8)}, "6 frames"),
+        ({"K": np.eye(4)}, r"ClipInput\.K"),
+        ({"T_world_camera": np.full((6, 4, 4), np.nan)}, r"ClipInput\.T_world_camera"),
+    ],
+)
+def test_a_clip_that_does_not_fit_itself_is_refused(
+    clip: SyntheticClip, change: dict[str, np.ndarray], message: str
+) -> None:
+    with pytest.raises(SchemaError, match=message):
+        replace(clip_input(clip), **change)

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.encode.inputs import list_inputs
+from spatialcode.errors import InputError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two videos and a text beside them, one more below."""
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    for name in ("b.MP4", "a.mov", "notes.txt", "deep/er/c.webm"):
+        (tmp_path / name).write_bytes(b"x" * len(name))
+    return tmp_path
+
+
+def uris(*patterns: object) -> list[str]:
+    return [source.uri for source in list_inputs([str(pattern) for pattern in patterns])]
+
+
+def test_a_folder_gives_its_videos_at_every_depth_sorted(folder: Path) -> None:
+    assert uris(folder) == [str(folder / name) for name in ("a.mov", "b.MP4", "deep/er/c.webm")]
+
+
+def test_a_file_named_outright_is_taken_whatever_its_suffix(folder: Path) -> None:
+    assert uris(folder / "notes.txt") == [str(folder / "notes.txt")]
+
+
+def test_a_glob_takes_files_only(folder: Path) -> None:
+    assert uris(f"{folder}/*") == [str(folder / name) for name in ("a.mov", "b.MP4", "notes.txt")]
+    assert uris(f"{folder}/**/*.webm") == [str(folder / "deep/er/c.webm")]
+
+
+def test_names_with_glob_characters_are_files_first(tmp_path: Path) -> None:
+    odd = tmp_path / "a[1]*.mp4"
+    odd.write_bytes(b"x")
+    assert uris(odd) == [str(odd)]
+
+
+def test_relative_paths_become_absolute(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert uris("a.mov") == [str(folder / "a.mov")]
+
+
+def test_repetitions_get_ids_of_their_own(folder: Path) -> None:
+    sources = list_inputs([str(folder / "a.mov"), str(folder), str(folder / "a.mov")])
+    path = str(folder / "a.mov")
+    assert [s.input_id for s in sources if s.uri == path] == [path, path + "#2", path + "#3"]
+    assert len({source.input_id for source in sources}) == len(sources) == 5
+
+
+def test_a_missing_video_is_one_failed_source(folder: Path) -> None:
+    good, bad = list_inputs([str(folder / "a.mov"), str(folder / "gone.mp4")])
+    assert good.error is None
+    assert bad.error is not None
+    assert bad.error.code == "video_not_found"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("nowhere", "no such file or folder"),
+        ("*.avi", "no videos there"),
+        ("empty", "no videos there"),
+        ("list.jsonl", "cannot be read"),
+        ("ftp://host/a.mp4", "only local paths and s3://"),
+        ("empty.jsonl", "has no rows"),
+        ("other.parquet", "no column 'uri'"),
+        ("broken.parquet", "cannot be read"),
+    ],
+)
+def test_a_listing_that_cannot_be_made_raises(tmp_path: Path, pattern: str, message: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.jsonl").write_text("\n")
+    (tmp_path / "broken.parquet").write_bytes(b"no parquet")
+    pq.write_table(pa.table({"path": ["a"]}), tmp_path / "other.parquet")
+    absolute = pattern if "://" in pattern else str(tmp_path / pattern)
+    with pytest.raises(InputError, match=message):
+        list_inputs([absolute])
+
+
+def test_a_json_manifest_keeps_a_row_for_every_line(folder: Path) -> None:
+    lines = [
+        json.dumps({"uri": "a.mov", "other": 1}),
+        json.dumps({"uri": str(folder / "b.MP4")}),
+        "",
+        "not json",
+        json.dumps({"url": "a.mov"}),
+        json.dumps({"uri": 7}),
+        json.dumps({"uri": "gone.mp4"}),
+        json.dumps({"uri": "deep"}),
+        json.dumps({"uri": "https://example.com/a.mp4"}),
+        json.dumps(["a.mov"]),
+    ]
+    manifest = folder / "list.jsonl"
+    manifest.write_text("\n".join(lines))
+    sources = list_inputs([str(manifest)])
+    codes = [source.error.code if source.error else "" for source in sources]
+    assert codes == ["", "", *["input"] * 3, "video_not_found", *["input"] * 3]
+    assert [source.uri for source in sources[:2]] == [str(folder / n) for n in ("a.mov", "b.MP4")]
+    assert sources[2].uri == f"{manifest}:3"
+    assert len({source.input_id for source in sources}) == 9
+
+
+def test_a_parquet_manifest_keeps_a_row_for_every_row(folder: Path) -> None:
+    manifest = folder / "list.parquet"
+    pq.write_table(pa.table({"uri": ["a.mov", None, "b.MP4"], "n": [1, 2, 3]}), manifest)
+    sources = list_inputs([str(manifest)])
+    assert [source.error is None for source in sources] == [True, False, True]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_without_permission_raises(folder: Path) -> None:
+    (folder / "list.jsonl").write_text("{}")
+    (folder / "list.jsonl").chmod(0)
+    with pytest.raises(InputError):
+        list_inputs([str(folder / "list.jsonl")])

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.encode.config import EncoderConfig, SamplingConfig
+from pipelines.encode.encoders import identity_of, load_encoder
+from pipelines.encode.graph import run_encode
+from pipelines.stored.store import read_codes
+from spatialcode import api
+from spatialcode.config import to_dict
+from spatialcode.encoder.small.encoder import BUNDLED
+from spatialcode.scene.table import from_row, to_row
+from tests.pipelines.conftest import MakeConfig
+
+ASSETS = Path(api.__file__).parent / "assets"
+needs_weights = pytest.mark.skipif(
+    not BUNDLED["small"].exists(), reason="the bundled weights are not in this checkout"
+)
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every number and text of nested lists and dicts, with where it is."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from leaves(part, f"{path}.{name}")
+    elif isinstance(value, list | tuple):
+        for i, part in enumerate(value):
+            yield from leaves(part, f"{path}[{i}]")
+    else:
+        yield path, value
+
+
+@needs_weights
+def test_the_pipeline_gives_the_code_of_the_single_call(
+    make_config: MakeConfig, ray_session: Any, tmp_path: Path
+) -> None:
+    clip = ASSETS / "sample_room.mp4"
+    config = make_config(
+        clip, encoder__name="small", sampling__num_frames=32, decode__timeout_s=60.0
+    )
+    assert run_encode(config)["done"] == 1
+    (row,) = read_codes(str(tmp_path / "out")).to_pylist()
+    piped = dict(leaves(to_row(from_row(row["code"]))))
+    single = dict(leaves(to_row(api.encode(clip))))
+    assert any(path.startswith(".objects[0]") for path in single)
+    assert single.keys() == piped.keys()
+    for path, value in single.items():
+        if path == ".video.uri":
+            continue
+        if isinstance(value, float):
+            assert math.isclose(piped[path], value, rel_tol=1e-4, abs_tol=1e-4), path
+        else:
+            assert piped[path] == value, path
+
+
+def test_both_look_at_the_same_frames() -> None:
+    assert asdict(api.Sampling()) == to_dict(SamplingConfig())
+
+
+@needs_weights
+def test_both_make_the_same_work_key() -> None:
+    encoder = load_encoder(EncoderConfig(), "cpu")
+    single = api.VideoEncoder.load().identity(api.Sampling())
+    assert identity_of(encoder, SamplingConfig()) == single
