@@ -13,7 +13,10 @@ from typing import Any
 import pyarrow as pa
 
 from spatialcode.errors import InputError, SpatialCodeError, VideoNotFoundError
-from spatialcode.scene.table import ARROW_SCHEMA, FAILED
+from spatialcode.scene import table as scene_table
+from spatialcode.scene.table import ARROW_SCHEMA
+
+OK, FAILED = scene_table.OK, scene_table.FAILED
 
 # Failures that say nothing about the content: another run tries these again by itself.
 TRANSIENT_CODES = frozenset({InputError.code, VideoNotFoundError.code, "worker_lost"})
