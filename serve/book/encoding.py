@@ -21,10 +21,9 @@ from serve.metrics import Meters
 from spatialcode.api import Sampling, VideoEncoder
 from spatialcode.errors import EncodeError, VideoError
 from spatialcode.scene.schema import SpatialCode
-from spatialcode.video.child_process import SandboxLimits
 from spatialcode.video.decode import DecodedVideo
 from spatialcode.video.limits import VideoLimits
-from spatialcode.video.sandbox import SandboxedDecoder
+from spatialcode.video.sandbox import SandboxedDecoder, SandboxLimits
 
 _log = logging.getLogger(__name__)
 
