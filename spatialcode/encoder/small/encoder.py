@@ -34,13 +34,14 @@ from spatialcode.encoder.room.layout import LayoutConfig
 from spatialcode.encoder.small.inference import (
     DenseRunner,
     FrameBatch,
+    has_fast_bfloat16,
     resized,
     run_together,
     with_poses,
     without_gravity,
 )
 from spatialcode.encoder.small.model import DenseEncoder
-from spatialcode.encoder.small.weights import ASSETS, has_fast_bfloat16, load_weights
+from spatialcode.encoder.small.weights import ASSETS, load_weights
 from spatialcode.encoder.votes import Array
 from spatialcode.errors import EncodeError, SpatialCodeError, WeightsError
 from spatialcode.scene.schema import Provenance, Room, Scale, SpatialCode
