@@ -106,7 +106,8 @@ def _vsibench(folder: str | None) -> dict[str, list[Task]]:
     """The benchmark's questions about annotated and about predicted boxes."""
     from pathlib import Path
 
-    from pipelines.stored.questions import read_codes, read_questions
+    from pipelines.stored.questions import read_questions
+    from pipelines.stored.reading import read_codes
     from spatialcode.tasks.tasks import tasks_of
 
     if folder is None:
