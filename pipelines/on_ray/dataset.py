@@ -86,7 +86,7 @@ def through_tasks(
 
 
 def abort_line(error: Exception) -> str:
-    """An error that ended a run, in one line: Ray's messages end with what happened."""
+    """An error that ended a run, in one line: its class and the last line of its message."""
     return f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"
 
 
