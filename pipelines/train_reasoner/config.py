@@ -2,17 +2,95 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from pipelines.train_reasoner.deepspeed_config import AdamConfig, LoraConfig, ZeroConfig
-from pipelines.train_reasoner.rewards.config import RewardPoolConfig
 from spatialcode.config import require, setting
 from spatialcode.questions.types import FAMILIES
 from spatialcode.reasoning.rubric.config import RubricConfig
 from spatialcode.tiny.copying import CopySettings
 
+#: All stages of a run, in their order.
 STAGES = ("copying", "sft", "grpo", "control")
+RUBRIC = "pipelines.train_reasoner.rewards.scorers:RubricScorer"
+DRAWN = "pipelines.train_reasoner.rewards.scorers:DrawnScorer"
+
+
+@dataclass(frozen=True)
+class ZeroConfig:
+    """How parameters, gradients and optimizer state are held and split over the workers."""
+
+    stage: int = setting("ZeRO: 0 nothing is split, 1 optimizer, 2 and gradients, 3 and weights", 1)
+    bfloat16: bool = setting(
+        "compute in bfloat16; master weights stay float32 (ZeRO 1 to 3)", False
+    )
+    activation_checkpointing: bool = setting("recompute activations in the backward pass", False)
+    offload_optimizer: bool = setting("keep optimizer state in host memory (ZeRO 1 to 3)", False)
+    bucket_mb: float = setting(
+        "megabytes of weights gathered at once for rollouts and export", 64.0
+    )
+
+    def __post_init__(self) -> None:
+        require(0 <= self.stage <= 3, "stage", "0 to 3", self.stage)
+        require(self.bucket_mb > 0, "bucket_mb", "above 0", self.bucket_mb)
+        for key in ("bfloat16", "offload_optimizer"):
+            fits = self.stage >= 1 or not getattr(self, key)
+            require(fits, key, "false with stage 0", getattr(self, key))
+
+
+@dataclass(frozen=True)
+class AdamConfig:
+    """AdamW, or Muon beside it, and the limit on the gradient's norm."""
+
+    learning_rate: float = setting("peak rate; a stage of a run sets its own", 3e-4)
+    beta1: float = setting("decay of the mean gradient", 0.9)
+    beta2: float = setting("decay of the mean squared gradient", 0.95)
+    weight_decay: float = setting("decoupled decay a step, times the learning rate", 0.0)
+    max_grad_norm: float = setting(
+        "gradients of a larger norm are scaled down to it; 0: never", 1.0
+    )
+    muon: bool = setting("Muon for the matrices inside the layers (ZeRO 0, no adapters)", False)
+
+    def __post_init__(self) -> None:
+        require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
+        for key in ("beta1", "beta2"):
+            require(0 <= getattr(self, key) < 1, key, "in [0, 1)", getattr(self, key))
+        for key in ("weight_decay", "max_grad_norm"):
+            require(getattr(self, key) >= 0, key, "0 or more", getattr(self, key))
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """Low-rank adapters in place of full fine-tuning (Hu et al. 2021, arXiv 2106.09685)."""
+
+    rank: int = setting("rank of the adapters; 0: train all weights", 0)
+    alpha: int = setting("the adapters' product is scaled by alpha / rank", 32)
+    dropout: float = setting("dropout before the adapters", 0.0)
+
+    def __post_init__(self) -> None:
+        require(self.rank >= 0, "rank", "0 or more", self.rank)
+        require(self.alpha > 0, "alpha", "above 0", self.alpha)
+        require(0 <= self.dropout < 1, "dropout", "in [0, 1)", self.dropout)
+
+
+@dataclass(frozen=True)
+class RewardPoolConfig:
+    """Settings of the pool. It reserves CPU cores, fractions too, and never a GPU."""
+
+    num_actors: int = setting("reward actors", 2)
+    num_cpus: float = setting("CPU cores that a reward actor reserves (a fraction will do)", 1.0)
+    scorer: str = setting("what scores, as module:Class", RUBRIC)
+    deadline_s: float = setting("seconds for one completion, after which it is masked", 10.0)
+    start_s: float = setting("seconds for a scoring process to come up", 120.0)
+    samples_per_call: int = setting("completions that travel to an actor together", 8)
+    max_replaced: int = setting("actors replaced in one run before giving up", 20)
+
+    def __post_init__(self) -> None:
+        for key in ("num_actors", "samples_per_call"):
+            require(getattr(self, key) >= 1, key, "at least 1", getattr(self, key))
+        for key in ("num_cpus", "deadline_s", "start_s"):
+            require(getattr(self, key) > 0, key, "above 0", getattr(self, key))
+        require(self.max_replaced >= 0, "max_replaced", "at least 0", self.max_replaced)
 
 
 @dataclass(frozen=True)
@@ -46,10 +124,13 @@ class ReasonerModelConfig:
     num_kv_heads: int = setting("key and value heads, from nothing", 2)
     vocabulary_size: int = setting("tokens of the tokenizer trained here, from nothing", 1024)
     tokenizer_rooms: int = setting("rooms whose questions the tokenizer is fitted to", 200)
+    tokenizer_nonsense_share: float = setting("share of nonsense labels in these rooms", 0.4)
 
     def __post_init__(self) -> None:
         for key in ("hidden_size", "num_layers", "num_heads", "num_kv_heads", "tokenizer_rooms"):
             require(getattr(self, key) >= 1, key, "at least 1", getattr(self, key))
+        share = self.tokenizer_nonsense_share
+        require(0 <= share <= 1, "tokenizer_nonsense_share", "between 0 and 1", share)
         fits = self.hidden_size % (2 * self.num_heads) == 0
         require(fits, "hidden_size", "a multiple of twice num_heads", self.hidden_size)
         fits = self.num_heads % self.num_kv_heads == 0
@@ -71,6 +152,7 @@ class PromptDataConfig:
     max_prompt_tokens: int = setting("longer prompts are left out", 256)
     rooms_per_block: int = setting("rooms whose questions are mixed", 32)
     first_room: int = setting("first made-up room", 0)
+    nonsense_share: float = setting("share of nonsense labels in made-up rooms", 0.4)
     stream: bool = setting("make prompts in Ray Data tasks; false: in the training worker", False)
     num_tasks: int = setting("Ray Data tasks at once that make prompts", 1)
 
@@ -80,6 +162,8 @@ class PromptDataConfig:
         for key in ("max_prompt_tokens", "rooms_per_block", "num_tasks"):
             require(getattr(self, key) >= 1, key, "at least 1", getattr(self, key))
         require(self.first_room >= 0, "first_room", "0 or more", self.first_room)
+        share = self.nonsense_share
+        require(0 <= share <= 1, "nonsense_share", "between 0 and 1", share)
 
 
 @dataclass(frozen=True)
@@ -91,6 +175,9 @@ class SftConfig:
     batch_size: int = setting("prompts a step, of all workers together", 64)
     standard_sentences: bool = setting("teach VSI-Bench's own sentences only", False)
     learning_rate: float = setting("peak learning rate", 2e-3)
+    warmup_steps: int = setting("steps in which the learning rate rises", 20)
+    repeat_weight: float = setting("what a repeated word of the prompt counts in the loss", 0.0)
+    copied_share: float = setting("random words to be repeated, as a share of the prompts", 0.0)
     stop_at_accuracy: float = setting("ends the stage: it leaves room for GRPO (0 to 100)", 100.0)
     min_accuracy: float = setting("below it the run fails after the stage (0 to 100)", 0.0)
 
@@ -98,6 +185,9 @@ class SftConfig:
         require(self.num_steps >= 0, "num_steps", "0 or more", self.num_steps)
         require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
         require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
+        for key in ("warmup_steps", "repeat_weight"):
+            require(getattr(self, key) >= 0, key, "0 or more", getattr(self, key))
+        require(0 <= self.copied_share <= 1, "copied_share", "between 0 and 1", self.copied_share)
 
 
 @dataclass(frozen=True)
@@ -159,6 +249,8 @@ class GrpoConfig:
         for key in ("clip_low", "clip_high"):
             clip = getattr(self, key)
             require(clip is None or clip > 0, key, "null or above 0", clip)
+        alone = self.aggregation == "weighted_sum" or self.advantages == "mean_std"
+        require(alone, "advantages", "mean_std with normalise_then_sum", self.advantages)
         known = self.named_family is None or self.named_family in FAMILIES
         require(known, "named_family", f"one of {', '.join(FAMILIES)}", self.named_family)
         named = self.min_family_gain == 0 or self.named_family is not None
@@ -169,6 +261,7 @@ class GrpoConfig:
 class RolloutsConfig:
     """Who writes completions."""
 
+    engine: str = setting("what writes: hf, vllm, or module:factory", "hf")
     num_actors: int = setting("rollout actors, of all workers together; 0: the training workers", 0)
     num_cpus: float = setting("cores of an actor", 1.0)
     use_gpu: bool = setting("one GPU for each actor", False)
@@ -206,6 +299,17 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True)
+class ShipConfig:
+    """A folder with the trained model in half precision, and a card of its making and measures."""
+
+    folder: str | None = setting("folder for weights, tokenizer and card; null: none", None)
+    num_rooms: int = setting("held-out rooms of each kind that the card's accuracies are of", 20)
+
+    def __post_init__(self) -> None:
+        require(self.num_rooms >= 1, "num_rooms", "at least 1", self.num_rooms)
+
+
+@dataclass(frozen=True)
 class TrainReasonerConfig:
     """All settings of ``python -m jobs.train_reasoner``."""
 
@@ -232,6 +336,7 @@ class TrainReasonerConfig:
     rewards: RewardPoolConfig = setting("", default_factory=RewardPoolConfig)
     rubric: RubricConfig = setting("", default_factory=RubricConfig)
     evaluation: EvaluationConfig = setting("", default_factory=EvaluationConfig)
+    ship: ShipConfig = setting("", default_factory=ShipConfig)
     ray_address: str | None = setting("cluster to join; null: RAY_ADDRESS or a local one", None)
 
     def __post_init__(self) -> None:
@@ -251,6 +356,10 @@ class TrainReasonerConfig:
         for name, count in (("sft.batch_size", self.sft.batch_size),
                             ("grpo.prompts_per_step", self.grpo.prompts_per_step)):  # fmt: skip
             require(count % self.num_workers == 0, name, expected, count)
+        plain = self.zero.stage == 0 and self.lora.rank == 0
+        require(plain or not self.adam.muon, "adam.muon", "false with ZeRO or adapters", True)
+        own = self.model.source is None or self.ship.folder is None
+        require(own, "ship.folder", "null with a model.source", self.ship.folder)
         unpaid = getattr(self.rubric, f"weight_{self.evaluation.heldout_term}", None)
         require(unpaid == 0, "evaluation.heldout_term", "a rubric term of weight 0", unpaid)
 
@@ -261,3 +370,43 @@ class TrainReasonerConfig:
         wanted["grpo"] = self.grpo.num_steps > 0
         wanted["control"] = self.control and wanted["grpo"]
         return tuple(name for name in STAGES if wanted[name])
+
+
+def dry_run(config: TrainReasonerConfig, has_gpu: bool) -> TrainReasonerConfig:
+    """The settings of a run of the same classes and the same ways through the code, in seconds.
+
+    At most two workers and two steps a stage, and rewards drawn from a completion's hash: a random
+    model earns nothing from the rubric, and without variance no update would be tried. Model
+    classes, ZeRO stage, precision, adapters and who writes completions stay; but vLLM, which needs
+    GPUs and real weights, gives way to the engine ``hf``.
+    """
+    workers = min(2, config.num_workers)
+    rollouts = replace(
+        config.rollouts,
+        engine="hf" if config.rollouts.engine == "vllm" else config.rollouts.engine,
+        num_actors=min(workers, config.rollouts.num_actors),
+        use_gpu=config.rollouts.use_gpu and config.use_gpu and has_gpu,
+        num_cpus=1.0,
+    )
+    return replace(
+        config,
+        num_workers=workers,
+        use_gpu=config.use_gpu and has_gpu,
+        num_threads=1,
+        checkpoint_every_steps=2,
+        data=replace(config.data, rooms_per_block=1, num_tasks=1),
+        model=replace(config.model, hidden_size=32, num_layers=2, num_heads=4, num_kv_heads=2),
+        copying=replace(config.copying, num_steps=min(2, config.copying.num_steps)),
+        sft=replace(
+            config.sft, num_steps=min(2, config.sft.num_steps), max_seconds=None,
+            batch_size=2 * workers,
+        ),
+        grpo=replace(
+            config.grpo, num_steps=min(2, config.grpo.num_steps), max_seconds=None,
+            prompts_per_step=2 * workers, samples_per_prompt=4, max_new_tokens=8, max_refills=1,
+        ),
+        rewards=replace(config.rewards, num_actors=workers, num_cpus=0.5, scorer=DRAWN),
+        rollouts=rollouts,
+        evaluation=replace(config.evaluation, num_rooms=1, every_steps=0, vsibench=None),
+        ship=replace(config.ship, num_rooms=1),
+    )  # fmt: skip
