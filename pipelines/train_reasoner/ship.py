@@ -6,7 +6,6 @@ A run that is done and started again only measures and writes the folder again.
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +27,7 @@ from pipelines.train_reasoner.model import ReasonerText
 from pipelines.train_reasoner.prompts import PromptMaker, PromptRow
 from pipelines.train_reasoner.rollouts.rollouts import TrainerRollouts
 from spatialcode.config import to_dict
+from spatialcode.files import read_json, write_json
 from spatialcode.grpo.engine import HFEngine
 from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.tiny.model import load_reasoner, save_reasoner
@@ -46,8 +46,7 @@ def ship(config: TrainReasonerConfig, report: Mapping[str, Any]) -> dict[str, An
     write_half(Path(report["model"]), folder)
     metrics = measure(config, folder)
     card = {**_identity(folder), **card_of(config, report), "metrics": metrics}
-    text = json.dumps(card, indent=2, ensure_ascii=False)
-    (folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
+    write_json(folder / CARD_FILE, card)
     return card
 
 
@@ -59,10 +58,10 @@ def write_half(source: Path, folder: Path) -> None:
     model, tokenizer = load_reasoner(source, "cpu")
     save_reasoner(model.half(), tokenizer, folder)
     path = folder / "config.json"
-    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings = read_json(path)
     settings.pop("torch_dtype", None)
     settings["dtype"] = "float32"
-    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    write_json(path, settings)
 
 
 def measure(config: TrainReasonerConfig, folder: Path) -> dict[str, Any]:

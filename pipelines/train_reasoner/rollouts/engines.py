@@ -6,7 +6,6 @@ An engine that is not in `ENGINES` is named as ``module:factory``; see `EngineFa
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 import shutil
 import tempfile
@@ -18,8 +17,9 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from spatialcode.errors import ConfigError, ModelError, WeightsError
+from spatialcode.errors import ModelError, WeightsError
 from spatialcode.grpo.types import Engine, Sample, SamplerSettings
+from spatialcode.loading import load
 
 _WORKER_EXTENSION = "pipelines.train_reasoner.rollouts.engines.FileLoader"
 _FILE_BYTES = 2**30
@@ -58,20 +58,9 @@ class EngineSpec:
 
 def load_engine(spec: EngineSpec) -> Engine:
     """The engine that a spec names. ConfigError where there is none of that name."""
-    factory: Any = ENGINES.get(spec.name) or _named(spec.name)
+    factory: Any = ENGINES.get(spec.name) or load(spec.name, "rollouts.engine")
     engine: Engine = factory(**spec.settings)
     return engine
-
-
-def _named(name: str) -> Any:
-    module_name, _, factory_name = name.partition(":")
-    try:
-        return getattr(importlib.import_module(module_name), factory_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        known = ", ".join(ENGINES)
-        raise ConfigError(
-            f"rollouts.engine: expected one of {known}, or module:factory, got {name!r}: {error}"
-        ) from error
 
 
 def hf_engine(
