@@ -360,7 +360,7 @@ class TrainReasonerConfig:
         require(plain or not self.adam.muon, "adam.muon", "false with ZeRO or adapters", True)
         own = self.model.source is None or self.ship.folder is None
         require(own, "ship.folder", "null with a model.source", self.ship.folder)
-        unpaid = getattr(self.rubric, f"weight_{self.evaluation.heldout_term}", None)
+        unpaid = self.rubric.weights().get(self.evaluation.heldout_term)
         require(unpaid == 0, "evaluation.heldout_term", "a rubric term of weight 0", unpaid)
 
     @property

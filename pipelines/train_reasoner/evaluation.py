@@ -12,7 +12,6 @@ from pipelines.train_reasoner.model import ReasonerText
 from pipelines.train_reasoner.prompts import PromptRow
 from pipelines.train_reasoner.rewards.scorers import RubricScorer, item_from_json
 from pipelines.train_reasoner.rollouts.rollouts import Request, Rollouts
-from spatialcode.config import to_dict
 from spatialcode.grpo.types import SamplerSettings
 from spatialcode.questions.types import QuestionItem
 from spatialcode.reasoning.rubric.config import RubricConfig
@@ -27,9 +26,9 @@ class Judge:
     heldout_term: str
 
     def __post_init__(self) -> None:
-        with_term = {**to_dict(self.rubric), f"weight_{self.heldout_term}": 1.0}
+        with_term = self.rubric.with_weight(self.heldout_term, 1.0)
         object.__setattr__(self, "_paid", RubricScorer(self.rubric))
-        object.__setattr__(self, "_watched", RubricScorer(RubricConfig(**with_term)))
+        object.__setattr__(self, "_watched", RubricScorer(with_term))
 
     def figures(self, row: PromptRow, completion: str) -> dict[str, float]:
         """``accuracy`` (0 to 1, as VSI-Bench), ``reward``, ``heldout`` where the term applies."""

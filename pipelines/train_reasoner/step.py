@@ -15,7 +15,6 @@ import torch
 from pipelines.train_reasoner.config import TrainReasonerConfig
 from pipelines.train_reasoner.groups import Clock, Harvest, Harvester, ScoredGroup
 from pipelines.train_reasoner.metrics import figures_of, shown_samples, sums_of
-from spatialcode.config import to_dict
 from spatialcode.grpo.aggregation import AGGREGATIONS, GroupedRewards
 from spatialcode.grpo.batch import RolloutBatch, rollout_batch
 from spatialcode.grpo.losses import LossSettings
@@ -122,8 +121,7 @@ def batch_of(
 
 def paid_terms(config: TrainReasonerConfig) -> dict[str, float]:
     """Rubric terms with a weight, by name."""
-    weights = to_dict(config.rubric).items()
-    return {k.removeprefix("weight_"): v for k, v in weights if k.startswith("weight_") and v > 0}
+    return {name: weight for name, weight in config.rubric.weights().items() if weight > 0}
 
 
 def idle_batch(found: Harvest) -> RolloutBatch:
