@@ -29,7 +29,7 @@ from pipelines.train_reasoner.rollouts.weights import (
     layout_of,
     publish,
 )
-from spatialcode.config import require, setting
+from spatialcode.config import checked, require, setting
 from spatialcode.errors import ActorsLostError, StaleSampleError, WeightSyncError
 from spatialcode.grpo.types import Sample, SamplerSettings
 from spatialcode.threads import limit_threads
@@ -38,25 +38,20 @@ _POLL_S = 0.2
 
 
 @dataclass(frozen=True)
+@checked
 class RolloutPoolConfig:
     """Settings of the pool of engines."""
 
-    num_actors: int = setting("rollout actors", 1)
-    num_cpus: float = setting("CPU cores that a rollout actor reserves", 1.0)
-    num_gpus: float = setting("GPUs that a rollout actor reserves", 0.0)
-    prompts_per_call: int = setting("prompts that travel to an actor together", 8)
-    call_timeout_s: float = setting("seconds for one such call, then the actor is replaced", 1800.0)
-    max_attempts: int = setting("actors that may die over the same prompts", 3)
-    max_replaced: int = setting("actors replaced in one run before giving up", 20)
+    num_actors: int = setting("rollout actors", 1, at_least=1)
+    num_cpus: float = setting("CPU cores that a rollout actor reserves", 1.0, above=0)
+    num_gpus: float = setting("GPUs that a rollout actor reserves", 0.0, at_least=0)
+    prompts_per_call: int = setting("prompts that travel to an actor together", 8, at_least=1)
+    call_timeout_s: float = setting(
+        "seconds for one such call, then the actor is replaced", 1800.0, above=0
+    )
+    max_attempts: int = setting("actors that may die over the same prompts", 3, at_least=1)
+    max_replaced: int = setting("actors replaced in one run before giving up", 20, at_least=0)
     sync: WeightSyncConfig = field(default_factory=WeightSyncConfig)
-
-    def __post_init__(self) -> None:
-        for key in ("num_actors", "prompts_per_call", "max_attempts"):
-            require(getattr(self, key) >= 1, key, "at least 1", getattr(self, key))
-        for key in ("num_cpus", "call_timeout_s"):
-            require(getattr(self, key) > 0, key, "above 0", getattr(self, key))
-        for key in ("num_gpus", "max_replaced"):
-            require(getattr(self, key) >= 0, key, "at least 0", getattr(self, key))
 
 
 @dataclass

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spatialcode.config import require, setting
+from spatialcode.config import checked, setting
 from spatialcode.errors import WeightSyncError
 from spatialcode.grpo.types import Engine
 
@@ -40,15 +40,14 @@ _DTYPES = {
 
 
 @dataclass(frozen=True)
+@checked
 class WeightSyncConfig:
     """How weights are sent."""
 
-    bucket_bytes: int = setting("bytes of weights sent in one piece, at most", 64 * 2**20)
-    checksum: str = setting("checksum of each piece: sha256 or crc32", "crc32")
-
-    def __post_init__(self) -> None:
-        require(self.bucket_bytes >= 1, "bucket_bytes", "at least 1", self.bucket_bytes)
-        require(self.checksum in CHECKSUMS, "checksum", " or ".join(CHECKSUMS), self.checksum)
+    bucket_bytes: int = setting(
+        "bytes of weights sent in one piece, at most", 64 * 2**20, at_least=1
+    )
+    checksum: str = setting("checksum of each piece: sha256 or crc32", "crc32", one_of=CHECKSUMS)
 
 
 @dataclass(frozen=True)
