@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.train_reasoner.model import ReasonerText
 from pipelines.train_reasoner.prompts import PromptRow
 from pipelines.train_reasoner.rewards.scorers import RubricScorer, item_from_json
-from pipelines.train_reasoner.rollouts.rollouts import Request, Rollouts
+from pipelines.train_reasoner.rollouts.rollouts import RolloutRequest, Rollouts
 from spatialcode.grpo.types import SamplerSettings
 from spatialcode.questions.types import QuestionItem
 from spatialcode.reasoning.rubric.config import RubricConfig
@@ -75,7 +75,7 @@ def evaluate(
     settings = SamplerSettings(temperature=0.0, max_new_tokens=greedy.max_new_tokens)
     ids = [text.prompt_ids(row.messages) for row in rows]
     fitting = [n for n, prompt in enumerate(ids) if len(prompt) <= greedy.max_prompt_tokens]
-    groups = rollouts.write(Request([ids[number] for number in fitting], 1, settings))
+    groups = rollouts.write(RolloutRequest([ids[number] for number in fitting], 1, settings))
     written = {n: group[0].completion_ids for n, group in zip(fitting, groups, strict=True)}
     completions = [text.completion(written.get(number, ())) for number in range(len(rows))]
     return judged(rows, completions, judge)

@@ -17,7 +17,7 @@ from pipelines.train_reasoner.config import TrainReasonerConfig
 from pipelines.train_reasoner.model import ReasonerText
 from pipelines.train_reasoner.prompts import PromptRow, Prompts
 from pipelines.train_reasoner.rewards.pool import Rewards
-from pipelines.train_reasoner.rollouts.rollouts import Request, Rollouts
+from pipelines.train_reasoner.rollouts.rollouts import RolloutRequest, Rollouts
 from spatialcode.grpo.advantages import group_moments
 from spatialcode.grpo.types import Sample, SamplerSettings, Scored
 from spatialcode.grpo.update import Stepper
@@ -95,7 +95,7 @@ class Harvester:
         seed = self.config.seed * 1_000_003 + step * 64 + attempt
         settings = SamplerSettings(grpo.temperature, 1.0, 0, grpo.max_new_tokens, seed)
         ids = [self.text.prompt_ids(row.messages) for row in self._begun]
-        self.rollouts.start(Request(ids, grpo.samples_per_prompt, settings), self._submit)
+        self.rollouts.start(RolloutRequest(ids, grpo.samples_per_prompt, settings), self._submit)
 
     def take(self, version: int, clock: Clock) -> list[ScoredGroup]:
         """The groups begun last, scored."""

@@ -17,7 +17,7 @@ from pipelines.train_reasoner.model import load_model, start_folder
 from pipelines.train_reasoner.step import Learner, grpo_step
 from pipelines.train_reasoner.worker import Worker, WorkerSetup, make_rewards, make_worker
 from spatialcode.errors import ConfigError, ParityError
-from spatialcode.grpo.types import Completion
+from spatialcode.grpo.types import Trajectory
 from spatialcode.grpo.update import supervised_update
 from spatialcode.tiny.copying import CopyProgress, CopyTokens, copy_batch, copy_examples
 
@@ -143,7 +143,11 @@ def train_sft(worker: Worker) -> None:
         if done >= 1.0:
             return
         rows = worker.opened.prompts.draw(sft.batch_size // worker.config.num_workers)
-        taught = [*map(worker.text.example, rows), *_copied(worker, len(rows))]
+        copied = copied_words(
+            worker.config, worker.text.tokenizer,
+            num_prompts=len(rows), step=step, rank=worker.setup.rank,
+        )  # fmt: skip
+        taught = [*map(worker.text.example, rows), *copied]
         rate = sft.learning_rate * _schedule((step + 1) / max(1, sft.warmup_steps), done, 0.05)
         figures = _supervised_step(
             worker, taught, rate, next_task=rows[-1].number + 1, repeat_weight=sft.repeat_weight
@@ -152,6 +156,17 @@ def train_sft(worker: Worker) -> None:
         if worker.evaluate_if_due() >= stop_at:
             return
         worker.checkpoint_if_due()
+
+
+def copied_words(
+    config: TrainReasonerConfig, tokenizer: Any, *, num_prompts: int, step: int, rank: int
+) -> list[Trajectory]:
+    """Random words to be repeated, beside so many prompts, which keep copying alive."""
+    if config.sft.copied_share == 0:
+        return []
+    rng = np.random.default_rng([config.seed, step, rank, _COPIED_SEED])
+    count = int(rng.binomial(num_prompts, config.sft.copied_share))
+    return [*copy_examples(count, CopyTokens.of(tokenizer), rng)]
 
 
 def train_grpo(worker: Worker) -> None:
@@ -189,7 +204,7 @@ TRAINED_BY: Mapping[str, Callable[[Worker], None]] = {
 
 def _supervised_step(
     worker: Worker,
-    taught: Sequence[Completion],
+    taught: Sequence[Trajectory],
     rate: float,
     *,
     next_task: int = 0,
@@ -207,17 +222,6 @@ def _supervised_step(
         **figures, "learning_rate": rate, "seconds": worker.position.seconds, "step_s": step_s,
         "tokens_per_s": figures["num_tokens"] / step_s,
     }  # fmt: skip
-
-
-def _copied(worker: Worker, num_prompts: int) -> list[Completion]:
-    """Random words to be repeated, beside so many prompts, which keep copying alive."""
-    share = worker.config.sft.copied_share
-    if share == 0:
-        return []
-    parts = [worker.config.seed, worker.position.step, worker.setup.rank, _COPIED_SEED]
-    rng = np.random.default_rng(parts)
-    tokens = CopyTokens.of(worker.text.tokenizer)
-    return [*copy_examples(int(rng.binomial(num_prompts, share)), tokens, rng)]
 
 
 def _limits(worker: Worker) -> SftConfig:

@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 
 from spatialcode.errors import ConfigError
 from spatialcode.grpo.attention import accepts, additive, plain_model, takes_own_masks
-from spatialcode.grpo.types import Completion
+from spatialcode.grpo.types import Trajectory
 
 #: Logits of more numbers than this are scored in chunks and again in the backward pass: 256 MiB.
 _MAX_LOGITS = 2**26
@@ -58,7 +58,7 @@ class ScoringSettings:
 
 
 def micro_batches(
-    model: Any, samples: Sequence[Completion], numbers: Sequence[int], settings: ScoringSettings
+    model: Any, samples: Sequence[Trajectory], numbers: Sequence[int], settings: ScoringSettings
 ) -> list[PackedRows]:
     """The samples numbered, packed for the model; no sample in two batches."""
     shared = settings.shares_rows(model)
@@ -111,7 +111,7 @@ def padded(
 
 @torch.no_grad()
 def sequence_logprobs(
-    model: Any, samples: Sequence[Completion], settings: ScoringSettings
+    model: Any, samples: Sequence[Trajectory], settings: ScoringSettings
 ) -> tuple[Float[Tensor, "b t"], Float[Tensor, "b t"]]:
     """Log-probabilities and entropies of all completion tokens, padded with 0, in evaluation mode.
 
@@ -196,7 +196,7 @@ class PackedRows:
 
 
 def plan_rows(
-    samples: Sequence[Completion], numbers: Sequence[int], *, shared: bool, max_row_tokens: int
+    samples: Sequence[Trajectory], numbers: Sequence[int], *, shared: bool, max_row_tokens: int
 ) -> list[Row]:
     """Rows for the samples numbered; a group longer than ``max_row_tokens`` takes several rows,
     each with the prompt. A single completion that is longer has a row of its own.
@@ -242,7 +242,7 @@ def plan_micro_batches(rows: Sequence[Row], max_tokens: int) -> list[list[Row]]:
     return batches
 
 
-def pack(samples: Sequence[Completion], rows: Sequence[Row], *, shared: bool) -> PackedRows:
+def pack(samples: Sequence[Trajectory], rows: Sequence[Row], *, shared: bool) -> PackedRows:
     """The rows as tensors. Raises ValueError for no rows."""
     if not rows:
         raise ValueError("rows: expected at least one, got none")
@@ -278,7 +278,7 @@ class _Table:
         self.segments = np.full((num_rows, width), -1, dtype=np.int64)  # -1 padding, 0 prompt
         self.scored: list[np.ndarray] = []
 
-    def write(self, number: int, start: int, row: Row, samples: Sequence[Completion]) -> None:
+    def write(self, number: int, start: int, row: Row, samples: Sequence[Trajectory]) -> None:
         end = start + len(row.prompt_ids)
         self._put(number, start, np.array(row.prompt_ids), 0, 0)
         at = end
@@ -308,5 +308,5 @@ def _tree_mask(segment: Int[Tensor, "r l"]) -> Bool[Tensor, "r l l"]:
     return visible | (order == order[:, None])
 
 
-def _length(prompt: Sequence[int], members: Sequence[Completion]) -> int:
+def _length(prompt: Sequence[int], members: Sequence[Trajectory]) -> int:
     return len(prompt) + sum(len(member.completion_ids) - 1 for member in members)

@@ -44,8 +44,8 @@ class SamplerSettings:
             raise ConfigError(f"seed: expected 0 to 2**63 - 1, got {self.seed!r}")
 
 
-class Completion(Protocol):
-    """Token ids of a prompt and of what follows it: all that a forward pass needs to know."""
+class Trajectory(Protocol):
+    """Token ids of a prompt and of its completion: all that a forward pass needs to know."""
 
     @property
     def prompt_ids(self) -> tuple[int, ...]: ...

@@ -35,7 +35,7 @@ from spatialcode.grpo.scoring import (
     sequence_logprobs,
 )
 from spatialcode.grpo.statistics import StepStatistics, WorkerStep, over_workers
-from spatialcode.grpo.types import Completion
+from spatialcode.grpo.types import Trajectory
 
 OLD_POLICIES = ("sampled", "recomputed")
 
@@ -309,7 +309,7 @@ class TaughtStep:
 
 def supervised_update(
     stepper: Stepper,
-    examples: Sequence[Completion],
+    examples: Sequence[Trajectory],
     max_tokens: int,
     repeat_weight: float = 0.0,
 ) -> TaughtStep:
@@ -353,7 +353,7 @@ class _Weighted:
     own: tuple[float, ...]
 
     @classmethod
-    def of(cls, example: Completion, repeat_weight: float) -> _Weighted:
+    def of(cls, example: Trajectory, repeat_weight: float) -> _Weighted:
         prompt, completion = example.prompt_ids, example.completion_ids
         ones = (1.0,) * len(completion)
         if repeat_weight == 0:

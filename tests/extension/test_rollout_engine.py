@@ -1,9 +1,10 @@
-"""A rollout engine of one's own, chosen by key, writes the samples that a training step learns from."""
+"""A rollout engine that is defined here alone, chosen by key, writes what a step learns from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -20,7 +21,7 @@ TOKENS = (300, 301, 302)
 class Parrot:
     """Writes one token, whatever it is asked, and keeps what it is given."""
 
-    made: list[Parrot] = []
+    made: ClassVar[list[Parrot]] = []
 
     def __init__(self, model: str, **settings: object) -> None:
         self.model, self.settings = model, settings

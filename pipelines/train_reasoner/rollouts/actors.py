@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pipelines.on_ray.actor_pool import ActorPool, Job, PoolLimits
 from pipelines.train_reasoner.rollouts.engines import EngineSpec, load_engine
-from pipelines.train_reasoner.rollouts.rollouts import OnGroup, Request
+from pipelines.train_reasoner.rollouts.rollouts import OnGroup, RolloutRequest
 from pipelines.train_reasoner.rollouts.weights import (
     PublishedWeights,
     SyncReport,
@@ -289,7 +289,7 @@ class ActorRollouts:
     def sync(self, tensors: Iterable[tuple[str, Tensor]], version: int) -> None:
         self.actors.load_weights(tensors, version)
 
-    def start(self, request: Request, on_group: OnGroup) -> None:
+    def start(self, request: RolloutRequest, on_group: OnGroup) -> None:
         groups = {}
         stream = self.actors.stream(request.prompts, request.num_samples, request.settings)
         for number, group in stream:
@@ -300,7 +300,7 @@ class ActorRollouts:
     def take(self, version: int) -> list[list[Sample]]:  # noqa: ARG002
         return self._written
 
-    def write(self, request: Request) -> list[list[Sample]]:
+    def write(self, request: RolloutRequest) -> list[list[Sample]]:
         return self.actors.generate(request.prompts, request.num_samples, request.settings)
 
     def close(self) -> None:
@@ -311,7 +311,7 @@ class ActorRollouts:
 class _Batch:
     """A batch in the making."""
 
-    request: Request
+    request: RolloutRequest
     on_group: OnGroup
     groups: dict[int, list[Sample]] = field(default_factory=dict)
     error: BaseException | None = None
@@ -338,7 +338,7 @@ class AheadRollouts:
         self.waiting_s = 0.0
         self._batch: _Batch | None = None
 
-    def start(self, request: Request, on_group: OnGroup) -> None:
+    def start(self, request: RolloutRequest, on_group: OnGroup) -> None:
         """Begin a batch in the background. RuntimeError while another one is not taken.
 
         ``on_group`` is called in a thread of its own, so that rewards start at once; and again,
@@ -376,7 +376,7 @@ class AheadRollouts:
         """Give the actors new weights without waiting for them to finish what they write."""
         self.actors.send_weights(tensors, version)
 
-    def write(self, request: Request) -> list[list[Sample]]:
+    def write(self, request: RolloutRequest) -> list[list[Sample]]:
         return self.actors.generate(request.prompts, request.num_samples, request.settings)
 
     def close(self) -> None:

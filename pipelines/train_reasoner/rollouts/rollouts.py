@@ -19,7 +19,7 @@ OnGroup = Callable[[int, list[Sample]], None]
 
 
 @dataclass(frozen=True)
-class Request:
+class RolloutRequest:
     """Prompts as token ids, and how many completions of each are drawn in which way."""
 
     prompts: Sequence[tuple[int, ...]]
@@ -38,7 +38,7 @@ class Rollouts(Protocol):
         """Hand on the present weights, by name. All training workers call it together."""
         ...
 
-    def start(self, request: Request, on_group: OnGroup) -> None:
+    def start(self, request: RolloutRequest, on_group: OnGroup) -> None:
         """Begin a batch; ``on_group`` is told of each prompt's samples as they are finished."""
         ...
 
@@ -48,7 +48,7 @@ class Rollouts(Protocol):
         """
         ...
 
-    def write(self, request: Request) -> list[list[Sample]]:
+    def write(self, request: RolloutRequest) -> list[list[Sample]]:
         """Samples of each prompt, in order, apart from any batch: for evaluations."""
         ...
 
@@ -69,7 +69,7 @@ class TrainerRollouts:
     def sync(self, tensors: Iterable[tuple[str, Tensor]], version: int) -> None:
         self.engine.load_weights(tensors, version)
 
-    def start(self, request: Request, on_group: OnGroup) -> None:
+    def start(self, request: RolloutRequest, on_group: OnGroup) -> None:
         self._written = []
         size = max(1, self._max_rows // request.num_samples)
         for at in range(0, len(request.prompts), size):
@@ -82,7 +82,7 @@ class TrainerRollouts:
     def take(self, version: int) -> list[list[Sample]]:  # noqa: ARG002
         return self._written
 
-    def write(self, request: Request) -> list[list[Sample]]:
+    def write(self, request: RolloutRequest) -> list[list[Sample]]:
         return self.engine.generate(request.prompts, request.num_samples, request.settings)
 
     def close(self) -> None:

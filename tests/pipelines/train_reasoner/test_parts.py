@@ -37,7 +37,7 @@ from pipelines.train_reasoner.prompts import (
 )
 from pipelines.train_reasoner.rewards.pool import PlainRewards
 from pipelines.train_reasoner.rewards.scorers import DrawnScorer
-from pipelines.train_reasoner.rollouts.rollouts import Request
+from pipelines.train_reasoner.rollouts.rollouts import RolloutRequest
 from pipelines.train_reasoner.step import batch_of
 from spatialcode.config import load_config
 from spatialcode.errors import InputError
@@ -197,7 +197,7 @@ class WrittenByHand:
     def __init__(self, tokens: list[list[int]]) -> None:
         self.tokens = tokens
 
-    def start(self, request: Request, on_group: Any) -> None:
+    def start(self, request: RolloutRequest, on_group: Any) -> None:
         self.groups = [
             [Sample(prompt, (token,), (0.0,), True, 0) for token in tokens]
             for prompt, tokens in zip(request.prompts, self.tokens, strict=True)

@@ -21,7 +21,7 @@ from pipelines.train_reasoner.rollouts.actors import (
     shards,
 )
 from pipelines.train_reasoner.rollouts.engines import EngineSpec, load_engine
-from pipelines.train_reasoner.rollouts.rollouts import Request
+from pipelines.train_reasoner.rollouts.rollouts import RolloutRequest
 from spatialcode.errors import (
     ActorsLostError,
     ConfigError,
@@ -146,13 +146,13 @@ def test_a_batch_is_written_while_the_caller_trains(pool: RolloutActors, journal
     rollouts = AheadRollouts(pool)
     early: list[int] = []
     first, second = PROMPTS[:4], [(n, 1) for n in range(200, 216)]
-    rollouts.start(Request(first, 2, SETTINGS), lambda number, group: early.append(number))
+    rollouts.start(RolloutRequest(first, 2, SETTINGS), lambda number, group: early.append(number))
     assert rollouts.take(4) == plain(4.0, 4, first)
     assert sorted(early) == [0, 1, 2, 3]
 
-    rollouts.start(Request(second, 2, SETTINGS), nobody)
+    rollouts.start(RolloutRequest(second, 2, SETTINGS), nobody)
     with pytest.raises(RuntimeError, match="not been taken"):
-        rollouts.start(Request(first, 2, SETTINGS), nobody)
+        rollouts.start(RolloutRequest(first, 2, SETTINGS), nobody)
     while not any(written(journal)[n] for n in range(200, 216)):
         time.sleep(0.02)  # "training", until the batch is begun
     rollouts.sync(weights(5.0), 5)
@@ -171,10 +171,10 @@ def test_actors_write_a_batch_at_once(pool: RolloutActors) -> None:
     rollouts = ActorRollouts(pool)
     rollouts.sync(weights(5.5), 5)
     told: dict[int, list[Sample]] = {}
-    rollouts.start(Request(PROMPTS, 2, SETTINGS), told.__setitem__)
+    rollouts.start(RolloutRequest(PROMPTS, 2, SETTINGS), told.__setitem__)
     assert [told[number] for number in range(len(PROMPTS))] == plain(5.5, 5)
     assert rollouts.take(5) == plain(5.5, 5)
-    assert rollouts.write(Request(PROMPTS[:3], 2, SETTINGS)) == plain(5.5, 5, PROMPTS[:3])
+    assert rollouts.write(RolloutRequest(PROMPTS[:3], 2, SETTINGS)) == plain(5.5, 5, PROMPTS[:3])
 
 
 def test_samples_that_lag_too_far_are_written_again_or_refused(pool: RolloutActors) -> None:
@@ -182,7 +182,7 @@ def test_samples_that_lag_too_far_are_written_again_or_refused(pool: RolloutActo
     rollouts = AheadRollouts(pool, max_staleness=0)
     prompts = [(n, 2) for n in range(300, 304)]
     again: list[int] = []
-    asked = Request(prompts, 2, SETTINGS)
+    asked = RolloutRequest(prompts, 2, SETTINGS)
     rollouts.start(asked, lambda number, group: again.append(number))
     while len(again) < 4:
         time.sleep(0.02)
