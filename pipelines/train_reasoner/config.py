@@ -265,7 +265,7 @@ class EvaluationConfig:
     )
     vsibench: str | None = setting("folder of the VSI-Bench files", None)
     vsibench_questions: int = setting(
-        "of its questions in every evaluation; all of them at the end", 200, at_least=0
+        "questions of it in each evaluation; all of them at the end", 200, at_least=0
     )
 
 

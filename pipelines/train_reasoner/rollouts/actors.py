@@ -1,8 +1,8 @@
 """Completions from a pool of Ray actors, each around an engine of its own; at once, or ahead.
 
 `RolloutActors` is itself an `Engine`: prompts are shared out over the actors, samples come back in
-order, weights go to all. What an actor wrote that dies is lost; its prompts, and no others, are
-written again by another one, which first gets the same weights.
+order, weights go to all. An actor that dies loses what it was writing; those prompts, and no
+others, are written again by another actor, which first gets the same weights.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class RolloutWorker:
     def generate(
         self, prompts: Sequence[Sequence[int]], num_samples: int, settings: SamplerSettings
     ) -> list[list[Sample]]:
-        """See `Engine`. WeightSyncError before any weights came to an engine without its own."""
+        """See `Engine`. WeightSyncError where an engine made without weights has not got any."""
         if self._engine.weight_version < 0:
             raise WeightSyncError("the engine has no weights yet: send them before generating")
         return self._engine.generate(prompts, num_samples, settings)
