@@ -27,6 +27,9 @@ class EvaluateConfig:
     seed: int = setting("seed of the first room; those below 1000000000 are not held out", 10**9)
     num_frames: int = setting("frames a room", 32)
     clips: str | None = setting("folder of recorded clips with codes, instead of rendering", None)
+    clips_format: str | None = setting(
+        "layout of `clips`, by its reader's name, as codes; null: recognised", None
+    )
     known_intrinsics: bool = setting("tell the pinhole matrix also where poses are not", True)
     ladder: bool = setting("also replace one output after the other by truth", True)
     num_workers: int = setting("encoders at work at once, one core each; 0: here, without Ray", 2)

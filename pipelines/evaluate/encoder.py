@@ -20,10 +20,10 @@ from spatialcode.config import to_dict
 from spatialcode.errors import EncodeError
 from spatialcode.evaluation.encoder_plot import write_plot
 from spatialcode.evaluation.encoder_report import Failure, aggregate, markdown
-from spatialcode.evaluation.recorded import evaluate_recorded, list_recorded
+from spatialcode.evaluation.recorded import evaluate_recorded
+from spatialcode.evaluation.recordings import recordings_in
 from spatialcode.evaluation.room import ClipEncoder, RoomOptions, RoomResult, evaluate_room
 from spatialcode.loading import load
-from spatialcode.scene.text import from_json, to_json
 from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.threads import limit_threads
 
@@ -43,18 +43,15 @@ def load_evaluated(name: str, device: str) -> ClipEncoder:
 
 
 def inputs_of(config: EvaluateConfig) -> list[Row]:
-    """One row a clip: its name, and the seed or the path of the recording.
+    """One row a clip: its name, and the seed or the pickled recording.
 
-    Raises InputError where a folder holds no recorded clips.
+    Raises InputError where a folder holds no recorded clips, ConfigError for a wrong format.
     """
     if config.clips is not None:
-        found = list_recorded(Path(config.clips))[: config.num_rooms]
-        return [
-            {"name": video.name, "seed": -1, "video": str(video), "code": to_json(code)}
-            for video, code in found
-        ]
+        found = recordings_in(Path(config.clips), config.clips_format)[: config.num_rooms]
+        return [{"name": one.name, "seed": -1, "recording": pickle.dumps(one)} for one in found]
     seeds = range(config.seed, config.seed + config.num_rooms)
-    return [{"name": str(seed), "seed": seed, "video": "", "code": ""} for seed in seeds]
+    return [{"name": str(seed), "seed": seed, "recording": b""} for seed in seeds]
 
 
 class Evaluator:
@@ -69,9 +66,9 @@ class Evaluator:
 
     def __call__(self, row: Row) -> Row:
         try:
-            if row["video"]:
-                code = from_json(row["code"])
-                result = evaluate_recorded(Path(row["video"]), code, self.encoder, self.options)
+            if row["recording"]:
+                recording = pickle.loads(row["recording"])  # noqa: S301 - pickled by `inputs_of`
+                result = evaluate_recorded(recording, self.encoder, self.options)
             else:
                 result = evaluate_room(row["seed"], self.encoder, self.options)
         except Exception as error:  # the one boundary of a row: an error is data
