@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spatialcode.evaluation.metrics.box_tracks import from_objects
 from spatialcode.evaluation.metrics.scoring import ScoredScene
+from spatialcode.evaluation.metrics.tracks import from_objects
 from spatialcode.evaluation.recordings import Recording
 from spatialcode.evaluation.room import ClipEncoder, RoomOptions, RoomResult, View, score_view
 from spatialcode.video.decode import decode

@@ -12,7 +12,7 @@ from pipelines.evaluate.encoder import run_evaluate
 from spatialcode.config import load_config
 from spatialcode.errors import ConfigError, EncodeError
 from spatialcode.evaluation.encoder_report import Failure, aggregate, markdown
-from spatialcode.evaluation.metrics.box_tracks import from_objects
+from spatialcode.evaluation.metrics.tracks import from_objects
 from spatialcode.evaluation.room import (
     RoomOptions,
     evaluate_clip,

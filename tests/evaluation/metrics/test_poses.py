@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spatialcode.evaluation.metrics.pose_metrics import (
+from spatialcode.evaluation.metrics.poses import (
     align_rigid,
     depth_error,
     inside_polygon,
