@@ -41,7 +41,6 @@ from spatialcode.threads import limit_threads
 from spatialcode.video.decode import DecodedVideo
 from spatialcode.video.limits import VideoLimits
 from spatialcode.video.probe import VideoProbe
-from spatialcode.video.sampling import ByCount, ByRate
 from spatialcode.video.sandbox import SandboxedDecoder, SandboxLimits
 
 # Failures that may be the machine's rather than the video's.
@@ -145,13 +144,14 @@ def _decode_with_attempts(
 
 def _decode(row: dict[str, Any], config: EncodeConfig, decoder: SandboxedDecoder) -> dict[str, Any]:
     sampling = config.sampling
-    plan = ByRate(sampling.rate_hz) if sampling.rate_hz else ByCount(sampling.num_frames)
     start_s = time.perf_counter()
     with _local_file(row["uri"], config.s3_endpoint_url) as path:
         listed = row["content_id"]
         sha256 = None if listed.startswith("s3:") else listed
         limits = VideoLimits(num_threads=max(1, int(config.decode.num_cpus)))
-        video = decoder.decode(path, plan, limits, max_side_px=sampling.max_side_px, sha256=sha256)
+        video = decoder.decode(
+            path, sampling.plan(), limits, max_side_px=sampling.max_side_px, sha256=sha256
+        )
     num_frames, height_px, width_px, _ = video.rgb.shape
     return {
         "status": rows.OK,
