@@ -1,4 +1,4 @@
-"""Who answers: the exact solver, or a model over text or programs. One room at a time."""
+"""What answers the questions about one room: the exact solver, or a model over text or programs."""
 
 from __future__ import annotations
 
@@ -83,8 +83,10 @@ class SolverReasoner:
 
 
 class ModelReasoner:
-    """A language model. With ``fall_back`` a question that it has no answer to (a thing that is
-    missing from the code, nothing to read in what it wrote) is guessed from priors.
+    """A language model.
+
+    With ``fall_back`` a question that it does not answer, because an object is missing from the
+    code or its completion holds no answer, is guessed from priors.
     """
 
     def __init__(self, reasoner: TextReasoner | ProgramReasoner, fall_back: bool) -> None:
@@ -129,10 +131,10 @@ def outcome(answer: Answer) -> Row:
 
 
 def unanswered(why: str) -> Row:
-    """The columns of a question that a reasoner has no answer to."""
+    """The columns of a question that a reasoner does not answer."""
     return {"option": None, "value": None, "error": why}
 
 
 def failed(why: str) -> Row:
-    """The columns of a question that could not be put to the reasoner, or broke it."""
+    """The columns of a question at which an endpoint or our own code failed."""
     return {**unanswered(why), "failed": True}
