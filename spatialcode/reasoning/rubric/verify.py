@@ -2,8 +2,8 @@
 
 Tolerances follow from the 2 decimals in which codes and statements are written, propagated to
 first order: half a unit of the last digit for a number that is quoted, more for one that is
-computed from quoted numbers. No tolerance is tuned. Whether the question needs a statement is not decided
-here, nor whether a conclusion holds, since that depends on the question.
+computed from quoted numbers. No tolerance is tuned. Whether the question needs a statement is not
+decided here, nor whether a conclusion holds, since that depends on the question.
 """
 
 from __future__ import annotations
