@@ -36,6 +36,9 @@ class EvaluateConfig:
     )
     num_frames: int = setting("frames a room", 32, at_least=1)
     clips: str | None = setting("folder of recorded clips with codes, instead of rendering", None)
+    clips_format: str | None = setting(
+        "layout of `clips`, by its reader's name, as codes; null: recognised", None
+    )
     known_intrinsics: bool = setting("tell the pinhole matrix also where poses are not", True)
     ladder: bool = setting("also replace one output after the other by truth", True)
     num_workers: int = setting(
