@@ -275,8 +275,7 @@ def test_a_transformers_model_behind_actors_writes_what_it_writes_here(ray_sessi
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
 def test_vllm_that_is_not_installed_is_named_with_its_extra() -> None:
     with pytest.raises(ModelError, match=r"rollouts\.engine=vllm.*spatialcode\[vllm\]"):
-        load_engine(EngineSpec("vllm", {"model": "x", "dtype": "bfloat16", "device": "cuda",
-                                        "end_ids": (1,), "max_rows": 4, "revision": None}))  # fmt: skip
+        load_engine(EngineSpec("vllm", {"model": "x", "dtype": "bfloat16", "device": "cuda"}))
 
 
 def test_engines_are_named_and_their_models_checked(tmp_path: Path) -> None:
