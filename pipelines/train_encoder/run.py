@@ -6,7 +6,6 @@ once per worker. Rank 0 writes metrics, checkpoints and weights; all ranks train
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -35,6 +34,7 @@ from spatialcode.encoder.small.training import (
     train,
 )
 from spatialcode.encoder.small.weights import save_weights
+from spatialcode.files import append_jsonl
 from spatialcode.seeds import VALIDATION_ROOMS
 
 STATE_FILE, WEIGHTS_FILE, METRICS_FILE = "state.pt", "encoder.safetensors", "metrics.jsonl"
@@ -155,8 +155,7 @@ class Recorder:
         return {"step": state.step, "samples": samples, "seconds": round(state.seconds, 1)}
 
     def _write(self, row: dict[str, Any]) -> None:
-        with (self.output / METRICS_FILE).open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        append_jsonl(self.output / METRICS_FILE, [row])
 
 
 def run(

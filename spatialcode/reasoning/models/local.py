@@ -6,7 +6,6 @@ those of single prompts up to the rounding of the device's arithmetic.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from spatialcode.config import require
-from spatialcode.errors import ModelError
-from spatialcode.reasoning.models.completions import Completion
+from spatialcode.errors import FormatError, ModelError
+from spatialcode.files import read_json
+from spatialcode.reasoning.models.loading import Completion
 from spatialcode.reasoning.prompts import Prompt, Style
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -162,9 +162,9 @@ def prompt_style(folder: str) -> Style:
     if not path.is_file():
         return "full"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path}: expected JSON, got {error}") from error
+        found = read_json(path)
+    except FormatError as error:
+        raise ModelError(str(error)) from error
     style = found.get("prompt_style") if isinstance(found, dict) else None
     if style == "full":
         return "full"

@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spatialcode.evaluation.metrics.pose_metrics import (
+from spatialcode.evaluation.metrics.poses import (
     align_rigid,
     depth_error,
     inside_polygon,
     path_error,
-    polygon_area,
     polygon_iou,
     rotation_angle,
     vector_angle,
@@ -144,8 +143,6 @@ L_SHAPE = np.array([[0, 0], [4, 0], [4, 1], [1, 1], [1, 3], [0, 3]], dtype=float
 
 
 def test_polygons_by_hand():
-    assert polygon_area(SQUARE) == 4.0
-    assert polygon_area(L_SHAPE[::-1]) == 6.0
     points = np.array([[0.5, 2.5], [2.0, 2.0], [3.5, 0.5], [-0.5, 0.5]])
     assert inside_polygon(points, L_SHAPE).tolist() == [True, False, True, False]
     assert polygon_iou(SQUARE, SQUARE + np.array([1.0, 0.0])) == pytest.approx(2 / 6, abs=1e-9)

@@ -8,20 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spatialcode.evaluation.metrics.track_metrics import (
+from spatialcode.evaluation.metrics.tracks import (
     HOTA_ALPHAS,
     IdentityCounts,
-    Tracks,
+    TrackSimilarity,
     hota_counts,
     identity_counts,
 )
 
 
 def always(similarity, num_frames):
-    """Tracks that all exist in all frames, with the same (P, T) similarity."""
+    """TrackSimilarity that all exist in all frames, with the same (P, T) similarity."""
     similarity = np.repeat(np.asarray(similarity, float)[None], num_frames, axis=0)
     _, p, t = similarity.shape
-    return Tracks(similarity, np.ones((num_frames, p), bool), np.ones((num_frames, t), bool))
+    return TrackSimilarity(
+        similarity, np.ones((num_frames, p), bool), np.ones((num_frames, t), bool)
+    )
 
 
 def test_perfect_tracks():
@@ -35,7 +37,7 @@ def test_perfect_tracks():
 def switch():
     """One object over four frames, told as two predictions of two frames each."""
     predicted = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], bool)
-    return Tracks(np.ones((4, 2, 1)), predicted, np.ones((4, 1), bool))
+    return TrackSimilarity(np.ones((4, 2, 1)), predicted, np.ones((4, 1), bool))
 
 
 def test_a_track_cut_in_two_halves_identity_but_not_detection():
@@ -66,16 +68,18 @@ def test_one_prediction_over_two_objects():
 
 
 def test_nothing_and_one_sided():
-    empty = Tracks(np.zeros((3, 0, 0)), np.zeros((3, 0), bool), np.zeros((3, 0), bool))
+    empty = TrackSimilarity(np.zeros((3, 0, 0)), np.zeros((3, 0), bool), np.zeros((3, 0), bool))
     assert identity_counts(empty, 0.5).idf1 is None
     assert hota_counts(empty).scores() is None
-    missed = Tracks(np.zeros((3, 0, 2)), np.zeros((3, 0), bool), np.ones((3, 2), bool))
+    missed = TrackSimilarity(np.zeros((3, 0, 2)), np.zeros((3, 0), bool), np.ones((3, 2), bool))
     assert identity_counts(missed, 0.5) == IdentityCounts(0, 0, 6)
     assert hota_counts(missed).scores()["hota"] == 0.0
 
 
 def test_absent_tracks_do_not_match():
-    tracks = Tracks(np.ones((2, 1, 1)), np.array([[True], [False]]), np.array([[False], [True]]))
+    tracks = TrackSimilarity(
+        np.ones((2, 1, 1)), np.array([[True], [False]]), np.array([[False], [True]])
+    )
     assert identity_counts(tracks, 0.5) == IdentityCounts(0, 1, 1)
     assert hota_counts(tracks).true == (0,) * 19
 
@@ -90,7 +94,7 @@ def test_clips_add_up():
 
 def test_shapes_are_checked():
     with pytest.raises(ValueError, match="tracks"):
-        Tracks(np.zeros((2, 1, 1)), np.zeros((2, 2), bool), np.zeros((2, 1), bool))
+        TrackSimilarity(np.zeros((2, 1, 1)), np.zeros((2, 2), bool), np.zeros((2, 1), bool))
 
 
 @st.composite
@@ -99,7 +103,9 @@ def clips(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     similarity = rng.uniform(0, 1, (n, p, t))
     similarity[rng.uniform(size=similarity.shape) < 0.3] = 0.0
-    return Tracks(similarity, rng.uniform(size=(n, p)) < 0.7, rng.uniform(size=(n, t)) < 0.7)
+    return TrackSimilarity(
+        similarity, rng.uniform(size=(n, p)) < 0.7, rng.uniform(size=(n, t)) < 0.7
+    )
 
 
 def one_to_one(num_rows, num_columns):

@@ -5,7 +5,7 @@ pooled over rooms before they are divided (micro averages): a room with two obje
 weigh as much as one with twenty.
 
 It does not know about time: which overlap stands for a moving object is decided where the
-matrix is made (:mod:`spatialcode.evaluation.metrics.box_tracks`).
+matrix is made (:mod:`spatialcode.evaluation.metrics.tracks`).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from scipy.optimize import linear_sum_assignment
 
-from spatialcode.evaluation.metrics.metrics import (
+from spatialcode.evaluation.metrics.detection import (
     EXCUSED,
     FALSE,
     Counts,

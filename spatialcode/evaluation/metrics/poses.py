@@ -131,12 +131,6 @@ def depth_error(predicted_m: NDArray[np.floating], truth_m: NDArray[np.floating]
     )
 
 
-def polygon_area(polygon_m: NDArray[np.floating]) -> float:
-    """Area (m²) of a simple polygon (P, 2), by the shoelace formula."""
-    x, y = polygon_m[:, 0], polygon_m[:, 1]
-    return float(abs((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()) / 2.0)
-
-
 def inside_polygon(points_m: Array, polygon_m: Array) -> NDArray[np.bool_]:
     """Which of (K, 2) points lie in a simple polygon (P, 2): crossing-number test."""
     a, b = polygon_m, np.roll(polygon_m, -1, axis=0)
