@@ -72,16 +72,13 @@ class _Held:
 
 
 class _Progress:
-    """Tells the book how far the frames of a batch are: they pass the network twice."""
+    """Tells the book how far the frames of a batch are."""
 
     def __init__(self, book: JobBook, worker: str, ready: Sequence[_Held]) -> None:
         self._book, self._worker, self._ready = book, worker, ready
         self._counts = [len(item.video.rgb) for item in ready if item.video is not None]
-        self._num_passed = 0
 
-    def __call__(self, num_frames: int) -> None:
-        self._num_passed += num_frames
-        share = min(1.0, self._num_passed / (2 * sum(self._counts)))
+    def __call__(self, share: float) -> None:
         for item, count in zip(self._ready, self._counts, strict=True):
             item.lost |= not self._book.beat(
                 item.job.id, self._worker, frames_encoded=int(share * count)

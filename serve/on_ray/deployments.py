@@ -23,7 +23,7 @@ from serve.ask.language_model import ModelReasoner, reasoners_of
 from serve.book.code_store import CodeStore
 from serve.book.database import JobBook
 from serve.book.encoding import EncodingWorker, WorkerSettings
-from serve.config import EncoderConfig, IngressConfig, ReasonerConfig, ServeConfig
+from serve.config import EncoderReplicas, IngressConfig, ReasonerConfig, ServeConfig
 from serve.ingress import build_ingress
 from serve.metrics import Meters
 from serve.on_ray.links import ServeEncoder, ServeReasoner
@@ -32,6 +32,7 @@ from serve.on_ray.scaling import WAITING, ByQueue
 from serve.on_ray.warmup import ModelCheck
 from serve.services import Services
 from spatialcode.api import VideoEncoder
+from spatialcode.encoder.protocol import Encoder as LibraryEncoder
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.threads import limit_threads
 from spatialcode.workkey import EncoderIdentity
@@ -79,18 +80,18 @@ class Ingress:
 class Encoder:
     """Holds the model and takes videos from the book, in a thread of its own."""
 
-    def __init__(self, config: ServeConfig) -> None:
+    def __init__(self, config: ServeConfig, encoder: LibraryEncoder) -> None:
         limit_threads(config.encoder.num_cpus)
-        encoder = VideoEncoder.load(config.encoder.name, config.encoder.torch_device)
-        self._identity = encoder.identity(config.sampling)
-        self._check = ModelCheck(encoder)  # the warm-up: fails the replica, not its first video
+        loaded = VideoEncoder(encoder, config.encoder.torch_device)
+        self._identity = loaded.identity(config.sampling)
+        self._check = ModelCheck(loaded)  # the warm-up: fails the replica, not its first video
         self._checked_at_s = time.monotonic()
         self._drain_s = max(0.0, config.autoscaling.drain_timeout_s - _RELEASE_MARGIN_S)
         self._deadline_s = config.limits.deadline_s
         self._book = open_book(config)
         self._meters = Meters(RaySink())
         self._worker = EncodingWorker(
-            f"encoder-{uuid.uuid4().hex}", self._book, open_store(config), encoder,
+            f"encoder-{uuid.uuid4().hex}", self._book, open_store(config), loaded,
             WorkerSettings.of(config), meters=self._meters,
         )  # fmt: skip
         self._thread = threading.Thread(target=self._worker.run, name="encoding", daemon=True)
@@ -155,7 +156,7 @@ def build(config: ServeConfig, keys: KeyRing) -> serve.Application:
             "policy": {"policy_function": ByQueue,
                        "policy_kwargs": {"jobs_per_replica": 2.0 * config.encoder.max_batch}},
         },
-    )(Encoder).bind(config)  # fmt: skip
+    )(Encoder).bind(config, config.encoder.make())  # fmt: skip
     reasoner = None
     if config.reasoner.has_model:
         reasoner = serve.deployment(
@@ -176,7 +177,7 @@ def build(config: ServeConfig, keys: KeyRing) -> serve.Application:
     return bound
 
 
-def _resources(config: EncoderConfig | ReasonerConfig | IngressConfig) -> dict[str, Any]:
+def _resources(config: EncoderReplicas | ReasonerConfig | IngressConfig) -> dict[str, Any]:
     options = {"num_cpus": config.num_cpus}
     num_gpus = getattr(config, "num_gpus", 0.0)
     return {"ray_actor_options": options | ({"num_gpus": num_gpus} if num_gpus else {})}
@@ -191,7 +192,7 @@ def _care(config: ServeConfig) -> dict[str, Any]:
 
 
 def _scaling(
-    config: ServeConfig, replicas: EncoderConfig | ReasonerConfig | IngressConfig
+    config: ServeConfig, replicas: EncoderReplicas | ReasonerConfig | IngressConfig
 ) -> dict[str, Any]:
     delays = config.autoscaling
     return {

@@ -142,6 +142,12 @@ class Calibration:
         """The fit for given or for estimated poses."""
         return self.given if poses_given else self.estimated
 
+    def with_threshold(self, threshold: float) -> Calibration:
+        """The same fits, keeping objects from another score on."""
+        return Calibration(
+            replace(self.given, threshold=threshold), replace(self.estimated, threshold=threshold)
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the weights' card."""
         return {"given": self.given.to_dict(), "estimated": self.estimated.to_dict()}

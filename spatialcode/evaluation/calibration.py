@@ -13,15 +13,16 @@ import numpy as np
 from spatialcode.encoder import confidence
 from spatialcode.encoder.confidence import Calibration, Confidence
 from spatialcode.encoder.detections import Detection, first_sight, scene_objects
-from spatialcode.encoder.small.encoder import SpatialEncoder
-from spatialcode.encoder.votes import Array
-from spatialcode.evaluation.metrics.box_tracks import from_objects
+from spatialcode.encoder.maps import Array
+from spatialcode.encoder.protocol import ClipInput, FrameGeometry
+from spatialcode.encoder.small.stages import SmallStages
+from spatialcode.evaluation.metrics.box_tracks import BoxTracks, from_objects
 from spatialcode.evaluation.metrics.metrics import EXCUSED, NOTHING, Counts, Overlaps, count, match
 from spatialcode.evaluation.metrics.scoring import overlaps_of
 from spatialcode.evaluation.room import truth_tracks
+from spatialcode.evaluation.watched import clip_of
 from spatialcode.seeds import VALIDATION_ROOMS
 from spatialcode.synthetic.clips import ClipConfig, make_clip
-from spatialcode.synthetic.truth import SyntheticClip
 
 MATCH_IOU = 0.25
 
@@ -60,26 +61,29 @@ class JudgedRoom:
     estimated: Judged
 
 
-def judged_rooms(encoder: SpatialEncoder, num_rooms: int, num_frames: int) -> Iterator[JudgedRoom]:
+def judged_rooms(stages: SmallStages, num_rooms: int, num_frames: int) -> Iterator[JudgedRoom]:
     """Encode validation rooms and compare with the truth, whatever the score."""
     for seed in VALIDATION_ROOMS[:num_rooms]:
         clip = make_clip(seed, ClipConfig(num_frames=num_frames))
-        prepared = encoder.prepare(clip.rgb, clip.K)
-        estimated = encoder.path(prepared, encoder.maps(prepared)).T_world_camera
+        seen = stages.prepare(clip_of(clip.rgb, clip.times_s, FrameGeometry(clip.K)))
+        (maps,) = stages.maps([seen], [None], True)
+        estimated = stages.path(seen, maps)
+        truth = truth_tracks(clip)
         yield JudgedRoom(
-            _judged(encoder, clip, clip.T_world_camera, True),
-            _judged(encoder, clip, estimated, False),
+            _judged(stages, seen, truth, clip.T_world_camera, given=True),
+            _judged(stages, seen, truth, estimated, given=False),
         )
 
 
-def _judged(encoder: SpatialEncoder, clip: SyntheticClip, path: Array, given: bool) -> Judged:
-    prepared = encoder.prepare(clip.rgb, clip.K)
-    maps = encoder.maps(prepared, path, given)
-    found = encoder.candidates(prepared, maps, path, given)
+def _judged(
+    stages: SmallStages, seen: ClipInput, truth: BoxTracks, path: Array, *, given: bool
+) -> Judged:
+    (maps,) = stages.maps([seen], [path], given)
+    found = stages.candidates(seen, maps, path, given)
     # objects come numbered by first sight; candidates must stand in that order
     found.sort(key=first_sight)
-    tracks = from_objects(scene_objects(found, clip.times_s), clip.times_s)
-    return Judged(found, overlaps_of(tracks, truth_tracks(clip)))
+    tracks = from_objects(scene_objects(found, seen.times_s), seen.times_s)
+    return Judged(found, overlaps_of(tracks, truth))
 
 
 def fitted_calibration(rooms: Iterable[JudgedRoom]) -> Calibration:

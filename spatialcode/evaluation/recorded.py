@@ -14,11 +14,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from spatialcode.encoder.protocol import FrameGeometry, LoadedEncoder
 from spatialcode.errors import InputError
 from spatialcode.evaluation.metrics.box_tracks import from_objects
 from spatialcode.evaluation.metrics.scoring import ScoredScene
-from spatialcode.evaluation.room import ClipEncoder, RoomOptions, RoomResult, View, score_view
+from spatialcode.evaluation.room import RoomOptions, RoomResult, score_view
 from spatialcode.evaluation.room_files import read_depth_m
+from spatialcode.evaluation.watched import EvaluatedEncoder, clip_of
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import OK, from_table
 from spatialcode.video.decode import decode
@@ -73,7 +75,7 @@ def recorded_depth(video: Path, num_frames: int) -> NDArray[np.floating] | None:
 
 
 def evaluate_recorded(
-    video: Path, code: SpatialCode, encoder: ClipEncoder, options: RoomOptions
+    video: Path, code: SpatialCode, encoder: LoadedEncoder, options: RoomOptions
 ) -> RoomResult:
     """Evaluate on the frames that the code's cameras belong to."""
     times_s = np.array([camera.t_s for camera in code.cameras])
@@ -91,9 +93,11 @@ def evaluate_recorded(
     truth = ScoredScene(
         from_objects(code.objects, times_s), poses, code.room, recorded_depth(video, len(times_s))
     )
-    alone = View(decoded.rgb, times_s, K if options.known_intrinsics else None, None)
-    predicted, own_score = score_view(encoder, alone, truth)
-    given, given_score = score_view(encoder, View(decoded.rgb, times_s, K, poses), truth)
+    watched = EvaluatedEncoder(encoder)
+    own = FrameGeometry(K if options.known_intrinsics else None)
+    predicted, own_score = score_view(watched, clip_of(decoded.rgb, times_s, own), truth)
+    informed = clip_of(decoded.rgb, times_s, FrameGeometry(K, poses))
+    given, given_score = score_view(watched, informed, truth)
     return RoomResult(
         name=video.name,
         num_frames=len(times_s),
