@@ -17,9 +17,16 @@ import pyarrow as pa
 
 from cluster.connect import connect
 from pipelines.encode.config import EncodeConfig
-from pipelines.encode.content import ContentCache, default_cache_dir
 from pipelines.encode.inputs import list_inputs
-from pipelines.encode.plan import Plan, Work, identify, keyed, make_plan
+from pipelines.encode.plan import (
+    ContentCache,
+    Plan,
+    Work,
+    default_cache_dir,
+    identify,
+    keyed,
+    make_plan,
+)
 from pipelines.encode.report import Tally
 from pipelines.encode.stages import (
     AttemptLedger,

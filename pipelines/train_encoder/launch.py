@@ -19,10 +19,16 @@ import torch
 
 from cluster.connect import connect
 from pipelines.train_encoder.config import TrainEncoderConfig
-from pipelines.train_encoder.curve import write_curve
 from pipelines.train_encoder.frames import FrameSource, frames_of_room, process_frames
-from pipelines.train_encoder.run import STATE_FILE, WEIGHTS_FILE, Recorder, RunConfig, run
-from spatialcode.encoder.confidence import Calibration
+from pipelines.train_encoder.run import (
+    STATE_FILE,
+    WEIGHTS_FILE,
+    Recorder,
+    RunConfig,
+    run,
+    write_curve,
+)
+from spatialcode.encoder.detections import Calibration
 from spatialcode.encoder.small.encoder import SmallSettings
 from spatialcode.encoder.small.stages import SmallStages
 from spatialcode.encoder.small.targets import ReplayConfig, TrainingFrames

@@ -238,11 +238,10 @@ class CollectedSession:
 
 def _joined(parts: Sequence[FrameGeometry]) -> FrameGeometry:
     """Geometry of all frames; EncodeError where windows differ in what they know."""
-    values: dict[str, Any] = {"K": parts[0].K}
-    if any((part.K is None) != (parts[0].K is None) for part in parts) or any(
-        part.K is not None and not np.array_equal(part.K, parts[0].K) for part in parts
-    ):
+    intrinsics = [None if part.K is None else part.K.tolist() for part in parts]
+    if any(intrinsics[0] != K for K in intrinsics):
         raise EncodeError("windows of one clip must share their intrinsics")
+    values: dict[str, Any] = {"K": parts[0].K}
     for name in _PER_FRAME:
         known = [getattr(part, name) for part in parts if getattr(part, name) is not None]
         if known and len(known) < len(parts):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from spatialcode.config import build, setting
 from spatialcode.encoder.protocol import Encoder, EncoderClass
@@ -53,9 +53,9 @@ def make_encoder(name: str, settings: Mapping[str, Any] | None = None) -> Encode
     """
     found = _found(name)
     if isinstance(found, type):
-        own = build(found.settings, settings or {}, "encoder.settings")
-        made: Encoder = found(name, own)
-        return made
+        encoder_class = cast(EncoderClass, found)
+        own = build(encoder_class.settings, settings or {}, "encoder.settings")
+        return encoder_class(name, own)
     if not isinstance(found, Encoder):
         raise ConfigError(f"encoder.name: expected an encoder, got {type(found).__name__}")
     if settings:

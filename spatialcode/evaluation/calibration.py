@@ -10,9 +10,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spatialcode.encoder import confidence
-from spatialcode.encoder.confidence import Calibration, Confidence
-from spatialcode.encoder.detections import Detection, first_sight, scene_objects
+from spatialcode.encoder.detections import (
+    Calibration,
+    Confidence,
+    Detection,
+    first_sight,
+    fit,
+    scene_objects,
+)
 from spatialcode.encoder.maps import Array
 from spatialcode.encoder.protocol import ClipInput, FrameGeometry
 from spatialcode.encoder.small.stages import SmallStages
@@ -106,7 +111,7 @@ def fitted_confidence(clips: Sequence[Judged]) -> Confidence:
                 correct.append(hit >= 0)
     if not rows:
         return Confidence.uncalibrated()
-    fitted = confidence.fit(np.array(rows), np.array(correct))
+    fitted = fit(np.array(rows), np.array(correct))
     rescored = [clip.rescored(fitted) for clip in clips]
 
     def f1(threshold: float) -> float:

@@ -16,7 +16,7 @@ from spatialcode.encoder.tracks import (
     whole_cluster,
 )
 from spatialcode.encoder.votes import FusionConfig, Votes, cluster_votes
-from tests.encoder.small.test_fusion import CHAIR, DOOR, directions, together, votes_for
+from tests.encoder.test_votes import CHAIR, DOOR, directions, together, votes_for
 
 EMPTY, TAKEN, UNSEEN = 1, 2, 0
 SIZE = (0.5, 0.5, 0.9)

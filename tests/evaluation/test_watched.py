@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spatialcode.encoder.confidence import Calibration
+from spatialcode.encoder.detections import Calibration
 from spatialcode.encoder.protocol import FrameGeometry
 from spatialcode.encoder.registry import make_encoder
 from spatialcode.encoder.small.encoder import SmallSettings

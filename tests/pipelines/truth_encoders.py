@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spatialcode.encoder.confidence import Confidence
-from spatialcode.encoder.detections import DetectionConfig, detect
+from spatialcode.encoder.detections import Confidence, DetectionConfig, detect
 from spatialcode.encoder.maps import grid_intrinsics
 from spatialcode.encoder.protocol import CollectedSession, FrameRequest
 from spatialcode.encoder.stages import encode_clips

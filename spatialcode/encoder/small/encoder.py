@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spatialcode.config import checked, setting
-from spatialcode.encoder.confidence import Calibration
-from spatialcode.encoder.detections import DetectionConfig
+from spatialcode.encoder.detections import Calibration, DetectionConfig
 from spatialcode.encoder.odometry.compass import CompassConfig
 from spatialcode.encoder.odometry.path import OdometryConfig
 from spatialcode.encoder.protocol import FrameRequest

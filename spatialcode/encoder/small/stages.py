@@ -8,9 +8,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from spatialcode.encoder.confidence import Calibration
 from spatialcode.encoder.detections import (
     SOFTWARE,
+    Calibration,
     Detection,
     cameras_of,
     confident,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from spatialcode.encoder.confidence import Calibration
+from spatialcode.encoder.detections import Calibration
 from spatialcode.encoder.maps import at_cells
 from spatialcode.encoder.protocol import (
     ClipInput,
