@@ -29,7 +29,7 @@ from pipelines.encode.config import EncodeConfig
 from pipelines.encode.graph import plan_run, run_encode
 from pipelines.encode.report import Tally
 from pipelines.stored import rows
-from pipelines.stored.store import CodeStore
+from pipelines.stored.store import ResultStore
 from spatialcode.api import VideoEncoder
 from spatialcode.config import load_config
 from spatialcode.encoder.protocol import (
@@ -122,7 +122,7 @@ def config_for(videos: Path, output: Path, work: Path) -> EncodeConfig:
 def bare_loop(config: EncodeConfig) -> float:
     """Seconds for all clips on one thread, from listing to the last file."""
     start_s = time.perf_counter()
-    store = CodeStore(config.output)
+    store = ResultStore(config.output)
     encoder = config.encoder.make()
     works = plan_run(config, store, encoder).compute
     loaded, pending = VideoEncoder(encoder), []

@@ -15,7 +15,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from cluster.connect import connect
 from pipelines.encode.config import EncodeConfig
 from pipelines.encode.inputs import list_inputs
 from pipelines.encode.plan import (
@@ -35,8 +34,9 @@ from pipelines.encode.stages import (
     decode_videos,
     write_rows,
 )
+from pipelines.on_ray.dataset import abort_line, connect_for_data
 from pipelines.stored import rows
-from pipelines.stored.store import CodeStore
+from pipelines.stored.store import ResultStore
 from spatialcode.encoder.protocol import Encoder
 
 _WRITER_CPUS = 0.25
@@ -45,7 +45,7 @@ Progress = Callable[[Tally], None]
 
 
 def build(
-    works: list[Work], encoder: Encoder, config: EncodeConfig, store: CodeStore, ledger: Any
+    works: list[Work], encoder: Encoder, config: EncodeConfig, store: ResultStore, ledger: Any
 ) -> Any:
     """The stages. Each states its resources: that also keeps Ray from fusing two of them."""
     import ray
@@ -108,7 +108,7 @@ def run_encode(config: EncodeConfig, on_progress: Progress = lambda _: None) -> 
     Raises InputError where the inputs cannot be listed, ConfigError or WeightsError where there is
     no such encoder. Everything that concerns one video is a row.
     """
-    store = CodeStore(config.output, config.s3_endpoint_url)
+    store = ResultStore(config.output, config.s3_endpoint_url)
     with store.lock():
         encoder = config.encoder.make()  # who it is, without its weights
         plan = plan_run(config, store, encoder)
@@ -130,7 +130,7 @@ def run_encode(config: EncodeConfig, on_progress: Progress = lambda _: None) -> 
     return report
 
 
-def plan_run(config: EncodeConfig, store: CodeStore, encoder: Encoder) -> Plan:
+def plan_run(config: EncodeConfig, store: ResultStore, encoder: Encoder) -> Plan:
     """List the inputs, identify their content, compare with what is stored."""
     sources = list_inputs(config.input, config.s3_endpoint_url)
     cache = ContentCache(Path(config.cache_dir) if config.cache_dir else default_cache_dir())
@@ -143,18 +143,15 @@ def plan_run(config: EncodeConfig, store: CodeStore, encoder: Encoder) -> Plan:
 
 
 def _compute(
-    works: list[Work], encoder: Encoder, config: EncodeConfig, store: CodeStore, tally: Tally
+    works: list[Work], encoder: Encoder, config: EncodeConfig, store: ResultStore, tally: Tally
 ) -> Iterator[list[dict[str, Any]]]:
     """Run the stages; yields receipts as files are written. An error of Ray's ends the run."""
     import ray
-    from ray.data import DataContext
     from ray.data.exceptions import ExecutionTimeoutError, SystemException
     from ray.exceptions import RayError
 
     encoders = config.encoder.num_cpus * config.encoder.min_actors
-    connect(config.ray_address, encoders + config.decode.num_cpus + _WRITER_CPUS)
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # our own progress is shown instead
-    DataContext.get_current().enable_progress_bars = False
+    connect_for_data(config.ray_address, encoders + config.decode.num_cpus + _WRITER_CPUS)
     ledger = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(AttemptLedger).remote()
     outstanding = {work.source.input_id: work for work in works}
     try:
@@ -167,7 +164,7 @@ def _compute(
             yield receipts
     except (RayError, SystemException, ExecutionTimeoutError) as error:
         _log.error("the run was aborted", exc_info=error)
-        tally.aborted = f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"
+        tally.abort(abort_line(error))
         return
     finally:
         ray.kill(ledger)
@@ -195,7 +192,7 @@ def _failed(work: Work, error: Exception, stage: str) -> dict[str, Any]:
     return rows.result_row(work.row(), **rows.failure(error, stage))
 
 
-def _copy(works: list[Work], store: CodeStore, tally: Tally) -> None:
+def _copy(works: list[Work], store: ResultStore, tally: Tally) -> None:
     """Give each input whose content another one has a row of its own."""
     if not works:
         return

@@ -21,11 +21,10 @@ from serve.metrics import Meters
 from spatialcode.api import VideoEncoder
 from spatialcode.errors import EncodeError, VideoError
 from spatialcode.scene.schema import SpatialCode
-from spatialcode.video.child_process import SandboxLimits
 from spatialcode.video.decode import DecodedVideo
 from spatialcode.video.limits import VideoLimits
 from spatialcode.video.sampling import Sampling
-from spatialcode.video.sandbox import SandboxedDecoder
+from spatialcode.video.sandbox import SandboxedDecoder, SandboxLimits
 
 _log = logging.getLogger(__name__)
 

@@ -21,9 +21,16 @@ from spatialcode.encoder.detections import (
 from spatialcode.encoder.maps import Array
 from spatialcode.encoder.protocol import ClipInput, FrameGeometry
 from spatialcode.encoder.small.stages import SmallStages
-from spatialcode.evaluation.metrics.box_tracks import BoxTracks, from_objects
-from spatialcode.evaluation.metrics.metrics import EXCUSED, NOTHING, Counts, Overlaps, count, match
+from spatialcode.evaluation.metrics.detection import (
+    EXCUSED,
+    NOTHING,
+    Counts,
+    Overlaps,
+    count,
+    match,
+)
 from spatialcode.evaluation.metrics.scoring import overlaps_of
+from spatialcode.evaluation.metrics.tracks import BoxTracks, from_objects
 from spatialcode.evaluation.room import truth_tracks
 from spatialcode.evaluation.watched import clip_of
 from spatialcode.seeds import VALIDATION_ROOMS

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from spatialcode.encoder.maps import at_cells
 from spatialcode.encoder.protocol import ClipInput, FrameGeometry, LoadedEncoder
-from spatialcode.evaluation.metrics.box_tracks import BoxTracks, from_objects
 from spatialcode.evaluation.metrics.scoring import (
     ClipScore,
-    Detection,
+    DetectionCounts,
     ScoredScene,
     overlaps_of,
     score_clip,
     score_detection,
 )
+from spatialcode.evaluation.metrics.tracks import BoxTracks, from_objects
 from spatialcode.evaluation.oracle import Rung, TrueMaps, replace_with_truth, rungs, true_maps
 from spatialcode.evaluation.watched import Encoded, EvaluatedEncoder, Seconds, clip_of
 from spatialcode.scene.frames import quaternion_from_yaw
@@ -61,7 +61,7 @@ class RoomResult:
     predicted: ClipScore
     given_seconds: Seconds
     predicted_seconds: Seconds
-    ladder: dict[str, dict[str, Detection]] = field(default_factory=dict)
+    ladder: dict[str, dict[str, DetectionCounts]] = field(default_factory=dict)
 
 
 def truth_tracks(clip: SyntheticClip) -> BoxTracks:
@@ -133,7 +133,7 @@ def evaluate_clip(
         "predicted": (alone, predicted, own_score),
         "cumulative": (alone, predicted, own_score),
     }
-    ladder: dict[str, dict[str, Detection]] = {}
+    ladder: dict[str, dict[str, DetectionCounts]] = {}
     for start, steps in rungs().items() if options.ladder and watched.has_stages else ():
         view, encoded, below = starts[start]
         climb = _Climb(watched, view, encoded, truth, true)
@@ -172,7 +172,7 @@ class _Climb:
     truth: ScoredScene
     true: TrueMaps
 
-    def __call__(self, rung: Rung) -> Detection:
+    def __call__(self, rung: Rung) -> DetectionCounts:
         """Detection with the rung's truth in place."""
         assert self.encoded.maps is not None
         mixed = replace_with_truth(self.encoded.maps, self.true, rung.fields)

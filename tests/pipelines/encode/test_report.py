@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from jobs.progress import progress_line, summary
-from pipelines.encode.inputs import Source
+from pipelines.encode.inputs import ListedVideo
 from pipelines.encode.plan import Plan, Work
 from pipelines.encode.report import Tally
+from pipelines.stored import rows
 from pipelines.stored.store import StoredRow
 from spatialcode.errors import VideoNotFoundError
 
@@ -15,13 +16,13 @@ from spatialcode.errors import VideoNotFoundError
 @pytest.fixture
 def tally() -> Tally:
     """Ten inputs: three known, one gone, five to compute, one with another's content."""
-    gone = Source("gone", "gone.mp4", error=VideoNotFoundError("gone.mp4: not found"))
+    gone = ListedVideo("gone", "gone.mp4", error=VideoNotFoundError("gone.mp4: not found"))
     stored = [StoredRow(True, 1.0, "f", i, f"d{i}", f"k{i}", "ok", None) for i in range(2)]
     broken = StoredRow(True, 1.0, "f", 2, "b", "kb", "failed", "video_corrupt")
     return Tally.of_plan(
         Plan(
-            compute=[Work(Source(str(i), str(i), str(i)), str(i)) for i in range(5)],
-            copy=[Work(Source("twin", "twin", "0"), "0")],
+            compute=[Work(ListedVideo(str(i), str(i), str(i)), str(i)) for i in range(5)],
+            copy=[Work(ListedVideo("twin", "twin", "0"), "0")],
             unusable=[Work(gone, "")],
             done=stored,
             failed_before=[broken],
@@ -33,6 +34,15 @@ def receipt(status: str, code: str | None = None) -> dict[str, Any]:
     error = code and f"because of {code}"
     outcome = {"status": status, "error_code": code, "error": error, "uri": "v.mp4"}
     return {**outcome, "num_frames": 8 if status == "ok" else 0, "encode_s": 0.5}
+
+
+def test_any_receipt_can_be_counted() -> None:
+    """What the tally reads of a failed row is a column of the receipts' schema."""
+    failed = {"status": "failed", "num_frames": 0, "encode_s": 0.1, "error_code": "a", "error": "b"}
+    table = rows.table([{"input_id": "i", "uri": "u", "work_key": "", **failed}], rows.RECEIPT)
+    tally = Tally(1)
+    tally.add(table.to_pylist())
+    assert tally.examples == [{"uri": "u", "error_code": "a", "error": "b"}]
 
 
 def test_counts_add_up_at_every_moment(tally: Tally) -> None:

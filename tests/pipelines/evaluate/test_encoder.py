@@ -12,8 +12,8 @@ from pipelines.evaluate.encoder import run_evaluate
 from spatialcode.config import load_config
 from spatialcode.encoder.registry import make_encoder
 from spatialcode.errors import ConfigError, EncodeError
-from spatialcode.evaluation.encoder_report import Failure, aggregate, markdown
-from spatialcode.evaluation.metrics.box_tracks import from_objects
+from spatialcode.evaluation.encoder_report import FailedClip, aggregate, markdown
+from spatialcode.evaluation.metrics.tracks import from_objects
 from spatialcode.evaluation.room import (
     RoomOptions,
     evaluate_clip,
@@ -169,7 +169,7 @@ def test_counts_of_clips_add_up_and_pool(clip):
     bad = evaluate_clip("b", clip, Knowing(clip, raised_by=2.0), RoomOptions(ladder=False))
     spent = Seconds(*(NUM_FRAMES * s for s in (0.1, 0.05, 0.025, 0.1, 0.05, 0.025)))
     good, bad = (replace(one, predicted_seconds=spent) for one in (good, bad))
-    report = aggregate([good, bad], [Failure("c", "encode", "no")])
+    report = aggregate([good, bad], [FailedClip("c", "encode", "no")])
     assert (report["num_rooms"], report["num_evaluated"], report["num_failed"]) == (3, 2, 1)
     assert report["failures"] == [{"name": "c", "error_code": "encode", "error": "no"}]
     assert report["num_frames"] == 2 * NUM_FRAMES

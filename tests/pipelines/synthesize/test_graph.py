@@ -14,17 +14,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.stored.store import CodeStore
+from pipelines.stored.store import ResultStore
 from pipelines.synthesize.config import SynthesizeConfig
 from pipelines.synthesize.graph import render_shard, run_synthesize, work_key
 from spatialcode.errors import ConfigError
-from spatialcode.evaluation.recorded import list_recorded
+from spatialcode.evaluation.recordings import recordings_in
 from spatialcode.evaluation.room_files import (
     depth_png,
     instance_png,
     read_depth_m,
     read_instance,
     render_room,
+    room_key,
 )
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import from_row
@@ -44,7 +45,7 @@ def clip_of(seed: int) -> SyntheticClip:
 
 def render(seeds: list[int], config: SynthesizeConfig) -> list[dict[str, Any]]:
     """Rows of one shard, rendered in this process."""
-    receipts = render_shard(pa.table({"seed": seeds}), config, CodeStore(config.output))
+    receipts = render_shard(pa.table({"seed": seeds}), config, ResultStore(config.output))
     assert receipts.num_rows == len(seeds)
     (part,) = (Path(config.output) / "codes").glob("*.parquet")
     return sorted(pq.read_table(part).to_pylist(), key=lambda row: row["seed"])
@@ -102,9 +103,9 @@ def test_mp4_files_lie_where_the_code_says_and_can_be_evaluated(tmp_path: Path) 
     depth = [p.read_bytes() for p in sorted((tmp_path / "depth").rglob("*.png"))]
     instance = [p.read_bytes() for p in sorted((tmp_path / "instance").rglob("*.png"))]
     assert_same_frames(clip, depth, instance)
-    ((video, code),) = list_recorded(tmp_path)
-    assert video == tmp_path / "videos" / "room_0000000005.mp4"
-    assert_same_truth(code, clip)
+    (recording,) = recordings_in(tmp_path)
+    assert recording.video == tmp_path / "videos" / "room_0000000005.mp4"
+    assert_same_truth(recording.code, clip)
 
 
 def test_full_rate_video_holds_the_truth_frames(tmp_path: Path) -> None:
@@ -136,7 +137,7 @@ def test_every_setting_that_shows_changes_the_key(tmp_path: Path) -> None:
 
 def test_settings_are_checked(tmp_path: Path) -> None:
     for changes, message in (
-        ({"format": "zip"}, "format: expected mp4 or webdataset or parquet"),
+        ({"format": "zip"}, "format: expected one of mp4, webdataset, parquet"),
         ({"width_px": 33}, "width_px"),
         ({"num_rooms": 0}, "num_rooms"),
         ({"output": "s3://bucket/rooms"}, "output"),
@@ -170,6 +171,23 @@ def test_a_run_on_ray_adds_up_and_a_second_one_adds_what_is_missing(
         depth = [sample[f"depth.{n:04d}.png"] for n in range(4)]
         instance = [sample[f"instance.{n:04d}.png"] for n in range(4)]
         assert_same_frames(clip, depth, instance)
+
+
+def test_a_room_that_fails_is_a_row_and_the_report_names_it(
+    tmp_path: Path, ray_session: Any
+) -> None:
+    config = config_for(tmp_path, num_rooms=3, rooms_per_shard=2)
+    object.__setattr__(config, "seed", -1)  # no setting allows it: it fails as a bug would
+    report = run_synthesize(config)
+    parts = ("done", "failed", "skipped", "unfinished")
+    assert [report[part] for part in parts] == [2, 1, 0, 0]
+    assert not report["ok"]
+    assert report["failed_by_code"] == {"internal": 1}
+    (failure,) = report["failures"]
+    assert failure["uri"] == room_key(-1)
+    assert "ValueError" in failure["error"]
+    again = run_synthesize(config)  # which tries it again, as it may have been the machine
+    assert [again[part] for part in parts] == [0, 1, 2, 0]
 
 
 def read_sample(shard: Path, key: str) -> dict[str, bytes]:
