@@ -178,7 +178,7 @@ def _compute(
 
 
 def _max_actors(config: EncodeConfig) -> int | None:
-    """Encoders at most. On CPUs a decoder must fit beside them; GPUs decoders do not want."""
+    """The most encoders that fit: on CPUs, cores for one decoder must stay free."""
     import ray
 
     encoder = config.encoder

@@ -40,13 +40,13 @@ MATCH_IOU = 0.25
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class JudgedDetections:
     """All detections of one clip, whatever their score, and their overlaps with the truth."""
 
     detections: list[Detection]
     overlaps: Overlaps
 
-    def rescored(self, fitted: Confidence) -> Judged:
+    def rescored(self, fitted: Confidence) -> JudgedDetections:
         """The same with scores of another fit."""
         if not self.detections:
             return self
@@ -54,7 +54,7 @@ class Judged:
         detections = [
             replace(d, score=float(s)) for d, s in zip(self.detections, scores, strict=True)
         ]
-        return Judged(detections, replace(self.overlaps, scores=scores))
+        return JudgedDetections(detections, replace(self.overlaps, scores=scores))
 
     def counts(self, threshold: float) -> Counts:
         """Class-aware counts of the detections at or above a score."""
@@ -69,8 +69,8 @@ class Judged:
 class JudgedRoom:
     """One room's detections with given poses and with estimated ones."""
 
-    given: Judged
-    estimated: Judged
+    given: JudgedDetections
+    estimated: JudgedDetections
 
 
 def judged_rooms(stages: SmallStages, num_rooms: int, num_frames: int) -> Iterator[JudgedRoom]:
@@ -89,13 +89,13 @@ def judged_rooms(stages: SmallStages, num_rooms: int, num_frames: int) -> Iterat
 
 def _judged(
     stages: SmallStages, seen: ClipInput, truth: BoxTracks, path: Array, *, given: bool
-) -> Judged:
+) -> JudgedDetections:
     (maps,) = stages.maps([seen], [path], given)
     found = stages.candidates(seen, maps, path, given)
     # objects come numbered by first sight; candidates must stand in that order
     found.sort(key=first_sight)
     tracks = from_objects(scene_objects(found, seen.times_s), seen.times_s)
-    return Judged(found, overlaps_of(tracks, truth))
+    return JudgedDetections(found, overlaps_of(tracks, truth))
 
 
 def fitted_calibration(rooms: Iterable[JudgedRoom]) -> Calibration:
@@ -107,7 +107,7 @@ def fitted_calibration(rooms: Iterable[JudgedRoom]) -> Calibration:
     )
 
 
-def fitted_confidence(clips: Sequence[Judged]) -> Confidence:
+def fitted_confidence(clips: Sequence[JudgedDetections]) -> Confidence:
     """Regression on whether a detection is a true one, then the best threshold for F1."""
     rows, correct = [], []
     for clip in clips:

@@ -1,7 +1,7 @@
 """Evaluating an encoder on a recorded clip.
 
 Depth is compared where it was recorded as well. There is no oracle ladder, and which objects are
-hardly seen is not known: whoever predicts one is counted as wrong.
+hardly seen is not known: a prediction of one counts as wrong.
 """
 
 from __future__ import annotations
