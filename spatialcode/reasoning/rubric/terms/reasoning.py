@@ -1,4 +1,4 @@
-"""Terms about the reasoning: is what it states true, needed, brief, and does it lead to the answer?"""
+"""Terms about the reasoning: is it true, needed and brief, and does it lead to the answer?"""
 
 from __future__ import annotations
 
