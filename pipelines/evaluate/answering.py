@@ -138,7 +138,7 @@ def answer_rooms(
         stream: Iterator[Row] = map(Answerer(config, known), rows)
     else:
         check_reasoner(config)  # a wrong model fails here, not in every actor
-        stream = through_actors(rows, Answerer, (config, known), config)
+        stream = through_actors(rows, Answerer, (config, known), config.workers)
     answers = []
     for done, row in enumerate(stream, 1):
         answers += json.loads(row["answers"])

@@ -88,7 +88,7 @@ def run_evaluate(config: EvaluateConfig, on_progress: Progress | None = None) ->
         stream: Iterator[Row] = (evaluator(row) for row in inputs)
     else:
         load_evaluated(config.encoder, "cpu")  # a wrong name fails here, not in every actor
-        stream = through_actors(inputs, Evaluator, (config,), config)
+        stream = through_actors(inputs, Evaluator, (config,), config.workers)
     results: list[RoomResult] = []
     failures: list[FailedClip] = []
     for row in stream:

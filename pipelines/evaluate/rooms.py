@@ -147,7 +147,7 @@ def _made(config: EvaluateConfig, on_progress: Progress | None) -> tuple[list[Ma
     if config.num_workers == 0:
         stream = map(RoomMaker(config), seeds)
     else:
-        stream = through_actors(seeds, RoomMaker, (config,), config)
+        stream = through_actors(seeds, RoomMaker, (config,), config.workers)
     rooms, failures = [], []
     for row in stream:
         if row["status"] == rows.OK:

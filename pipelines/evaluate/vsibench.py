@@ -10,7 +10,8 @@ from typing import Any
 
 from pipelines.evaluate.answering import AskedRoom, Known, Progress, answer_rooms
 from pipelines.evaluate.config import EvaluateConfig
-from pipelines.stored.questions import Stated, read_codes, read_questions
+from pipelines.stored.questions import read_questions
+from pipelines.stored.reading import Stated, read_codes
 from spatialcode.config import to_dict
 from spatialcode.errors import InputError
 from spatialcode.evaluation.answer_report import attribution, figure, markdown, summarise

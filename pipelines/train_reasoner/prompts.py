@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipelines.stored.questions import read_codes, read_questions
+from pipelines.stored.questions import read_questions
+from pipelines.stored.reading import read_codes
 from pipelines.train_reasoner.config import PromptDataConfig
 from pipelines.train_reasoner.rewards.scorers import RewardSample, item_to_json
 from spatialcode.errors import InputError, PromptError

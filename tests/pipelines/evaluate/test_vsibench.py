@@ -15,7 +15,8 @@ from jobs.evaluate import main
 from pipelines.evaluate.answering import AskedRoom, Known, answer_rooms, score
 from pipelines.evaluate.config import EvaluateConfig
 from pipelines.evaluate.vsibench import BenchmarkData, folds_of, known_by_fold, run_vsibench
-from pipelines.stored.questions import read_codes, read_questions
+from pipelines.stored.questions import read_questions
+from pipelines.stored.reading import read_codes
 from spatialcode.errors import FormatError, InputError
 from spatialcode.evaluation.answer_report import attribution, markdown, summarise
 from spatialcode.questions.types import QuestionItem

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.stored.store import CodeStore
+from pipelines.stored.store import ResultStore
 from pipelines.synthesize.config import SynthesizeConfig
 from pipelines.synthesize.graph import render_shard, run_synthesize, work_key
 from spatialcode.errors import ConfigError
@@ -45,7 +45,7 @@ def clip_of(seed: int) -> SyntheticClip:
 
 def render(seeds: list[int], config: SynthesizeConfig) -> list[dict[str, Any]]:
     """Rows of one shard, rendered in this process."""
-    receipts = render_shard(pa.table({"seed": seeds}), config, CodeStore(config.output))
+    receipts = render_shard(pa.table({"seed": seeds}), config, ResultStore(config.output))
     assert receipts.num_rows == len(seeds)
     (part,) = (Path(config.output) / "codes").glob("*.parquet")
     return sorted(pq.read_table(part).to_pylist(), key=lambda row: row["seed"])
