@@ -94,7 +94,7 @@ class Worker:
     def open_stage(self, name: str, folder: str, found: FoundCheckpoint | None) -> OpenStage:
         """Model, optimizer and rollouts of a stage, restored from a checkpoint if one is given."""
         config = self.config
-        checkpoints.seed_everything(config.seed, self.setup.rank, STAGES.index(name))
+        checkpoints.seed_everything(*stage_seed(config.seed, self.setup.rank, name))
         model = load_model(folder, revision=config.model.revision, bfloat16=config.zero.bfloat16)
         torch.manual_seed(config.seed)  # adapters are drawn alike on all ranks
         model = with_adapters(model, config.lora)
@@ -268,6 +268,11 @@ class Worker:
         if self.setup.rank == 0:
             path = Path(self.config.output, RESULT_FILE)
             write_json(path, asdict(self.position))
+
+
+def stage_seed(seed: int, rank: int, stage: str) -> tuple[int, int, int]:
+    """Numbers that set a stage's random numbers on a rank apart from all others."""
+    return seed, rank, STAGES.index(stage)
 
 
 def make_worker(setup: WorkerSetup) -> tuple[Worker, FoundCheckpoint | None]:
