@@ -55,8 +55,8 @@ def build(
     return (
         ray.data.from_arrow(_blocks(works, decode.videos_per_task))
         # A block a task: a lost task repeats few videos, and starting one costs milliseconds.
-        # Workers are renewed now and then, whatever they leaked goes with them; this also is the
-        # difference in resources that keeps decoding out of the encoders.
+        # Workers are renewed now and then, and what they leaked goes with them. This also makes
+        # their resources differ from the encoders', which keeps Ray from fusing the two stages.
         .map_batches(
             decode_videos,
             batch_size=None,
@@ -110,7 +110,7 @@ def run_encode(config: EncodeConfig, on_progress: Progress = lambda _: None) -> 
     """
     store = ResultStore(config.output, config.s3_endpoint_url)
     with store.lock():
-        encoder = config.encoder.make()  # who it is, without its weights
+        encoder = config.encoder.make()  # its identity: no weights are loaded
         plan = plan_run(config, store, encoder)
         tally = Tally.of_plan(plan)
         on_progress(tally)

@@ -177,7 +177,7 @@ def make_plan(works: Sequence[Work], stored: Iterable[StoredRow], retry_failed: 
 
 
 def _settles(row: StoredRow, retry_failed: bool) -> bool:
-    """Whether a stored row makes computing its key again unnecessary."""
+    """Whether a stored row means that its key need not be computed again."""
     if not row.work_key:
         return False
     if row.status == rows.OK:

@@ -61,13 +61,13 @@ class IdMismatchError(EncodeError):
 
 
 class AttemptLedger:
-    """Counts starts without an end, by stage and input; one Ray actor a run."""
+    """Counts attempts that were begun and not ended, by stage and input; one Ray actor a run."""
 
     def __init__(self) -> None:
         self._open: Counter[tuple[str, str]] = Counter()
 
     def begin(self, stage: str, input_ids: Sequence[str]) -> list[int]:
-        """Note that work starts; how many starts each has had without an end, this included."""
+        """Note that work begins; how many attempts of each are open now, this one included."""
         self._open.update((stage, input_id) for input_id in input_ids)
         return self.counts(stage, input_ids)
 
@@ -220,13 +220,13 @@ class EncodeStage:
         return rows.table(results, rows.RESULT)
 
     def _split(self, input_ids: list[str]) -> tuple[list[str], list[str]]:
-        """Those never begun, and those whose worker died before."""
+        """Inputs that were never begun, and inputs whose worker died before."""
         counts = self._ledger.counts(input_ids)
         paired = list(zip(input_ids, counts, strict=True))
         return [i for i, count in paired if not count], [i for i, count in paired if count]
 
     def _encode(self, videos: dict[str, DecodedVideo]) -> dict[str, dict[str, Any]]:
-        """Outcome columns by input id. When a batch fails as a whole, one by one."""
+        """Outcome columns by input id. Where a batch fails as a whole, its videos go one by one."""
         start_s = time.perf_counter()
         found: Sequence[object]
         try:
@@ -283,6 +283,6 @@ def _video(head: dict[str, Any], rgb: pa.Buffer) -> DecodedVideo:
 
 
 def write_rows(batch: pa.Table, store: ResultStore) -> pa.Table:
-    """Write result rows to the output; what goes on to the driver are receipts."""
+    """Write result rows to the output; the driver gets receipts."""
     store.write(batch)
     return batch.select(rows.RECEIPT.names)

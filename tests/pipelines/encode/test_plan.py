@@ -155,11 +155,11 @@ def test_a_run_is_planned_without_a_network(tmp_path: Path) -> None:
 import sys
 from pipelines.encode.config import EncodeConfig
 from pipelines.encode.graph import plan_run
-from pipelines.stored.store import CodeStore
+from pipelines.stored.store import ResultStore
 from spatialcode.config import load_config
 
 config = load_config(EncodeConfig, None, {[*settings, f"cache_dir={tmp_path}/cache"]!r})
-(work,) = plan_run(config, CodeStore(config.output), config.encoder.make()).compute
+(work,) = plan_run(config, ResultStore(config.output), config.encoder.make()).compute
 assert len(work.key) == 64, work
 assert "torch" not in sys.modules, "torch was imported"
 """
