@@ -13,7 +13,6 @@ import pytest
 
 from jobs.encode import main as encode_main
 from jobs.evaluate import main as evaluate_main
-from pipelines.stored.store import read_codes
 from serve.book.code_store import CodeStore
 from serve.book.database import JobBook, JobStatus
 from serve.book.encoding import EncodingWorker, WorkerSettings
@@ -33,6 +32,7 @@ from spatialcode.scene.table import from_row
 from spatialcode.video.probe import hash_file
 from spatialcode.video.sampling import Sampling
 from spatialcode.workkey import EncoderIdentity, config_sha256, work_key
+from tests.pipelines.results import result_rows
 from tests.serve.local_service import make_config
 from tests.video.builders import VideoRecipe, make_video
 
@@ -138,7 +138,7 @@ def test_in_the_encode_job(toy: None, ray_session: Any, video: Path, tmp_path: P
     arguments = [f"input={video}", f"output={tmp_path / 'out'}", f"cache_dir={tmp_path / 'cache'}"]
     chosen = ["encoder=toy", "encoder.settings.height_m=2.0", "sampling.num_frames=4"]
     assert encode_main([*arguments, *chosen]) == 0
-    (row,) = read_codes(str(tmp_path / "out")).to_pylist()
+    (row,) = result_rows(str(tmp_path / "out")).to_pylist()
     code = from_row(row["code"])
     assert row["work_key"] == key_of(video, Sampling(num_frames=4), 2.0)
     assert code.provenance.work_key == row["work_key"]
