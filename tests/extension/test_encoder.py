@@ -138,7 +138,7 @@ def test_in_the_encode_job(toy: None, ray_session: Any, video: Path, tmp_path: P
     arguments = [f"input={video}", f"output={tmp_path / 'out'}", f"cache_dir={tmp_path / 'cache'}"]
     chosen = ["encoder=toy", "encoder.settings.height_m=2.0", "sampling.num_frames=4"]
     assert encode_main([*arguments, *chosen]) == 0
-    (row,) = result_rows(str(tmp_path / "out")).to_pylist()
+    (row,) = result_rows(str(tmp_path / "out"))
     code = from_row(row["code"])
     assert row["work_key"] == key_of(video, Sampling(num_frames=4), 2.0)
     assert code.provenance.work_key == row["work_key"]
