@@ -5,6 +5,7 @@ Local folders only; object storage has its own way (`pipelines.stored.store`).
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import uuid
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from spatialcode.errors import FormatError
+from spatialcode.errors import FormatError, InputError
 
 
 @contextmanager
@@ -96,6 +97,22 @@ def _parse(path: str, data: bytes, number: int) -> Any:
         raise FormatError(f"{path}:{number or error.lineno}: not JSON: {error}") from error
     except RecursionError as error:
         raise FormatError(f"{path}:{number or 1}: not JSON: {error}") from error
+
+
+@contextmanager
+def locked_folder(folder: str | Path) -> Iterator[Path]:
+    """Keep other processes of this machine out of a folder, which is made where it is missing.
+
+    InputError if one is in it. The lock, a file ``.lock``, ends with the process at the latest.
+    """
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{path}: another run is writing there") from None
+        yield path
 
 
 def remove_partial_files(folder: str | Path) -> None:

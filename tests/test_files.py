@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from spatialcode.errors import FormatError
+from spatialcode.errors import FormatError, InputError
 from spatialcode.files import (
     append_jsonl,
+    locked_folder,
     read_json,
     read_jsonl,
     remove_partial_files,
@@ -96,3 +97,13 @@ def test_lines_come_with_their_numbers_up_to_the_first_broken_one(tmp_path: Path
     assert [next(lines), next(lines)] == [(1, 1), (3, 2)]
     with pytest.raises(FormatError, match=r"a\.jsonl:4: not JSON"):
         next(lines)
+
+
+def test_a_locked_folder_is_closed_to_others_until_its_block_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    with locked_folder(folder) as path:
+        assert path == folder
+        with pytest.raises(InputError, match="another run is writing there"), locked_folder(folder):
+            pass
+    with locked_folder(folder):
+        pass

@@ -7,7 +7,6 @@ follow from their codes. Local, or shared by all workers.
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import pyarrow.parquet as pq
 
 from pipelines.stored import rows
 from spatialcode.errors import InputError
-from spatialcode.files import whole_file, write_json, write_jsonl
+from spatialcode.files import locked_folder, whole_file, write_json, write_jsonl
 
 _PARTS = ("questions", "scenes")
 _FILES = ("questions.jsonl", "report.json")
@@ -38,12 +37,7 @@ class QuestionSet:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep other drivers out; InputError if one is in it."""
-        Path(self.root).mkdir(parents=True, exist_ok=True)
-        with (Path(self.root) / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(f"{self.root}: another run is writing there") from None
+        with locked_folder(self.root):
             yield
 
     def keep_off(self, codes: str) -> None:

@@ -38,8 +38,8 @@ class StoredCode:
     """Where one code lies.
 
     ``scene``: its name, unique in a listing: the work key, else the input's id, else file and row.
-    ``row``: its number in a Parquet file; -1 for a file of JSON. ``error``, ``error_code``: why there
-    is no code.
+    ``row``: its number in a Parquet file; -1 for a file of JSON. ``error``, ``error_code``: why no
+    code can be read.
     ``input_id``, ``work_key``: those of the job's row, empty where no job wrote it.
     """
 

@@ -7,7 +7,6 @@ time may use a folder (locked where it is local). It does not know how rows come
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
@@ -24,7 +23,7 @@ import pyarrow.parquet as pq
 
 from pipelines.stored.s3 import s3_filesystem
 from spatialcode.errors import InputError
-from spatialcode.files import remove_partial_files, write_bytes
+from spatialcode.files import locked_folder, remove_partial_files, write_bytes
 
 _KEY_COLUMNS = ["input_id", "work_key", "status", "error_code", "finished_s"]
 _NUM_READERS = 8  # listing many files is waiting, above all on S3
@@ -59,12 +58,8 @@ class ResultStore:
         if self.is_s3:
             yield
             return
-        Path(self.codes).mkdir(parents=True, exist_ok=True)
-        with (Path(self.root) / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(f"{self.root}: another run is writing there") from None
+        with locked_folder(self.root):
+            Path(self.codes).mkdir(exist_ok=True)
             remove_partial_files(self.codes)
             yield
 

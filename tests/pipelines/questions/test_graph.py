@@ -14,6 +14,7 @@ import pytest
 from jobs.questions import main
 from pipelines.questions.config import QuestionsConfig
 from pipelines.questions.graph import run_questions
+from pipelines.questions.store import QuestionSet
 from pipelines.stored import rows
 from pipelines.stored.questions import read_questions
 from pipelines.stored.reading import list_codes, read_stored
@@ -253,3 +254,9 @@ def test_the_exit_code_follows_the_report(
     assert main([*arguments, "overwrite=true", "max_failed_fraction=0.5"]) == 0
     assert main([*arguments, "generate.margins.bearing=3"]) == 2
     assert "generate.margins.bearing_deg" in capsys.readouterr().err
+
+
+def test_two_runs_do_not_write_one_question_set(tmp_path: Path) -> None:
+    first, second = QuestionSet(str(tmp_path)), QuestionSet(str(tmp_path))
+    with first.lock(), pytest.raises(InputError, match="another run"), second.lock():
+        pass
