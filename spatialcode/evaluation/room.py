@@ -22,6 +22,7 @@ from spatialcode.evaluation.metrics.scoring import (
 )
 from spatialcode.evaluation.metrics.tracks import BoxTracks, from_objects
 from spatialcode.evaluation.oracle import Rung, TrueMaps, replace_with_truth, rungs, true_maps
+from spatialcode.evaluation.recordings import Recording
 from spatialcode.evaluation.watched import Encoded, EvaluatedEncoder, Seconds, clip_of
 from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.scene.schema import Room
@@ -29,6 +30,8 @@ from spatialcode.scene.symmetry import wrap_yaw
 from spatialcode.synthetic.clips import make_clip
 from spatialcode.synthetic.shots import ClipConfig
 from spatialcode.synthetic.truth import SyntheticClip, pixel_counts, seen
+from spatialcode.video.decode import decode
+from spatialcode.video.sampling import ByTimes
 
 Array = NDArray[np.float64]
 
@@ -36,6 +39,8 @@ Array = NDArray[np.float64]
 #: first seen. The same as in the exact codes of rendered clips.
 MOVED_M = 0.05
 TURNED_RAD = 0.1
+#: Longer side to which recorded frames are scaled while decoding; encoders scale them further.
+MAX_SIDE_PX = 320
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,45 @@ def evaluate_clip(
         given_seconds=given.seconds,
         predicted_seconds=predicted.seconds,
         ladder=ladder,
+    )
+
+
+def evaluate_recorded(
+    recording: Recording, encoder: LoadedEncoder, options: RoomOptions
+) -> RoomResult:
+    """Evaluate on the frames that the cameras of the recording's code belong to.
+
+    Depth is compared where it was recorded as well. There is no oracle ladder, and which objects
+    are hardly seen is not known: a prediction of one counts as wrong.
+    """
+    code = recording.code
+    times_s = np.array([camera.t_s for camera in code.cameras])
+    # A container's clock rounds times: ask a quarter of a frame late, lest the one before come.
+    late_s = 0.25 / code.video.fps if code.video.fps > 0 else 0.0
+    plan = ByTimes(tuple((times_s + late_s).tolist()))
+    decoded = decode(recording.video, plan, max_side_px=MAX_SIDE_PX)
+    height, width = decoded.rgb.shape[1:3]
+    camera = code.cameras[0]
+    K = np.array(
+        [[camera.fx_px, 0.0, camera.cx_px], [0.0, camera.fy_px, camera.cy_px], [0.0, 0.0, 1.0]]
+    )
+    K = np.diag([width / code.video.width_px, height / code.video.height_px, 1.0]) @ K
+    poses = np.array([entry.T_world_camera for entry in code.cameras], dtype=np.float64)
+    truth = ScoredScene(
+        from_objects(code.objects, times_s), poses, code.room, recording.read_depth_m()
+    )
+    watched = EvaluatedEncoder(encoder)
+    own = FrameGeometry(K if options.known_intrinsics else None)
+    predicted, own_score = score_view(watched, clip_of(decoded.rgb, times_s, own), truth)
+    informed = clip_of(decoded.rgb, times_s, FrameGeometry(K, poses))
+    given, given_score = score_view(watched, informed, truth)
+    return RoomResult(
+        name=recording.name,
+        num_frames=len(times_s),
+        given=given_score,
+        predicted=own_score,
+        given_seconds=given.seconds,
+        predicted_seconds=predicted.seconds,
     )
 
 

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 
 from jobs.evaluate import main
+from spatialcode.encoder.protocol import FrameRequest
 from spatialcode.errors import ConfigError, InputError
 from spatialcode.evaluation.recordings import READERS, Recording, recording_reader, recordings_in
 from spatialcode.scene.text import from_json, to_json
 from spatialcode.synthetic.clips import make_clip
 from spatialcode.synthetic.shots import ClipConfig
 from spatialcode.synthetic.videos import write_clip
-from tests.pipelines.truth_encoders import Knowing
+from spatialcode.workkey import EncoderIdentity
+from tests.pipelines.truth_encoders import Knowing, NoSettings
 
 SEED, NUM_FRAMES = 900_000_001, 6
 
@@ -42,12 +44,18 @@ def made_clip():
     return make_clip(SEED, ClipConfig(num_frames=NUM_FRAMES))
 
 
-class Seer(Knowing):
+class Seer:
     """An encoder that knows the truth of the one clip."""
 
-    @classmethod
-    def load(cls, name, device):
-        return cls(made_clip())
+    settings = NoSettings
+    identity = EncoderIdentity("seer", "0" * 64, "0" * 64)
+    frames = FrameRequest()
+
+    def __init__(self, name, settings):
+        pass
+
+    def load(self, device):
+        return Knowing(made_clip())
 
 
 @pytest.fixture(autouse=True)

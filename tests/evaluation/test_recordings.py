@@ -12,9 +12,8 @@ from pipelines.evaluate.encoder import inputs_of
 from spatialcode.encoder.maps import at_cells
 from spatialcode.errors import InputError
 from spatialcode.evaluation.encoder_report import aggregate
-from spatialcode.evaluation.recorded import evaluate_recorded
 from spatialcode.evaluation.recordings import CodeFolder, recorded_depth, recordings_in
-from spatialcode.evaluation.room import RoomOptions
+from spatialcode.evaluation.room import RoomOptions, evaluate_recorded
 from spatialcode.evaluation.room_files import depth_png
 from spatialcode.scene.table import to_table
 from spatialcode.synthetic.clips import make_clip
