@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pipelines.stored.questions import read_codes, read_questions
-from spatialcode.questions.generate import generate
-from spatialcode.questions.parse import parse
 from spatialcode.questions.types import QuestionItem
+from spatialcode.reasoning.families.registry import parse
+from spatialcode.reasoning.generate import generate
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import from_json, to_json

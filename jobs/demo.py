@@ -131,7 +131,7 @@ def _ask(console: Console, code: SpatialCode, truth: SpatialCode | None) -> None
 
 def _questions_about(code: SpatialCode) -> list[tuple[str, tuple[str, ...]]]:
     """One question of each of a few families, about things that the code holds."""
-    from spatialcode.questions.generate import GenerateConfig, generate
+    from spatialcode.reasoning.generate import GenerateConfig, generate
 
     made = generate(code, scene="demo", seed=0, config=GenerateConfig(questions_per_family=1))
     shown = [item for item in made.items if item.question_type in DEMO_FAMILIES]

@@ -19,8 +19,8 @@ from scipy.spatial.transform import Rotation
 
 from spatialcode.encoder.clip import ClipInput
 from spatialcode.errors import EncodeError, SchemaError
-from spatialcode.questions.parse import parse
 from spatialcode.reasoning.evidence import Answer
+from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.priors.known import Priors, read_priors
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.motion import PosePath

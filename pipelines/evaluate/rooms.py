@@ -24,8 +24,8 @@ from spatialcode.config import to_dict
 from spatialcode.errors import EncodeError
 from spatialcode.evaluation.room_files import room_key
 from spatialcode.evaluation.rooms_report import summarise_rooms, write_report
-from spatialcode.questions.generate import GenerateConfig, generate
 from spatialcode.questions.types import QuestionItem
+from spatialcode.reasoning.generate import GenerateConfig, generate
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import from_json, to_json
 

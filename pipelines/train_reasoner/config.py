@@ -8,7 +8,7 @@ from typing import Literal
 from pipelines.train_reasoner.deepspeed_config import AdamConfig, LoraConfig, ZeroConfig
 from pipelines.train_reasoner.rewards.config import RewardPoolConfig
 from spatialcode.config import require, setting
-from spatialcode.questions.types import FAMILIES
+from spatialcode.reasoning.families.registry import family_names
 from spatialcode.reasoning.rubric.config import RubricConfig
 from spatialcode.tiny.copying import CopySettings
 
@@ -159,8 +159,9 @@ class GrpoConfig:
         for key in ("clip_low", "clip_high"):
             clip = getattr(self, key)
             require(clip is None or clip > 0, key, "null or above 0", clip)
-        known = self.named_family is None or self.named_family in FAMILIES
-        require(known, "named_family", f"one of {', '.join(FAMILIES)}", self.named_family)
+        families = family_names()
+        known = self.named_family is None or self.named_family in families
+        require(known, "named_family", f"one of {', '.join(families)}", self.named_family)
         named = self.min_family_gain == 0 or self.named_family is not None
         require(named, "named_family", "given with min_family_gain", self.named_family)
 

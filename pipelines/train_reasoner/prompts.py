@@ -20,8 +20,8 @@ from pipelines.stored.questions import read_codes, read_questions
 from pipelines.train_reasoner.config import PromptDataConfig
 from pipelines.train_reasoner.rewards.scorers import RewardSample, item_to_json
 from spatialcode.errors import InputError, PromptError
-from spatialcode.questions.generate import GenerateConfig, generate
 from spatialcode.questions.types import QuestionItem
+from spatialcode.reasoning.generate import GenerateConfig, generate
 from spatialcode.reasoning.prompts import PromptSettings, render
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import SpatialCode

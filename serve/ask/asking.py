@@ -15,11 +15,11 @@ from serve.ask.evidence import Evidence, evidence_of
 from spatialcode.api import ask
 from spatialcode.config import require
 from spatialcode.errors import ModelError, SpatialCodeError
-from spatialcode.questions.parse import parse
 from spatialcode.questions.types import Question, UnparsedQuestion
 from spatialcode.reasoning.answers.numbers import unit_of
 from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.evidence import Evidence as SolverEvidence
+from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.models.completions import CompletionModel
 from spatialcode.reasoning.reasoner import ModelAnswer, ProgramReasoner, TextReasoner
 from spatialcode.reasoning.solver import solve, with_letter

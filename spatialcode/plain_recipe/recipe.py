@@ -30,7 +30,7 @@ from spatialcode.plain_recipe.sft import (
     sft_steps,
 )
 from spatialcode.plain_recipe.taught import taught_examples
-from spatialcode.questions.generate import GenerateConfig
+from spatialcode.reasoning.generate import GenerateConfig
 from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.tasks.rooms import RoomSettings
 from spatialcode.tasks.tasks import Task, TaskSettings, made_up_tasks

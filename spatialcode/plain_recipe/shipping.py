@@ -116,7 +116,7 @@ def card_of(trained: Trained, recipe: Recipe, settings: Mapping[str, Any]) -> di
             "rooms": f"made up (spatialcode.tasks.rooms.made_up_room), from number "
             f"{narrow.first_room} on; {nonsense} % of labels are nonsense words, the others "
             "things of homes",
-            "questions": f"{recipe.num_taught}, by spatialcode.questions.generate; {reworded} % "
+            "questions": f"{recipe.num_taught}, by spatialcode.reasoning.generate; {reworded} % "
             "put into sentences of spatialcode.tasks.wordings, the others half in standard, half "
             "in train sentences; a third with referring expressions and ids",
             "targets": "usual programs (spatialcode.tasks.tasks.target_program)",

@@ -15,13 +15,13 @@ import numpy as np
 
 from spatialcode.config import require
 from spatialcode.errors import ProgramError, SchemaError
-from spatialcode.questions.generate import GenerateConfig, generate
-from spatialcode.questions.parse import parse
-from spatialcode.questions.types import NUMERIC_FAMILIES, Question, QuestionItem, UnparsedQuestion
-from spatialcode.reasoning.compact_prompt import compact_text
+from spatialcode.questions.types import Question, QuestionItem, UnparsedQuestion
 from spatialcode.reasoning.evidence import Answer
+from spatialcode.reasoning.families.registry import is_numeric, parse
+from spatialcode.reasoning.generate import GenerateConfig, generate
 from spatialcode.reasoning.metrics import mean_relative_accuracy
 from spatialcode.reasoning.program import answer_of_program, to_program
+from spatialcode.reasoning.prompts import compact_text
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.tasks.rooms import RoomSettings, furnished_room, made_up_room
@@ -139,6 +139,6 @@ def accuracy(task: Task, program: str) -> float:
 
 def score_of(task: Task, given: Answer) -> float:
     """`accuracy` of an answer."""
-    if task.family in NUMERIC_FAMILIES:
+    if is_numeric(task.family):
         return mean_relative_accuracy(float(given.value), float(task.gold))
     return float(given.option == task.gold)

@@ -26,9 +26,8 @@ from spatialcode.plain_recipe.recipe import (
 )
 from spatialcode.plain_recipe.sft import SftSettings
 from spatialcode.plain_recipe.shipping import ship
-from spatialcode.reasoning.compact_prompt import compact_text
 from spatialcode.reasoning.models.local import STYLE_FILE, HuggingFaceModel, LocalSettings
-from spatialcode.reasoning.prompts import PromptSettings, render
+from spatialcode.reasoning.prompts import PromptSettings, compact_text, render
 from spatialcode.reasoning.reasoner import ProgramReasoner
 from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.tiny.model import TinyShape

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from spatialcode.questions.parse import parse
 from spatialcode.questions.types import Counting, Reference, UnparsedQuestion
 from spatialcode.reasoning.answers.extraction import NoAnswer, extract
+from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.models.completions import Completion
 from spatialcode.reasoning.program.of_question import to_program
 from spatialcode.reasoning.prompts import PromptSettings, estimate_tokens, render
