@@ -39,8 +39,8 @@ from spatialcode.reasoning.program.values import Value
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.entailed import Case
+from spatialcode.reasoning.rubric.facts import Ids
 from spatialcode.reasoning.rubric.steps import Need
-from spatialcode.reasoning.rubric.terms import Ids
 from spatialcode.reasoning.rubric.verify import DISTANCE_M, Context
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SceneObject

@@ -57,8 +57,8 @@ from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.answers import Meaning
 from spatialcode.reasoning.rubric.changes import mirrored_and_moved, stacked
 from spatialcode.reasoning.rubric.entailed import TIE_M, Allows, Case, differs
+from spatialcode.reasoning.rubric.facts import Fact
 from spatialcode.reasoning.rubric.steps import Ends, Need
-from spatialcode.reasoning.rubric.terms import Fact
 from spatialcode.reasoning.rubric.verify import bind, view_of
 from spatialcode.scene import relations
 from spatialcode.scene.boxes import Boxes

@@ -27,8 +27,8 @@ from spatialcode.reasoning.program.values import Value
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric.changes import one_more
 from spatialcode.reasoning.rubric.entailed import Case
+from spatialcode.reasoning.rubric.facts import Fact
 from spatialcode.reasoning.rubric.steps import Need
-from spatialcode.reasoning.rubric.terms import Fact
 from spatialcode.scene.index import SceneIndex
 
 _TAIL = (

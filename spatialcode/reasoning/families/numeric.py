@@ -11,7 +11,7 @@ from spatialcode.reasoning.program.of_question import ProgramAnswer, not_an_answ
 from spatialcode.reasoning.program.values import kind_of
 from spatialcode.reasoning.rubric.answers import Meaning, first_number, nearest_offers, per_metre
 from spatialcode.reasoning.rubric.entailed import Allows, Case
-from spatialcode.reasoning.rubric.terms import Fact
+from spatialcode.reasoning.rubric.facts import Fact
 from spatialcode.reasoning.rubric.verify import HALF_M
 from spatialcode.scene.index import SceneIndex
 

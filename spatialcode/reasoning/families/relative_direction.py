@@ -53,8 +53,8 @@ from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.answers import Meaning
 from spatialcode.reasoning.rubric.entailed import Allows, Case
+from spatialcode.reasoning.rubric.facts import Fact
 from spatialcode.reasoning.rubric.steps import Ends, Need
-from spatialcode.reasoning.rubric.terms import Fact
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.relations import BORDERS_DEG, View
 

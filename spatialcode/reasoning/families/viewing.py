@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from spatialcode.questions.types import Level
 from spatialcode.reasoning import statements as say
+from spatialcode.reasoning.rubric.facts import Fact
 from spatialcode.reasoning.rubric.steps import Ends, is_between
-from spatialcode.reasoning.rubric.terms import Fact
 from spatialcode.reasoning.rubric.verify import HALF_DEG, Context, bind, signed_angle_deg
 from spatialcode.scene import relations
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from spatialcode.questions.types import Question
 from spatialcode.reasoning.families.registry import family_of
-from spatialcode.reasoning.rubric.terms import ids_of
+from spatialcode.reasoning.rubric.facts import ids_of
 from spatialcode.reasoning.rubric.verify import Context
 from spatialcode.scene.schema import Camera, SceneObject, SpatialCode, Vec3, Vec4
 

@@ -17,8 +17,8 @@ from typing import Any, Generic, TypeVar
 from spatialcode.questions.types import VIEWED_RELATIONS, Question
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.families.registry import family_of
+from spatialcode.reasoning.rubric.facts import Cast, Fact, Ids, ids_of
 from spatialcode.reasoning.rubric.steps import Need
-from spatialcode.reasoning.rubric.terms import Cast, Fact, Ids, ids_of
 from spatialcode.reasoning.rubric.verify import HALF_M, Context
 from spatialcode.scene import relations
 
