@@ -134,6 +134,8 @@ class AbsoluteDistanceFamily(NumericFamily[AbsoluteDistance]):
     )
     undefined = "both are the same thing"
     permutes = True
+    box_task = True
+    demo = AbsoluteDistance.family
     quantity = (say.Distance, "value_m")
 
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:

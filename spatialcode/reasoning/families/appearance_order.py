@@ -121,6 +121,7 @@ class AppearanceOrderFamily(Family[AppearanceOrder]):
     templates = _TEMPLATES
     grammars = _GRAMMARS
     functions = (Function("order", ("x",), _order, "a list sorted by first sight"),)
+    demo = AppearanceOrder.family
     undefined = "the code does not say what was seen first"
 
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:

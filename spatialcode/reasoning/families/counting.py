@@ -89,6 +89,8 @@ class CountingFamily(NumericFamily[Counting]):
     templates = _TEMPLATES
     grammars = _GRAMMARS
     functions = (Function("count", ("x",), _count, "number of things of a kind"),)
+    box_task = True
+    demo = Counting.family
     quantity = (say.Count, "value")
     half = 0.0
 

@@ -82,7 +82,8 @@ class Family(ABC, Generic[Q]):
     ``grammars``: more sentences for training, with ``(a|b)`` for choices. ``most_of_a_room``: of
     generated questions, None for no bound. ``functions``: of the program language, for this family.
     ``undefined``: why a question about things that are all there may have no answer. ``permutes``:
-    the answer depends on which thing has which box.
+    the answer depends on which thing has which box. ``box_task``: a task of VSI-Bench that boxes
+    decide; reports give the mean of these. ``demo``: under which name the demo asks it, "" for none.
     """
 
     question_type: ClassVar[type[Any]]
@@ -96,6 +97,8 @@ class Family(ABC, Generic[Q]):
     functions: ClassVar[tuple[Function, ...]] = ()
     undefined: ClassVar[str] = ""
     permutes: ClassVar[bool] = False
+    box_task: ClassVar[bool] = False
+    demo: ClassVar[str] = ""
 
     # Generated questions
 

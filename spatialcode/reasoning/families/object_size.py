@@ -99,6 +99,7 @@ class ObjectSizeFamily(NumericFamily[ObjectSize]):
     templates = _TEMPLATES
     grammars = _GRAMMARS
     functions = (Function("longest", ("x",), _longest, "longest extent of a thing"),)
+    box_task = True
     quantity = (say.Longest, "value_m")
 
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:

@@ -77,6 +77,11 @@ def _by_type(known: tuple[Family[Any], ...]) -> dict[type, Family[Any]]:
     return {family.question_type: family for family in known}
 
 
+def families_with_levels() -> tuple[Family[Any], ...]:
+    """Families whose names are levels, which reports also average into one, their ``group``."""
+    return tuple(family for family in families() if family.group)
+
+
 def is_numeric(name: str) -> bool:
     """Whether a number answers the questions of that name; False for a name of no family."""
     return any(name in family.names and family.numeric for family in families())

@@ -233,6 +233,8 @@ class RelativeDirectionFamily(Family[RelativeDirection]):
     )  # fmt: skip
     undefined = "observer, facing and target must stand apart, seen from above"
     permutes = True
+    box_task = True
+    demo = "object_rel_direction_medium"
 
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
         """Candidates are rows (observer, facing, target), all kinds told apart."""

@@ -172,6 +172,8 @@ class RelativeDistanceFamily(Family[RelativeDistance]):
         _function("farthest", "farthest", "farthest from"),
     )
     permutes = True
+    box_task = True
+    demo = RelativeDistance.family
 
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
         """Which kind's nearest thing is closest to one thing; farthest: kinds of one thing only.

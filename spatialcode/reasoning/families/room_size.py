@@ -86,6 +86,7 @@ class RoomSizeFamily(NumericFamily[RoomSize]):
     most_of_a_room = 1  # there is one floor to ask for
     functions = (Function("area", (), _area, "floor area of the room"),)
     undefined = "the code has no room"
+    box_task = True
     quantity = (say.Area, "value_m2")
 
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
