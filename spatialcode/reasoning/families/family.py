@@ -83,7 +83,7 @@ class Family(ABC, Generic[Q]):
     generated questions, None for no bound. ``functions``: of the program language, for this family.
     ``undefined``: why a question about things that are all there may have no answer. ``permutes``:
     the answer depends on which thing has which box. ``box_task``: a task of VSI-Bench that boxes
-    decide; reports give the mean of these. ``demo``: under which name the demo asks it, "" for none.
+    decide; reports give the mean of these. ``demo``: the name that the demo asks for, "" for none.
     """
 
     question_type: ClassVar[type[Any]]
