@@ -20,7 +20,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from pipelines.stored.questions import read_codes, read_questions
+from pipelines.stored.questions import read_questions
+from pipelines.stored.reading import read_codes
 from spatialcode.questions.types import QuestionItem
 from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.generate import generate

@@ -24,9 +24,9 @@ import pyarrow as pa
 
 from pipelines.encode.config import EncodeConfig
 from pipelines.encode.encoders import load_encoder
-from pipelines.encode.inputs import s3_filesystem
 from pipelines.stored import rows
-from pipelines.stored.store import CodeStore
+from pipelines.stored.s3 import s3_filesystem
+from pipelines.stored.store import ResultStore
 from spatialcode.errors import (
     DecodeCrashError,
     DecodeMemoryError,
@@ -281,7 +281,7 @@ def _video(head: dict[str, Any], rgb: pa.Buffer) -> DecodedVideo:
     )
 
 
-def write_rows(batch: pa.Table, store: CodeStore) -> pa.Table:
+def write_rows(batch: pa.Table, store: ResultStore) -> pa.Table:
     """Write result rows to the output; what goes on to the driver are receipts."""
     store.write(batch)
     return batch.select(rows.RECEIPT.names)

@@ -13,8 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.stored.questions import read_codes, read_questions
-from spatialcode.questions.types import Question, UnparsedQuestion
+from pipelines.stored.questions import read_questions
+from pipelines.stored.reading import read_codes
+from spatialcode.questions.types import (
+    Question,
+    UnparsedQuestion,
+)
 from spatialcode.reasoning.families.registry import family_names, is_numeric, parse
 from spatialcode.reasoning.program.of_question import to_program
 from spatialcode.reasoning.rubric.scoring import RubricConfig, score

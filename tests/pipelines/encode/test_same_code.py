@@ -10,11 +10,11 @@ import pytest
 from pipelines.encode.config import EncoderConfig
 from pipelines.encode.encoders import identity_of, load_encoder
 from pipelines.encode.graph import run_encode
-from pipelines.stored.store import read_codes
 from spatialcode import api
 from spatialcode.encoder.small.encoder import BUNDLED
 from spatialcode.scene.table import from_row, to_row
 from tests.pipelines.conftest import MakeConfig
+from tests.pipelines.results import result_rows
 
 ASSETS = Path(api.__file__).parent / "assets"
 needs_weights = pytest.mark.skipif(
@@ -43,7 +43,7 @@ def test_the_pipeline_gives_the_code_of_the_single_call(
         clip, encoder__name="small", sampling__num_frames=32, decode__timeout_s=60.0
     )
     assert run_encode(config)["done"] == 1
-    (row,) = read_codes(str(tmp_path / "out")).to_pylist()
+    (row,) = result_rows(str(tmp_path / "out"))
     piped = dict(leaves(to_row(from_row(row["code"]))))
     single = dict(leaves(to_row(api.encode(clip))))
     assert any(path.startswith(".objects[0]") for path in single)
