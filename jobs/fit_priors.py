@@ -1,4 +1,4 @@
-"""Fits what is known of rooms before a code is looked at: for answers where a thing is missing.
+"""Fits priors: what is known of rooms in general, for answers where a code lacks an object.
 
 boxes: annotated boxes, or exact codes; questions: answered questions about these rooms. Neither
 may be of rooms that are scored with the priors. With perceived= (codes of the same rooms by an

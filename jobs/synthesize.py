@@ -1,6 +1,7 @@
 """Renders rooms with exact truth into mp4 files, WebDataset or Parquet shards.
 
-Clips, depth, instances, poses, intrinsics and spatial codes; a second run adds what is missing.
+Writes clips, depth, instances, poses, intrinsics and spatial codes; a second run adds what is
+missing.
 """
 
 from __future__ import annotations

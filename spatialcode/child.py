@@ -38,7 +38,11 @@ class ConnectionLostError(ConnectionError):
 
 
 class ChildStartError(RuntimeError):
-    """A child did not come up; says its exit status (negative: the signal) and why."""
+    """A child did not come up; ``status``: its exit status (negative: the signal), if it ended."""
+
+    def __init__(self, why: str, status: int | None = None) -> None:
+        super().__init__(why if status is None else f"status {status}: {why}")
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,11 @@ class Child:
         child = cls(process, ours, os.getpid())
         try:
             hello = receive(ours, time.monotonic() + start_s)
-        except (TimeoutError, ConnectionLostError) as error:
-            raise ChildStartError(f"status {child.kill()}: {error}") from error
+        except TimeoutError as error:
+            child.kill()
+            raise ChildStartError(f"no message within {start_s:g} s") from error
+        except ConnectionLostError as error:
+            raise ChildStartError(str(error), child.ended()) from error
         if hello.get("error") is not None:
             child.kill()
             raise ChildStartError(str(hello["error"]))

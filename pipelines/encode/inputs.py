@@ -57,7 +57,7 @@ def list_inputs(patterns: Sequence[str], s3_endpoint_url: str | None = None) -> 
 
 
 def _numbered(sources: Iterable[ListedVideo]) -> list[ListedVideo]:
-    """The sources with ids that are unique: repetitions of a uri are counted."""
+    """The videos with unique ids: a uri that is listed again gets a number."""
     seen: Counter[str] = Counter()
     numbered = []
     for source in sources:

@@ -100,7 +100,7 @@ class Tally:
         return self.seconds / finished * (self.inputs - self.settled) if finished else None
 
     def abort(self, why: str) -> None:
-        """Note that the run ended before its end, and why."""
+        """Note that the run was ended early, and why."""
         self.aborted = why
 
     def report(self, max_failed_fraction: float) -> dict[str, Any]:

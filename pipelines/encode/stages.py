@@ -23,10 +23,11 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.encode.config import EncodeConfig
-from pipelines.encode.encoders import load_encoder
 from pipelines.stored import rows
 from pipelines.stored.s3 import s3_filesystem
 from pipelines.stored.store import ResultStore
+from spatialcode.api import VideoEncoder
+from spatialcode.encoder.protocol import Encoder
 from spatialcode.errors import (
     DecodeCrashError,
     DecodeMemoryError,
@@ -60,13 +61,13 @@ class IdMismatchError(EncodeError):
 
 
 class AttemptLedger:
-    """Counts starts without an end, by stage and input; one Ray actor a run."""
+    """Counts attempts that were begun and not ended, by stage and input; one Ray actor a run."""
 
     def __init__(self) -> None:
         self._open: Counter[tuple[str, str]] = Counter()
 
     def begin(self, stage: str, input_ids: Sequence[str]) -> list[int]:
-        """Note that work starts; how many starts each has had without an end, this included."""
+        """Note that work begins; how many attempts of each are open now, this one included."""
         self._open.update((stage, input_id) for input_id in input_ids)
         return self.counts(stage, input_ids)
 
@@ -186,9 +187,9 @@ def _local_file(uri: str, s3_endpoint_url: str | None) -> Iterator[Path]:
 class EncodeStage:
     """Decoded rows to result rows; an actor that loads the encoder once."""
 
-    def __init__(self, config: EncodeConfig, ledger: Any) -> None:
+    def __init__(self, config: EncodeConfig, ledger: Any, encoder: Encoder) -> None:
         limit_threads(config.encoder.num_cpus)
-        self._encoder = load_encoder(config.encoder, config.encoder.torch_device)
+        self._encoder = VideoEncoder(encoder, config.encoder.torch_device)
         limit_threads(config.encoder.num_cpus)  # loading may have imported torch
         self._max_attempts = max(2, config.max_attempts)  # the first may be a neighbour's fault
         self._ledger = _Ledger(ledger, "encode")
@@ -219,13 +220,13 @@ class EncodeStage:
         return rows.table(results, rows.RESULT)
 
     def _split(self, input_ids: list[str]) -> tuple[list[str], list[str]]:
-        """Those never begun, and those whose worker died before."""
+        """Inputs that were never begun, and inputs whose worker died before."""
         counts = self._ledger.counts(input_ids)
         paired = list(zip(input_ids, counts, strict=True))
         return [i for i, count in paired if not count], [i for i, count in paired if count]
 
     def _encode(self, videos: dict[str, DecodedVideo]) -> dict[str, dict[str, Any]]:
-        """Outcome columns by input id. When a batch fails as a whole, one by one."""
+        """Outcome columns by input id. Where a batch fails as a whole, its videos go one by one."""
         start_s = time.perf_counter()
         found: Sequence[object]
         try:
@@ -282,6 +283,6 @@ def _video(head: dict[str, Any], rgb: pa.Buffer) -> DecodedVideo:
 
 
 def write_rows(batch: pa.Table, store: ResultStore) -> pa.Table:
-    """Write result rows to the output; what goes on to the driver are receipts."""
+    """Write result rows to the output; the driver gets receipts."""
     store.write(batch)
     return batch.select(rows.RECEIPT.names)

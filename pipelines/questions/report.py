@@ -79,7 +79,7 @@ class QuestionsTally:
                 self.families.setdefault(family, _Family()).add(counts)
 
     def abort(self, why: str) -> None:
-        """Note that the run ended before its end, and why."""
+        """Note that the run was ended early, and why."""
         self.aborted = why
 
     def report(self, max_failed_fraction: float) -> dict[str, Any]:

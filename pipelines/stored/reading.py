@@ -38,8 +38,9 @@ class StoredCode:
     """Where one code lies.
 
     ``scene``: its name, unique in a listing: the work key, else the input's id, else file and row.
-    ``row``: in a Parquet file, else -1. ``error``, ``error_code``: why there is no code.
-    ``input_id``, ``work_key``: as the job that made it knows it, where a job did.
+    ``row``: its number in a Parquet file; -1 for a file of JSON. ``error``, ``error_code``: why there
+    is no code.
+    ``input_id``, ``work_key``: those of the job's row, empty where no job wrote it.
     """
 
     scene: str
@@ -211,7 +212,7 @@ def _fits(code: StoredCode, key: str) -> bool:
 
 @dataclass(frozen=True)
 class Stated:
-    """What a file of 9 or 10 numbers a box does not say itself: see `formats.read_boxes`."""
+    """Conventions that a file of 9 or 10 numbers a box leaves open: see `formats.read_boxes`."""
 
     order: AxisOrder | None = None
     up: Axis | None = None

@@ -46,7 +46,7 @@ class VideoProbe:
 
 @dataclass(frozen=True)
 class OpenedVideo:
-    """An accepted video whose packets are known; `source` opens it afresh from the start."""
+    """An accepted video whose packets are known; `source` can open it again from the start."""
 
     source: VideoFile
     packets: PacketTable

@@ -93,7 +93,9 @@ class Run:
 
 
 def plan_runs(packets: PacketTable, wanted: NDArray[np.int64]) -> list[Run]:
-    """Least decoding for `wanted` (indices of shown frames): seek wherever it skips packets."""
+    """The runs that decode least for `wanted` (indices of shown frames): seek wherever that skips
+    packets.
+    """
     runs: list[Run] = []
     for packet in packets.order[np.unique(wanted)].tolist():
         start = packets.start_for(packet)

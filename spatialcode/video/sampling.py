@@ -76,7 +76,7 @@ class Sampling:
     max_side_px: int = setting("frames are scaled down to this longer side", 640, at_least=16)
 
     def plan(self) -> ByCount | ByRate:
-        """The frames as the decoder wants them named."""
+        """The same as a plan for the decoder."""
         return ByCount(self.num_frames) if self.rate_hz is None else ByRate(self.rate_hz)
 
 

@@ -151,7 +151,7 @@ class SandboxedDecoder:
             raise DecodeCrashError(f"the decoder's answer makes no sense: {error!r}") from error
 
     def _ask(self, kind: str, request: Request) -> tuple[dict[str, Any], NDArray[np.uint8]]:
-        """One request to its answer; any end but a well-formed one costs the child its life."""
+        """The answer to one request. The child is ended unless that is well formed."""
         with self._lock:
             child = self._handed_over(kind, request)
             try:
@@ -171,7 +171,7 @@ class SandboxedDecoder:
         return reply, shared
 
     def _handed_over(self, kind: str, request: Request) -> Child:
-        """A child that has accepted `request`; one that died idle is replaced, once."""
+        """A child that has accepted `request`. One that died while idle is replaced, once."""
         message = {"kind": kind, "request": wire.request_to_dict(request)}
         for attempt in (1, 2):
             child = self._ready_child()
@@ -221,7 +221,7 @@ class SandboxedDecoder:
         return status
 
     def _death_of(self, child: Child, what: str) -> VideoError:
-        """Which error the end of the child amounts to."""
+        """The error that stands for the way in which the child ended."""
         status = child.ended() or 0
         self._end_child()
         if status == -signal.SIGXCPU:
@@ -244,7 +244,7 @@ def _start_child(limits: SandboxLimits) -> Child:
 
 
 def _share(connection: socket.socket, num_bytes: int) -> NDArray[np.uint8]:
-    """Memory without a name, hence never left over, of which the child gets a descriptor."""
+    """Anonymous memory, so that none is left over; the child gets a descriptor of it."""
     descriptor = os.memfd_create("frames", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.ftruncate(descriptor, num_bytes)
