@@ -44,7 +44,7 @@ from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import RubricConfig, score, steps
 from spatialcode.reasoning.rubric.changes import moved
 from spatialcode.reasoning.solver import solve_blind
-from spatialcode.tasks.tasks import TaskSettings, made_up_tasks
+from spatialcode.tasks.tasks import TaskSettings, room_tasks
 from spatialcode.tasks.wordings import reworded
 from tests.questions.by_hand import scene_of
 from tests.questions.by_hand import thing as box
@@ -242,7 +242,7 @@ def test_it_is_trained_on():
         "At what height does the lamp end, in centimeters?",
     )
     settings = TaskSettings(questions=GenerateConfig(families=("top_height",)), wording_share=0.0)
-    tasks = next(made_up_tasks(settings))
+    tasks = room_tasks(0, settings)
     assert {task.family for task in tasks} == {"top_height"}
     assert all(task.program.startswith("100 * summit(") for task in tasks)
 
