@@ -22,9 +22,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pipelines.stored.questions import read_questions
 from pipelines.stored.reading import read_codes
-from spatialcode.questions.generate import generate
-from spatialcode.questions.parse import parse
 from spatialcode.questions.types import QuestionItem
+from spatialcode.reasoning.families.registry import parse
+from spatialcode.reasoning.generate import generate
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import from_json, to_json

@@ -43,11 +43,6 @@ QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
      ("A. door, chair, toilet", "B. chair, toilet, door", "C. chair, door, toilet")),
     ("How long is the bookshelf in centimeters?", ()),
 )  # fmt: skip
-#: What is asked about a video of one's own, where the code has enough things for it.
-DEMO_FAMILIES = (
-    "object_counting", "object_abs_distance", "object_rel_distance", "object_rel_direction_medium",
-    "obj_appearance_order",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -130,11 +125,13 @@ def _ask(console: Console, code: SpatialCode, truth: SpatialCode | None) -> None
 
 
 def _questions_about(code: SpatialCode) -> list[tuple[str, tuple[str, ...]]]:
-    """One question of each of a few families, about things that the code holds."""
-    from spatialcode.questions.generate import GenerateConfig, generate
+    """One question of each family that the demo shows, about things that the code holds."""
+    from spatialcode.reasoning.families.registry import families
+    from spatialcode.reasoning.generate import GenerateConfig, generate
 
     made = generate(code, scene="demo", seed=0, config=GenerateConfig(questions_per_family=1))
-    shown = [item for item in made.items if item.question_type in DEMO_FAMILIES]
+    names = {family.demo for family in families()}
+    shown = [item for item in made.items if item.question_type in names]
     return [(item.question, item.options) for item in shown]
 
 

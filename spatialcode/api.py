@@ -26,8 +26,8 @@ from spatialcode.encoder.protocol import (
 )
 from spatialcode.encoder.registry import make_encoder
 from spatialcode.errors import EncodeError, SchemaError
-from spatialcode.questions.parse import parse
 from spatialcode.reasoning.evidence import Answer
+from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.priors.known import Priors, read_priors
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.motion import PosePath

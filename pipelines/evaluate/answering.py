@@ -15,8 +15,8 @@ from typing import Any
 from pipelines.evaluate.config import EvaluateConfig
 from pipelines.evaluate.reasoners import check_reasoner, load_reasoner
 from pipelines.on_ray.dataset import through_actors
-from spatialcode.questions.parse import parse
 from spatialcode.questions.types import Question, QuestionItem, UnparsedQuestion
+from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.metrics import mean_relative_accuracy
 from spatialcode.reasoning.priors.baselines import MostFrequent
 from spatialcode.reasoning.priors.known import Priors

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pipelines.evaluate.config import EvaluateConfig
 from spatialcode.questions.types import Question
 from spatialcode.reasoning.evidence import Answer
-from spatialcode.reasoning.kept import kept_code
 from spatialcode.reasoning.models.loading import ModelSpec, bundled
 from spatialcode.reasoning.priors.guesses import guess as guess_from
 from spatialcode.reasoning.priors.known import Priors
+from spatialcode.reasoning.resolve import kept_code
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SpatialCode

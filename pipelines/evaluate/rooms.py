@@ -25,8 +25,8 @@ from spatialcode.errors import EncodeError
 from spatialcode.evaluation.answer_report import rooms_figure, rooms_markdown, summarise_rooms
 from spatialcode.evaluation.report import write_report
 from spatialcode.evaluation.room_files import room_key
-from spatialcode.questions.generate import GenerateConfig, generate
 from spatialcode.questions.types import QuestionItem
+from spatialcode.reasoning.generate import GenerateConfig, generate
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import from_json, to_json
 from spatialcode.threads import limit_threads

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spatialcode.config import checked, require, setting
-from spatialcode.questions.generate_config import GenerateConfig
+from spatialcode.reasoning.generate import GenerateConfig
 
 
 @dataclass(frozen=True)

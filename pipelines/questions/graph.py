@@ -23,7 +23,7 @@ from pipelines.questions.store import QuestionSet
 from pipelines.stored import rows
 from pipelines.stored.reading import StoredCode, list_codes, read_stored
 from spatialcode.config import to_dict
-from spatialcode.questions.generate import Generated, generate
+from spatialcode.reasoning.generate import Generated, generate
 
 Row = dict[str, Any]
 Progress = Callable[[QuestionsTally], None]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.stored import rows
-from spatialcode.questions.types import FAMILIES
+from spatialcode.reasoning.families.registry import family_names
 
 _MAX_EXAMPLES = 20  # of failures in a report; all of them are rows
 #: Answers with more values than these (sizes, orders) are not told apart in a report.
@@ -101,7 +101,9 @@ class QuestionsTally:
             "failures": examples,
             "questions": self.questions,
             "families": {
-                name: self.families[name].report() for name in FAMILIES if name in self.families
+                name: self.families[name].report()
+                for name in family_names()
+                if name in self.families
             },
             "aborted": self.aborted,
         }

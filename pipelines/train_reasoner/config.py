@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from spatialcode.config import checked, require, setting
-from spatialcode.questions.types import FAMILIES
+from spatialcode.reasoning.families.registry import family_names
 from spatialcode.reasoning.rubric.config import RubricConfig
 from spatialcode.tiny.copying import CopySettings
 
@@ -215,9 +215,7 @@ class GrpoConfig:
     max_refills: int = setting("rounds that replace groups without variance", 2, at_least=0)
     micro_batch_tokens: int = setting("tokens of a forward pass at most", 8192, at_least=1)
     min_gain: float = setting("accuracy points over the start below which the run fails", 0.0)
-    named_family: str | None = setting(
-        "family of questions whose gain is asked for too", None, one_of=FAMILIES
-    )
+    named_family: str | None = setting("family of questions whose gain is asked for too", None)
     min_family_gain: float = setting("its accuracy points over the start, or the run fails", 0.0)
     parity_tolerance: float = setting(
         "log-probability difference allowed at the first step", 1e-3, above=0
@@ -226,6 +224,9 @@ class GrpoConfig:
     def __post_init__(self) -> None:
         alone = self.aggregation == "weighted_sum" or self.advantages == "mean_std"
         require(alone, "advantages", "mean_std with normalise_then_sum", self.advantages)
+        known = self.named_family is None or self.named_family in family_names()
+        families = ", ".join(family_names())
+        require(known, "named_family", f"one of {families}", self.named_family)
         named = self.min_family_gain == 0 or self.named_family is not None
         require(named, "named_family", "given with min_family_gain", self.named_family)
 

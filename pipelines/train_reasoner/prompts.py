@@ -22,8 +22,8 @@ from pipelines.train_reasoner.config import PromptDataConfig
 from pipelines.train_reasoner.rewards.scorers import RewardSample, item_to_json
 from spatialcode.errors import InputError, PromptError
 from spatialcode.files import read_json, write_json
-from spatialcode.questions.generate import GenerateConfig
 from spatialcode.questions.types import QuestionItem
+from spatialcode.reasoning.generate import GenerateConfig
 from spatialcode.reasoning.prompts import PromptSettings, render
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import SpatialCode

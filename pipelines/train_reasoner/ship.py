@@ -110,11 +110,11 @@ def card_of(config: TrainReasonerConfig, report: Mapping[str, Any]) -> dict[str,
             "rooms": f"made up (spatialcode.tasks.rooms.made_up_room), from number "
             f"{data.first_room} on; {nonsense} % of labels are nonsense words, the others things "
             "of homes",
-            "questions": "by spatialcode.questions.generate, with referring expressions and ids; "
+            "questions": "by spatialcode.reasoning.generate, with referring expressions and ids; "
             + ("in VSI-Bench's own sentences" if config.sft.standard_sentences
                else "in standard and train sentences, and in those of spatialcode.tasks.wordings"),
             "targets": "usual programs (spatialcode.tasks.tasks.target_program)",
-            "left_out": "held-out sentences of spatialcode.questions.phrasing; rooms from "
+            "left_out": "held-out sentences of spatialcode.reasoning.families; rooms from "
             f"{HELD_OUT_ROOMS.start} on; all of VSI-Bench",
         },
         "steps": [_last_step(config, name) for name in stages],

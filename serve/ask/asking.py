@@ -15,7 +15,6 @@ from serve.ask.evidence import Evidence, evidence_of
 from spatialcode.api import ask
 from spatialcode.config import require
 from spatialcode.errors import ModelError, SpatialCodeError
-from spatialcode.questions.parse import parse
 from spatialcode.questions.types import Question, UnparsedQuestion
 from spatialcode.reasoning.answers.numbers import unit_of
 from spatialcode.reasoning.evidence import Answer

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spatialcode.evaluation.report import table
-from spatialcode.reasoning.metrics import DIRECTION_LEVELS, interval95, overall
+from spatialcode.reasoning.families.registry import families, families_with_levels
+from spatialcode.reasoning.metrics import interval95, overall
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -19,30 +20,26 @@ Row = dict[str, Any]
 
 #: What each answer is scored by: the reasoner itself, and the two that see no code.
 SCORED = ("score", "priors_only", "most_frequent")
-DIRECTION = "object_rel_direction"
 _LOST_IN_ROOMS = ("poses", "boxes", "reasoning")
 _TITLES = {"mean": "mean of tasks", "mean_of_box_tasks": "mean of the six that boxes decide"}
-#: The tasks that boxes can decide: the other two need the video, or things that boxes lack.
-BOX_TASKS = (
-    "object_counting", "object_abs_distance", "object_size_estimation", "room_size_estimation",
-    "object_rel_distance", *DIRECTION_LEVELS,
-)  # fmt: skip
 
 
 def summarise(answers: Sequence[Row]) -> Row:
-    """Scores (0 to 100) by task and dataset; direction also averaged over its levels.
+    """Scores (0 to 100) by task and dataset; a family with levels also by their mean.
 
     Unanswered questions (not understood, no answer in what a model wrote) score 0; failed ones,
     where an error of ours or of an endpoint stood in the way, also count as unanswered.
     """
     names = sorted({answer["task"] for answer in answers})
     tasks = {name: _task([a for a in answers if a["task"] == name]) for name in names}
-    levels = [name for name in names if name in DIRECTION_LEVELS]
-    if levels:
-        asked = [a for a in answers if a["task"] in levels]
-        tasks[DIRECTION] = _task(asked)
-        for column in SCORED:
-            tasks[DIRECTION][column] = sum(tasks[n][column] for n in levels) / len(levels)
+    for family in families_with_levels():
+        levels = [name for name in names if name in family.names]
+        if levels:
+            tasks[family.group] = _task([a for a in answers if a["task"] in levels])
+            for column in SCORED:
+                tasks[family.group][column] = sum(tasks[n][column] for n in levels) / len(levels)
+    # of VSI-Bench's other two tasks one needs the video, the other things that boxes lack
+    box_tasks = {name for family in families() if family.box_task for name in family.names}
     datasets = sorted({answer["dataset"] for answer in answers})
     return {
         "num_questions": len(answers),
@@ -51,7 +48,7 @@ def summarise(answers: Sequence[Row]) -> Row:
         "num_failed": sum(answer["failed"] for answer in answers),
         "tasks": tasks,
         "mean": _mean(answers),
-        "mean_of_box_tasks": _mean([a for a in answers if a["task"] in BOX_TASKS]),
+        "mean_of_box_tasks": _mean([a for a in answers if a["task"] in box_tasks]),
         "datasets": {
             name: {task: entry["score"] for task, entry in one.items()}
             for name in datasets if len(datasets) > 1
@@ -61,7 +58,7 @@ def summarise(answers: Sequence[Row]) -> Row:
 
 
 def _mean(answers: Sequence[Row]) -> Row | None:
-    """The mean of task scores, direction's levels averaged into one; None of no answers."""
+    """The mean of task scores, levels averaged into one; None of no answers."""
     if not answers:
         return None
     names = {answer["task"] for answer in answers}

@@ -3,13 +3,16 @@
 The families are VSI-Bench's (Yang et al., "Thinking in Space", CVPR 2025) and its names for
 them, and ``configuration`` after RoboSpatial (Song et al., CVPR 2025): does a relation hold
 between two things. A typed question holds what the text and the options say and nothing else; which
-objects of a code are meant is found when it is answered.
+objects of a code are meant is found when it is answered. Everything else about a family is in its
+module of `reasoning.families`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from collections.abc import Hashable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
+from typing import Any, ClassVar, Literal, get_args
 
 from spatialcode.errors import SchemaError
 
@@ -33,23 +36,6 @@ DIRECTION_WORDS: dict[Level, tuple[str, ...]] = {
     "medium": ("left", "right", "back"),
     "hard": ("front-left", "front-right", "back-left", "back-right"),
 }
-
-#: All families, in the order of reports.
-FAMILIES = (
-    "object_counting",
-    "object_abs_distance",
-    "object_size_estimation",
-    "room_size_estimation",
-    "object_rel_distance",
-    "object_rel_direction_easy",
-    "object_rel_direction_medium",
-    "object_rel_direction_hard",
-    "route_planning",
-    "obj_appearance_order",
-    "configuration",
-)
-#: Answered by a number; the others by one of the options.
-NUMERIC_FAMILIES = frozenset(FAMILIES[:4])
 
 
 @dataclass(frozen=True)
@@ -97,6 +83,11 @@ class QuestionBase:
 
     text: str = ""
     options: tuple[Option, ...] = ()
+
+    @property
+    def family(self) -> str:
+        """The family's name, as benchmarks call it; every type of question states its own."""
+        raise NotImplementedError(f"{type(self).__name__} states no family")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,18 +215,8 @@ class UnparsedQuestion(QuestionBase):
     family: ClassVar[str] = "unparsed"
 
 
-Question = (
-    Counting
-    | ObjectSize
-    | RoomSize
-    | AbsoluteDistance
-    | RelativeDistance
-    | RelativeDirection
-    | RoutePlanning
-    | AppearanceOrder
-    | Configuration
-    | UnparsedQuestion
-)
+#: A question of any family, the unparsed included.
+Question = QuestionBase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,3 +234,39 @@ class QuestionItem:
     options: tuple[str, ...]
     ground_truth: str
     dataset: str = ""
+
+
+#: Fields of questions and references that hold words and not what is asked.
+_WORDING = frozenset({"text", "phrase", "reason"})
+
+
+def same_question(a: Question, b: Question) -> bool:
+    """Equal but for the text and the phrases in which things are named; options count."""
+    return _same(a, b)
+
+
+def same_reference(a: Reference, b: Reference) -> bool:
+    """Whether two phrases name a thing in the same way: "tv" and "the television" do not."""
+    return _same(a, b)
+
+
+def _same(a: object, b: object) -> bool:
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    kind: Any = type(a)
+    if names := _compared(kind):
+        return all(_same(getattr(a, name), getattr(b, name)) for name in names)
+    if isinstance(a, tuple):
+        assert isinstance(b, tuple)
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+    return bool(a == b)
+
+
+@lru_cache
+def _compared(kind: Hashable) -> tuple[str, ...]:
+    """Names of a type's fields that say what is asked; none for what is no dataclass."""
+    if not is_dataclass(kind):
+        return ()
+    return tuple(one.name for one in fields(kind) if one.name not in _WORDING)

@@ -1,10 +1,38 @@
-"""An answer, and what it rests on."""
+"""An answer and what it rests on, and the pieces of evidence that several families state."""
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
-from spatialcode.reasoning.statements import Final, Statement
+import numpy as np
+
+from spatialcode.questions.names import plain
+from spatialcode.questions.types import Option, Reference
+from spatialcode.reasoning.resolve import fit
+from spatialcode.reasoning.statements import (
+    Angle,
+    Cross,
+    Dot,
+    Final,
+    Position,
+    Role,
+    Statement,
+    Vector,
+)
+from spatialcode.scene.frames import matrix_from_quaternion
+from spatialcode.scene.schema import SceneObject
+
+#: Things nearer to each other, seen from above, stand in one place: rounding is as much. So is a
+#: front that points up.
+LEAST_STEP_M = 1e-6
+
+#: Other words in which options say the same: "A. True", "B. behind me".
+_SAID = {"true": "yes", "false": "no", "behind": "back", "rear": "back"}
+_AROUND = re.compile(r"^(?:turn|to|on|in|at) (?:(?:the|my|your) )?| (?:side|quadrant|me|you)$")
 
 
 @dataclass(frozen=True)
@@ -53,3 +81,82 @@ class Answer:
         reasoning = self.evidence.text()
         final = Final(self.final()).text()
         return f"{reasoning}\n{final}" if reasoning else final
+
+
+def letter_of(options: tuple[Option, ...], words: str) -> str | None:
+    """The letter of the option that says these words."""
+    wanted = bare(words)
+    return next((option.letter for option in options if bare(option.text) == wanted), None)
+
+
+def bare(words: str) -> tuple[str, ...]:
+    """What is listed, each without article, capitals, "turn" and "to my … side"."""
+    return tuple(_said(part) for part in words.split(","))
+
+
+@lru_cache(maxsize=8192)
+def _said(part: str) -> str:
+    word = _AROUND.sub("", plain(part).replace("-", " "))
+    return _SAID.get(word, word)
+
+
+def bearing_evidence(u: Vector, v: Vector) -> list[Statement]:
+    """Both vectors, their products and the signed angle between them."""
+    (ux, uy), (vx, vy) = u.xy_m, v.xy_m
+    dot, cross = ux * vx + uy * vy, ux * vy - uy * vx
+    names = u.name, v.name
+    angle = Angle(*names, math.degrees(math.atan2(cross, dot)))
+    return [u, v, Dot(*names, dot), Cross(*names, cross), angle]
+
+
+def at(item: SceneObject, role: Role) -> Position:
+    """The statement of where a thing is, and of its part."""
+    return Position(item.id, item.center_m, role)
+
+
+def vector(name: str, tail: SceneObject, head: SceneObject) -> Vector:
+    """The horizontal vector from one centre to another."""
+    dx, dy = (head.center_m[n] - tail.center_m[n] for n in (0, 1))
+    return Vector(name, tail.id, head.id, (dx, dy))
+
+
+def apart(a: SceneObject, b: SceneObject) -> bool:
+    """Whether there is a direction from one centre to the other, seen from above."""
+    return math.hypot(*vector("", a, b).xy_m) >= LEAST_STEP_M
+
+
+def front_xy(item: SceneObject) -> tuple[float, float] | None:
+    """The horizontal unit vector of where a thing faces, along its own +y; None where that is up
+    or down.
+    """
+    x, y = matrix_from_quaternion(np.array(item.quaternion_wxyz))[:2, 1].tolist()
+    length = math.hypot(x, y)  # less than 1 for a box that is tilted
+    return (x / length, y / length) if length > LEAST_STEP_M else None
+
+
+def surest(found: tuple[SceneObject, ...]) -> SceneObject:
+    """The one of several of a kind that is most surely there."""
+    return max(found, key=lambda item: item.score)
+
+
+def sure(named: Iterable[tuple[Reference, SceneObject]]) -> float:
+    """How sure an answer is: all of these are there as labelled, and are what is named.
+
+    The product of the things' scores, each once, and of how well words and labels fit, each pair
+    once.
+    """
+    pairs = list(named)
+    scores = {item.id: item.score for _, item in pairs}
+    fits = {
+        (one.noun, one.modifiers, one.object_id, item.label): fit(one, item) for one, item in pairs
+    }
+    return math.prod(scores.values()) * math.prod(fits.values())
+
+
+def answer_of(
+    value: float | str, ids: tuple[str, ...], statements: list[Statement], confidence: float, *,
+    option: str | None = None, unit: str = "",
+) -> Answer:  # fmt: skip
+    """An answer whose evidence names every object once."""
+    evidence = Evidence(tuple(dict.fromkeys(ids)), tuple(statements))
+    return Answer(value, option, evidence, True, confidence, unit)

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from spatialcode.reasoning.families.registry import families_with_levels
+
 #: Confidence levels of mean relative accuracy: 0.50, 0.55, … 0.95.
 MRA_LEVELS = tuple(round(0.5 + 0.05 * n, 2) for n in range(10))
 #: Decimal thresholds such as 1 - 0.9 are not exact in binary; an error on the border counts.
 _BORDER = 1e-9
-DIRECTION_LEVELS = tuple(f"object_rel_direction_{level}" for level in ("easy", "medium", "hard"))
 
 
 def mean_relative_accuracy(predicted: float, truth: float) -> float:
@@ -34,7 +35,7 @@ def interval95(
     """95 % bootstrap interval of the mean, by drawing whole rooms with replacement.
 
     With ``tasks``, one a score, of the mean over tasks as `overall` takes it: each task's own mean
-    first, direction's levels averaged into one. A task that a draw misses is left out of it.
+    first, the levels of a family averaged into one. A task that a draw misses is left out of it.
     """
     names, room = np.unique(np.asarray(rooms), return_inverse=True)
     kinds, task = np.unique(np.asarray(tasks or [""] * len(scores)), return_inverse=True)
@@ -42,8 +43,10 @@ def interval95(
     shape = (len(names), len(kinds))
     sums = np.bincount(cell, np.asarray(scores, dtype=float), shape[0] * shape[1]).reshape(shape)
     counts = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape).astype(float)
-    num_levels = max(1, sum(kind in DIRECTION_LEVELS for kind in kinds.tolist()))
-    weight = np.array([1 / num_levels if k in DIRECTION_LEVELS else 1.0 for k in kinds.tolist()])
+    weight = np.ones(len(kinds))
+    for family in families_with_levels():
+        levels = np.isin(kinds, family.names)
+        weight[levels] = 1.0 / max(1, int(levels.sum()))
     drawn = np.random.default_rng(0).integers(0, len(names), (num_draws, len(names)))
     # how often each room was drawn, so that a draw is one matrix product
     times = np.stack([np.bincount(draw, minlength=len(names)) for draw in drawn]).astype(float)
@@ -55,9 +58,10 @@ def interval95(
 
 
 def overall(task_scores: Mapping[str, float]) -> dict[str, float]:
-    """The tasks with direction's levels averaged into one, as the benchmark does, and ``mean``."""
-    tasks = {name: score for name, score in task_scores.items() if name not in DIRECTION_LEVELS}
-    levels = [task_scores[name] for name in DIRECTION_LEVELS if name in task_scores]
-    if levels:
-        tasks["object_rel_direction"] = sum(levels) / len(levels)
+    """The tasks with a family's levels averaged into one, as the benchmark does, and ``mean``."""
+    tasks = dict(task_scores)
+    for family in families_with_levels():
+        levels = [tasks.pop(name) for name in family.names if name in tasks]
+        if levels:
+            tasks[family.group] = sum(levels) / len(levels)
     return {**tasks, "mean": sum(tasks.values()) / len(tasks)} if tasks else {}

@@ -4,26 +4,36 @@ Text mode shows the boxes and asks for reasoning in lines that the rubric can ch
 line. Program mode shows labels and ids and asks for a program. What a prompt holds is read from the
 code and rounded to 2 decimals; nothing is worked out for the model.
 
+Lines that the rubric checks are shown as forms (`Family.forms`), with capitals for what is to be
+filled in: X, Y, Z, D in metres, N whole, DEG in degrees; FACED, OBSERVER, TARGET, FIRST, SECOND,
+TO, FROM are ids, as ID is.
+
+The compact style is for small models that write programs: the labels of the code with their
+numbers, the question, and what there is to choose where the question does not say it. A program
+needs names only, so nothing of the boxes is shown; the ids of a label's things follow from its
+number. Options have no letters there: a program's value is one of them. Those that hold the same
+words in another order are shown once.
+
 Where a scene exceeds the budget, objects are left out: never those that the question names; of the
-others the farthest from them first (`kept.by_need`). How many are missing is said in the prompt.
+others the farthest from them first (`resolve.by_need`). How many are missing is said in the prompt.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from spatialcode.config import require
 from spatialcode.errors import PromptError
-from spatialcode.questions.types import NUMERIC_FAMILIES, Question, UnparsedQuestion
-from spatialcode.reasoning import prompt_text as say
+from spatialcode.questions.types import Question
 from spatialcode.reasoning.answers.choices import choices_of
 from spatialcode.reasoning.answers.numbers import unit_of
-from spatialcode.reasoning.compact_prompt import compact_text
-from spatialcode.reasoning.kept import by_need, kept_code, named_ids
+from spatialcode.reasoning.families.registry import family_of
+from spatialcode.reasoning.program.functions import function_list
+from spatialcode.reasoning.resolve import by_need, kept_code, named_ids
 from spatialcode.reasoning.statements import number, numbers
 from spatialcode.scene.frames import yaw_from_quaternion
 from spatialcode.scene.relations import View
@@ -38,13 +48,41 @@ CountTokens = Callable[[str], int]
 MESSAGE_TOKENS = 8
 _TOKEN = re.compile(r"[A-Za-z]+|[^\S\n]+|.", re.DOTALL)
 _LETTERS_PER_TOKEN = 3
+_WORD = re.compile(r"\w+")
+
+CONVENTIONS = """\
+You answer questions about a room that was filmed. You are given its spatial code: every object as \
+a box in 3D.
+World: right-handed, z up, x and y horizontal. Lengths are in metres, times in seconds, yaw in \
+radians.
+center: the middle of the box. size: full extents along the box's own x, y and z axes; z is up.
+yaw: turn of the box about z, counter-clockwise seen from above; 0 means its x axis is world x.
+front of an object: along its own +y, which is (-sin(yaw), cos(yaw)).
+For u = (ux, uy) and v = (vx, vy): dot(u, v) = ux*vx + uy*vy; cross(u, v) = ux*vy - uy*vx; \
+angle(u, v) = atan2(cross, dot) in degrees.
+A positive cross product or angle means that v is to the left of u, a negative one to the right; \
+a positive dot product means ahead, a negative one behind.
+distance: the smallest distance between two boxes, 0 where they touch. Of several objects of a \
+kind, the closest pair counts.
+"""
+
+LANGUAGE = """\
+You answer questions about a room that was filmed by writing a program over its spatial code, \
+which holds every object as a box in 3D. The program is run; its value is the answer.
+A program is one expression, or lines of "name = expression" and an expression last. It has \
+numbers, texts in quotes, lists and their items ([0]), + - * / // % **, comparisons, and, or, not, \
+"a if b else c", and these functions. There is nothing else: no attributes, imports, loops, \
+comprehensions or definitions.
+Things are named by noun phrases ("chair", "largest table", "chair nearest the tv") or ids \
+("chair_1"). Lengths are in metres, areas in square metres, times in seconds, angles in degrees.
+"""
 
 
 @dataclass(frozen=True)
 class PromptSettings:
     """``mode``: what is asked for. ``max_tokens``: budget of the whole prompt. ``keep`` "named":
-    only boxes of kinds that the question names. ``style`` "compact": the short prompt of
-    `compact_prompt`, for models trained on it, which write programs. ConfigError names a setting
+    only boxes of kinds that the question names. ``style`` "compact": the short prompt
+    for models trained on it, which write programs. ConfigError names a setting
     out of range.
     """
 
@@ -152,7 +190,7 @@ def _messages(
         scene = [*_surroundings(code), *_table(items, code), *hidden]
         ending = _answer_line(question)
     else:
-        system = f"{say.LANGUAGE}{say.function_list()}\n"
+        system = f"{LANGUAGE}{function_list()}\n"
         scene = [*_roster(items), *hidden]
         ending = _program_line(question)
     asked = [
@@ -164,11 +202,12 @@ def _messages(
 
 
 def _text_system(question: Question) -> str:
-    rule = say.rule_of(question)
+    family = family_of(question)
+    rule = family.rule(question)
     decided = f"How this question is decided: {rule}\n" if rule else ""
-    forms = "\n".join(say.forms_of(question))
+    forms = "\n".join(family.forms(question))
     return (
-        f"{say.CONVENTIONS}{decided}"
+        f"{CONVENTIONS}{decided}"
         "Reason in short lines of these forms, one statement a line, numbers with 2 decimals and "
         f"angles with 1; only lines of these forms are checked:\n{forms}\n"
     )
@@ -217,22 +256,43 @@ def _roster(items: Iterable[SceneObject]) -> list[str]:
     return ["things in the scene, by label:", *listed]
 
 
-_UNIT_WORDS = {"m": "metres", "cm": "centimetres", "m2": "square metres"}
-
-
 def _answer_line(question: Question) -> str:
     start = 'End with a single line of the form "Answer: '
     if question.options:
         return f'{start}X", where X is the letter of the right option.'
-    if question.family in NUMERIC_FAMILIES:
+    if family_of(question).numeric:
         return f'{start}{f"N {unit_of(question)}".strip()}", where N is a number.'
     words = " or ".join(one.words for one in choices_of(question))
     return f'{start}X", where X is {words or "the answer"}.'
 
 
 def _program_line(question: Question) -> str:
-    if isinstance(question, UnparsedQuestion):
-        wanted = "the answer"
-    else:
-        wanted = say.VALUES[question.family].format(unit=_UNIT_WORDS.get(unit_of(question), ""))
+    wanted = family_of(question).value_words(question)
     return f"Write the program in one fenced code block. Its value must be {wanted}."
+
+
+def compact_text(question: Question, items: Iterable[SceneObject]) -> str:
+    """The prompt's text, at least two lines, without a line's end after the last."""
+    lines = [roster(item.label for item in items), " ".join(question.text.split())]
+    options = [option.text for option in question.options]
+    said = set(_WORD.findall(question.text.lower()))
+    new = any(not said.issuperset(_WORD.findall(text.lower())) for text in options)
+    shown = options_line(options) if new else ""
+    return "\n".join([*lines, shown] if shown else lines)
+
+
+def roster(labels: Iterable[str]) -> str:
+    """Labels by the alphabet, the number behind those of several: "bed, chair 4, tv"."""
+    counts = Counter(labels)
+    return ", ".join(
+        label if counts[label] == 1 else f"{label} {counts[label]}" for label in sorted(counts)
+    )
+
+
+def options_line(texts: Iterable[str]) -> str:
+    """The options' texts on one line; orders of the same words once."""
+    shown: dict[tuple[str, ...], str] = {}
+    for text in texts:
+        flat = " ".join(text.split())
+        shown.setdefault(tuple(sorted(_WORD.findall(flat.lower()))), flat)
+    return " / ".join(shown.values())

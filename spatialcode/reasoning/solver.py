@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from spatialcode.errors import SchemaError
-from spatialcode.questions.types import (
-    AbsoluteDistance,
-    AppearanceOrder,
-    Configuration,
-    Counting,
-    ObjectSize,
-    Question,
-    RelativeDirection,
-    RelativeDistance,
-    RoomSize,
-    RoutePlanning,
-    UnparsedQuestion,
-)
-from spatialcode.reasoning import grounded
+from spatialcode.questions.types import Question, UnparsedQuestion
 from spatialcode.reasoning.answers.forms import cleaned
 from spatialcode.reasoning.answers.numbers import read_number
-from spatialcode.reasoning.configurations import configuration
 from spatialcode.reasoning.evidence import Answer
+from spatialcode.reasoning.families.registry import family_of
 from spatialcode.reasoning.priors.guesses import corrected, guess
 from spatialcode.reasoning.priors.known import Priors
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SpatialCode
-
-_SOLVERS: dict[type, Callable[[Any, SceneIndex], Answer | None]] = {
-    Counting: grounded.counting,
-    ObjectSize: grounded.object_size,
-    RoomSize: grounded.room_size,
-    AbsoluteDistance: grounded.absolute_distance,
-    RelativeDistance: grounded.relative_distance,
-    RelativeDirection: grounded.relative_direction,
-    RoutePlanning: grounded.route,
-    AppearanceOrder: grounded.appearance,
-    Configuration: configuration,
-}
 
 
 def solve(question: Question, code: SpatialCode, priors: Priors | None = None) -> Answer:
@@ -53,7 +26,7 @@ def solve(question: Question, code: SpatialCode, priors: Priors | None = None) -
     if isinstance(question, UnparsedQuestion):
         raise SchemaError("question", "one that was understood", question.reason)
     index = SceneIndex.of(code)
-    answer = _SOLVERS[type(question)](question, index)
+    answer = family_of(question).solve(question, index)
     if answer is None or (answer.option is None and question.options and _is_choice(answer)):
         answer = guess(question, index, priors or Priors())
     elif priors is not None:

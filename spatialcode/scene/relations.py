@@ -180,6 +180,10 @@ def inside(a: SceneObject, b: SceneObject) -> Verdict:
     return _verdict(_contained_m(part, whole), larger)
 
 
+#: Relations that need no viewer, by name.
+VERTICAL = {"above": above, "below": below, "on": on, "inside": inside}
+
+
 def viewed(relation: str, view: View, a_xy: XY, b_xy: XY, *, from_b: bool) -> Verdict:
     """Whether a is left of, right of, in front of or behind b, for a view.
 

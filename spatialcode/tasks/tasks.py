@@ -14,11 +14,11 @@ from typing import Literal
 import numpy as np
 
 from spatialcode.config import require
-from spatialcode.questions.generate import GenerateConfig, generate
-from spatialcode.questions.parse import parse
 from spatialcode.questions.types import Question, QuestionItem, UnparsedQuestion
-from spatialcode.reasoning.compact_prompt import compact_text
+from spatialcode.reasoning.families.registry import parse
+from spatialcode.reasoning.generate import GenerateConfig, generate
 from spatialcode.reasoning.program import to_program
+from spatialcode.reasoning.prompts import compact_text
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.tasks.rooms import RoomSettings, furnished_room, made_up_room
 from spatialcode.tasks.wordings import reworded

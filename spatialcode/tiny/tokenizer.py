@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from spatialcode.reasoning.program.functions import FUNCTIONS
+from spatialcode.reasoning.program.functions import functions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -35,7 +35,7 @@ _TEMPLATE = (
 
 def frames() -> tuple[str, ...]:
     """What stands around the names in programs, one token each."""
-    return tuple(dict.fromkeys((*_FRAMES, *(f'{name}("' for name in FUNCTIONS))))
+    return tuple(dict.fromkeys((*_FRAMES, *(f'{name}("' for name in functions()))))
 
 
 def train_tokenizer(

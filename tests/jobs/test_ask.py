@@ -11,7 +11,7 @@ import spatialcode
 from jobs.ask import main
 from spatialcode.api import ASSETS
 from spatialcode.errors import SchemaError
-from spatialcode.questions.parse import parse
+from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.priors.known import Priors, read_priors, write_priors
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.text import render_scene, to_json

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from math import cos, pi, sin
 from typing import Any
 
-from spatialcode.questions.generate import GenerateConfig, generate
 from spatialcode.questions.types import QuestionItem
+from spatialcode.reasoning.generate import GenerateConfig, generate
 from spatialcode.scene import SceneObject, SpatialCode
 from tests.scene.builders import camera, chair, code, room
 

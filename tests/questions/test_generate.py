@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spatialcode.errors import ConfigError, SchemaError
-from spatialcode.questions.generate import GenerateConfig, Margins, generate
-from spatialcode.questions.parse import parse
-from spatialcode.questions.types import FAMILIES
+from spatialcode.reasoning.families.registry import family_names, parse
+from spatialcode.reasoning.generate import GenerateConfig, Margins, generate
 from spatialcode.reasoning.solver import solve
 from tests.questions.by_hand import answer, answers, everything, scene_of, thing
 from tests.scene import builders
+
+FAMILIES = family_names()
 
 # Seen from above, north up: tv 4 m north of the sofa, lamp 2 m west and 2 m north of it.
 CORNER = scene_of(thing("sofa", 0, 0), thing("tv", 0, 4, bottom=0.8), thing("lamp", -2, 2))

@@ -12,23 +12,24 @@ from itertools import pairwise
 
 import pytest
 
-from spatialcode.questions.generate import GenerateConfig, Margins, generate
-from spatialcode.questions.parse import parse
-from spatialcode.questions.phrasing import TEMPLATES
 from spatialcode.questions.types import (
     DIRECTION_WORDS,
-    FAMILIES,
-    NUMERIC_FAMILIES,
     Blank,
     Configuration,
     Forward,
     QuestionItem,
 )
+from spatialcode.reasoning.families.registry import family_names, is_numeric, parse, templates
+from spatialcode.reasoning.generate import GenerateConfig, Margins, generate
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene import SceneObject, SpatialCode, relations
 from spatialcode.scene.boxes import Boxes, box_distance
 from spatialcode.scene.text import to_json
 from tests.questions.by_hand import answer
+
+FAMILIES = family_names()
+NUMERIC_FAMILIES = frozenset(name for name in family_names() if is_numeric(name))
+TEMPLATES = templates()
 
 #: By degrees of freedom, what chi-square exceeds once in a thousand even draws.
 CHI_SQUARE = {1: 10.83, 2: 13.82, 3: 16.27}
@@ -272,7 +273,7 @@ def test_everything_follows_from_name_seed_and_settings(rooms, tmp_path):
     source = (
         "import sys; from pathlib import Path\n"
         "from spatialcode.scene.text import from_json\n"
-        "from spatialcode.questions.generate import generate\n"
+        "from spatialcode.reasoning.generate import generate\n"
         "code = from_json(Path(sys.argv[1]).read_text())\n"
         "sys.stdout.write(repr(generate(code, scene='room_3', seed=5).items))"
     )

@@ -8,18 +8,22 @@ from itertools import product
 import numpy as np
 import pytest
 
-from spatialcode.questions.distractors import arrange, orders, turn_sequences
-from spatialcode.questions.generate import GenerateConfig
 from spatialcode.questions.names import singular
-from spatialcode.questions.naming import Naming, plural
-from spatialcode.questions.parse import parse
-from spatialcode.questions.phrasing import RELATION_WORDS, TEMPLATES
 from spatialcode.questions.references import reference
-from spatialcode.questions.same import same_question
-from spatialcode.questions.types import FAMILIES, Configuration, QuestionBase, Reference
+from spatialcode.questions.types import Configuration, QuestionBase, Reference, same_question
+from spatialcode.reasoning.drawing import arrange
+from spatialcode.reasoning.families.appearance_order import orders
+from spatialcode.reasoning.families.configuration_questions import RELATION_WORDS
+from spatialcode.reasoning.families.registry import family_names, parse, templates
+from spatialcode.reasoning.families.route_questions import turn_sequences
+from spatialcode.reasoning.generate import GenerateConfig
+from spatialcode.reasoning.naming import Naming, plural
 from spatialcode.scene.categories import LABELS
 from spatialcode.scene.index import SceneIndex
 from tests.questions.by_hand import everything, scene_of, thing
+
+FAMILIES = family_names()
+TEMPLATES = templates()
 
 #: Names as things are called in questions: by kind, by what sets them apart, by id.
 NAMES = ("the trash bin", "the largest table", "the chair nearest the tv", "chair_2",

@@ -22,7 +22,7 @@ from spatialcode.questions.names import (
     plain,
     singular,
 )
-from spatialcode.questions.parse import parse
+from spatialcode.reasoning.families.registry import parse
 
 
 @pytest.mark.parametrize(

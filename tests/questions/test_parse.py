@@ -6,11 +6,9 @@ import json
 
 import pytest
 
-from spatialcode.questions.parse import parse, read_options
-from spatialcode.questions.phrasing import TEMPLATES
+from spatialcode.questions.parse import read_options
 from spatialcode.questions.references import reference
 from spatialcode.questions.types import (
-    FAMILIES,
     AbsoluteDistance,
     AppearanceOrder,
     Blank,
@@ -26,6 +24,10 @@ from spatialcode.questions.types import (
     RoutePlanning,
     Selector,
 )
+from spatialcode.reasoning.families.registry import family_names, parse, templates
+
+FAMILIES = family_names()
+TEMPLATES = templates()
 
 
 def nouns(things) -> list[str]:

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spatialcode.questions.parse import MAX_CHARS, parse
-from spatialcode.questions.phrasing import TEMPLATES
-from spatialcode.questions.types import FAMILIES, Reference, UnparsedQuestion
+from spatialcode.questions.parse import MAX_CHARS
+from spatialcode.questions.types import Reference, UnparsedQuestion
+from spatialcode.reasoning.families.registry import family_names, parse, templates
+
+FAMILIES = family_names()
+TEMPLATES = templates()
 
 NEAR_MISSES = """
 How many meters?

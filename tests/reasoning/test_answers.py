@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spatialcode.questions.parse import parse
 from spatialcode.questions.types import (
     AbsoluteDistance,
     AppearanceOrder,
@@ -27,6 +26,7 @@ from spatialcode.questions.types import (
     UnparsedQuestion,
 )
 from spatialcode.reasoning.answers.extraction import Extracted, NoAnswer, extract
+from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.prompts import render
 from spatialcode.reasoning.rubric.answers import given_answer
 from spatialcode.reasoning.solver import solve

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from spatialcode.questions.parse import parse
 from spatialcode.questions.types import QuestionItem
+from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.metrics import mean_relative_accuracy
-from spatialcode.reasoning.priors.fit import _best, _regress, fit_priors, room_group
+from spatialcode.reasoning.priors.fit import best_value, fit_priors, regression, room_group
 from spatialcode.reasoning.priors.known import Priors
 from spatialcode.reasoning.solver import solve_blind
 from tests.reasoning.rooms import room, thing
@@ -42,25 +42,25 @@ def _score(value: float, truths) -> float:
     return float(np.mean([mean_relative_accuracy(value, truth) for truth in truths]))
 
 
-def test_the_best_number_for_equal_truths_is_that_number():
-    assert _best(np.log([3.0, 3.0, 3.0])) == pytest.approx(3.0)
+def test_thebest_value_number_for_equal_truths_is_that_number():
+    assert best_value(np.log([3.0, 3.0, 3.0])) == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_best_number_is_as_good_as_any_on_a_grid(seed):
+def test_thebest_value_number_is_as_good_as_any_on_a_grid(seed):
     truths = np.exp(np.random.default_rng(seed).normal(0.5, 0.4, 200))
     grid = [_score(value, truths) for value in np.arange(0.5, 4.0, 0.005)]
     # smoothed over neighbours 2 % away, it may give up what a single spike would win: with 200
     # truths at most a few of their ten steps
-    assert _score(_best(np.log(truths)), truths) >= max(grid) - 0.02
+    assert _score(best_value(np.log(truths)), truths) >= max(grid) - 0.02
     # and it is no plain average: both lose to it or equal it
     for other in (float(np.median(truths)), float(truths.mean())):
-        assert _score(_best(np.log(truths)), truths) >= _score(other, truths) - 0.005
+        assert _score(best_value(np.log(truths)), truths) >= _score(other, truths) - 0.005
 
 
 def test_overestimates_cost_more_than_underestimates():
     # of truths 1 and 4 with equal weight, 2 scores 0 and 0.1; near 1 half of the points are won
-    assert _best(np.log([1.0] * 6 + [4.0] * 5)) == pytest.approx(1.0, rel=0.05)
+    assert best_value(np.log([1.0] * 6 + [4.0] * 5)) == pytest.approx(1.0, rel=0.05)
 
 
 # --- regressions ---
@@ -71,7 +71,7 @@ def test_an_exact_law_comes_back_shrunk_as_the_ridge_says(num):
     # y = 0.7 + 0.5 x in logarithms. Standardised samples have z·z = n, so the ridge of 1 makes the
     # slope n / (n + 1) of it.
     x = np.linspace(-1.0, 2.0, num)
-    law = _regress([[v] for v in x.tolist()], np.exp(0.7 + 0.5 * x).tolist())
+    law = regression([[v] for v in x.tolist()], np.exp(0.7 + 0.5 * x).tolist())
     assert law is not None
     assert law.weights[0] == pytest.approx(0.5 * num / (num + 1), rel=1e-4)
     # the line still goes near the middle: within the shift that the score allows (5 %)
@@ -82,16 +82,16 @@ def test_two_features_tell_each_other_apart():
     rng = np.random.default_rng(3)
     x = rng.normal(0, 1, (400, 2))
     y = 0.2 + 0.8 * x[:, 0] - 0.3 * x[:, 1]
-    law = _regress(x.tolist(), np.exp(y).tolist())
+    law = regression(x.tolist(), np.exp(y).tolist())
     assert law is not None
     assert law.weights == pytest.approx((0.8, -0.3), abs=0.01)
 
 
 def test_too_few_samples_or_zeros_fit_nothing():
-    assert _regress([], []) is None
-    assert _regress([[0.0]] * 3, [1.0] * 3) is None  # two parameters need four samples
-    assert _regress([[0.0]] * 4, [1.0] * 4) is not None
-    assert _regress([[0.0]] * 4, [1.0, 1.0, 1.0, 0.0]) is None  # 0 has no logarithm
+    assert regression([], []) is None
+    assert regression([[0.0]] * 3, [1.0] * 3) is None  # two parameters need four samples
+    assert regression([[0.0]] * 4, [1.0] * 4) is not None
+    assert regression([[0.0]] * 4, [1.0, 1.0, 1.0, 0.0]) is None  # 0 has no logarithm
 
 
 # --- whole priors ---

@@ -19,8 +19,7 @@ from spatialcode.questions.types import (
     RelativeDistance,
 )
 from spatialcode.reasoning.priors.known import Priors
-from spatialcode.reasoning.priors.places import Places
-from spatialcode.reasoning.priors.room_extent import Extent
+from spatialcode.reasoning.priors.places import Extent, Places
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.index import SceneIndex
 from tests.reasoning.rooms import HOME, options, ref, room, thing

@@ -4,12 +4,14 @@ import pickle
 import pytest
 
 from spatialcode.errors import ProgramError, SchemaError, SpatialCodeError
-from spatialcode.reasoning.program.functions import FUNCTIONS
+from spatialcode.reasoning.program.functions import functions
 from spatialcode.reasoning.program.interpreter import Limits, run
 from spatialcode.reasoning.rubric.verify import Context, check
 from spatialcode.reasoning.statements import Distance, Position, Vector
 from spatialcode.scene.schema import SceneObject
 from tests.reasoning.program_room import BARE, ROOM
+
+FUNCTIONS = functions()
 
 #: Where several numbers lead to one, the way is written beside it. Geometry is float32.
 BY_HAND = {

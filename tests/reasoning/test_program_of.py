@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from spatialcode.errors import ProgramError, SchemaError
-from spatialcode.questions.parse import parse
 from spatialcode.questions.references import reference
 from spatialcode.questions.types import (
     RELATIONS,
@@ -26,6 +25,7 @@ from spatialcode.questions.types import (
     Selector,
     UnparsedQuestion,
 )
+from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.program.limits import Limits
 from spatialcode.reasoning.program.of_question import (
     answer_of_program,

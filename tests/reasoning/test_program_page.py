@@ -4,10 +4,12 @@ from pathlib import Path
 import pytest
 
 from spatialcode.errors import ProgramError
-from spatialcode.reasoning.program.functions import FUNCTIONS
+from spatialcode.reasoning.program.functions import functions
 from spatialcode.reasoning.program.interpreter import Limits, run
 from tests.reasoning.program_room import ROOM
 from tests.reasoning.test_program import REFUSED
+
+FUNCTIONS = functions()
 
 PAGE = (Path(__file__).parents[2] / "docs" / "program.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^(\S.*?) +-> (.+)$", PAGE, re.MULTILINE)

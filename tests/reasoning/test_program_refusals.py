@@ -9,10 +9,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spatialcode.errors import ProgramError
-from spatialcode.reasoning.program.functions import FUNCTIONS
+from spatialcode.reasoning.program.functions import functions
 from spatialcode.reasoning.program.interpreter import Limits, run
 from tests.reasoning.program_room import ROOM
 from tests.reasoning.test_program import BY_HAND, REFUSED
+
+FUNCTIONS = functions()
 
 #: Ways out of Python sandboxes that work, or have worked, somewhere. With kind and column.
 ESCAPES = {

@@ -20,22 +20,25 @@ from spatialcode.questions.types import (
     Selector,
     UnparsedQuestion,
 )
-from spatialcode.reasoning.kept import kept_code, named_ids, references_of
-from spatialcode.reasoning.program.functions import FUNCTIONS
+from spatialcode.reasoning.families.registry import family_of
+from spatialcode.reasoning.program.functions import function_list, functions
 from spatialcode.reasoning.program.interpreter import run
-from spatialcode.reasoning.prompt_text import FORMS, LANGUAGE, MEANINGS, forms_of, function_list
 from spatialcode.reasoning.prompts import (
+    LANGUAGE,
     MESSAGE_TOKENS,
     Message,
     PromptSettings,
     estimate_tokens,
     render,
 )
+from spatialcode.reasoning.resolve import kept_code, named_ids, references_of
 from spatialcode.reasoning.rubric.claims import read_statements
 from spatialcode.reasoning.solver import solve
 from spatialcode.reasoning.statements import Final
 from tests.reasoning.red_team import CODE, HONEST
 from tests.scene.builders import camera, chair, code, room
+
+FUNCTIONS = functions()
 
 SOFA, TV, LAMP, CHAIR, PILLOW = map(Reference, ("sofa", "tv", "lamp", "chair", "pillow"))
 FAMILIES = pytest.mark.parametrize("family", HONEST)
@@ -124,8 +127,8 @@ def test_the_rubric_reads_the_forms_that_are_asked_for(family):
     """Every line that the solver states has a form in the prompt."""
     question = HONEST[family][0]
     system = render(question, CODE).messages[0].content
-    forms = [line for line in system.split("\n") if line in forms_of(question)]
-    assert len(forms) == len(forms_of(question))
+    forms = [line for line in system.split("\n") if line in family_of(question).forms(question)]
+    assert len(forms) == len(family_of(question).forms(question))
     number = r"-?\d+(?:\.\d+)?"
     fill = {
         "ID": r"\w+", "KIND": r"[\w ]+", "DEG": number, "WORD": r"[\w-]+", "N": r"\d+",
@@ -262,7 +265,7 @@ def test_a_code_without_times_shows_none():
 
 
 def test_a_program_prompt_lists_every_function_and_no_number():
-    assert set(MEANINGS) == set(FUNCTIONS)
+    assert all(function.meaning for function in FUNCTIONS.values())
     prompt = render(Counting(target=CHAIR, text="How many?"), CODE, PromptSettings("program"))
     system, user = prompt.messages
     assert system == Message("system", f"{LANGUAGE}{function_list()}\n")
@@ -301,7 +304,7 @@ def test_what_the_language_is_said_to_have_it_has():
 def test_every_family_has_forms_and_an_ending():
     for family in HONEST:
         question = HONEST[family][0]
-        assert question.family in FORMS or isinstance(question, Configuration)
+        assert family_of(question).forms(question)
         bare = replace(question, options=())
         assert "Answer: " in render(bare, CODE).messages[1].content
     unknown = UnparsedQuestion(reason="?", text="Why?")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from spatialcode.questions.parse import parse
 from spatialcode.questions.types import Counting, Reference, UnparsedQuestion
 from spatialcode.reasoning.answers.extraction import NoAnswer, extract
 from spatialcode.reasoning.models.loading import Completion

@@ -15,8 +15,11 @@ import pytest
 
 from pipelines.stored.questions import read_questions
 from pipelines.stored.reading import read_codes
-from spatialcode.questions.parse import parse
-from spatialcode.questions.types import FAMILIES, NUMERIC_FAMILIES, Question, UnparsedQuestion
+from spatialcode.questions.types import (
+    Question,
+    UnparsedQuestion,
+)
+from spatialcode.reasoning.families.registry import family_names, is_numeric, parse
 from spatialcode.reasoning.program.of_question import to_program
 from spatialcode.reasoning.rubric.scoring import RubricConfig, score
 from spatialcode.reasoning.solver import solve
@@ -26,6 +29,9 @@ from spatialcode.synthetic.shots import ClipConfig
 from tests.reasoning.asking import every_question
 from tests.reasoning.red_team import CODE
 from tests.reasoning.rooms import HOME, room, thing
+
+FAMILIES = family_names()
+NUMERIC_FAMILIES = frozenset(name for name in family_names() if is_numeric(name))
 
 _NUMBER = re.compile(r"-?\d+\.\d+")
 _COUNT = re.compile(r"(?<== )\d+(?= \[)")

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from spatialcode.errors import ConfigError
-from spatialcode.questions.generate import GenerateConfig
-from spatialcode.questions.phrasing import TEMPLATES
-from spatialcode.questions.types import FAMILIES
-from spatialcode.reasoning.compact_prompt import compact_text, options_line, roster
+from spatialcode.reasoning.families.registry import families, family_names, templates
+from spatialcode.reasoning.generate import GenerateConfig
+from spatialcode.reasoning.prompts import compact_text, options_line, roster
 from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.tasks.tasks import (
     TaskSettings,
@@ -19,9 +18,13 @@ from spatialcode.tasks.tasks import (
     room_tasks,
     target_program,
 )
-from spatialcode.tasks.wordings import GRAMMARS, expand, reworded
+from spatialcode.tasks.wordings import expand, reworded
 from tests.scene import builders
 from tests.tasks.scores import accuracy
+
+FAMILIES = family_names()
+TEMPLATES = templates()
+GRAMMARS = {name: found for family in families() for name, found in family.grammars.items()}
 
 
 def tasks_of(settings, rooms):

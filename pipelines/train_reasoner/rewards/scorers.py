@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from spatialcode.errors import ConfigError, InputError
 from spatialcode.grpo.types import Scored
 from spatialcode.loading import load
-from spatialcode.questions.parse import parse
 from spatialcode.questions.types import Question, QuestionItem, UnparsedQuestion
+from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.rubric import RubricConfig, score
 from spatialcode.scene.schema import SpatialCode
 

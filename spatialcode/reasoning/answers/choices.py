@@ -1,6 +1,6 @@
 """Which choice a short text names: by its letter, by its words, or by both.
 
-Choices are a question's options; without options they follow from its kind: yes and no, the
+Choices are a question's options; without options they follow from its family: yes and no, the
 direction words, the candidates, an order of them, a list of turns.
 """
 
@@ -10,16 +10,8 @@ import re
 from dataclasses import dataclass
 
 from spatialcode.questions.names import SYNONYM, match, plain
-from spatialcode.questions.types import (
-    DIRECTION_WORDS,
-    AppearanceOrder,
-    Blank,
-    Configuration,
-    Question,
-    RelativeDirection,
-    RelativeDistance,
-    RoutePlanning,
-)
+from spatialcode.questions.types import Question
+from spatialcode.reasoning.families.registry import family_of
 
 
 @dataclass(frozen=True)
@@ -56,20 +48,14 @@ def choices_of(question: Question) -> tuple[Choice, ...]:
     """The choices to tell apart; empty where an order, a route or anything at all may be said."""
     if question.options:
         return tuple(Choice(option.letter, option.text) for option in question.options)
-    if isinstance(question, Configuration):
-        return Choice(None, "yes"), Choice(None, "no")
-    if isinstance(question, RelativeDirection):
-        return tuple(Choice(None, word) for word in DIRECTION_WORDS[question.level])
-    if isinstance(question, RelativeDistance):
-        return tuple(Choice(None, candidate.phrase) for candidate in question.candidates)
-    return ()
+    return tuple(Choice(None, words) for words in family_of(question).choice_words(question))
 
 
 def read_choice(text: str, question: Question) -> Choice | Unread:
     """The choice that a short text names. Letters beside another choice's words name two."""
     choices = choices_of(question)
     if not choices:
-        return _listed(text, question)
+        return family_of(question).read_listed(text, question)
     exact = exact_choice(text, choices)
     if exact is not None:
         return exact
@@ -140,21 +126,3 @@ def _spoken(text: str, choices: tuple[Choice, ...]) -> list[Choice]:
     pattern = "|".join(re.escape(words) for words in longest_first)
     found = re.finditer(rf"(?<!\w)({pattern})(?:s|es)?(?!\w)", flat(text))
     return [by_words[words] for words in dict.fromkeys(match[1] for match in found)]
-
-
-def _listed(text: str, question: Question) -> Choice | Unread:
-    """An order of all candidates or a list of turns, where there are no options."""
-    if isinstance(question, AppearanceOrder):
-        names = {flat(one.phrase): one.phrase for one in question.candidates}
-        pattern = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
-        order = re.findall(rf"(?<!\w)({pattern})(?!\w)", flat(text))
-        if sorted(order) == sorted(names):
-            return Choice(None, ", ".join(names[one] for one in order))
-        return Unread("not every candidate once", several=len(order) > len(names))
-    if isinstance(question, RoutePlanning):
-        turns = re.findall(r"\b(left|right|back)\b", text.lower())
-        blanks = sum(isinstance(step, Blank) for step in question.steps)
-        if len(turns) == blanks:
-            return Choice(None, ", ".join(f"Turn {turn.capitalize()}" for turn in turns))
-        return Unread(f"{len(turns)} turns for {blanks} blanks", several=len(turns) > blanks)
-    return Unread("no kind of answer is known")

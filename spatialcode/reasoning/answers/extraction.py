@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from spatialcode.questions.types import NUMERIC_FAMILIES, Question, UnparsedQuestion
+from spatialcode.questions.types import Question, UnparsedQuestion
 from spatialcode.reasoning.answers import forms
 from spatialcode.reasoning.answers.choices import (
     Choice,
@@ -36,6 +36,7 @@ from spatialcode.reasoning.answers.choices import (
     read_choice,
 )
 from spatialcode.reasoning.answers.numbers import is_only_number, read_number
+from spatialcode.reasoning.families.registry import family_of
 
 #: Answers stand at the end: of a longer completion only so many last characters are read.
 READ_CHARS = 50_000
@@ -96,7 +97,7 @@ def read_answer(text: str, question: Question) -> float | Choice | Unread:
     """What a short text says: a number in the question's unit, or a choice."""
     text = forms.cleaned(text)
     if question.options or (
-        question.family not in NUMERIC_FAMILIES and not isinstance(question, UnparsedQuestion)
+        not family_of(question).numeric and not isinstance(question, UnparsedQuestion)
     ):
         return read_choice(text, question)
     return read_number(text, question)

@@ -9,27 +9,17 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from spatialcode.questions.names import canonical
-from spatialcode.questions.parse import parse
-from spatialcode.questions.types import (
-    NUMERIC_FAMILIES,
-    TURNS,
-    AbsoluteDistance,
-    Blank,
-    ObjectSize,
-    Question,
-    QuestionItem,
-    RoutePlanning,
-)
-from spatialcode.reasoning import grounded
+from spatialcode.questions.types import Question, QuestionItem
+from spatialcode.reasoning.families.registry import families, family_of, parse
 from spatialcode.reasoning.metrics import mean_relative_accuracy
-from spatialcode.reasoning.priors.guesses import DISTANCE_OFFSET_M
 from spatialcode.reasoning.priors.known import LogLinear, Place, Priors
-from spatialcode.reasoning.priors.room_extent import Extent
+from spatialcode.reasoning.priors.places import Extent
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SpatialCode
 
@@ -41,11 +31,44 @@ _RIDGE = 1.0
 _PER_METRE = {"m": 1.0, "cm": 100.0}
 _SHIFTS = np.linspace(-0.6, 0.6, 61)
 
+Asked = Sequence[tuple[QuestionItem, Question]]
+
 
 def room_group(scene: str) -> str:
     """The physical room of a scan: ScanNet's ``scene0651_02`` is a scan of ``scene0651``."""
     found = re.match(r"^(scene\d{4})_\d\d$", scene)
     return found[1] if found else scene
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Answered questions of one family: ``asked``. ``codes``: the rooms as they are seen, by scene;
+    ``perceived``: whether an encoder saw them, so that its habits are to be corrected.
+    """
+
+    asked: Asked
+    codes: Mapping[str, SpatialCode]
+    perceived: bool
+
+    def truths(self) -> list[float]:
+        """The true numbers, lengths in metres."""
+        return [metres_of(item, question) for item, question in self.asked]
+
+    def typical(self) -> float | None:
+        """The number that fits the true ones best; None where none is above 0."""
+        # what is 0 has no logarithm, and no guess comes near it
+        positive = [value for value in self.truths() if value > 0.0]
+        return best_value(np.log(positive)) if positive else None
+
+    def of_extent(self) -> LogLinear | None:
+        """The number from the area of the rectangle around all things of the room."""
+        features, truths = [], []
+        for item, question in self.asked:
+            if item.scene in self.codes and self.codes[item.scene].objects:
+                extent = Extent.around(SceneIndex.of(self.codes[item.scene]).corners_m)
+                features.append([math.log(extent.area_m2() + 1.0)])
+                truths.append(metres_of(item, question))
+        return regression(features, truths)
 
 
 def fit_priors(
@@ -60,61 +83,19 @@ def fit_priors(
     """
     read = [(item, parse(item.question, item.options)) for item in items if item.scene in rooms]
     # a number to be chosen among options is known by its letter only
-    asked = [(i, q) for i, q in read if not (i.options and q.family in NUMERIC_FAMILIES)]
-    truth = {family: _truths(asked, family) for family in NUMERIC_FAMILIES}
+    asked = [(i, q) for i, q in read if not (i.options and family_of(q).numeric)]
     seen = rooms if perceived is None else {s: c for s, c in perceived.items() if s in rooms}
-    sizes = _sizes(asked)
-    fitted: dict[str, Any] = {
-        "size_m": sizes,
-        "places": _places(rooms),
-        "answers": _usual_answers(asked),
-        "turns": _turn_rates(asked),
-        "area_of_extent": _of_extent(asked, seen, "room_size_estimation"),
-        "distance_of_extent": _of_extent(asked, seen, "object_abs_distance"),
-    }
-    for name, family in (
-        ("typical_size_m", "object_size_estimation"),
-        ("typical_area_m2", "room_size_estimation"),
-        ("typical_distance_m", "object_abs_distance"),
-        ("typical_count", "object_counting"),
-    ):
-        # what is 0 has no logarithm, and no guess comes near it
-        positive = [value for value in truth[family] if value > 0.0]
-        if positive:
-            fitted[name] = _best(np.log(positive))
-    if "typical_count" in fitted:
-        fitted["typical_count"] = round(fitted["typical_count"])
-    if perceived is not None:
-        fitted["least_count"] = int(min(truth["object_counting"], default=0))
-        fitted["size_of_size"] = _size_correction(asked, seen, sizes)
-        fitted["distance_of_distance"] = _distance_correction(asked, seen)
+    fitted: dict[str, Any] = {"places": _places(rooms), "answers": _usual_answers(asked)}
+    for family in families():
+        own = [(item, question) for item, question in asked if question.family in family.names]
+        fitted |= family.fit(Samples(own, seen, perceived is not None))
     return Priors(**fitted)
 
 
-Asked = Sequence[tuple[QuestionItem, Question]]
-
-
-def _truths(asked: Asked, family: str) -> list[float]:
-    return [_metres(item, question) for item, question in asked if question.family == family]
-
-
-def _metres(item: QuestionItem, question: Question) -> float:
-    """The true number, lengths in metres."""
-    unit = question.unit if isinstance(question, ObjectSize | AbsoluteDistance) else ""
+def metres_of(item: QuestionItem, question: Question) -> float:
+    """The true number of an answered question, lengths in metres."""
+    unit = family_of(question).unit(question)
     return float(item.ground_truth) / _PER_METRE.get(unit, 1.0)
-
-
-def _sizes(asked: Asked) -> dict[str, float]:
-    """Typical longest extent by kind, in metres, drawn toward that of all kinds."""
-    logs = defaultdict(list)
-    for item, question in asked:
-        if isinstance(question, ObjectSize) and _metres(item, question) > 0.0:
-            logs[canonical(question.target.noun)].append(math.log(_metres(item, question)))
-    everything = [value for values in logs.values() for value in values]
-    if not everything:
-        return {}
-    middle = float(np.mean(everything))
-    return {kind: math.exp((sum(v) + middle) / (len(v) + 1)) for kind, v in logs.items()}
 
 
 def _places(rooms: Mapping[str, SpatialCode]) -> dict[str, list[Place]]:
@@ -144,62 +125,9 @@ def _usual_answers(asked: Asked) -> dict[str, str]:
     return {family: counter.most_common(1)[0][0] for family, counter in words.items()}
 
 
-def _turn_rates(asked: Asked) -> dict[str, float]:
-    """Rates of turns at the start of routes and on the way; each counted once more than seen."""
-    seen: Counter[str] = Counter()
-    for item, question in asked:
-        if not isinstance(question, RoutePlanning):
-            continue
-        words = next((o.text for o in question.options if o.letter == item.ground_truth), "")
-        for n, turn in enumerate(re.findall("|".join(TURNS), words.lower())):
-            first = n == 0 and isinstance(question.steps[0], Blank)
-            seen[f"{'first' if first else 'later'} {turn}"] += 1
-    rates: dict[str, float] = {}
-    for place in ("first", "later") if seen else ():
-        total = sum(seen[f"{place} {turn}"] + 1 for turn in TURNS)
-        rates |= {f"{place} {turn}": (seen[f"{place} {turn}"] + 1) / total for turn in TURNS}
-    return rates
-
-
-def _of_extent(asked: Asked, codes: Mapping[str, SpatialCode], family: str) -> LogLinear | None:
-    features, truths = [], []
-    for item, question in asked:
-        if question.family == family and item.scene in codes and codes[item.scene].objects:
-            extent = Extent.around(SceneIndex.of(codes[item.scene]).corners_m)
-            features.append([math.log(extent.area_m2() + 1.0)])
-            truths.append(_metres(item, question))
-    return _regress(features, truths)
-
-
-def _size_correction(
-    asked: Asked, codes: Mapping[str, SpatialCode], sizes: Mapping[str, float]
-) -> LogLinear | None:
-    features, truths = [], []
-    for item, question in asked:
-        if isinstance(question, ObjectSize) and item.scene in codes:
-            answer = grounded.object_size(question, SceneIndex.of(codes[item.scene]))
-            prior = sizes.get(canonical(question.target.noun))
-            if answer is not None and isinstance(answer.value, float) and prior is not None:
-                scale = _PER_METRE[question.unit]
-                features.append([math.log(answer.value / scale), math.log(prior)])
-                truths.append(_metres(item, question))
-    return _regress(features, truths)
-
-
-def _distance_correction(asked: Asked, codes: Mapping[str, SpatialCode]) -> LogLinear | None:
-    features, truths = [], []
-    for item, question in asked:
-        if isinstance(question, AbsoluteDistance) and item.scene in codes:
-            answer = grounded.absolute_distance(question, SceneIndex.of(codes[item.scene]))
-            if answer is not None and isinstance(answer.value, float):
-                scale = _PER_METRE[question.unit]
-                features.append([math.log(answer.value / scale + DISTANCE_OFFSET_M)])
-                truths.append(_metres(item, question))
-    return _regress(features, truths)
-
-
-def _regress(features: list[list[float]], truths: list[float]) -> LogLinear | None:
-    """Ridge regression in logarithms, then shifted to where mean relative accuracy is best.
+def regression(features: list[list[float]], truths: list[float]) -> LogLinear | None:
+    """Ridge regression of the truths' logarithms on the features, which are logarithms themselves,
+    then shifted to where mean relative accuracy is best.
 
     Truths of 0 have no logarithm and are left out. None where there are fewer than two samples a
     parameter.
@@ -212,11 +140,11 @@ def _regress(features: list[list[float]], truths: list[float]) -> LogLinear | No
     z = (x - middle) / spread
     weights = np.linalg.solve(z.T @ z + _RIDGE * np.eye(z.shape[1]), z.T @ (y - y.mean())) / spread
     intercept = float(y.mean() - weights @ middle)
-    shift = math.log(_best(y - intercept - x @ weights))
+    shift = math.log(best_value(y - intercept - x @ weights))
     return LogLinear(intercept + shift, tuple(weights.tolist()))
 
 
-def _best(logs: Any) -> float:
+def best_value(logs: Any) -> float:
     """The value whose mean relative accuracy over exp(logs) is best, smoothed over neighbours; of
     several that are as good, the middle one.
     """

@@ -1,20 +1,127 @@
-"""Every function of the program language, by name."""
+"""Every function of the program language, by name.
+
+Functions that put a question of a family are the family's own (`Family.functions`): a program's
+number is then the solver's number, with the same evidence. The others are here.
+
+Of several things of a kind `first_seen` takes the earliest. Functions of one thing refuse several,
+and refuse a choice where there is only one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import Any
 
-from spatialcode.reasoning.program import queries as query
-from spatialcode.reasoning.program import views as view
+from spatialcode.questions.types import Reference, Selector
+from spatialcode.reasoning.families.family import Family
+from spatialcode.reasoning.families.registry import families
 from spatialcode.reasoning.program.limits import Refused
-from spatialcode.reasoning.program.scene import Scene
-from spatialcode.reasoning.program.signature import Apply, Function, Given
+from spatialcode.reasoning.program.scene import Apply, Function, Given, Scene, of_kind, several
 from spatialcode.reasoning.program.values import Value, items, number, numbers
+from spatialcode.reasoning.resolve import select
+from spatialcode.reasoning.statements import Count, Extents, FirstSeen, Height, Position, Statement
+from spatialcode.scene.schema import SceneObject
 
 #: `round` keeps at most as many decimals.
 MAX_DIGITS = 9
+#: The order in which prompts and the language's page list functions; others come behind.
+_ORDER = (
+    "count", "things", "exists", "reference", "distance", "nearest", "farthest", "direction",
+    "bearing", "turns", "longest", "size", "width", "depth", "height", "volume", "position", "top",
+    "bottom", "area", "first_seen", "order", "largest", "smallest", "tallest", "shortest",
+    "highest", "lowest", "first", "last", "left_of", "right_of", "in_front_of", "behind", "above",
+    "below", "on", "inside", "min", "max", "sorted", "sum", "len", "abs", "round",
+)  # fmt: skip
+
+
+def _things(scene: Scene, given: Given) -> Value:
+    """The things a phrase means, in the code's order."""
+    meant = of_kind(scene, given)
+    ids = tuple(item.id for item in meant.things)
+    scene.state([Count(meant.reference.noun, ids, len(ids))], ids)
+    return list(meant.things)
+
+
+def _exists(scene: Scene, given: Given) -> Value:
+    """Whether the code has a thing that a phrase means."""
+    wanted = scene.read(given["x"], "x")
+    ids = tuple(item.id for item in scene.find(wanted))
+    scene.state([Count(wanted.noun, ids, len(ids))], ids)
+    return bool(ids)
+
+
+def _choose(kind: Any, scene: Scene, given: Given) -> Value:
+    """The thing of several that a selector picks."""
+    things = several(scene, given["x"], "x")
+    scene.budget.spend(len(things))
+    statements = [_measured(kind, scene, item) for item in things if kind != "last_seen"]
+    scene.state(statements, [item.id for item in things])
+    return select(Reference("thing", selector=Selector(kind)), things, scene.index)[0]
+
+
+def _measured(kind: str, scene: Scene, item: SceneObject) -> Statement:
+    if kind == "first_seen":
+        return FirstSeen(item.id, item.first_seen_s)
+    if kind in ("highest", "lowest"):
+        return _face("top" if kind == "highest" else "bottom", scene, item)
+    return Extents(item.id, item.size_m)
+
+
+def _face(face: Any, scene: Scene, item: SceneObject) -> Height:
+    z = scene.index.corners_m[scene.index.row[item.id], :, 2]
+    return Height(item.id, face, float(z.max() if face == "top" else z.min()))
+
+
+def _height_of(face: Any, scene: Scene, given: Given) -> Value:
+    """World z of a thing's top or bottom, metres."""
+    item = scene.one(given["x"], "x")
+    stated = _face(face, scene, item)
+    scene.state([stated], [item.id])
+    return stated.z_m
+
+
+def _reference(scene: Scene, given: Given) -> Value:
+    """The one thing that a phrase means."""
+    item = scene.one(given["x"], "x")
+    scene.state([], [item.id])
+    return item
+
+
+def _position(scene: Scene, given: Given) -> Value:
+    """World x, y, z of a thing's centre, metres."""
+    item = scene.one(given["x"], "x")
+    scene.state([Position(item.id, item.center_m)], [item.id])
+    return list(item.center_m)
+
+
+def _size(scene: Scene, given: Given) -> Value:
+    """Width, depth and height of a thing along its own axes, metres."""
+    return list(_extents(scene, given))
+
+
+def _extents(scene: Scene, given: Given) -> tuple[float, float, float]:
+    item = scene.one(given["x"], "x")
+    scene.state([Extents(item.id, item.size_m)], [item.id])
+    return item.size_m
+
+
+def _extent(axis: int, scene: Scene, given: Given) -> Value:
+    """One of a thing's extents, metres."""
+    return _extents(scene, given)[axis]
+
+
+def _volume(scene: Scene, given: Given) -> Value:
+    """Cubic metres of a thing's box."""
+    width, depth, height = _extents(scene, given)
+    return width * depth * height
+
+
+def _first_seen(scene: Scene, given: Given) -> Value:
+    """Seconds at which the earliest of the things meant was first seen."""
+    item = min(scene.meant(given["x"], "x").things, key=lambda item: item.first_seen_s)
+    scene.state([FirstSeen(item.id, item.first_seen_s)], [item.id])
+    return item.first_seen_s
 
 
 def _extremum(of: Callable[[list[int | float]], int | float], scene: Scene, given: Given) -> Value:
@@ -54,63 +161,63 @@ def _abs(_: Scene, given: Given) -> Value:
     return abs(number(given["x"], "x"))
 
 
-def _of_one(name: str, apply: Apply) -> Function:
-    return Function(name, ("x",), apply)
+def _of_one(name: str, apply: Apply, meaning: str) -> Function:
+    return Function(name, ("x",), apply, meaning)
 
 
-def _relation(name: str, relation: str) -> Function:
-    if relation in ("above", "below", "on", "inside"):
-        return Function(name, ("a", "b"), partial(view.vertical, relation))
-    optional = {"view": '"camera"', "observer": "none", "facing": "b"}
-    return Function(name, ("a", "b"), partial(view.viewed, relation), optional)
+def _of_kind(name: str, what: str, kind: str = "") -> Function:
+    """A function that picks one of a kind."""
+    return _of_one(name, partial(_choose, kind or name), f"of a kind, the one {what}")
 
 
-_BEARING = ("observer", "facing", "target")
-_LISTED = (
-    _of_one("count", query.count),
-    _of_one("things", query.things),
-    _of_one("exists", query.exists),
-    _of_one("reference", query.reference),
-    Function("distance", ("a", "b"), query.distance),
-    Function("nearest", ("candidates", "to"), partial(query.extreme, "closest")),
-    Function("farthest", ("candidates", "to"), partial(query.extreme, "farthest")),
-    Function("direction", _BEARING, view.direction, {"level": '"hard"'}),
-    Function("bearing", _BEARING, view.bearing),
-    Function("turns", ("start", "facing", "path"), view.turns),
-    _of_one("longest", query.longest),
-    _of_one("size", query.size),
-    _of_one("width", partial(query.extent, 0)),
-    _of_one("depth", partial(query.extent, 1)),
-    _of_one("height", partial(query.extent, 2)),
-    _of_one("volume", query.volume),
-    _of_one("position", query.position),
-    _of_one("top", partial(query.height_of, "top")),
-    _of_one("bottom", partial(query.height_of, "bottom")),
-    Function("area", (), query.area),
-    _of_one("first_seen", query.first_seen),
-    Function("order", ("x",), query.order),
-    _of_one("largest", partial(query.choose, "largest")),
-    _of_one("smallest", partial(query.choose, "smallest")),
-    _of_one("tallest", partial(query.choose, "tallest")),
-    _of_one("shortest", partial(query.choose, "shortest")),
-    _of_one("highest", partial(query.choose, "highest")),
-    _of_one("lowest", partial(query.choose, "lowest")),
-    _of_one("first", partial(query.choose, "first_seen")),
-    _of_one("last", partial(query.choose, "last_seen")),
-    _relation("left_of", "left"),
-    _relation("right_of", "right"),
-    _relation("in_front_of", "front"),
-    _relation("behind", "behind"),
-    _relation("above", "above"),
-    _relation("below", "below"),
-    _relation("on", "on"),
-    _relation("inside", "inside"),
-    Function("min", ("values",), partial(_extremum, min), variadic=True),
-    Function("max", ("values",), partial(_extremum, max), variadic=True),
-    Function("sorted", ("values",), _sorted),
-    Function("sum", ("values",), _sum),
-    Function("len", ("values",), _len),
-    _of_one("abs", _abs),
-    Function("round", ("x",), _round, {"digits": "0"}),
-)
-FUNCTIONS = {function.name: function for function in _LISTED}
+_OF_NO_FAMILY = (
+    _of_one("things", _things, "list of the things of a kind"),
+    _of_one("exists", _exists, "whether there is such a thing"),
+    _of_one("reference", _reference, "the one thing that a phrase means"),
+    _of_one("size", _size, "list of width, depth and height"),
+    _of_one("width", partial(_extent, 0), "extent along its own x axis"),
+    _of_one("depth", partial(_extent, 1), "extent along its own y axis"),
+    _of_one("height", partial(_extent, 2), "extent along its own z axis"),
+    _of_one("volume", _volume, "volume of its box"),
+    _of_one("position", _position, "list of x, y and z of its centre"),
+    _of_one("top", partial(_height_of, "top"), "height of its top"),
+    _of_one("bottom", partial(_height_of, "bottom"), "height of its bottom"),
+    _of_one("first_seen", _first_seen, "time at which the earliest of the things was first seen"),
+    _of_kind("largest", "with the largest volume"),
+    _of_kind("smallest", "with the smallest volume"),
+    _of_kind("tallest", "with the largest height"),
+    _of_kind("shortest", "with the smallest height"),
+    _of_kind("highest", "whose top is highest"),
+    _of_kind("lowest", "whose bottom is lowest"),
+    _of_kind("first", "seen first", "first_seen"),
+    _of_kind("last", "seen last", "last_seen"),
+    Function("min", ("values",), partial(_extremum, min),
+             "smallest of a list or of several numbers", variadic=True),
+    Function("max", ("values",), partial(_extremum, max),
+             "largest of a list or of several numbers", variadic=True),
+    Function("sorted", ("values",), _sorted, "a list of numbers in order"),
+    Function("sum", ("values",), _sum, "sum of a list of numbers"),
+    Function("len", ("values",), _len, "number of items"),
+    _of_one("abs", _abs, "absolute value"),
+    Function("round", ("x",), _round, "rounded number", {"digits": "0"}),
+)  # fmt: skip
+
+
+def functions() -> Mapping[str, Function]:
+    """All functions, those of registered families included, in the order of the page."""
+    return _table(families())
+
+
+@lru_cache(maxsize=4)
+def _table(known: tuple[Family[Any], ...]) -> dict[str, Function]:
+    listed = [*_OF_NO_FAMILY, *(function for family in known for function in family.functions)]
+    places = {name: n for n, name in enumerate(_ORDER)}
+    in_order = sorted(listed, key=lambda one: places.get(one.name, len(places)))
+    return {function.name: function for function in in_order}
+
+
+def function_list() -> str:
+    """Every function of the program language, one a line, as prompts show them."""
+    return "\n".join(
+        f"{function.signature()}: {function.meaning}" for function in functions().values()
+    )

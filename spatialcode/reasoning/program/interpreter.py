@@ -15,7 +15,7 @@ from typing import Any
 
 from spatialcode.errors import ProgramError
 from spatialcode.reasoning.evidence import Evidence
-from spatialcode.reasoning.program.functions import FUNCTIONS
+from spatialcode.reasoning.program.functions import functions
 from spatialcode.reasoning.program.limits import DEFAULT_LIMITS, Budget, Limits, Refused
 from spatialcode.reasoning.program.scene import Scene
 from spatialcode.reasoning.program.syntax import Source, parse_program
@@ -143,7 +143,7 @@ class _Machine:
 
     def _call(self, node: ast.Call) -> Value:
         assert isinstance(node.func, ast.Name)
-        function = FUNCTIONS[node.func.id]
+        function = functions()[node.func.id]
         values = [self.value(argument) for argument in _arguments(node)]
         if function.variadic:
             given: dict[str, Any] = {function.required[0]: values}
@@ -159,7 +159,7 @@ def _arguments(node: ast.Call) -> list[ast.expr]:
 def _bound(node: ast.Call) -> tuple[str, ...]:
     assert isinstance(node.func, ast.Name)
     keywords = [word.arg for word in node.keywords if word.arg is not None]
-    return FUNCTIONS[node.func.id].bind(len(node.args), keywords)
+    return functions()[node.func.id].bind(len(node.args), keywords)
 
 
 def _argument(node: ast.Call, refused: Refused) -> ast.expr:

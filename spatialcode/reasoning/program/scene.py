@@ -1,16 +1,20 @@
-"""What a running program sees of a code: noun phrases become things, and evidence is kept."""
+"""What a running program sees of a code, and what a function of the language is.
+
+Noun phrases become things, and evidence is kept.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spatialcode.errors import SchemaError
 from spatialcode.questions.references import reference
-from spatialcode.questions.types import Reference
+from spatialcode.questions.types import Question, Reference
 from spatialcode.reasoning.evidence import Answer, Evidence
+from spatialcode.reasoning.families.registry import family_of
 from spatialcode.reasoning.program.limits import Budget, Limits, Refused
 from spatialcode.reasoning.program.values import Value, kind_of
 from spatialcode.reasoning.resolve import resolve
@@ -105,17 +109,18 @@ class Scene:
             raise Refused("ambiguous", reason, argument)
         return meant.things[0]
 
-    def ask(self, solver: Callable[[Any, SceneIndex], Answer | None], question: Any) -> Answer:
+    def ask(self, question: Question) -> Answer:
         """The solver's exact answer to a question whose things are all there; its evidence is kept.
 
         Refused where the question has no answer although nothing is missing.
         """
+        family = family_of(question)
         try:
-            answer = solver(question, self.index)
+            answer = family.solve(question, self.index)
         except SchemaError as error:
             raise Refused("undefined", str(error)) from None
         if answer is None:
-            raise Refused("undefined", _UNDEFINED[type(question).__name__])
+            raise Refused("undefined", family.undefined)
         self.state(answer.evidence.statements, answer.evidence.object_ids)
         return answer
 
@@ -128,17 +133,6 @@ class Scene:
         return f"nothing in the code is {wanted.phrase!r}; it has: {has}"
 
 
-#: Why a question about things that are all there may have no answer.
-_UNDEFINED = {
-    "RoomSize": "the code has no room",
-    "AbsoluteDistance": "both are the same thing",
-    "RelativeDirection": "observer, facing and target must stand apart, seen from above",
-    "RoutePlanning": "a turn needs a direction before it and a stop that stands apart",
-    "AppearanceOrder": "the code does not say what was seen first",
-    "Configuration": "both are the same thing, or the view has no direction",
-}
-
-
 def superfluous(what: str, item: SceneObject, argument: str) -> Refused:
     """The refusal of a choice among one."""
     reason = f"{what!r} chooses among one thing only, {item.id}; name it without choosing"
@@ -148,3 +142,91 @@ def superfluous(what: str, item: SceneObject, argument: str) -> Refused:
 def _listed(names: list[str]) -> str:
     shown = ", ".join(names[:_SHOWN]) or "nothing"
     return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+
+def numbered(meant: Sequence[Meant]) -> tuple[Reference, ...]:
+    """References with numbers for phrases, so that two that read alike stay apart."""
+    return tuple(replace(one.reference, phrase=str(n)) for n, one in enumerate(meant))
+
+
+def several(scene: Scene, value: Value, argument: str) -> tuple[SceneObject, ...]:
+    """Things to choose from, at least two: those of a list, or those that a phrase means."""
+    if isinstance(value, list):
+        things = [one for one in value if isinstance(one, SceneObject)]
+        if len(things) < len(value):
+            raise Refused("type", "expected a noun phrase or a list of things", argument)
+        if not things:
+            raise Refused("undefined", "an empty list", argument)
+        found, what = tuple(dict.fromkeys(things)), "the list"
+    else:
+        meant = scene.meant(value, argument)
+        found, what = meant.things, meant.reference.phrase
+    if len(found) == 1:
+        raise superfluous(what, found[0], argument)
+    return found
+
+
+def of_kind(scene: Scene, given: Given) -> Meant:
+    """The things of a kind: the argument ``x`` is a phrase."""
+    if isinstance(given["x"], SceneObject):
+        raise Refused("type", "expected a noun phrase, got a thing; len() counts a list", "x")
+    return scene.meant(given["x"], "x")
+
+
+def one_of(words: Sequence[str], value: Value, argument: str) -> Any:
+    """The value, if it is one of the words; Refused otherwise."""
+    if not isinstance(value, str) or value not in words:
+        shown = ", ".join(f'"{word}"' for word in words)
+        got = f'"{value}"' if isinstance(value, str) else kind_of(value)
+        raise Refused("arguments", f"expected one of {shown}, got {got}", argument)
+    return value
+
+
+Given = Mapping[str, Value]
+Apply = Callable[[Scene, Given], Value]
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function: its parameters in order, and what it does.
+
+    ``optional``: parameters after the required ones, with their defaults as written. ``variadic``:
+    it takes any number of values, at least one, under the name of its only parameter. ``meaning``:
+    what it gives, in the words of prompts.
+    """
+
+    name: str
+    required: tuple[str, ...]
+    apply: Apply
+    meaning: str
+    optional: Mapping[str, str] = field(default_factory=dict)
+    variadic: bool = False
+
+    def signature(self) -> str:
+        """As the language's page shows it."""
+        optional = [f"{name}={default}" for name, default in self.optional.items()]
+        star = "*" if self.variadic else ""
+        return f"{self.name}({', '.join([star + n for n in self.required] + optional)})"
+
+    def bind(self, num_positional: int, keywords: Sequence[str]) -> tuple[str, ...]:
+        """The parameters that the arguments are for, in order; Refused where they do not fit."""
+        if self.variadic:
+            if keywords or not num_positional:
+                raise self._misused("it takes one or more values, without names")
+            return self.required * num_positional
+        names = (*self.required, *self.optional)
+        if num_positional > len(names):
+            raise self._misused(f"it takes at most {len(names)} arguments, got {num_positional}")
+        bound = [*names[:num_positional], *keywords]
+        for name in keywords:
+            if name not in names:
+                raise self._misused(f"it has no argument {name!r}")
+            if bound.count(name) > 1:
+                raise self._misused(f"argument {name!r} is given twice")
+        lacking = [name for name in self.required if name not in bound]
+        if lacking:
+            raise self._misused(f"argument {lacking[0]!r} is missing")
+        return tuple(bound)
+
+    def _misused(self, reason: str) -> Refused:
+        return Refused("arguments", f"{self.signature()}: {reason}")

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from spatialcode.errors import ProgramError
-from spatialcode.reasoning.program.functions import FUNCTIONS
+from spatialcode.reasoning.program.functions import functions
 from spatialcode.reasoning.program.limits import Limits, Refused
 
 _TOKEN = re.compile(
@@ -215,10 +215,10 @@ def _check_node(node: ast.AST, known: set[str], limits: Limits) -> None:
     elif isinstance(node, ast.Constant):
         _check_constant(node.value, limits)
     elif isinstance(node, ast.Name):
-        if node.id in FUNCTIONS:
+        if node.id in functions():
             raise Refused("type", f"{node.id} is a function: call it, {node.id}(…)")
         if node.id not in known:
-            raise unknown(node.id, [*known, *FUNCTIONS])
+            raise unknown(node.id, [*known, *functions()])
     elif isinstance(node, (ast.BinOp, ast.UnaryOp)):
         if not isinstance(node.op, _BINARY + _UNARY):
             raise Refused("forbidden", f"operator {type(node.op).__name__} is not in the language")
@@ -234,14 +234,14 @@ def _check_node(node: ast.AST, known: set[str], limits: Limits) -> None:
 def _check_call(node: ast.Call) -> None:
     if not isinstance(node.func, ast.Name):
         raise Refused("forbidden", "only the language's functions can be called, by name")
-    if node.func.id not in FUNCTIONS:
-        raise unknown(node.func.id, FUNCTIONS)
+    if node.func.id not in functions():
+        raise unknown(node.func.id, functions())
     if any(isinstance(argument, ast.Starred) for argument in node.args):
         raise Refused("forbidden", "arguments are not unpacked by *")
     names = [word.arg for word in node.keywords]
     if None in names:
         raise Refused("forbidden", "arguments are not unpacked by **")
-    FUNCTIONS[node.func.id].bind(len(node.args), [name for name in names if name is not None])
+    functions()[node.func.id].bind(len(node.args), [name for name in names if name is not None])
 
 
 def _check_constant(value: object, limits: Limits) -> None:
@@ -261,7 +261,7 @@ def _assigned(part: ast.Assign, source: Source) -> str:
         raise source.error_at("forbidden", target, "a line assigns to one name: name = expression")
     if target.id.startswith("_"):
         raise source.error_at("forbidden", target, "names do not begin with _")
-    if target.id in FUNCTIONS:
+    if target.id in functions():
         raise source.error_at("forbidden", target, f"{target.id} is a function")
     return target.id
 

@@ -9,23 +9,8 @@ from __future__ import annotations
 import re
 
 from spatialcode.questions.names import plain
-from spatialcode.questions.types import (
-    DIRECTION_WORDS,
-    NUMERIC_FAMILIES,
-    TURNS,
-    AbsoluteDistance,
-    AppearanceOrder,
-    Blank,
-    Configuration,
-    Counting,
-    ObjectSize,
-    Question,
-    Reference,
-    RelativeDirection,
-    RelativeDistance,
-    RoomSize,
-    RoutePlanning,
-)
+from spatialcode.questions.types import Question, Reference
+from spatialcode.reasoning.families.registry import family_of
 
 Meaning = float | tuple[str, ...]
 
@@ -33,7 +18,6 @@ _QUANTITY = re.compile(r"([-+]?\d{1,9}(?:\.\d{1,9})?)\s*([a-zA-Z²]{0,8}2?)\.?")
 _LETTER = re.compile(r"\(?([A-Z])\)?(?:[.):]\s*(.{1,200}))?")
 _PREFIX = re.compile(r"^\s*[A-Z][.)]\s*")
 _NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
-_TURN = re.compile("|".join(TURNS))
 #: Answers in the forms that other readers take: boxed, bold alone on a line, JSON.
 _OTHER = re.compile(
     r"\\boxed\{([^{}\n]{1,60})\}|\"answer\"\s{0,4}:\s{0,4}\"?([^\",{}\n]{1,60})"
@@ -46,14 +30,12 @@ _AREA_UNITS = ("", "m2", "m²", "sqm")
 
 def per_metre(question: Question) -> float:
     """How many of the question's units a metre has; 1 where the unit is no length."""
-    if isinstance(question, ObjectSize | AbsoluteDistance):
-        return _PER_METRE[question.unit]
-    return 1.0
+    return _PER_METRE.get(family_of(question).unit(question), 1.0)
 
 
 def is_numeric(question: Question) -> bool:
     """Whether a number answers the question: a numeric family, and no options to choose from."""
-    return question.family in NUMERIC_FAMILIES and not question.options
+    return family_of(question).numeric and not question.options
 
 
 def given_answer(text: str, question: Question) -> float | str | None:
@@ -67,7 +49,9 @@ def given_answer(text: str, question: Question) -> float | str | None:
     if question.options:
         return _letter(text, question)
     words = plain(text)
-    return words if 0 < len(words) <= 200 and _said(words, question) is not None else None
+    if not 0 < len(words) <= 200 or family_of(question).meaning(question, words) is None:
+        return None
+    return words
 
 
 def other_answers(completion: str, question: Question) -> set[float | str]:
@@ -82,9 +66,10 @@ def _number(text: str, question: Question) -> float | None:
     if not match:
         return None
     value, unit = float(match[1]), match[2].lower()
-    if isinstance(question, RoomSize):
+    wanted = family_of(question).unit(question)
+    if wanted == "m2":
         return value if unit in _AREA_UNITS else None
-    if isinstance(question, Counting):
+    if not wanted:  # a count: whatever is counted may stand behind it
         return value
     if unit and unit not in _PER_METRE:
         return None
@@ -114,44 +99,22 @@ def meaning_of(question: Question, given: float | str | None) -> Meaning | None:
     """What an answer says of the scene; None where it says nothing that fits the question."""
     if given is None or isinstance(given, float):
         return given
+    family = family_of(question)
     if not question.options:
-        return _said(given, question)
+        return family.meaning(question, given.lower())
     at = next((n for n, option in enumerate(question.options) if option.letter == given), None)
     if at is None:
         return None
-    if isinstance(question, RelativeDistance):
-        return (str(at),) if at < len(question.candidates) else None
-    text = bare(question.options[at].text)
-    if question.family in NUMERIC_FAMILIES:
-        found = _NUMBER.search(text)
-        return float(found[0]) if found else None
-    return _said(text, question)
+    return family.meaning_of_option(question, at, bare(question.options[at].text))
 
 
-def _said(words: str, question: Question) -> tuple[str, ...] | None:
-    """Words as a meaning: as options and free answers write them."""
-    words = words.lower()
-    match question:
-        case RelativeDirection():
-            word = words.replace(" ", "-")
-            return (word,) if word in DIRECTION_WORDS[question.level] else None
-        case Configuration():
-            return (words,) if words in ("yes", "no") else None
-        case RoutePlanning():
-            turns = tuple(_TURN.findall(words))
-            blanks = sum(isinstance(step, Blank) for step in question.steps)
-            return turns if len(turns) == blanks else None
-        case RelativeDistance():
-            at = _candidate(words, question.candidates)
-            return None if at is None else (at,)
-        case AppearanceOrder():
-            listed = [_candidate(word, question.candidates) for word in words.split(",")]
-            whole = len(set(listed)) == len(listed) == len(question.candidates)
-            return tuple(map(str, listed)) if whole and None not in listed else None
-    return None
+def first_number(words: str) -> float | None:
+    """The first number of an option's words; None where they hold none."""
+    found = _NUMBER.search(words)
+    return float(found[0]) if found else None
 
 
-def _candidate(words: str, candidates: tuple[Reference, ...]) -> str | None:
+def candidate_named(words: str, candidates: tuple[Reference, ...]) -> str | None:
     """The place of the candidate that is so called: its phrase, else its noun."""
     name = plain(words)
     for names in ([plain(one.phrase) for one in candidates], [one.noun for one in candidates]):
@@ -162,7 +125,7 @@ def _candidate(words: str, candidates: tuple[Reference, ...]) -> str | None:
 
 def nearest_offers(question: Question, value: float, slack: float) -> list[float]:
     """The offered numbers that a value may stand for: the nearest, within what rounding leaves."""
-    numbers = [_NUMBER.search(bare(option.text)) for option in question.options]
-    offers = [float(found[0]) for found in numbers if found]
+    numbers = [first_number(bare(option.text)) for option in question.options]
+    offers = [number for number in numbers if number is not None]
     least = min((abs(offer - value) for offer in offers), default=0.0)
     return [offer for offer in offers if abs(offer - value) <= least + slack]

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from spatialcode.questions.types import (
-    AppearanceOrder,
-    Configuration,
-    Counting,
-    ObjectSize,
-    Question,
-    RoomSize,
-)
+from spatialcode.questions.types import Question
+from spatialcode.reasoning.families.registry import family_of
 from spatialcode.reasoning.rubric.facts import ids_of
-from spatialcode.reasoning.rubric.needs import references
 from spatialcode.reasoning.rubric.verify import Context
 from spatialcode.scene.schema import Camera, SceneObject, SpatialCode, Vec3, Vec4
 
@@ -88,31 +81,26 @@ def backwards(code: SpatialCode) -> SpatialCode:
 
 def telling(question: Question, code: SpatialCode) -> Iterator[SpatialCode]:
     """Rooms in which the question may well have another answer; the likeliest first."""
-    context = Context(code)
-    named = [sorted(ids_of(reference, context)) for reference in references(question)]
-    if not all(named):
-        return
-    if isinstance(question, Counting):
-        yield one_more(code, named[0][0])
-    elif isinstance(question, ObjectSize | RoomSize):
-        yield larger(code)
-    elif isinstance(question, AppearanceOrder):
-        yield backwards(code)
-    else:
-        if isinstance(question, Configuration):
-            yield from _stacked(code, named[0][0], named[1][0])
-        yield mirrored(code)
-        for step in (
-            (_FAR_M, 0.0, 0.0),
-            (-_FAR_M, 0.0, 0.0),
-            (0.0, _FAR_M, 0.0),
-            (0.0, -_FAR_M, 0.0),
-        ):
-            for ids in reversed(named):
-                yield moved(code, ids, step)
+    context, family = Context(code), family_of(question)
+    named = [sorted(ids_of(reference, context)) for reference in family.references(question)]
+    if all(named):
+        yield from family.telling(question, code, named)
 
 
-def _stacked(code: SpatialCode, a_id: str, b_id: str) -> Iterator[SpatialCode]:
+def mirrored_and_moved(code: SpatialCode, named: Sequence[Sequence[str]]) -> Iterator[SpatialCode]:
+    """The mirrored room, and those in which a named thing is far away."""
+    yield mirrored(code)
+    for step in (
+        (_FAR_M, 0.0, 0.0),
+        (-_FAR_M, 0.0, 0.0),
+        (0.0, _FAR_M, 0.0),
+        (0.0, -_FAR_M, 0.0),
+    ):
+        for ids in reversed(named):
+            yield moved(code, ids, step)
+
+
+def stacked(code: SpatialCode, a_id: str, b_id: str) -> Iterator[SpatialCode]:
     """One object in the other's place, far from it, on it, under it, in it."""
     a, b = code.object(a_id), code.object(b_id)
     yield permuted(code, a_id, b_id)

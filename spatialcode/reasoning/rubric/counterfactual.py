@@ -19,31 +19,16 @@ from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any
 
-from spatialcode.questions.types import (
-    VIEWED_RELATIONS,
-    AbsoluteDistance,
-    Configuration,
-    Counting,
-    Forward,
-    Question,
-    Reference,
-    RelativeDirection,
-    RelativeDistance,
-    RoutePlanning,
-)
+from spatialcode.questions.types import Forward, Question, Reference
 from spatialcode.reasoning import statements as say
+from spatialcode.reasoning.families.registry import family_of
 from spatialcode.reasoning.rubric.answers import Meaning, meaning_of
 from spatialcode.reasoning.rubric.changes import mirrored, permuted, without
-from spatialcode.reasoning.rubric.entailed import Allows, allowed
+from spatialcode.reasoning.rubric.entailed import Allows, Case, allowed, needs_of
 from spatialcode.reasoning.rubric.facts import CONCLUSIONS, facts_of, ids_of
-from spatialcode.reasoning.rubric.needs import needs_of, references
 from spatialcode.reasoning.rubric.verify import Context, recomputed
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import SpatialCode
-
-_PERMUTED = (
-    AbsoluteDistance, RelativeDistance, RelativeDirection, RoutePlanning, Configuration,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,7 +46,8 @@ def share_followed(question: Question, code: SpatialCode, statements: Sequence[A
     """
     question = replace(question, options=())
     context = Context(code)
-    named = {i for reference in references(question) for i in ids_of(reference, context)}
+    references = family_of(question).references(question)
+    named = {i for reference in references for i in ids_of(reference, context)}
     formulas = [s for s in statements if not isinstance(s, say.Final | say.Assumed)]
     cited = [i for i in _cited(formulas) if context.item(i) is not None]
     if not cited:
@@ -85,7 +71,7 @@ def _pinned(question: Question, context: Context) -> Question:
 
     A deleted thing then stays missing, rather than having its neighbour taken for it.
     """
-    if isinstance(question, Counting):
+    if family_of(question).counted(question) is not None:
         return question
 
     def pin(value: Any) -> Any:
@@ -106,7 +92,7 @@ def _follows(
     """Whether the re-run reasoning gives the changed room's truth; None where neither does."""
     now, truth = _rerun(question, change.code, formulas), _truth(question, change.code)
     if change.deleted is not None:
-        if isinstance(question, Counting):
+        if family_of(question).counted(question) is not None:
             assert isinstance(before, float)
             if before == 1.0:
                 return now is None
@@ -137,12 +123,12 @@ def _rerun(question: Question, code: SpatialCode, formulas: Sequence[Any]) -> Al
     context = Context(code)
     values = [recomputed(s, context) for s in formulas if not isinstance(s, CONCLUSIONS)]
     read = facts_of([value for value in values if value is not None], Context(code))
-    found = [ids_of(reference, context) for reference in references(question)]
-    if not all(found):
+    case = Case.of(question, read.cast, context)
+    if not all(case.found):
         return None
-    needs = needs_of(question, found, read.cast, context)
+    needs = needs_of(case)
     used = [fact for fact in read.facts if any(need.accepts(fact) for need in needs)]
-    return allowed(question, used, found, read.cast, context)
+    return allowed(case, used)
 
 
 def _truth(question: Question, code: SpatialCode) -> Meaning | None:
@@ -154,13 +140,12 @@ def _truth(question: Question, code: SpatialCode) -> Meaning | None:
 
 
 def _changes(question: Question, room: SpatialCode, named: list[str]) -> Iterator[Change]:
-    if isinstance(question, RelativeDirection | RoutePlanning) or (
-        isinstance(question, Configuration) and question.relation in VIEWED_RELATIONS
-    ):
+    family = family_of(question)
+    if family.mirrors(question):
         yield Change(mirrored(room))
     for object_id in named:
         yield Change(without(room, object_id), object_id)
-    single = all(one.object_id is not None for one in references(question))
-    if single and isinstance(question, _PERMUTED):
+    single = all(one.object_id is not None for one in family.references(question))
+    if single and family.permutes:
         for a_id, b_id in pairwise(named):
             yield Change(permuted(room, a_id, b_id))

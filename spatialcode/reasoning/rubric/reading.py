@@ -10,10 +10,15 @@ from spatialcode.questions.types import Question
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.rubric.answers import given_answer, is_numeric, other_answers
 from spatialcode.reasoning.rubric.claims import Located
-from spatialcode.reasoning.rubric.conclusions import judged
-from spatialcode.reasoning.rubric.entailed import Allows, allowed, concluded
-from spatialcode.reasoning.rubric.facts import Fact, facts_of, ids_of
-from spatialcode.reasoning.rubric.needs import needs_of, references
+from spatialcode.reasoning.rubric.entailed import (
+    Allows,
+    Case,
+    allowed,
+    concluded,
+    judged,
+    needs_of,
+)
+from spatialcode.reasoning.rubric.facts import Fact, facts_of
 from spatialcode.reasoning.rubric.steps import Need
 from spatialcode.reasoning.rubric.verify import HALF_M, Context
 from spatialcode.scene.schema import SpatialCode
@@ -128,10 +133,10 @@ def reading_of(statements: list[say.Statement], question: Question, code: Spatia
     """Statements recomputed from the code, and matched with what the question needs."""
     context = Context(code)
     read = facts_of(statements, context)
-    found = [ids_of(reference, context) for reference in references(question)]
-    verdicts = [judged(fact, question, found, read.cast, context) for fact in read.facts]
+    case = Case.of(question, read.cast, context)
+    verdicts = [judged(fact, case) for fact in read.facts]
     facts = [fact for fact, _ in verdicts]
-    needs = needs_of(question, found, read.cast, context)
+    needs = needs_of(case)
     serves = [[n for n, need in enumerate(needs) if need.accepts(fact)] for fact in facts]
     useful = [
         fact.ok and (asked or bool(serve))
@@ -150,6 +155,6 @@ def reading_of(statements: list[say.Statement], question: Question, code: Spatia
         num_stated=read.num_stated,
         num_useful=len(origins) + sum(key in keys for key in read.renamed),
         false_conclusion=next((f.reason for f in facts if f.is_conclusion and not f.ok), ""),
-        allows=allowed(question, used, found, read.cast, context) if needs else None,
-        concludes=concluded(question, conclusions, found) if needs else None,
+        allows=allowed(case, used) if needs else None,
+        concludes=concluded(case, conclusions) if needs else None,
     )

@@ -18,7 +18,7 @@ from pipelines.evaluate.config import EvaluateConfig
 from pipelines.evaluate.reasoners import SolverReasoner
 from pipelines.evaluate.vsibench import run_vsibench
 from spatialcode.errors import ConfigError
-from spatialcode.questions.parse import parse
+from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.models.loading import ModelSpec
 from spatialcode.reasoning.priors.known import LogLinear, Priors
 from spatialcode.reasoning.program.of_question import to_program

@@ -19,9 +19,9 @@ from pipelines.stored import rows
 from pipelines.stored.questions import read_questions
 from pipelines.stored.reading import list_codes, read_stored
 from spatialcode.errors import ConfigError, InputError
-from spatialcode.questions.generate import GenerateConfig, generate
-from spatialcode.questions.parse import parse
 from spatialcode.questions.types import UnparsedQuestion
+from spatialcode.reasoning.families.registry import parse
+from spatialcode.reasoning.generate import GenerateConfig, generate
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene import SpatialCode
 from spatialcode.scene.table import to_row, to_table

@@ -24,8 +24,8 @@ from serve.ask.choosing import chosen, claims_of, judge
 from serve.http.messages import AskAnswer
 from spatialcode.api import ask
 from spatialcode.errors import ConfigError, ModelError
-from spatialcode.questions.generate import generate
-from spatialcode.questions.parse import parse
+from spatialcode.reasoning.families.registry import parse
+from spatialcode.reasoning.generate import generate
 from spatialcode.reasoning.models.loading import Completion
 from spatialcode.reasoning.program.of_question import to_program
 from spatialcode.reasoning.prompts import estimate_tokens

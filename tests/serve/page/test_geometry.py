@@ -15,7 +15,7 @@ from spatialcode.export.palette import label_rgb
 from spatialcode.export.polygon import triangulate
 from spatialcode.export.projection import View, project_segments
 from spatialcode.export.wire import EDGES, FRONT_EDGES, box_points, frustum_points, has_front
-from spatialcode.questions.parse import parse
+from spatialcode.reasoning.families.registry import parse
 from spatialcode.scene.categories import LABELS
 from spatialcode.scene.motion import CameraPath, object_poses
 from spatialcode.scene.schema import SpatialCode

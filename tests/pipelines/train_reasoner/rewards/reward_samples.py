@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pipelines.train_reasoner.rewards.scorers import RewardSample, item_to_json
-from spatialcode.questions.generate import generate
-from spatialcode.questions.parse import parse
+from spatialcode.reasoning.families.registry import parse
+from spatialcode.reasoning.generate import generate
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.text import to_json
 from spatialcode.synthetic.clips import make_clip

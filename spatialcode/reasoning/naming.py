@@ -1,4 +1,5 @@
-"""How the things of a code can be named so that no reader takes one for another.
+"""How the things of a code can be named so that no reader takes one for another, and the room of
+named things that questions are made of.
 
 A kind is clear where its word is read back as it stands and no other kind of the room may be meant
 by it. The only thing of a clear kind is named by the kind; one of several by what sets it apart,
@@ -10,18 +11,28 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spatialcode.errors import SchemaError
-from spatialcode.questions.generate_config import GenerateConfig
 from spatialcode.questions.names import HEAD, NONE, match, plain, singular
 from spatialcode.questions.references import reference
+from spatialcode.questions.types import Reference
 from spatialcode.scene.index import SceneIndex
+
+if TYPE_CHECKING:  # it knows the families, and they know the rooms
+    from spatialcode.reasoning.generate import GenerateConfig
 
 Rng = np.random.Generator
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Rows = NDArray[np.intp]
+
+#: Kinds that are combined at a time: 1001 sets of four.
+_MAX_KINDS = 14
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,18 @@ def plural(kind: str) -> str:
     else:
         several = kind + "s"
     return several if singular(several) == kind else f"{kind}(s)"
+
+
+def the(wanted: Reference) -> str:
+    """A reference as it stands in a sentence: with its article, ids without."""
+    phrase = wanted.phrase
+    bare = wanted.object_id is not None or phrase.lower().startswith(("the ", "a ", "an "))
+    return phrase if bare else f"the {phrase}"
+
+
+def words_in_row(words: list[str]) -> str:
+    """A list as it is said: the bed, the chair and the tv."""
+    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 class Naming:
@@ -191,3 +214,58 @@ def clearly(metres: Floats, n: int, margin_m: float, ratio: float) -> bool:
     others = np.delete(metres, n)
     low, high = np.minimum(others, metres[n]), np.maximum(others, metres[n])
     return bool(((high - low >= margin_m) & (high >= ratio * low)).all())
+
+
+@dataclass(frozen=True)
+class NamedRoom:
+    """One code to ask about. ``referring``: things that take more than a kind to name are allowed,
+    and then every question names at least one.
+    """
+
+    index: SceneIndex
+    naming: Naming
+    config: GenerateConfig
+    referring: bool
+
+    def things(self, rng: Rng, *, static: bool = True) -> list[int]:
+        """Rows of the things to ask about; a large room's are drawn."""
+        rows = self.naming.things(self.referring, static=static)
+        if len(rows) > self.config.max_things:
+            rows = sorted(rng.permutation(rows)[: self.config.max_things].tolist())
+        return rows
+
+    def wanted(self, rows: Rows) -> Bools:
+        """(N,) which of the candidates (N, k) name things as this room is asked."""
+        if not self.referring:
+            return np.ones(len(rows), bool)
+        hard = np.array([row not in self.naming.single for row in range(len(self.index.objects))])
+        return np.any(hard[rows], axis=1)
+
+    def name(self, row: int, rng: Rng) -> str:
+        """The thing with its article."""
+        return self.naming.name(row, rng).the
+
+    def exact(self, value: float, decimals: int) -> bool:
+        """Whether rounding leaves the value what it is, but for the margin."""
+        shown = float(f"{value:.{decimals}f}")
+        return value > 0.0 and abs(shown - value) <= self.config.margins.rounding * value
+
+    def sets_of_kinds(self, kinds: list[str], size: int) -> Rows:
+        """(N, size) sets of kinds, as places in ``kinds``, of which none is taken for another."""
+        apart: Bools = np.array([[a == b or self.naming.apart(a, b) for b in kinds] for a in kinds])
+        found = np.array(list(combinations(range(len(kinds)), size)), np.intp).reshape(-1, size)
+        for a, b in combinations(range(size), 2):
+            if len(found):
+                found = found[apart[found[:, a], found[:, b]]]
+        return found
+
+    @property
+    def xy_m(self) -> Floats:
+        """(N, 2) centres seen from above."""
+        return self.index.boxes.center[:, :2]
+
+
+def drawn_kinds(kinds: list[str], rng: Rng) -> list[str]:
+    """So many of the kinds, by lot, that their sets can be looked at one by one."""
+    kept = sorted(rng.permutation(len(kinds))[:_MAX_KINDS].tolist())
+    return [kinds[n] for n in kept]

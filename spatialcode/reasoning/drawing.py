@@ -1,4 +1,5 @@
-"""Choosing among the questions that a room allows, so that answers come out even.
+"""Choosing among the questions that a room allows, and among the places of the right option, so
+that answers come out even.
 
 Within a room the least used answer is asked for next, ties by lot. Where the answers of a family
 are given (left or right, yes or no), a strict balance asks only as far as every answer is possible:
@@ -21,6 +22,7 @@ from spatialcode.questions.types import Question
 Rng = np.random.Generator
 Rows = NDArray[np.intp]
 
+LETTERS = "ABCDEFGH"
 #: Reasons why a question that was wanted is not there.
 TOO_FEW = "too few things"
 AMBIGUOUS = "ambiguous"
@@ -33,9 +35,10 @@ UNREADABLE = "unreadable name"
 class Draft:
     """A question to be put into words.
 
-    ``template``: of `phrasing.TEMPLATES`. ``slots``: what its sentences leave open. ``meant``: the
-    typed question, from its text and options. ``truth``: a number as text; for a choice None, and
-    ``choices`` begin with the right one. ``listed``: the options are also named in the sentence.
+    ``template``: which of the family's `templates`. ``slots``: what its sentences leave open.
+    ``meant``: the typed question, from its text and options. ``truth``: a number as text; for a
+    choice None, and ``choices`` begin with the right one. ``listed``: the options are also named in
+    the sentence.
     """
 
     template: str
@@ -116,6 +119,22 @@ def least_used(used: Counter[str], among: Sequence[str], rng: Rng) -> str:
     """The one used least, ties by lot."""
     order = rng.permutation(len(among))
     return min((among[n] for n in order), key=lambda one: used[one])
+
+
+def drawn(among: Sequence[str], rng: Rng) -> str:
+    """One by lot, all as likely."""
+    return among[int(rng.integers(len(among)))]
+
+
+def arrange(choices: Sequence[str], used: Counter[str], rng: Rng) -> tuple[tuple[str, ...], str]:
+    """Options with letters, in an order by lot but for the right one (the first choice), which gets
+    the letter that was right least often; and that letter.
+    """
+    letters = LETTERS[: len(choices)]
+    right = least_used(used, letters, rng)
+    wrong = [choices[1:][n] for n in rng.permutation(len(choices) - 1)]
+    wrong.insert(letters.index(right), choices[0])
+    return tuple(f"{letter}. {text}" for letter, text in zip(letters, wrong, strict=True)), right
 
 
 def by_word(rows: Rows, words: Any, kept: Any, group: str = "") -> dict[tuple[str, str], Rows]:

@@ -1,0 +1,65 @@
+"""What families have in common whose questions are answered by a number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from spatialcode.reasoning.families.family import Family, Q
+from spatialcode.reasoning.program.interpreter import Result, Value
+from spatialcode.reasoning.program.of_question import ProgramAnswer, not_an_answer
+from spatialcode.reasoning.program.values import kind_of
+from spatialcode.reasoning.rubric.answers import Meaning, first_number, nearest_offers, per_metre
+from spatialcode.reasoning.rubric.entailed import Allows, Case
+from spatialcode.reasoning.rubric.facts import Fact
+from spatialcode.reasoning.rubric.verify import HALF_M
+from spatialcode.scene.index import SceneIndex
+
+#: How a unit is called in prompts.
+UNIT_WORDS = {"m": "metres", "cm": "centimetres", "m2": "square metres"}
+
+
+class NumericFamily(Family[Q]):
+    """A number in `unit` answers. ``quantity``: the kind of statement that holds it, in metres, and
+    the statement's field; ``half``: how far it may be off by rounding.
+    """
+
+    numeric = True
+    quantity: ClassVar[tuple[type, str]]
+    half: ClassVar[float] = HALF_M
+
+    def read_value(self, question: Q, result: Result, index: SceneIndex) -> ProgramAnswer:
+        return ProgramAnswer(number_of(result.value), None, self.unit(question))
+
+    def value_words(self, question: Q) -> str:
+        return f"a number in {UNIT_WORDS[self.unit(question)]}"
+
+    def allows(self, case: Case[Q], used: Sequence[Fact]) -> Allows | None:
+        """A number stated in metres against one in the question's unit, both rounded."""
+        kind, name = self.quantity
+        stated = [getattr(f.statement, name) for f in used if isinstance(f.statement, kind)]
+        if not stated:
+            return None
+        question, scale = case.question, per_metre(case.question)
+        value, slack = stated[0] * scale, self.half * (1.0 + scale)
+        if question.options:
+            offers = nearest_offers(question, value, 2.0 * slack)
+            return lambda meaning: meaning in offers
+        return lambda meaning: abs(meaning - value) <= slack
+
+    def meaning_of_option(self, question: Q, place: int, words: str) -> Meaning | None:
+        return first_number(words)
+
+
+def number_of(value: Value) -> float:
+    """A program's value as a number of 0 or more; ProgramError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise not_an_answer(f"the question asks for a number; the program gave {kind_of(value)}")
+    if value < 0:
+        raise not_an_answer(f"the question asks for a number >= 0; the program gave {value:g}")
+    return float(value)
+
+
+def scale_of(unit: Any) -> float:
+    """How many of a length's units make a metre."""
+    return 100.0 if unit == "cm" else 1.0

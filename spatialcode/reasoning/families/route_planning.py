@@ -1,0 +1,343 @@
+"""Routes from thing to thing, with turns left to fill in.
+
+One goes straight from a thing's centre to the next one's. Whether something stands in the way is
+not known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatialcode.questions.types import TURNS, Blank, Forward, Reference, RoutePlanning
+from spatialcode.reasoning import statements as say
+from spatialcode.reasoning.answers.choices import Choice, Unread
+from spatialcode.reasoning.drawing import Pool
+from spatialcode.reasoning.evidence import (
+    Answer,
+    answer_of,
+    apart,
+    at,
+    bearing_evidence,
+    letter_of,
+    sure,
+    surest,
+    vector,
+)
+from spatialcode.reasoning.families.family import Family, Wording
+from spatialcode.reasoning.families.route_questions import (
+    GRAMMARS,
+    READER,
+    TEMPLATES,
+    pool,
+    wording,
+    words_of_turns,
+)
+from spatialcode.reasoning.families.viewing import (
+    LEFT_RIGHT,
+    true_bearing,
+    turned_deg,
+    words_allowed,
+    words_of,
+)
+from spatialcode.reasoning.naming import Floats, NamedRoom, Rng
+from spatialcode.reasoning.priors.fit import Samples
+from spatialcode.reasoning.priors.guesses import Sight
+from spatialcode.reasoning.priors.places import NUM_DRAWS, Places
+from spatialcode.reasoning.program.interpreter import Result
+from spatialcode.reasoning.program.limits import Refused
+from spatialcode.reasoning.program.of_question import ProgramAnswer, not_an_answer, quoted, said
+from spatialcode.reasoning.program.scene import Function, Given, Scene
+from spatialcode.reasoning.program.values import Value, items
+from spatialcode.reasoning.resolve import resolve
+from spatialcode.reasoning.rubric import steps
+from spatialcode.reasoning.rubric.answers import Meaning
+from spatialcode.reasoning.rubric.entailed import Allows, Case
+from spatialcode.reasoning.rubric.facts import Fact, ids_of
+from spatialcode.reasoning.rubric.steps import Ends, Need
+from spatialcode.scene import relations
+from spatialcode.scene.index import SceneIndex
+
+#: Share of routes that do not go straight from thing to thing.
+_BLUR = 0.3
+#: Marks a turn in a program's path: no noun phrase is written so.
+_TURN_MARK = "?"
+_TURN = re.compile("|".join(TURNS))
+
+
+def _num_blanks(question: RoutePlanning) -> int:
+    return sum(isinstance(step, Blank) for step in question.steps)
+
+
+# Guesses
+
+
+def _chances(question: RoutePlanning, places: Places) -> dict[str, float]:
+    """Turns by the share of places that lead to them, and by how usual they are on routes.
+
+    Where one faces what one stands at, every direction of the first heading is as likely.
+    """
+    here, heading = places.of(question.start), None
+    if question.facing.noun != question.start.noun:
+        heading = places.of(question.facing) - here
+    turns: list[NDArray[np.str_]] = []
+    for n, step in enumerate(question.steps):
+        onward = [s.until for s in question.steps[n:] if isinstance(s, Forward)]
+        there = places.of(onward[0] if onward else question.destination)
+        if isinstance(step, Forward):
+            here, heading = there, there - here
+        else:
+            faced = _all_around() if heading is None else heading
+            turns.append(words_of(turned_deg(faced, there - here), "medium"))
+    counted = Counter(zip(*(turn.tolist() for turn in turns), strict=True))
+    at_start = isinstance(question.steps[0], Blank)
+    chances = {}
+    for words in product(TURNS, repeat=len(turns)):
+        led = (1.0 - _BLUR) * counted[words] / NUM_DRAWS + _BLUR / len(TURNS) ** len(turns)
+        for n, turn in enumerate(words):
+            led *= places.priors.turn_rate(turn, at_start and n == 0)
+        chances[words_of_turns(words)] = led
+    total = sum(chances.values())
+    return {words: chance / total for words, chance in chances.items()}
+
+
+def _all_around() -> Floats:
+    """(draws, 2) directions, evenly."""
+    turn = np.linspace(0.0, 2.0 * np.pi, NUM_DRAWS, endpoint=False)
+    return np.column_stack([np.cos(turn), np.sin(turn)])
+
+
+# The program language
+
+
+def _function(scene: Scene, given: Given) -> Value:
+    """The turns of a route, one a mark in its path."""
+    start, facing = (scene.meant(given[name], name).reference for name in ("start", "facing"))
+    path = items(given["path"], "path")
+    if _TURN_MARK not in path:
+        raise Refused("arguments", f'mark each turn in the path by "{_TURN_MARK}"', "path")
+    if path[-1] == _TURN_MARK:
+        raise Refused("arguments", "a turn leads to a stop; name it after the turn", "path")
+    route = tuple(
+        Blank() if one == _TURN_MARK else Forward(scene.meant(one, "path", n).reference)
+        for n, one in enumerate(path)
+    )
+    question = RoutePlanning(start=start, facing=facing, destination=start, steps=route)
+    stated = scene.ask(question).evidence.statements
+    return [s.turn for s in stated if isinstance(s, say.TurnAt)]
+
+
+class RoutePlanningFamily(Family[RoutePlanning]):
+    """The turns answer, one a blank."""
+
+    question_type = RoutePlanning
+    names = (RoutePlanning.family,)
+    reader = READER
+    templates = TEMPLATES
+    grammars = GRAMMARS
+    functions = (
+        Function("turns", ("start", "facing", "path"), _function,
+                 'list of turns along a path of things, in which "?" stands for a turn'),
+    )  # fmt: skip
+    undefined = "a turn needs a direction before it and a stop that stands apart"
+    permutes = True
+
+    def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
+        return pool(room, rng)
+
+    def wording(self, question: RoutePlanning, rng: Rng) -> Wording:
+        return wording(question, rng)
+
+    def solve(self, question: RoutePlanning, index: SceneIndex) -> Answer | None:
+        """Turns from one leg's direction to the next; a stop that is not in the code ends it."""
+        stops = [step.until for step in question.steps if isinstance(step, Forward)]
+        if isinstance(question.steps[-1], Blank):  # the last turn leads to the destination
+            stops.append(question.destination)
+        references = [question.start, question.facing, *stops]
+        things = [resolve(one, index) for one in references]
+        if not all(things):
+            return None
+        named = [(one, surest(found)) for one, found in zip(references, things, strict=True)]
+        here, face, *rest = (item for _, item in named)
+        goals = iter(rest)
+        statements: list[say.Statement] = [at(here, "start"), at(face, "facing")]
+        # Facing what one stands at says nothing: there is no direction to turn from.
+        heading = (here, face) if here.id != face.id else None
+        turns: list[str] = []
+        stated: dict[tuple[str, str], say.Vector] = {}
+        upcoming = next(goals, None)
+        for step in question.steps:
+            if upcoming is None:
+                return None
+            if isinstance(step, Forward):
+                heading, here, upcoming = (here, upcoming), upcoming, next(goals, None)
+                continue
+            if heading is None or not apart(*heading) or not apart(here, upcoming):
+                return None
+            number = len(turns) + 1
+            # the way just gone has been stated, where a turn led into it
+            ends = heading[0].id, heading[1].id
+            u = stated.get(ends) or vector(f"heading_{number}", *heading)
+            v = vector(f"leg_{number}", here, upcoming)
+            angle = bearing_evidence(u, v)[-1]
+            assert isinstance(angle, say.Angle)
+            turn = relations.third(angle.value_deg)
+            turns.append(turn)
+            statements += [at(upcoming, "stop"), *([] if ends in stated else [u]), v, angle]
+            statements.append(say.TurnAt(number, here.id, turn))
+            stated |= {ends: u, (here.id, upcoming.id): v}
+        words = words_of_turns(turns)
+        ids = tuple(dict.fromkeys(s.object_id for s in statements if isinstance(s, say.Position)))
+        option = letter_of(question.options, words)
+        return answer_of(words, ids, statements, sure(named), option=option)
+
+    def guess(self, question: RoutePlanning, sight: Sight) -> Answer:
+        chances = {} if sight.places is None else _chances(question, sight.places)
+        return sight.likeliest(question, chances)
+
+    def any_words(self, question: RoutePlanning) -> str:
+        return words_of_turns(["left"] * _num_blanks(question))
+
+    def fit(self, samples: Samples) -> dict[str, Any]:
+        """Rates of turns at the start and on the way; each counted once more than seen."""
+        seen: Counter[str] = Counter()
+        for item, question in samples.asked:
+            assert isinstance(question, RoutePlanning)
+            words = next((o.text for o in question.options if o.letter == item.ground_truth), "")
+            for n, turn in enumerate(_TURN.findall(words.lower())):
+                first = n == 0 and isinstance(question.steps[0], Blank)
+                seen[f"{'first' if first else 'later'} {turn}"] += 1
+        rates: dict[str, float] = {}
+        for place in ("first", "later") if seen else ():
+            total = sum(seen[f"{place} {turn}"] + 1 for turn in TURNS)
+            rates |= {f"{place} {turn}": (seen[f"{place} {turn}"] + 1) / total for turn in TURNS}
+        return {"turns": rates}
+
+    def program(self, question: RoutePlanning) -> str:
+        path = [
+            quoted(_TURN_MARK) if isinstance(step, Blank) else said(step.until)
+            for step in question.steps
+        ]
+        if isinstance(question.steps[-1], Blank):  # the last turn leads to the destination
+            path.append(said(question.destination))
+        start, facing = said(question.start), said(question.facing)
+        return f"turns(start={start}, facing={facing}, path=[{', '.join(path)}])"
+
+    def read_value(
+        self, question: RoutePlanning, result: Result, index: SceneIndex
+    ) -> ProgramAnswer:
+        num = _num_blanks(question)
+        turns = result.value if isinstance(result.value, list) else [result.value]
+        if len(turns) != num or not all(isinstance(one, str) and one in TURNS for one in turns):
+            raise not_an_answer(f"the question asks for a list of {num} of {', '.join(TURNS)}")
+        words = words_of_turns(turns)
+        return ProgramAnswer(words, letter_of(question.options, words))
+
+    def rule(self, question: RoutePlanning) -> str:
+        return (
+            "At each turn the heading is the way one came (at the start: the way one faces), and "
+            "the leg leads to the next stop. The angle decides: back from 135 degrees on, else "
+            f"{LEFT_RIGHT}."
+        )
+
+    def forms(self, question: RoutePlanning) -> tuple[str, ...]:
+        return (
+            "start: ID is at (X, Y, Z)", "facing: ID is at (X, Y, Z)", "stop: ID is at (X, Y, Z)",
+            "heading_N = TO - FROM = (X, Y)", "leg_N = TO - FROM = (X, Y)",
+            "angle(heading_N, leg_N) = DEG degrees", "turn N at ID: WORD",
+        )  # fmt: skip
+
+    def value_words(self, question: RoutePlanning) -> str:
+        return 'a list of "left", "right" or "back", one for each turn'
+
+    def read_listed(self, text: str, question: RoutePlanning) -> Choice | Unread:
+        turns = re.findall(r"\b(left|right|back)\b", text.lower())
+        blanks = _num_blanks(question)
+        if len(turns) == blanks:
+            return Choice(None, words_of_turns(turns))
+        return Unread(f"{len(turns)} turns for {blanks} blanks", several=len(turns) > blanks)
+
+    def references(self, question: RoutePlanning) -> list[Reference]:
+        stops = [step.until for step in question.steps if isinstance(step, Forward)]
+        return [question.start, question.facing, *stops]
+
+    def needs(self, case: Case[RoutePlanning]) -> list[Need]:
+        start, facing, *stops = case.found
+        needs = [
+            need
+            for role, ids in (("start", start), ("facing", facing))
+            for need in (steps.position(ids, role), steps.role(role, ids))
+        ]
+        for ids in stops:
+            needs.append(steps.position(ids, "stop", required=False))
+            needs.append(steps.role("stop", ids, required=False))
+        goal = ids_of(case.question.destination, case.context)
+        needs.append(steps.position(goal, "destination", required=False))
+        needs.append(steps.role("destination", goal, required=False))
+        for ends in _legs(case):
+            needs.append(steps.position(ends[3], "next stop"))
+            needs += steps.turned(ends)
+        return needs
+
+    def allows(self, case: Case[RoutePlanning], used: Sequence[Fact]) -> Allows | None:
+        words = [words_allowed(used, ends, "medium") for ends in _legs(case)]
+        if not words or None in words:
+            return None
+        return lambda meaning: (
+            len(meaning) == len(words)
+            and all(turn in (choices or ()) for turn, choices in zip(meaning, words, strict=True))
+        )
+
+    def concludes(self, case: Case[RoutePlanning], stated: Sequence[Any]) -> Allows:
+        turns = tuple(s.turn for s in sorted(stated, key=lambda s: s.step))
+        return lambda meaning: turns == meaning
+
+    def asks(self, case: Case[RoutePlanning], conclusion: Any) -> bool:
+        return isinstance(conclusion, say.TurnAt)
+
+    def refutes(self, case: Case[RoutePlanning], conclusion: Any) -> str:
+        if not isinstance(conclusion, say.TurnAt):
+            return ""
+        legs = _legs(case)
+        if not 1 <= conclusion.step <= len(legs):
+            return f"the route has {len(legs)} turns"
+        ends = legs[conclusion.step - 1]
+        if conclusion.object_id not in ends[2] or not all(ends):
+            return "the turn is taken elsewhere"
+        roles = ("start", "facing", "stop", "stop")
+        at_ends = [
+            case.cast.one(i, role, case.context) for i, role in zip(ends, roles, strict=True)
+        ]
+        bearing_deg = true_bearing(case.context, at_ends)
+        true = None if bearing_deg is None else relations.third(bearing_deg)
+        return "" if conclusion.turn == true else f"it is {true}"
+
+    def meaning(self, question: RoutePlanning, words: str) -> Meaning | None:
+        turns = tuple(_TURN.findall(words))
+        return turns if len(turns) == _num_blanks(question) else None
+
+    def mirrors(self, question: RoutePlanning) -> bool:
+        return True
+
+
+def _legs(case: Case[RoutePlanning]) -> list[Ends]:
+    """A blank each: ids of (tail, head) of the way faced before the turn and of the way after."""
+    here, ahead = case.chosen(0, "start"), case.chosen(1, "facing")
+    upcoming = iter([*case.found[2:], ids_of(case.question.destination, case.context)])
+    faced, goal = (here, ahead), next(upcoming)
+    legs: list[Ends] = []
+    for step in case.question.steps:
+        if isinstance(step, Forward):
+            faced, here, goal = (here, goal), goal, next(upcoming, goal)
+        else:
+            legs.append((*faced, here, goal))
+    return legs
+
+
+FAMILY = RoutePlanningFamily()
