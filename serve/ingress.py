@@ -16,15 +16,15 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from serve.ask.ask_routes import Answering, ask_router, chat_router
+from serve.ask.routes import Answering, ask_router
 from serve.codes.code_routes import Codes, code_router
 from serve.http import problems
-from serve.http.described import PROBLEMS
 from serve.http.edge import Edge
-from serve.intake.acceptance import Acceptance
-from serve.intake.admission import Admission, is_json
+from serve.http.problems import PROBLEMS
+from serve.intake.admission import Acceptance, Admission, is_json
 from serve.intake.fetching import Fetcher
 from serve.intake.spool import spool_folder, sweep
+from serve.openai.routes import chat_router
 from serve.services import Services
 from spatialcode.version import __version__
 
@@ -47,7 +47,7 @@ def build_ingress(services: Services) -> FastAPI:
     config = services.config
     acceptance, fetcher = Acceptance(config), Fetcher(config)
     admission = Admission(services, acceptance, fetcher)
-    answering = Answering(services, admission)
+    answering = Answering(services)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -64,7 +64,7 @@ def build_ingress(services: Services) -> FastAPI:
     problems.install(app)
     app.include_router(code_router(services, Codes(services, admission)))
     app.include_router(ask_router(services, answering))
-    app.include_router(chat_router(services, answering))
+    app.include_router(chat_router(services, answering, admission))
     _add_health(app, services)
     _add_page(app)
     app.add_middleware(

@@ -19,13 +19,12 @@ from typing import Protocol, TypeVar
 from starlette.requests import Request
 
 from serve.access.keys import KeyRing
-from serve.access.rates import TokenBuckets
+from serve.access.quotas import Slots, TokenBuckets
 from serve.ask.asking import Answered, Asked
 from serve.book.code_store import CodeStore
 from serve.book.database import CodeJob, JobBook, JobStatus
 from serve.config import ServeConfig
 from serve.http import problems
-from serve.intake.spool import Slots
 from serve.metrics import Meters
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.workkey import EncoderIdentity

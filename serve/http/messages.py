@@ -60,6 +60,40 @@ class CodeFromUrl(_Sent):
     )
 
 
+#: What ``POST /v1/codes`` takes.
+VIDEO_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["video"],
+                    "properties": {
+                        "video": {"type": "string", "format": "binary"},
+                        "name": {"type": "string", "maxLength": 200},
+                    },
+                }
+            },
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "video/mp4": {"schema": {"type": "string", "format": "binary"}},
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "required": ["url"],
+                    "properties": {
+                        "url": {"type": "string", "minLength": 1, "maxLength": 2048},
+                        "name": {"type": ["string", "null"], "maxLength": 200},
+                    },
+                },
+                "example": {"url": "https://example.org/bedroom.mp4", "name": "bedroom"},
+            },
+        },
+    }
+}
+
+
 class JobError(_Answered):
     """Why a video has no code."""
 

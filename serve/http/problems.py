@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from serve.http.messages import ProblemDocument
 from spatialcode.errors import SpatialCodeError
 
 MEDIA_TYPE = "application/problem+json"
@@ -39,6 +40,34 @@ STATUS_OF_CODE = {
     "error": 500,
 }
 DEFAULT_STATUS = 422
+#: What each status of a refusal means here, for the OpenAPI description.
+MEANING_OF_STATUS = {
+    400: "The request cannot be read",
+    401: "Missing or unknown API key",
+    403: "Not from there",
+    404: "Not here",
+    408: "Sent too slowly",
+    409: "Not in this state",
+    411: "A length is needed",
+    413: "Too large",
+    415: "Not a kind of content that is taken",
+    422: "Understood and refused",
+    429: "Too many requests, or the queue is full: see Retry-After",
+    500: "Something went wrong here",
+    501: "Not installed in this service",
+    502: "Whom we asked gave no answer",
+    503: "Not ready, or ended while asked: see Retry-After",
+    504: "The time for the request is over",
+    507: "No room for another video",
+}
+#: The refusals of a route as FastAPI's ``responses``.
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": meaning,
+        "content": {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}},
+    }
+    for status, meaning in sorted(MEANING_OF_STATUS.items())
+}
 
 
 class Problem(HTTPException):

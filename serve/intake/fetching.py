@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,8 +23,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from serve.config import ServeConfig
 from serve.http import problems
-from serve.intake.addresses import AddressPolicy, Target, parse_target, refused
-from serve.intake.buckets import fetch_object
+from serve.intake.addresses import MAX_URL_CHARS, AddressPolicy, Target, parse_target, refused
 from serve.intake.spool import Spool, StoredUpload
 from serve.limits import FetchConfig, LimitConfig
 
@@ -31,6 +31,8 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 MAX_ADDRESSES = 8
 PIECE_BYTES = 2**18
+OBJECT_PIECE_BYTES = 2**20
+S3_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/([^\x00-\x1f\x7f]+)")
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 HEADERS = {
     "User-Agent": "spatialcode",
@@ -200,3 +202,53 @@ async def _store(
         if not spool.num_bytes:
             raise problems.invalid("the video has no bytes", "video_empty")
         return await spool.finish(target.name)
+
+
+async def fetch_object(url: str, fetch: FetchConfig, limits: LimitConfig) -> StoredUpload:
+    """The object behind an ``s3://bucket/key``, on disk.
+
+    Problems: 422 ``url_refused`` for a bucket that is not configured, ``fetch_failed`` where the
+    object is not there or cannot be read, 413 beyond ``max_upload_bytes``. Takes no time limit of
+    its own.
+    """
+    match = S3_URL.fullmatch(url) if len(url) <= MAX_URL_CHARS else None
+    if match is None:
+        raise refused("expected s3://bucket/key")
+    bucket, key = match.groups()
+    if bucket not in fetch.s3_buckets:
+        raise refused("videos are not fetched from this bucket")
+    try:
+        file = await asyncio.to_thread(_open_object, bucket, key, fetch.s3_endpoint_url)
+    except Exception as error:  # the boundary: botocore's errors have no common base
+        raise _unreadable(error) from None
+    try:
+        async with Spool(limits, limits.max_upload_bytes) as spool:
+            spool.check_declared(file.size)
+            while piece := await _read_object(file):
+                await spool.write(piece)
+            if not spool.num_bytes:
+                raise problems.invalid("the video has no bytes", "video_empty")
+            return await spool.finish(key)
+    finally:
+        file.close()
+
+
+def _open_object(bucket: str, key: str, endpoint_url: str | None) -> Any:
+    import s3fs
+
+    files = s3fs.S3FileSystem(endpoint_url=endpoint_url, use_listings_cache=False)
+    return files.open(
+        f"{bucket}/{key}", "rb", block_size=OBJECT_PIECE_BYTES, cache_type="readahead"
+    )
+
+
+async def _read_object(file: Any) -> bytes:
+    try:
+        return bytes(await asyncio.to_thread(file.read, OBJECT_PIECE_BYTES))
+    except Exception as error:  # as above
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: Exception) -> problems.Problem:
+    detail = f"the object could not be read ({type(error).__name__})"
+    return problems.invalid(detail, "fetch_failed")

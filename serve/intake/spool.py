@@ -13,8 +13,6 @@ import shutil
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +24,6 @@ from serve.limits import LimitConfig
 PREFIX, SUFFIX = "upload-", ".part"
 FLUSH_BYTES = 2**20
 MAX_NAME_CHARS = 200
-RETRY_AFTER_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -70,31 +67,6 @@ def sweep(folder: Path, older_than_s: float) -> int:
                 path.unlink()
                 num_deleted += 1
     return num_deleted
-
-
-class Slots:
-    """How many uploads may be under way at once, in all and by one caller, in this process."""
-
-    def __init__(self, total: int, per_caller: int) -> None:
-        self.total = total
-        self.per_caller = per_caller
-        self._held: Counter[str] = Counter()
-
-    @contextlib.contextmanager
-    def hold(self, caller: str) -> Iterator[None]:
-        """One place for as long as the block lasts; the 429 problem where there is none."""
-        full = self._held.total() >= self.total
-        if full or self._held[caller] >= self.per_caller:
-            whose = "uploads" if full else "uploads of this key"
-            raise problems.try_later(
-                429, "too_many_uploads", f"too many {whose} are under way", RETRY_AFTER_S
-            )
-        self._held[caller] += 1
-        try:
-            yield
-        finally:
-            self._held[caller] -= 1
-            self._held += Counter()  # forgets callers without any
 
 
 class Spool:

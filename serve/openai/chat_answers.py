@@ -86,7 +86,7 @@ def usage_of(answered: Answered) -> dict[str, int]:
     }  # fmt: skip
 
 
-def models(reasoners: Sequence[str], created_s: int) -> dict[str, Any]:
+def model_list(reasoners: Sequence[str], created_s: int) -> dict[str, Any]:
     """The list of ``GET /v1/models``. ``created_s``: when the service started, Unix time."""
     return {"object": "list", "data": [_card(name, created_s) for name in reasoners]}
 

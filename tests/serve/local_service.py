@@ -17,9 +17,8 @@ import uvicorn
 from serve.access.keys import KeyRing
 from serve.ask.asking import Answered, Asked, answer
 from serve.book.code_store import CodeStore
-from serve.book.database import CodeJob, JobBook, JobStatus
+from serve.book.database import OPEN, CodeJob, JobBook, JobStatus
 from serve.book.encoding import EncodingWorker, WorkerSettings, sampling_of
-from serve.book.job_table import OPEN
 from serve.config import ServeConfig
 from serve.ingress import build_ingress
 from serve.metrics import MemoryMeters, Meters

@@ -15,7 +15,8 @@ import pytest
 import sqlalchemy as sa
 
 from serve.book.code_ids import BadIdError
-from serve.book.database import CodeJob, DatabaseError, JobBook, JobStatus
+from serve.book.database import CodeJob, JobBook, JobStatus
+from serve.book.sql_engine import DatabaseError
 from tests.serve.book import book_workers
 from tests.serve.book.plain_book import LEASE_S, MAX_ATTEMPTS, PlainBook
 

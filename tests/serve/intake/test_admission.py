@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from serve.config import ServeConfig
 from serve.http.problems import Problem
-from serve.intake.acceptance import Acceptance
+from serve.intake.admission import Acceptance
 from serve.intake.declared import declared
 from serve.limits import LimitConfig, VideoConfig
 from spatialcode.errors import VideoError

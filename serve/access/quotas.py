@@ -1,18 +1,23 @@
-"""How often a caller may call: a token bucket for each.
+"""How much one caller may ask for: requests over time (`TokenBuckets`) and uploads at the same time
+(`Slots`).
 
-Buckets live in one process: behind several ingress replicas a caller has one in each, and the
-limits add up.
+Both are kept in the memory of one process: behind several ingress replicas a caller has a share in
+each of them, and the limits add up.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from serve.http import problems
+
 MAX_BUCKETS = 10_000
+RETRY_AFTER_S = 5.0
 
 
 @dataclass
@@ -73,3 +78,28 @@ class TokenBuckets:
         bucket.at_s = max(bucket.at_s, now_s)
         self._buckets[name] = bucket  # moved to the end: used last
         return bucket
+
+
+class Slots:
+    """How many uploads may be under way at once, in all and by one caller, in this process."""
+
+    def __init__(self, total: int, per_caller: int) -> None:
+        self.total = total
+        self.per_caller = per_caller
+        self._held: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def hold(self, caller: str) -> Iterator[None]:
+        """One place for as long as the block lasts; the 429 problem where there is none."""
+        full = self._held.total() >= self.total
+        if full or self._held[caller] >= self.per_caller:
+            whose = "uploads" if full else "uploads of this key"
+            raise problems.try_later(
+                429, "too_many_uploads", f"too many {whose} are under way", RETRY_AFTER_S
+            )
+        self._held[caller] += 1
+        try:
+            yield
+        finally:
+            self._held[caller] -= 1
+            self._held += Counter()  # forgets callers without any
