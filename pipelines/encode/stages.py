@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.encode.config import EncodeConfig
-from pipelines.encode.encoders import limit_threads, load_encoder
+from pipelines.encode.encoders import load_encoder
 from pipelines.encode.inputs import s3_filesystem
 from pipelines.stored import rows
 from pipelines.stored.store import CodeStore
@@ -37,6 +37,7 @@ from spatialcode.errors import (
 )
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import to_row
+from spatialcode.threads import limit_threads
 from spatialcode.video.decode import DecodedVideo
 from spatialcode.video.limits import VideoLimits
 from spatialcode.video.probe import VideoProbe

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import sys
 import threading
 import time
 import uuid
@@ -35,6 +33,7 @@ from serve.on_ray.warmup import ModelCheck
 from serve.services import Services
 from spatialcode.api import VideoEncoder
 from spatialcode.scene.schema import SpatialCode
+from spatialcode.threads import limit_threads
 from spatialcode.workkey import EncoderIdentity
 
 #: A released job is another's at once; so long the batch under way may still take before.
@@ -204,14 +203,3 @@ def _scaling(
         "metrics_interval_s": _METRICS_INTERVAL_S,
         "look_back_period_s": max(3 * _METRICS_INTERVAL_S, delays.upscale_delay_s),
     }
-
-
-def limit_threads(num_cpus: float) -> None:
-    """Keep a replica to the cores it reserved: libraries take all of a machine's by default."""
-    num_threads = max(1, int(num_cpus))
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(num_threads)  # for libraries not loaded yet
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(num_threads)
-    if "cv2" in sys.modules:
-        sys.modules["cv2"].setNumThreads(num_threads)

@@ -25,6 +25,7 @@ from spatialcode.errors import EmptyVideoError
 from spatialcode.export.palette import RGB, label_rgb
 from spatialcode.export.projection import ImageLines, View, project_segments
 from spatialcode.export.wire import EDGES, FRONT_EDGES, box_points, has_front
+from spatialcode.files import whole_file
 from spatialcode.scene.motion import CameraPath, object_poses
 from spatialcode.scene.schema import SceneObject, SpatialCode
 from spatialcode.video.limits import VideoLimits
@@ -74,15 +75,10 @@ def write_overlay(
     Raises SchemaError for a code without cameras, VideoError for a video that cannot be read.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
     painter = BoxPainter(code, options)
-    try:
+    with whole_file(target) as partial:
         frames = _Frames(Path(video), options)
         num_frames, codec = _write(painter, frames, partial, options)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
     return OverlayReport(target, num_frames, codec, frames.num_damaged)
 
 

@@ -21,9 +21,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from pipelines.encode.encoders import limit_threads
 from pipelines.train_reasoner.rewards.child import MAX_CODES
 from spatialcode.grpo.types import Scored
+from spatialcode.threads import limit_threads
 
 #: Why a sample has no score: no answer in time, the child died, an exception, the actor died.
 CAUSES = ("timeout", "crash", "error", "actor")
