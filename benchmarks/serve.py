@@ -54,9 +54,9 @@ def settings(folder: Path) -> list[str]:
 
 def prepare(folder: Path) -> dict[str, str]:
     """A stored code to ask about, and a large video whose code is known."""
-    from serve.book.code_store import CodeStore
     from serve.book.database import JobBook
     from serve.book.encoding import sampling_of
+    from serve.book.file_store import FileStore
     from serve.config import ServeConfig
     from spatialcode.api import ASSETS, VideoEncoder
     from spatialcode.config import load_config
@@ -72,7 +72,7 @@ def prepare(folder: Path) -> dict[str, str]:
     large.write_bytes(clip + padding.to_bytes(4, "big") + b"free" + os.urandom(padding - 8))
     sha256 = hash_file(large)
     key = work_key(sha256, VideoEncoder.load().identity(sampling_of(config)))
-    store, book = CodeStore(config.store.url), JobBook(config.store.job_database)
+    store, book = FileStore(config.store.url), JobBook(config.store.job_database)
     store.put_video(key, large)
     store.put_code(key, code)
     book.add(key, name="large.mp4", video_sha256=sha256, num_bytes=UPLOAD_BYTES, owner="local")

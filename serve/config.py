@@ -1,7 +1,7 @@
 """All settings of the service. Light: read before Ray, torch or FastAPI are loaded.
 
-What strangers may do is in `serve.limits`, offered here as well. Which address Ray's proxy really
-listens on is not known here.
+What strangers may do is in `serve.limits`. Which address Ray's proxy really listens on is not known
+here.
 """
 
 from __future__ import annotations
@@ -11,32 +11,18 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from serve.limits import (
+    AcceptedVideoConfig,
     AccessConfig,
     FetchConfig,
     LimitConfig,
     RateConfig,
-    VideoConfig,
     at_least,
     is_loopback,
     more_than_zero,
 )
 from spatialcode.config import require, setting
+from spatialcode.reasoning.models.loading import ModelSpec
 from spatialcode.video.limits import VideoLimits
-
-__all__ = [
-    "AccessConfig",
-    "AutoscalingConfig",
-    "EncoderConfig",
-    "FetchConfig",
-    "IngressConfig",
-    "LimitConfig",
-    "RateConfig",
-    "ReasonerConfig",
-    "SamplingConfig",
-    "ServeConfig",
-    "StoreConfig",
-    "VideoConfig",
-]
 
 
 @dataclass(frozen=True)
@@ -77,32 +63,36 @@ class StoreConfig:
         return os.environ.get(self.database_url_env) or self.database_url
 
 
-def check_replicas(config: EncoderConfig | ReasonerConfig | IngressConfig) -> None:
-    """Raise `ConfigError` where a deployment's resources or replicas make no sense."""
-    more_than_zero(config, "num_cpus")
-    at_least(config, 1, "min_replicas")
-    enough = config.max_replicas >= config.min_replicas
-    require(enough, "max_replicas", "at least min_replicas", config.max_replicas)
+@dataclass(frozen=True)
+class DeploymentConfig:
+    """What every deployment reserves, and between which numbers of replicas it scales."""
+
+    num_cpus: float = setting("cores a replica reserves; caps its threads", 1.0)
+    min_replicas: int = setting("replicas at least", 1)
+    max_replicas: int = setting("replicas at most", 2)
+
+    def __post_init__(self) -> None:
+        more_than_zero(self, "num_cpus")
+        at_least(self, 1, "min_replicas")
+        enough = self.max_replicas >= self.min_replicas
+        require(enough, "max_replicas", "at least min_replicas", self.max_replicas)
 
 
 @dataclass(frozen=True)
-class EncoderConfig:
+class EncoderDeploymentConfig(DeploymentConfig):
     """The deployment that turns videos into codes."""
 
     name: str = setting("bundled weights by name, or a .safetensors file", "small")
     device: str = setting("auto, cpu or cuda; auto is cuda where num_gpus is above 0", "auto")
     num_gpus: float = setting("GPUs a replica reserves; a fraction shares one", 0.0)
-    num_cpus: float = setting("cores a replica reserves; caps its threads", 1.0)
-    min_replicas: int = setting("replicas at least", 1)
-    max_replicas: int = setting("replicas at most", 2)
     max_batch: int = setting("videos whose frames are encoded together", 4)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         known = ("auto", "cpu", "cuda")
         require(self.device in known, "device", "auto, cpu or cuda", self.device)
         at_least(self, 0, "num_gpus")
         at_least(self, 1, "max_batch")
-        check_replicas(self)
 
     @property
     def torch_device(self) -> str:
@@ -111,29 +101,23 @@ class EncoderConfig:
 
 
 @dataclass(frozen=True)
-class ReasonerConfig:
+class ReasonerDeploymentConfig(DeploymentConfig, ModelSpec):
     """The deployment that answers through a language model. Without one, only the solver does."""
 
-    model: str = setting("folder or hub name of a local model, or its name at base_url", "")
-    base_url: str = setting("OpenAI-compatible endpoint, http://host:port/v1; empty: local", "")
-    api_key_env: str = setting("environment variable with the endpoint's key; empty: none", "")
-    device: str = setting("local: auto, cpu or cuda", "auto")
     num_gpus: float = setting("GPUs a replica reserves", 0.0)
-    num_cpus: float = setting("cores a replica reserves", 1.0)
-    min_replicas: int = setting("replicas at least", 1)
-    max_replicas: int = setting("replicas at most", 2)
     max_samples: int = setting("answers that one question may draw", 8)
-    max_tokens: int = setting("tokens of one answer", 1024)
+    batch_size: int = setting("local: prompts that run together; 0: max_samples", 0)
     temperature: float = setting("of sampling several answers; one alone is greedy", 0.7)
     timeout_s: float = setting("endpoint: seconds for one attempt", 30.0)
 
     def __post_init__(self) -> None:
+        DeploymentConfig.__post_init__(self)
+        ModelSpec.__post_init__(self)
         missing = bool(self.base_url) and not self.model
         require(not missing, "model", "the model's name at base_url", self.model)
-        at_least(self, 0, "num_gpus", "temperature")
-        at_least(self, 1, "max_samples", "max_tokens")
+        at_least(self, 0, "num_gpus", "temperature", "batch_size")
+        at_least(self, 1, "max_samples")
         more_than_zero(self, "timeout_s")
-        check_replicas(self)
 
     @property
     def has_model(self) -> bool:
@@ -142,17 +126,15 @@ class ReasonerConfig:
 
 
 @dataclass(frozen=True)
-class IngressConfig:
+class IngressDeploymentConfig(DeploymentConfig):
     """The deployment that speaks HTTP."""
 
     num_cpus: float = setting("cores a replica reserves", 0.5)
-    min_replicas: int = setting("replicas at least", 1)
-    max_replicas: int = setting("replicas at most", 2)
     max_ongoing_requests: int = setting("requests a replica works on at once", 64)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         at_least(self, 1, "max_ongoing_requests")
-        check_replicas(self)
 
 
 @dataclass(frozen=True)
@@ -179,13 +161,13 @@ class ServeConfig:
     access: AccessConfig = setting("", default_factory=AccessConfig)
     rates: RateConfig = setting("", default_factory=RateConfig)
     limits: LimitConfig = setting("", default_factory=LimitConfig)
-    video: VideoConfig = setting("", default_factory=VideoConfig)
+    video: AcceptedVideoConfig = setting("", default_factory=AcceptedVideoConfig)
     sampling: SamplingConfig = setting("", default_factory=SamplingConfig)
     fetch: FetchConfig = setting("", default_factory=FetchConfig)
     store: StoreConfig = setting("", default_factory=StoreConfig)
-    encoder: EncoderConfig = setting("", default_factory=EncoderConfig)
-    reasoner: ReasonerConfig = setting("", default_factory=ReasonerConfig)
-    ingress: IngressConfig = setting("", default_factory=IngressConfig)
+    encoder: EncoderDeploymentConfig = setting("", default_factory=EncoderDeploymentConfig)
+    reasoner: ReasonerDeploymentConfig = setting("", default_factory=ReasonerDeploymentConfig)
+    ingress: IngressDeploymentConfig = setting("", default_factory=IngressDeploymentConfig)
     autoscaling: AutoscalingConfig = setting("", default_factory=AutoscalingConfig)
 
     def __post_init__(self) -> None:

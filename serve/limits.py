@@ -102,7 +102,7 @@ class LimitConfig:
 
 
 @dataclass(frozen=True)
-class VideoConfig:
+class AcceptedVideoConfig:
     """Which videos are accepted, and what looking at one and decoding it may take."""
 
     max_duration_s: float = setting("seconds of video", 900.0)

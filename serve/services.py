@@ -21,8 +21,8 @@ from starlette.requests import Request
 from serve.access.keys import KeyRing
 from serve.access.quotas import Slots, TokenBuckets
 from serve.ask.asking import Answered, Asked
-from serve.book.code_store import CodeStore
 from serve.book.database import CodeJob, JobBook, JobStatus
+from serve.book.file_store import FileStore
 from serve.config import ServeConfig
 from serve.http import problems
 from serve.metrics import Meters
@@ -95,7 +95,7 @@ class CodeCache:
     book's to say.
     """
 
-    def __init__(self, store: CodeStore, size: int = _NUM_CODES) -> None:
+    def __init__(self, store: FileStore, size: int = _NUM_CODES) -> None:
         self._store, self._size = store, size
         self._codes: OrderedDict[str, SpatialCode] = OrderedDict()
         self._lock = threading.Lock()
@@ -126,7 +126,7 @@ class Services:
 
     config: ServeConfig
     book: JobBook
-    store: CodeStore
+    store: FileStore
     encoder: EncoderLink
     reasoner: ReasonerLink | None
     keys: KeyRing
@@ -139,7 +139,7 @@ class Services:
 
     @classmethod
     def of(
-        cls, config: ServeConfig, book: JobBook, store: CodeStore, encoder: EncoderLink, *,
+        cls, config: ServeConfig, book: JobBook, store: FileStore, encoder: EncoderLink, *,
         keys: KeyRing, reasoner: ReasonerLink | None = None, meters: Meters | None = None,
     ) -> Services:  # fmt: skip
         """The services of a configuration; what they remember is empty."""
@@ -183,7 +183,7 @@ class Services:
         return code
 
 
-def not_done(job: CodeJob) -> problems.Problem:
+def not_done(job: CodeJob) -> problems.HTTPProblem:
     """The 409 problem of a code that is not there yet, or never will be."""
     if job.status == JobStatus.FAILED:
         return problems.conflict("failed", f"no code could be made: {job.error}")

@@ -10,16 +10,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from serve.ask.choosing import Claim, Judged, chosen, judge
-from serve.ask.evidence import Evidence, evidence_of
+from serve.ask.choosing import Claim, JudgedSample, chosen, judge
+from serve.ask.evidence import CitedEvidence, evidence_of
 from spatialcode.api import ask
 from spatialcode.config import require
 from spatialcode.errors import ModelError, SpatialCodeError
 from spatialcode.questions.parse import parse
 from spatialcode.questions.types import Question, UnparsedQuestion
 from spatialcode.reasoning.answers.numbers import unit_of
-from spatialcode.reasoning.evidence import Answer
-from spatialcode.reasoning.evidence import Evidence as SolverEvidence
+from spatialcode.reasoning.evidence import Answer, Evidence
 from spatialcode.reasoning.models.completions import CompletionModel
 from spatialcode.reasoning.reasoner import ModelAnswer, ProgramReasoner, TextReasoner
 from spatialcode.reasoning.solver import solve, with_letter
@@ -110,7 +109,7 @@ class Answered:
     confidence: float
     verified: bool
     reasoner: str
-    evidence: Evidence
+    evidence: CitedEvidence
     doubts: tuple[str, ...] = ()
     program: str | None = None
     num_samples: int = 1
@@ -192,12 +191,12 @@ def _as_answer(question: Question, sample: ModelAnswer) -> Answer:
     if sample.evidence is not None:
         return sample.evidence
     assert sample.value is not None
-    nothing = SolverEvidence()
+    nothing = Evidence()
     unit = unit_of(question) if isinstance(sample.value, float) else ""
     return with_letter(question, Answer(sample.value, sample.option, nothing, False, 0.0, unit))
 
 
-def _confidence(verdict: Judged, evidence: Evidence, code: SpatialCode) -> float:
+def _confidence(verdict: JudgedSample, evidence: CitedEvidence, code: SpatialCode) -> float:
     """That all things which the answer rests on are there; 0 where it does not rest on them."""
     if not verdict.verified:
         return 0.0

@@ -39,7 +39,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedSample:
     """A sample without its answer: what it claims, whether that holds and leads to the answer.
 
     ``score``: of the rubric without gold, 0 to 1. ``doubts``: why it is not verified.
@@ -72,7 +72,7 @@ def claims_of(
     return tuple(claims)
 
 
-def judge(question: Question, code: SpatialCode, sample: ModelAnswer) -> Judged:
+def judge(question: Question, code: SpatialCode, sample: ModelAnswer) -> JudgedSample:
     """A sample that holds an answer, recomputed."""
     if sample.evidence is not None:
         # its value is its answer, whatever else was written around the program
@@ -86,13 +86,13 @@ def judge(question: Question, code: SpatialCode, sample: ModelAnswer) -> Judged:
     try:
         terms, why = _terms(question, code, completion, _own_answer(question, sample))
     except SchemaError as error:  # an answer that the rubric, stricter than a reader, cannot hold
-        return Judged(claims, 0.0, False, (*false, str(error)))
+        return JudgedSample(claims, 0.0, False, (*false, str(error)))
     leads = terms.get("consistency", 0.0) > 0.0
     if not leads and why not in false:
         false.append(why)
     weights = {name: getattr(WITHOUT_GOLD, f"weight_{name}") for name in terms}
     total = sum(weights[name] * terms[name] for name in terms) / sum(weights.values())
-    return Judged(claims, total, not false, tuple(false))
+    return JudgedSample(claims, total, not false, tuple(false))
 
 
 def _own_answer(question: Question, sample: ModelAnswer) -> float | str:
@@ -121,7 +121,7 @@ def _terms(
     return terms, why.removeprefix("shut: ")
 
 
-def chosen(samples: Sequence[ModelAnswer], judged: Sequence[Judged]) -> int:
+def chosen(samples: Sequence[ModelAnswer], judged: Sequence[JudgedSample]) -> int:
     """The place of the best sample: verified, then by score, then the answer of most, then first.
 
     ``samples`` hold answers and are not empty.

@@ -11,7 +11,7 @@ import threading
 from dataclasses import replace
 
 from serve.ask.asking import Answered, Asked, LanguageModel, answer
-from serve.config import ReasonerConfig
+from serve.config import ReasonerDeploymentConfig
 from spatialcode.reasoning.models.endpoint import OpenAICompatible
 from spatialcode.reasoning.models.loading import (
     BUNDLED_REASONER,
@@ -26,17 +26,17 @@ from spatialcode.scene.schema import SpatialCode
 BUNDLED = "bundled"
 
 
-def reasoners_of(config: ReasonerConfig) -> tuple[str, ...]:
+def reasoners_of(config: ReasonerDeploymentConfig) -> tuple[str, ...]:
     """Which reasoners a model makes possible; the bundled one writes programs only."""
     if not config.has_model:
         return ()
     return ("program",) if config.model == BUNDLED else ("program", "text")
 
 
-class ModelReasoner:
+class ServedModel:
     """Answers through a model. A local model answers one question at a time."""
 
-    def __init__(self, config: ReasonerConfig) -> None:
+    def __init__(self, config: ReasonerDeploymentConfig) -> None:
         self.names = reasoners_of(config)
         model = load_model(spec_of(config))
         self._sampling: LanguageModel = model
@@ -50,16 +50,13 @@ class ModelReasoner:
             return answer(asked, code, model)
 
 
-def spec_of(config: ReasonerConfig) -> ModelSpec:
-    """The model's part of the settings as `load_model` takes it."""
-    is_bundled = config.model == BUNDLED
-    max_tokens = min(config.max_tokens, BUNDLED_TOKENS) if is_bundled else config.max_tokens
-    return ModelSpec(
-        model=str(BUNDLED_REASONER) if is_bundled else config.model,
-        base_url=config.base_url, api_key_env=config.api_key_env, max_tokens=max_tokens,
-        temperature=config.temperature, timeout_s=config.timeout_s, device=config.device,
-        batch_size=config.max_samples,
-    )  # fmt: skip
+def spec_of(config: ReasonerDeploymentConfig) -> ModelSpec:
+    """The settings as `load_model` takes them, with the bundled model by its folder."""
+    spec = replace(config, batch_size=config.batch_size or config.max_samples)
+    if config.model != BUNDLED:
+        return spec
+    max_tokens = min(config.max_tokens, BUNDLED_TOKENS)
+    return replace(spec, model=str(BUNDLED_REASONER), max_tokens=max_tokens)
 
 
 def _greedy(model: LanguageModel) -> LanguageModel:

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from serve.book.code_store import CodeStore, MissingFileError
 from serve.book.database import CodeJob, JobBook, JobStatus
+from serve.book.file_store import FileStore, MissingFileError
 from serve.config import ServeConfig
 from serve.metrics import Meters
 from spatialcode.api import Sampling, VideoEncoder
@@ -96,7 +96,7 @@ class EncodingWorker:
     """Works on one batch at a time, in whichever thread calls `run` or `step`."""
 
     def __init__(
-        self, name: str, book: JobBook, store: CodeStore, encoder: VideoEncoder,
+        self, name: str, book: JobBook, store: FileStore, encoder: VideoEncoder,
         settings: WorkerSettings, *, meters: Meters | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip

@@ -183,7 +183,7 @@ def _range_of(header: str | None, size: int) -> tuple[int, int]:
         stop = min(size, int(last) + 1) if last else size
     if start >= stop:
         headers = {"Content-Range": f"bytes */{size}"}
-        raise problems.Problem(416, "range", f"the video has {size} bytes", headers=headers)
+        raise problems.HTTPProblem(416, "range", f"the video has {size} bytes", headers=headers)
     return start, stop
 
 

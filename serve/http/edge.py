@@ -65,7 +65,7 @@ class Edge:
             if answer.status >= 400:
                 self._meters.refused(answer.code or str(answer.status))
 
-    def _refusal(self, scope: Scope) -> problems.Problem | None:
+    def _refusal(self, scope: Scope) -> problems.HTTPProblem | None:
         """Whether another machine calls, or a page from elsewhere, by its own name or by one that
         was made to lead here.
         """

@@ -1,8 +1,8 @@
 """Errors as clients see them: RFC 9457 problem documents, never a stack trace.
 
-A `Problem` may be raised anywhere, also in another process, and becomes its document at the edge;
-errors of the library are translated by their ``code``; what nobody foresaw is a 500 that says
-nothing but that. Logging is not done here.
+An `HTTPProblem` may be raised anywhere, also in another process, and becomes its document at the
+edge. Errors of the library are translated by their ``code``. Any other exception becomes a 500 that
+gives no details. Logging is not done here.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-class Problem(HTTPException):
+class HTTPProblem(HTTPException):
     """One refusal: HTTP status, stable machine-readable ``code``, and a sentence for people.
 
     ``extra``: further members of the document. An `HTTPException`, because FastAPI lets no other
@@ -116,70 +116,70 @@ class Problem(HTTPException):
 
 def _rebuilt(
     status: int, code: str, detail: str, headers: Mapping[str, str] | None, extra: dict[str, Any]
-) -> Problem:
-    return Problem(status, code, detail, headers=headers, extra=extra)
+) -> HTTPProblem:
+    return HTTPProblem(status, code, detail, headers=headers, extra=extra)
 
 
-def unauthorized() -> Problem:
+def unauthorized() -> HTTPProblem:
     """401: no key or an unknown one; which of the two is not said."""
     headers = {"WWW-Authenticate": 'Bearer realm="spatialcode"'}
-    return Problem(401, "unauthorized", "missing or unknown API key", headers=headers)
+    return HTTPProblem(401, "unauthorized", "missing or unknown API key", headers=headers)
 
 
-def forbidden(detail: str) -> Problem:
+def forbidden(detail: str) -> HTTPProblem:
     """403: whoever asks, not from there."""
-    return Problem(403, "forbidden", detail)
+    return HTTPProblem(403, "forbidden", detail)
 
 
-def not_found(what: str) -> Problem:
+def not_found(what: str) -> HTTPProblem:
     """404: ``what`` is not here."""
-    return Problem(404, "not_found", f"{what} is not here")
+    return HTTPProblem(404, "not_found", f"{what} is not here")
 
 
-def conflict(code: str, detail: str) -> Problem:
+def conflict(code: str, detail: str) -> HTTPProblem:
     """409: not in this state."""
-    return Problem(409, code, detail)
+    return HTTPProblem(409, code, detail)
 
 
-def too_large(what: str, limit_bytes: int) -> Problem:
+def too_large(what: str, limit_bytes: int) -> HTTPProblem:
     """413: ``what`` has more bytes than the limit."""
     detail = f"{what} may have at most {limit_bytes} bytes"
-    return Problem(413, "too_large", detail, extra={"limit_bytes": limit_bytes})
+    return HTTPProblem(413, "too_large", detail, extra={"limit_bytes": limit_bytes})
 
 
-def unsupported(detail: str) -> Problem:
+def unsupported(detail: str) -> HTTPProblem:
     """415: not a kind of content that is taken."""
-    return Problem(415, "unsupported_media_type", detail)
+    return HTTPProblem(415, "unsupported_media_type", detail)
 
 
-def invalid(detail: str, code: str = "invalid_request") -> Problem:
+def invalid(detail: str, code: str = "invalid_request") -> HTTPProblem:
     """422: understood and refused."""
-    return Problem(422, code, detail)
+    return HTTPProblem(422, code, detail)
 
 
-def try_later(status: int, code: str, detail: str, retry_after_s: float) -> Problem:
+def try_later(status: int, code: str, detail: str, retry_after_s: float) -> HTTPProblem:
     """429 or 503 with Retry-After in whole seconds, at least one."""
     seconds = max(1, math.ceil(retry_after_s))
     headers = {"Retry-After": str(seconds)}
-    return Problem(status, code, detail, headers=headers, extra={"retry_after_s": seconds})
+    return HTTPProblem(status, code, detail, headers=headers, extra={"retry_after_s": seconds})
 
 
-def too_late(detail: str) -> Problem:
+def too_late(detail: str) -> HTTPProblem:
     """504: the request's deadline passed."""
-    return Problem(504, "deadline", detail)
+    return HTTPProblem(504, "deadline", detail)
 
 
-def storage_full() -> Problem:
+def storage_full() -> HTTPProblem:
     """507: no room for another video."""
-    return Problem(507, "storage_full", "there is no room for another video at the moment")
+    return HTTPProblem(507, "storage_full", "there is no room for another video at the moment")
 
 
-def internal() -> Problem:
+def internal() -> HTTPProblem:
     """500: nothing more is said to a stranger."""
-    return Problem(500, "internal_error", "something went wrong here; it has been recorded")
+    return HTTPProblem(500, "internal_error", "something went wrong here; it has been recorded")
 
 
-def from_error(error: SpatialCodeError) -> Problem:
+def from_error(error: SpatialCodeError) -> HTTPProblem:
     """The problem that an error of the library is to a client.
 
     A limit counted in bytes is a 413; errors of this service's own set-up tell no details.
@@ -190,13 +190,13 @@ def from_error(error: SpatialCodeError) -> Problem:
     if status == 503:
         return try_later(status, error.code, "not available at the moment", RETRY_AFTER_S)
     if status == 501:
-        return Problem(status, error.code, "not installed in this service")
+        return HTTPProblem(status, error.code, "not installed in this service")
     if status >= 500:
         return internal()
-    return Problem(status, error.code, str(error))
+    return HTTPProblem(status, error.code, str(error))
 
 
-def from_validation(error: RequestValidationError) -> Problem:
+def from_validation(error: RequestValidationError) -> HTTPProblem:
     """422 that names each wrong field; what was sent is not repeated."""
     problems = [
         {"where": ".".join(str(part) for part in item["loc"]), "what": item["msg"]}
@@ -208,18 +208,18 @@ def from_validation(error: RequestValidationError) -> Problem:
     return problem
 
 
-def from_http(error: HTTPException) -> Problem:
+def from_http(error: HTTPException) -> HTTPProblem:
     """Starlette's and FastAPI's own refusals (no such path, wrong method) as problems."""
-    if isinstance(error, Problem):
+    if isinstance(error, HTTPProblem):
         return error
     try:
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
     except ValueError:
         code = "http_error"
-    return Problem(error.status_code, code, str(error.detail), headers=error.headers)
+    return HTTPProblem(error.status_code, code, str(error.detail), headers=error.headers)
 
 
-def as_problem(error: Exception) -> Problem:
+def as_problem(error: Exception) -> HTTPProblem:
     """Any exception as the problem a client is told."""
     if isinstance(error, HTTPException):
         return from_http(error)
@@ -228,7 +228,7 @@ def as_problem(error: Exception) -> Problem:
     if isinstance(error, SpatialCodeError):
         return from_error(error)
     if isinstance(error, ClientDisconnect):
-        return Problem(400, "disconnected", "the client went away while sending")
+        return HTTPProblem(400, "disconnected", "the client went away while sending")
     return internal()
 
 

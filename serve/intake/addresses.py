@@ -1,7 +1,8 @@
 """Which URLs may be fetched, and which addresses dialled for them: those of the public internet.
 
-Judged is the address, never the name: a name is whatever its owner says at the moment. What is
-public but the deployment's own is known from `FetchConfig.blocked_networks` only.
+The address decides, never the name: a name resolves to whatever its owner says at the moment.
+Addresses that are public but the deployment's own are known only from
+`FetchConfig.blocked_networks`.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ NEVER_V6 = tuple(map(ipaddress.IPv6Network, (
 EMBEDDING_V6 = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "64:ff9b::/96")))
 
 
-def refused(detail: str) -> problems.Problem:
+def refused(detail: str) -> problems.HTTPProblem:
     """The 422 problem of a URL that is not fetched."""
     return problems.invalid(detail, "url_refused")
 
 
-def no_public_address() -> problems.Problem:
+def no_public_address() -> problems.HTTPProblem:
     """The same for a name that does not resolve and one that leads inside: neither is told."""
     return refused("the host has no public address")
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import queue
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,8 +27,6 @@ from serve.intake.fetching import Fetcher
 from serve.intake.spool import StoredUpload
 from serve.services import Deadline, Services
 from spatialcode.errors import UnsupportedVideoError, VideoError, VideoLimitError
-from spatialcode.video.child_process import SandboxLimits
-from spatialcode.video.limits import VideoLimits
 from spatialcode.video.opening import VideoProbe
 from spatialcode.video.sandbox import SandboxedDecoder
 from spatialcode.video.source import check_file
@@ -40,23 +37,6 @@ RETRY_AFTER_S = 2.0
 _WAIT_A_JOB_S, _LONGEST_WAIT_S = 0.5, 60.0
 
 
-@dataclass(frozen=True)
-class AcceptanceRules:
-    """What is taken: limits of the video, pixels of its shorter side, bounds of looking at it."""
-
-    limits: VideoLimits
-    min_side_px: int
-    sandbox: SandboxLimits
-    num_probers: int
-
-    @classmethod
-    def of(cls, config: ServeConfig) -> AcceptanceRules:
-        """The rules of a configuration."""
-        video = config.video
-        sandbox = video.sandbox(video.probe_timeout_s)
-        return cls(config.video_limits, video.min_side_px, sandbox, video.num_probers)
-
-
 class Acceptance:
     """A few decoding children that look at new videos, one at a time each.
 
@@ -65,8 +45,9 @@ class Acceptance:
     """
 
     def __init__(self, config: ServeConfig) -> None:
-        self.rules = rules = AcceptanceRules.of(config)
-        self._all = [SandboxedDecoder(rules.sandbox) for _ in range(rules.num_probers)]
+        self._video, self._limits = config.video, config.video_limits
+        sandbox = config.video.sandbox(config.video.probe_timeout_s)
+        self._all = [SandboxedDecoder(sandbox) for _ in range(config.video.num_probers)]
         self._free: queue.LifoQueue[SandboxedDecoder] = queue.LifoQueue()
         for prober in self._all:
             self._free.put(prober)
@@ -96,11 +77,11 @@ class Acceptance:
         gets free in time. Their ``code`` is the library's.
         """
         try:
-            _, format_name = check_file(path, self.rules.limits)
+            _, format_name = check_file(path, self._limits)
             with path.open("rb") as file:
-                declared(file, format_name).check(self.rules.limits)
+                declared(file, format_name).check(self._limits)
             with self._prober(timeout_s) as prober:
-                facts = prober.probe(path, self.rules.limits, with_sha256=False)
+                facts = prober.probe(path, self._limits, with_sha256=False)
             self._check_size(facts)
         except VideoError as error:
             raise _problem(error, path) from None
@@ -108,7 +89,7 @@ class Acceptance:
 
     @contextlib.contextmanager
     def _prober(self, timeout_s: float | None) -> Iterator[SandboxedDecoder]:
-        wait_s = self.rules.sandbox.wall_s if timeout_s is None else timeout_s
+        wait_s = self._video.probe_timeout_s if timeout_s is None else timeout_s
         try:
             prober = self._free.get(timeout=max(0.0, wait_s))
         except queue.Empty:
@@ -122,23 +103,23 @@ class Acceptance:
 
     def _check_size(self, facts: VideoProbe) -> None:
         side_px = min(facts.width_px, facts.height_px)
-        if side_px < self.rules.min_side_px:
+        if side_px < self._video.min_side_px:
             raise VideoLimitError(
                 f"pixels: {facts.width_px} x {facts.height_px}, "
-                f"at least {self.rules.min_side_px} to a side"
+                f"at least {self._video.min_side_px} to a side"
             )
         if not facts.num_frames:
             raise UnsupportedVideoError("the video has no frames")
 
 
-def _problem(error: VideoError, path: Path) -> problems.Problem:
+def _problem(error: VideoError, path: Path) -> problems.HTTPProblem:
     """The error's problem; where the file lies here is nobody's business."""
     problem = problems.from_error(error)
     problem.detail = problem.detail.replace(str(path.absolute()), "the video").replace(
         str(path), "the video"
     )
     if error.code == "video_not_found":  # what came is not a file: a link that leads nowhere
-        return problems.Problem(422, error.code, problem.detail)
+        return problems.HTTPProblem(422, error.code, problem.detail)
     return problem
 
 

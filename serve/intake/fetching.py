@@ -249,6 +249,6 @@ async def _read_object(file: Any) -> bytes:
         raise _unreadable(error) from None
 
 
-def _unreadable(error: Exception) -> problems.Problem:
+def _unreadable(error: Exception) -> problems.HTTPProblem:
     detail = f"the object could not be read ({type(error).__name__})"
     return problems.invalid(detail, "fetch_failed")

@@ -34,7 +34,7 @@ async def receive(request: Request, limits: LimitConfig, name: str = "") -> Stor
     """
     try:
         return await _receive(request, limits, name)
-    except problems.Problem as problem:
+    except problems.HTTPProblem as problem:
         problem.headers = dict(problem.headers or {}) | {"Connection": "close"}
         raise
 
@@ -63,7 +63,7 @@ async def _receive(request: Request, limits: LimitConfig, name: str) -> StoredUp
                     raise problems.invalid("the video has no bytes", "video_empty")
                 return await spool.finish(name)
     except TimeoutError:
-        raise problems.Problem(408, "upload_timeout", "the video came too slowly") from None
+        raise problems.HTTPProblem(408, "upload_timeout", "the video came too slowly") from None
 
 
 def _declared(request: Request, overhead_bytes: int) -> int | None:
@@ -93,7 +93,7 @@ async def _pieces(
 async def _receive_form(pieces: AsyncIterator[bytes], spool: Spool, boundary: bytes | None) -> str:
     """The ``video`` part into ``spool``; returns the name the form gives it, or an empty one."""
     if not boundary:
-        raise problems.Problem(400, "bad_form", "multipart/form-data without a boundary")
+        raise problems.HTTPProblem(400, "bad_form", "multipart/form-data without a boundary")
     form = _Form()
     try:
         parser = MultipartParser(boundary, form.callbacks())
@@ -102,9 +102,9 @@ async def _receive_form(pieces: AsyncIterator[bytes], spool: Spool, boundary: by
             for data in form.taken():
                 await spool.write(data)
     except FormParserError:
-        raise problems.Problem(400, "bad_form", "the form is damaged") from None
+        raise problems.HTTPProblem(400, "bad_form", "the form is damaged") from None
     if not form.is_complete:
-        raise problems.Problem(400, "bad_form", "the form ends before its last boundary")
+        raise problems.HTTPProblem(400, "bad_form", "the form ends before its last boundary")
     if form.num_videos != 1:
         raise problems.invalid(f"expected one part {VIDEO_PART!r}, got {form.num_videos}")
     return form.name or form.filename

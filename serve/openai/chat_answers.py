@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 
 from serve.ask.asking import Answered
 from serve.http.messages import AskAnswer
-from serve.http.problems import Problem, as_problem
+from serve.http.problems import HTTPProblem, as_problem
 from serve.openai.chat_request import MODEL_PREFIX, Chat, reasoner_of
 
 EVENT_STREAM = "text/event-stream"
@@ -105,7 +105,7 @@ def error_of(
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def error_body(problem: Problem) -> dict[str, Any]:
+def error_body(problem: HTTPProblem) -> dict[str, Any]:
     """A problem in OpenAI's shape."""
     param = problem.extra.get("param")
     return error_of(problem.status_code, str(problem.detail), param=param, code=problem.code)

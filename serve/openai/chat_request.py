@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from serve.ask.asking import REASONERS, Asked
 from serve.http.messages import MAX_OPTIONS, MAX_SAMPLES, MAX_URL_CHARS
-from serve.http.problems import Problem
+from serve.http.problems import HTTPProblem
 
 #: What a model is called is this and the reasoner's name.
 MODEL_PREFIX = "spatialcode-"
@@ -40,7 +40,7 @@ _OPTION = re.compile(r"\s*\(?([A-Z])[.):]\s*(\S.*)")
 _HEADING = re.compile(r"\s*(?:options|choices)\s*:?\s*", re.IGNORECASE)
 
 
-class ChatError(Problem):
+class ChatError(HTTPProblem):
     """A request that cannot be answered; ``param`` names the field that is to blame."""
 
     def __init__(

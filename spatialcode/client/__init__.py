@@ -33,17 +33,21 @@ from spatialcode.client.errors import (
 from spatialcode.client.exchange import Retries
 from spatialcode.client.records import (
     AnswerEvidence,
-    CodeStatus,
+    CodeProgress,
     Failure,
     SeenObject,
     ServiceAnswer,
 )
+
+#: `CodeProgress` by the name of its schema in the service's OpenAPI document.
+CodeStatus = CodeProgress
 
 __all__ = [
     "AnswerEvidence",
     "AsyncSpatialCodeClient",
     "BadRequestError",
     "ClientSetupError",
+    "CodeProgress",
     "CodeStatus",
     "ConflictError",
     "EncodingFailedError",

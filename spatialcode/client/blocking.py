@@ -22,17 +22,17 @@ from spatialcode.client.exchange import (
     Upload,
 )
 from spatialcode.client.operations import Asking, OnStatus, Patience
-from spatialcode.client.progress import upload_progress
-from spatialcode.client.records import CodeStatus, ServiceAnswer
+from spatialcode.client.records import CodeProgress, ServiceAnswer
 from spatialcode.client.transport import (
     DEFAULT_URL,
     ClientOptions,
-    PartFile,
     as_service_errors,
     load_httpx,
     reply_of,
     request_arguments,
+    upload_progress,
 )
+from spatialcode.files import whole_file
 from spatialcode.scene.schema import SpatialCode
 
 StrPath = str | os.PathLike[str]
@@ -66,7 +66,7 @@ class SpatialCodeClient:
 
     def upload(
         self, path: StrPath, *, name: str | None = None, progress: bool | OnBytes = False
-    ) -> CodeStatus:
+    ) -> CodeProgress:
         """Send a video file, read while it goes out and never whole in memory.
 
         ``name``: what to call it, if not by its file name. ``progress``: True for a bar on the
@@ -78,7 +78,7 @@ class SpatialCodeClient:
             sent = Upload(path, name, on_bytes)
             return self._run(operations.upload(sent, self._retries))
 
-    def from_url(self, url: str, *, name: str | None = None) -> CodeStatus:
+    def from_url(self, url: str, *, name: str | None = None) -> CodeProgress:
         """Have the service fetch a video from ``https://`` or, where allowed, ``s3://``."""
         return self._run(operations.from_url(url, name, self._retries))
 
@@ -97,7 +97,7 @@ class SpatialCodeClient:
             sent = Upload(path, None, on_bytes)
             return self._run(operations.encode(sent, patience, self._retries))
 
-    def status(self, code_id: str) -> CodeStatus:
+    def status(self, code_id: str) -> CodeProgress:
         """How far a code is. NotFoundError for an id that the service does not know."""
         return self._run(operations.status(code_id, self._retries))
 
@@ -108,7 +108,7 @@ class SpatialCodeClient:
         deadline_s: float | None = 600.0,
         poll_s: float = 0.5,
         on_status: OnStatus | None = None,
-    ) -> CodeStatus:
+    ) -> CodeProgress:
         """The status of a code once it is done, polled ever less often, or as the service asks.
 
         ``deadline_s``: seconds from now, None for ever; then WaitTimeoutError, while the job goes
@@ -134,7 +134,7 @@ class SpatialCodeClient:
         """The video itself, in a file. NotFoundError where the service did not keep it."""
         return self._run(operations.video(code_id, Path(path), self._retries))
 
-    def list_codes(self, *, page_size: int = 50) -> Iterator[CodeStatus]:
+    def list_codes(self, *, page_size: int = 50) -> Iterator[CodeProgress]:
         """All codes, newest first, fetched page by page while iterating."""
         after: str | None = None
         while True:
@@ -199,7 +199,7 @@ class SpatialCodeClient:
             try:
                 if wanted.save_to is None or not response.is_success:
                     return reply_of(response, response.read())
-                with PartFile(wanted.save_to) as part:
+                with whole_file(wanted.save_to) as partial, partial.open("xb") as part:
                     for chunk in response.iter_bytes():
                         part.write(chunk)
                 return reply_of(response)

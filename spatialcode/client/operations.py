@@ -35,7 +35,7 @@ from spatialcode.client.exchange import (
     exchange,
 )
 from spatialcode.client.records import (
-    CodeStatus,
+    CodeProgress,
     ServiceAnswer,
     StatusPage,
     parse_body,
@@ -47,7 +47,7 @@ from spatialcode.errors import ParseError, SchemaError, VideoNotFoundError
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import from_json, to_json
 
-OnStatus = Callable[[CodeStatus], None]
+OnStatus = Callable[[CodeProgress], None]
 
 _ID = re.compile(r"[0-9a-f]{64}")
 
@@ -82,7 +82,7 @@ class Patience:
             raise SchemaError("poll_s", f"in (0, {self.longest_poll_s}]", self.poll_s)
 
 
-def upload(upload: Upload, retries: Retries) -> Steps[CodeStatus]:
+def upload(upload: Upload, retries: Retries) -> Steps[CodeProgress]:
     """Send a file; its bytes make the id, so sending it twice encodes it once."""
     if not upload.path.is_file():
         raise VideoNotFoundError(f"{upload.path}: no such file")
@@ -90,14 +90,14 @@ def upload(upload: Upload, retries: Retries) -> Steps[CodeStatus]:
     return read_status(parse_body(reply.body))
 
 
-def from_url(url: str, name: str | None, retries: Retries) -> Steps[CodeStatus]:
+def from_url(url: str, name: str | None, retries: Retries) -> Steps[CodeProgress]:
     """Have the service fetch a video."""
     body = {"url": url} if name is None else {"url": url, "name": name}
     reply = yield from exchange(Call("POST", "/v1/codes", json=body), retries)
     return read_status(parse_body(reply.body))
 
 
-def status(code_id: str, retries: Retries) -> Steps[CodeStatus]:
+def status(code_id: str, retries: Retries) -> Steps[CodeProgress]:
     """How far a code is."""
     reply = yield from exchange(Call("GET", _path(code_id)), retries)
     return read_status(parse_body(reply.body))
@@ -168,7 +168,7 @@ def wait(
     patience: Patience,
     retries: Retries,
     clock: Callable[[], float] = time.monotonic,
-) -> Steps[CodeStatus]:
+) -> Steps[CodeProgress]:
     """The status of a code once it is done.
 
     A service that restarts or is busy meanwhile is waited for until the deadline, however often
@@ -177,7 +177,7 @@ def wait(
     path = _path(code_id)
     deadline_s = float("inf") if patience.deadline_s is None else patience.deadline_s
     until = clock() + deadline_s
-    seen: CodeStatus | None = None
+    seen: CodeProgress | None = None
     failure: ServiceError | None = None
     num_failed, poll_s = 0, patience.poll_s
     while True:
@@ -205,7 +205,7 @@ def wait(
         yield Pause(max(min(own_s, left_s), asked_s or 0))
 
 
-def _read_poll(reply: Reply) -> CodeStatus:
+def _read_poll(reply: Reply) -> CodeProgress:
     if reply.status != 200:
         raise problem_error(reply.status, reply.headers, reply.body)
     return read_status(parse_body(reply.body))
@@ -218,7 +218,7 @@ def _passes(error: ServiceError) -> bool:
     return isinstance(error, ServiceConnectionError | ServiceTimeoutError)
 
 
-def _raise_if_failed(seen: CodeStatus) -> None:
+def _raise_if_failed(seen: CodeProgress) -> None:
     if not seen.is_failed:
         return
     if seen.error is None:

@@ -24,7 +24,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class CodeStatus:
+class CodeProgress:
     """How far a code is. ``id``: the work key, 64 hexadecimal digits.
 
     ``status``: "queued", "decoding", "encoding", "done" or "failed". ``created_s``, ``updated_s``:
@@ -56,7 +56,7 @@ class CodeStatus:
 class StatusPage:
     """Some statuses, newest first; ``next``: where the following page begins, None at the end."""
 
-    items: tuple[CodeStatus, ...]
+    items: tuple[CodeProgress, ...]
     next: str | None
 
 
@@ -113,11 +113,11 @@ def parse_body(body: bytes) -> Any:
         raise ReplyError(f"expected JSON, got {body[:80]!r}") from error
 
 
-def read_status(document: object, path: str = "status") -> CodeStatus:
+def read_status(document: object, path: str = "status") -> CodeProgress:
     """One status object of ``/v1/codes``."""
     fields = _Fields(document, path)
     error = fields.get("error", dict, optional=True)
-    return CodeStatus(
+    return CodeProgress(
         id=fields.get("id", str),
         status=fields.get("status", str),
         created_s=fields.number("created_s"),

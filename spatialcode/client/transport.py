@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from spatialcode.client.errors import (
@@ -23,7 +21,7 @@ from spatialcode.client.errors import (
     ServiceError,
     ServiceTimeoutError,
 )
-from spatialcode.client.exchange import Call, Reply, Upload
+from spatialcode.client.exchange import Call, OnBytes, Reply, Upload
 from spatialcode.errors import SchemaError
 from spatialcode.version import __version__
 
@@ -128,31 +126,38 @@ def reply_of(response: httpx.Response, body: bytes = b"") -> Reply:
     return Reply(response.status_code, headers, body)
 
 
-class PartFile:
-    """A file that appears under its name only once it is complete.
+@contextmanager
+def upload_progress(progress: bool | OnBytes, name: str) -> Iterator[OnBytes | None]:
+    """What to tell the bytes sent: nobody, a bar (True), or the caller's own function.
 
-    Enter it, ``write`` what comes, leave it: renamed into place, or removed after an error.
+    A repeated upload begins anew, and so does its bar.
     """
+    if not isinstance(progress, bool):
+        yield progress
+        return
+    if not progress:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-
-    def __enter__(self) -> Self:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._part.open("xb")
-        return self
-
-    def write(self, chunk: bytes) -> None:
-        self._file.write(chunk)
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        try:
-            self._file.close()  # writes the rest, for which there may be no space
-            if kind is None:
-                self._part.replace(self._path)
-        finally:
-            self._part.unlink(missing_ok=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda sent, total: bar.update(task, completed=sent, total=total)
 
 
 class _CountedFile(io.FileIO):

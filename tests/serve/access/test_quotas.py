@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from serve.access.quotas import Slots, TokenBuckets
-from serve.http.problems import Problem
+from serve.http.problems import HTTPProblem
 
 
 class Clock:
@@ -96,13 +96,13 @@ def test_rates_must_be_positive(arguments: tuple[float, float]) -> None:
 def test_places_in_all_and_by_caller() -> None:
     slots = Slots(total=3, per_caller=2)
     with slots.hold("a"), slots.hold("a"):
-        with pytest.raises(Problem, match="of this key") as caught, slots.hold("a"):
+        with pytest.raises(HTTPProblem, match="of this key") as caught, slots.hold("a"):
             pass
         assert caught.value.status_code == 429
         assert caught.value.headers == {"Retry-After": "5"}
         with (
             slots.hold("b"),
-            pytest.raises(Problem, match="too many uploads are"),
+            pytest.raises(HTTPProblem, match="too many uploads are"),
             slots.hold("c"),
         ):
             pass

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from serve.book.code_store import CodeStore
 from serve.book.database import JobBook, JobStatus
 from serve.book.encoding import EncodingWorker, WorkerSettings, sampling_of
+from serve.book.file_store import FileStore
 from serve.config import ServeConfig
 from serve.metrics import MemoryMeters, Meters
 from spatialcode.errors import EncodeError
@@ -33,7 +33,7 @@ class Bench:
         self.now_s = 1000.0
         self.config: ServeConfig = make_config(folder, *settings)
         self.book = JobBook(self.config.store.job_database, lease_s=30.0, clock=lambda: self.now_s)
-        self.store = CodeStore(self.config.store.url)
+        self.store = FileStore(self.config.store.url)
         self.encoder = StandInEncoder()
         self.counted = MemoryMeters()
 

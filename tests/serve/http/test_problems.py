@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
 from serve.http import problems
-from serve.http.problems import Problem
+from serve.http.problems import HTTPProblem
 from spatialcode import errors
 
 
@@ -33,7 +33,7 @@ def raising(error: Exception) -> TestClient:
 
 
 def test_a_problem_is_its_document() -> None:
-    problem = Problem(409, "not_done", "wait", headers={"Retry-After": "1"}, extra={"id": "a"})
+    problem = HTTPProblem(409, "not_done", "wait", headers={"Retry-After": "1"}, extra={"id": "a"})
     answer = raising(problem).get("/x")
     assert answer.status_code == 409
     assert answer.headers["content-type"] == "application/problem+json"
@@ -52,7 +52,7 @@ def test_a_problem_travels_between_processes() -> None:
     problem = problems.try_later(503, "draining", "later", 1.2)
     problem.extra["more"] = 1
     copy = pickle.loads(pickle.dumps(problem))
-    assert isinstance(copy, Problem)
+    assert isinstance(copy, HTTPProblem)
     assert copy.document() == problem.document()
     assert copy.headers == {"Retry-After": "2"}
 

@@ -75,7 +75,7 @@ def small_app() -> FastAPI:
     async def failed(_, error):
         return error_response(error)
 
-    for kind in (Exception, RequestValidationError, problems.Problem, SpatialCodeError):
+    for kind in (Exception, RequestValidationError, problems.HTTPProblem, SpatialCodeError):
         app.add_exception_handler(kind, failed)
     return app
 

@@ -27,7 +27,7 @@ from spatialcode.files import whole_file, write_bytes
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import from_json, to_json
 
-__all__ = ["BadIdError", "CodeStore", "MissingFileError", "StoreError"]
+__all__ = ["BadIdError", "FileStore", "MissingFileError", "StoreError"]
 
 _CHUNK_BYTES = 2**20
 _LEFTOVER_AGE_S = 24 * 3600.0
@@ -46,7 +46,7 @@ class MissingFileError(StoreError, FileNotFoundError):
     code = "store_missing"
 
 
-class CodeStore:
+class FileStore:
     """Files of one store; safe to use from many threads and processes, and to pickle.
 
     ``url``: a folder, ``file://…`` or ``s3://BUCKET/PREFIX``; a folder is made if need be and must
