@@ -193,7 +193,7 @@ def _s3_source(entry: dict[str, Any]) -> Source:
 
 
 def _missing(uri: str) -> Source:
-    return Source("", uri, error=VideoNotFoundError(f"{uri}: not found"))
+    return Source("", uri, error=VideoNotFoundError("not found", uri))
 
 
 def _is_video(name: str) -> bool:

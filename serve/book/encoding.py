@@ -210,7 +210,8 @@ class EncodingWorker:
         try:
             video = self._frames(job, left_s)
         except VideoError as error:
-            self._fail(item, error.code, str(error))
+            # nobody outside is to learn where videos are stored
+            self._fail(item, error.code, error.about(job.name or "the video"))
             return
         except MissingFileError:
             self._fail(item, "video_lost", "the stored video is gone")
@@ -227,14 +228,10 @@ class EncodingWorker:
         wall_s = max(_MIN_WALL_S, min(settings.sandbox.wall_s, left_s))
         self._decoder.limits = replace(settings.sandbox, wall_s=wall_s)
         with self._store.local_video(job.id) as path:
-            try:
-                video = self._decoder.decode(
-                    path, settings.sampling.plan(), settings.limits,
-                    max_side_px=settings.sampling.max_side_px, sha256=job.video_sha256,
-                )  # fmt: skip
-            except VideoError as error:
-                # nobody outside is to learn where videos lie
-                raise _renamed(error, str(path), job.name or "the video") from None
+            video = self._decoder.decode(
+                path, settings.sampling.plan(), settings.limits,
+                max_side_px=settings.sampling.max_side_px, sha256=job.video_sha256,
+            )  # fmt: skip
         return replace(video, probe=replace(video.probe, uri=job.name or f"{job.id}.video"))
 
     def _encode(self, ready: Sequence[_Held]) -> None:
@@ -283,8 +280,3 @@ class EncodingWorker:
     def _fail(self, item: _Held, code: str, message: str) -> None:
         if self._book.fail(item.job.id, self.name, code, message):
             self._meters.ended(str(JobStatus.FAILED))
-
-
-def _renamed(error: VideoError, path: str, name: str) -> VideoError:
-    """The same error with a name in the place of a path."""
-    return type(error)(str(error).replace(path, name))

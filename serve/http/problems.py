@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from serve.http.messages import ProblemDocument
-from spatialcode.errors import SpatialCodeError
+from spatialcode.errors import SpatialCodeError, VideoError, VideoLimitError
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 20
@@ -185,7 +185,7 @@ def from_error(error: SpatialCodeError) -> HTTPProblem:
     A limit counted in bytes is a 413; errors of this service's own set-up tell no details.
     """
     status = STATUS_OF_CODE.get(error.code, DEFAULT_STATUS)
-    if error.code == "video_limit" and str(error).startswith("bytes:"):
+    if isinstance(error, VideoLimitError) and error.quantity == "bytes":
         status = 413
     if status == 503:
         return try_later(status, error.code, "not available at the moment", RETRY_AFTER_S)
@@ -193,7 +193,8 @@ def from_error(error: SpatialCodeError) -> HTTPProblem:
         return HTTPProblem(status, error.code, "not installed in this service")
     if status >= 500:
         return internal()
-    return HTTPProblem(status, error.code, str(error))
+    detail = error.about("the video") if isinstance(error, VideoError) else str(error)
+    return HTTPProblem(status, error.code, detail)
 
 
 def from_validation(error: RequestValidationError) -> HTTPProblem:

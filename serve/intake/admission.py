@@ -26,7 +26,12 @@ from serve.intake.declared import declared
 from serve.intake.fetching import Fetcher
 from serve.intake.spool import StoredUpload
 from serve.services import Deadline, Services
-from spatialcode.errors import UnsupportedVideoError, VideoError, VideoLimitError
+from spatialcode.errors import (
+    UnsupportedVideoError,
+    VideoError,
+    VideoLimitError,
+    VideoNotFoundError,
+)
 from spatialcode.video.opening import VideoProbe
 from spatialcode.video.sandbox import SandboxedDecoder
 from spatialcode.video.source import check_file
@@ -83,8 +88,10 @@ class Acceptance:
             with self._prober(timeout_s) as prober:
                 facts = prober.probe(path, self._limits, with_sha256=False)
             self._check_size(facts)
+        except VideoNotFoundError as error:  # what came is not a file: a link that leads nowhere
+            raise problems.invalid(error.about("the video"), error.code) from None
         except VideoError as error:
-            raise _problem(error, path) from None
+            raise problems.from_error(error) from None
         return facts
 
     @contextlib.contextmanager
@@ -105,22 +112,12 @@ class Acceptance:
         side_px = min(facts.width_px, facts.height_px)
         if side_px < self._video.min_side_px:
             raise VideoLimitError(
-                f"pixels: {facts.width_px} x {facts.height_px}, "
-                f"at least {self._video.min_side_px} to a side"
+                "pixels",
+                f"{facts.width_px} x {facts.height_px}, "
+                f"at least {self._video.min_side_px} to a side",
             )
         if not facts.num_frames:
             raise UnsupportedVideoError("the video has no frames")
-
-
-def _problem(error: VideoError, path: Path) -> problems.HTTPProblem:
-    """The error's problem; where the file lies here is nobody's business."""
-    problem = problems.from_error(error)
-    problem.detail = problem.detail.replace(str(path.absolute()), "the video").replace(
-        str(path), "the video"
-    )
-    if error.code == "video_not_found":  # what came is not a file: a link that leads nowhere
-        return problems.HTTPProblem(422, error.code, problem.detail)
-    return problem
 
 
 class Admission:

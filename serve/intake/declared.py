@@ -41,13 +41,13 @@ class Declared:
         for duration_s in self.durations_s:
             if duration_s > limits.max_duration_s:
                 raise VideoLimitError(
-                    f"duration: declared {duration_s:.1f} s, at most {limits.max_duration_s:g} s"
+                    "duration", f"declared {duration_s:.1f} s, at most {limits.max_duration_s:g} s"
                 )
         for width, height in self.sizes_px:
             if not 0 < width * height <= limits.max_pixels:
                 raise VideoLimitError(
-                    f"pixels: declared {width} x {height}, more than 0 and "
-                    f"at most {limits.max_pixels}"
+                    "pixels",
+                    f"declared {width} x {height}, more than 0 and at most {limits.max_pixels}",
                 )
 
 

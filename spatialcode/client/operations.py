@@ -85,7 +85,7 @@ class Patience:
 def upload(upload: Upload, retries: Retries) -> Steps[CodeProgress]:
     """Send a file; its bytes make the id, so sending it twice encodes it once."""
     if not upload.path.is_file():
-        raise VideoNotFoundError(f"{upload.path}: no such file")
+        raise VideoNotFoundError("no such file", upload.path)
     reply = yield from exchange(Call("POST", "/v1/codes", upload=upload), retries)
     return read_status(parse_body(reply.body))
 

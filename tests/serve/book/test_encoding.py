@@ -125,6 +125,14 @@ def test_a_damaged_video_fails_by_its_own_code_and_names_no_path(bench: Bench) -
     assert bench.encoder.batches == []
 
 
+def test_an_emptied_video_is_called_as_its_sender_called_it(bench: Bench) -> None:
+    key = bench.queue()
+    (Path(bench.config.store.url) / "videos" / f"{key}.bin").write_bytes(b"")
+    bench.worker().step()
+    job = bench.book.get(key)
+    assert (job.error_code, job.error) == ("video_empty", "video0.mp4: the file is empty")
+
+
 def test_a_code_whose_worker_died_before_the_book_knew_is_not_made_twice(bench: Bench) -> None:
     key = bench.queue()
     bench.worker().step()
