@@ -284,4 +284,4 @@ def _video(head: dict[str, Any], rgb: pa.Buffer) -> DecodedVideo:
 def write_rows(batch: pa.Table, store: CodeStore) -> pa.Table:
     """Write result rows to the output; what goes on to the driver are receipts."""
     store.write(batch)
-    return batch.select(list(rows.RECEIPT_COLUMNS))
+    return batch.select(rows.RECEIPT.names)

@@ -29,6 +29,7 @@ from spatialcode.encoder.small.targets import TrainingFrames
 from spatialcode.encoder.small.training import TrainConfig
 from spatialcode.encoder.small.weights import load_weights, save_weights
 from spatialcode.evaluation.calibration import fitted_calibration, judged_rooms
+from spatialcode.seeds import VALIDATION_ROOMS
 
 Card = dict[str, Any]
 
@@ -183,7 +184,7 @@ def finish(config: TrainEncoderConfig, command: str) -> Card:
         "licence": "Apache-2.0",
         "data": (
             "procedural rooms rendered by spatialcode.synthetic, seeds from "
-            f"{config.first_seed} below 900000000; no real video"
+            f"{config.first_seed} below {VALIDATION_ROOMS.start}; no real video"
         ),
         "calibration": fitted_calibration(rooms).to_dict(),
         "training": {key: trained[key] for key in ("step", "samples", "seconds")},
