@@ -16,28 +16,24 @@ from serve.limits import (
     FetchConfig,
     LimitConfig,
     RateConfig,
-    at_least,
     is_loopback,
-    more_than_zero,
 )
-from spatialcode.config import require, setting
+from spatialcode.config import checked, require, setting
 from spatialcode.reasoning.models.loading import ModelSpec
 from spatialcode.video.limits import VideoLimits
 
 
 @dataclass(frozen=True)
+@checked
 class SamplingConfig:
     """Which frames of a video are looked at; part of a code's id."""
 
-    num_frames: int = setting("frames a video, spread evenly over it", 32)
-    max_side_px: int = setting("frames are scaled down to this longer side", 640)
-
-    def __post_init__(self) -> None:
-        at_least(self, 1, "num_frames")
-        at_least(self, 16, "max_side_px")
+    num_frames: int = setting("frames a video, spread evenly over it", 32, at_least=1)
+    max_side_px: int = setting("frames are scaled down to this longer side", 640, at_least=16)
 
 
 @dataclass(frozen=True)
+@checked
 class StoreConfig:
     """Where codes, videos and job states are kept."""
 
@@ -48,14 +44,14 @@ class StoreConfig:
     database_url_env: str = setting("environment variable that, where set, holds it instead",
                                     "SPATIALCODE_DATABASE_URL")  # fmt: skip
     keep_videos: bool = setting("keep a video after its code is done (page, overlay)", True)
-    lease_s: float = setting("seconds until a silent worker's video goes to another", 30.0)
-    max_attempts: int = setting("workers a video may cost before it counts as failed", 3)
+    lease_s: float = setting("seconds until a silent worker's video goes to another", 30.0, above=0)
+    max_attempts: int = setting(
+        "workers a video may cost before it counts as failed", 3, at_least=1
+    )
 
     def __post_init__(self) -> None:
         require(bool(self.url), "url", "an address", self.url)
         require("://" in self.database_url, "database_url", "dialect://…", "another text")
-        more_than_zero(self, "lease_s")
-        at_least(self, 1, "max_attempts")
 
     @property
     def job_database(self) -> str:
@@ -64,35 +60,29 @@ class StoreConfig:
 
 
 @dataclass(frozen=True)
+@checked
 class DeploymentConfig:
     """What every deployment reserves, and between which numbers of replicas it scales."""
 
-    num_cpus: float = setting("cores a replica reserves; caps its threads", 1.0)
-    min_replicas: int = setting("replicas at least", 1)
+    num_cpus: float = setting("cores a replica reserves; caps its threads", 1.0, above=0)
+    min_replicas: int = setting("replicas at least", 1, at_least=1)
     max_replicas: int = setting("replicas at most", 2)
 
     def __post_init__(self) -> None:
-        more_than_zero(self, "num_cpus")
-        at_least(self, 1, "min_replicas")
         enough = self.max_replicas >= self.min_replicas
         require(enough, "max_replicas", "at least min_replicas", self.max_replicas)
 
 
 @dataclass(frozen=True)
+@checked
 class EncoderDeploymentConfig(DeploymentConfig):
     """The deployment that turns videos into codes."""
 
     name: str = setting("bundled weights by name, or a .safetensors file", "small")
-    device: str = setting("auto, cpu or cuda; auto is cuda where num_gpus is above 0", "auto")
-    num_gpus: float = setting("GPUs a replica reserves; a fraction shares one", 0.0)
-    max_batch: int = setting("videos whose frames are encoded together", 4)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        known = ("auto", "cpu", "cuda")
-        require(self.device in known, "device", "auto, cpu or cuda", self.device)
-        at_least(self, 0, "num_gpus")
-        at_least(self, 1, "max_batch")
+    device: str = setting("auto is cuda where num_gpus is above 0", "auto",
+                          one_of=("auto", "cpu", "cuda"))  # fmt: skip
+    num_gpus: float = setting("GPUs a replica reserves; a fraction shares one", 0.0, at_least=0)
+    max_batch: int = setting("videos whose frames are encoded together", 4, at_least=1)
 
     @property
     def torch_device(self) -> str:
@@ -101,23 +91,22 @@ class EncoderDeploymentConfig(DeploymentConfig):
 
 
 @dataclass(frozen=True)
+@checked
 class ReasonerDeploymentConfig(DeploymentConfig, ModelSpec):
     """The deployment that answers through a language model. Without one, only the solver does."""
 
-    num_gpus: float = setting("GPUs a replica reserves", 0.0)
-    max_samples: int = setting("answers that one question may draw", 8)
-    batch_size: int = setting("local: prompts that run together; 0: max_samples", 0)
-    temperature: float = setting("of sampling several answers; one alone is greedy", 0.7)
-    timeout_s: float = setting("endpoint: seconds for one attempt", 30.0)
+    num_gpus: float = setting("GPUs a replica reserves", 0.0, at_least=0)
+    max_samples: int = setting("answers that one question may draw", 8, at_least=1)
+    batch_size: int = setting("local: prompts that run together; 0: max_samples", 0, at_least=0)
+    temperature: float = setting(
+        "of sampling several answers; one alone is greedy", 0.7, at_least=0
+    )
+    timeout_s: float = setting("endpoint: seconds for one attempt", 30.0, above=0)
 
     def __post_init__(self) -> None:
-        DeploymentConfig.__post_init__(self)
-        ModelSpec.__post_init__(self)
+        super().__post_init__()
         missing = bool(self.base_url) and not self.model
         require(not missing, "model", "the model's name at base_url", self.model)
-        at_least(self, 0, "num_gpus", "temperature", "batch_size")
-        at_least(self, 1, "max_samples")
-        more_than_zero(self, "timeout_s")
 
     @property
     def has_model(self) -> bool:
@@ -126,35 +115,35 @@ class ReasonerDeploymentConfig(DeploymentConfig, ModelSpec):
 
 
 @dataclass(frozen=True)
+@checked
 class IngressDeploymentConfig(DeploymentConfig):
     """The deployment that speaks HTTP."""
 
-    num_cpus: float = setting("cores a replica reserves", 0.5)
-    max_ongoing_requests: int = setting("requests a replica works on at once", 64)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(self, 1, "max_ongoing_requests")
+    num_cpus: float = setting("cores a replica reserves", 0.5, above=0)
+    max_ongoing_requests: int = setting("requests a replica works on at once", 64, at_least=1)
 
 
 @dataclass(frozen=True)
+@checked
 class AutoscalingConfig:
     """When replicas come and go; the same for every deployment."""
 
-    upscale_delay_s: float = setting("seconds of load before another replica starts", 5.0)
-    downscale_delay_s: float = setting("seconds without need before one ends", 60.0)
-    drain_timeout_s: float = setting("seconds an ending replica has for what it works on", 60.0)
-
-    def __post_init__(self) -> None:
-        at_least(self, 0, "upscale_delay_s", "downscale_delay_s", "drain_timeout_s")
+    upscale_delay_s: float = setting(
+        "seconds of load before another replica starts", 5.0, at_least=0
+    )
+    downscale_delay_s: float = setting("seconds without need before one ends", 60.0, at_least=0)
+    drain_timeout_s: float = setting(
+        "seconds an ending replica has for what it works on", 60.0, at_least=0
+    )
 
 
 @dataclass(frozen=True)
+@checked
 class ServeConfig:
     """All settings of the service (``configs/serve.yaml``)."""
 
     host: str = setting("address to listen on; other than loopback needs API keys", "127.0.0.1")
-    port: int = setting("port to listen on", 8000)
+    port: int = setting("port to listen on", 8000, at_least=0, below=65536)
     metrics_port: int | None = setting("port of Ray's Prometheus endpoint, where this starts Ray;"
                                        " null: any", None)  # fmt: skip
     public_url: str | None = setting("address clients see, where a proxy stands before", None)
@@ -172,7 +161,6 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         require(bool(self.host), "host", "an address", self.host)
-        require(0 <= self.port < 65536, "port", "a number from 0 to 65535", self.port)
         if self.public_url is not None:
             parts = urlsplit(self.public_url)
             ok = parts.scheme in {"http", "https"} and bool(parts.hostname)
