@@ -22,17 +22,17 @@ RETRY_AFTER_S = 5.0
 
 @dataclass
 class _Bucket:
-    """Tokens left at a moment of the clock."""
+    """The tokens that were left at a moment of the clock."""
 
     tokens: float
     at_s: float
 
 
 class TokenBuckets:
-    """Buckets of ``burst`` tokens, each filling by ``per_s`` tokens a second.
+    """One bucket per name, of ``burst`` tokens, refilled by ``per_s`` tokens per second.
 
-    ``clock``: seconds that never go back. At most ``max_buckets`` names are remembered; the one
-    longest unused is forgotten first, which gives it a full bucket again.
+    ``clock``: seconds that never go back. At most ``max_buckets`` names are kept; the least
+    recently used one is dropped first and starts with a full bucket when it comes back.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class TokenBuckets:
         self._lock = threading.Lock()
 
     def take(self, name: str, cost: float = 1.0) -> float | None:
-        """Take ``cost`` tokens; None when they were there, else the seconds until they will be.
+        """Take ``cost`` tokens. None if there were enough, else the seconds until there will be.
 
-        Nothing is taken from a bucket that has too little. ValueError for a cost above ``burst``:
-        it could never be paid.
+        Nothing is taken from a bucket that has too few. ValueError for a cost above ``burst``,
+        which no bucket could ever pay.
         """
         if not 0 < cost <= self.burst:
             raise ValueError(f"cost: expected more than 0 and at most {self.burst}, got {cost}")
@@ -76,12 +76,12 @@ class TokenBuckets:
         passed_s = max(0.0, now_s - bucket.at_s)
         bucket.tokens = min(self.burst, bucket.tokens + passed_s * self.per_s)
         bucket.at_s = max(bucket.at_s, now_s)
-        self._buckets[name] = bucket  # moved to the end: used last
+        self._buckets[name] = bucket  # at the end: the most recently used
         return bucket
 
 
 class Slots:
-    """How many uploads may be under way at once, in all and by one caller, in this process."""
+    """How many uploads may run at the same time in this process, in all and for one caller."""
 
     def __init__(self, total: int, per_caller: int) -> None:
         self.total = total
@@ -90,7 +90,7 @@ class Slots:
 
     @contextlib.contextmanager
     def hold(self, caller: str) -> Iterator[None]:
-        """One place for as long as the block lasts; the 429 problem where there is none."""
+        """A slot for as long as the block runs. Raises the 429 problem if there is none."""
         full = self._held.total() >= self.total
         if full or self._held[caller] >= self.per_caller:
             whose = "uploads" if full else "uploads of this key"
@@ -102,4 +102,4 @@ class Slots:
             yield
         finally:
             self._held[caller] -= 1
-            self._held += Counter()  # forgets callers without any
+            self._held += Counter()  # drops callers that hold none

@@ -1,4 +1,4 @@
-"""Statements of a reasoning as data that a page or a program can use."""
+"""The statements of a reasoning as data for pages and programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from serve.ask.choosing import Claim
 from spatialcode.reasoning import statements as say
 from spatialcode.scene.schema import SpatialCode
 
-#: Of each kind of statement: the field that holds its value, and that value's unit.
+#: For each kind of statement, the field with its value and the unit of that value.
 _VALUES: dict[type, tuple[str, str]] = {
     say.Position: ("center_m", "m"), say.Extents: ("size_m", "m"), say.RoleOf: ("role", ""),
     say.Vector: ("xy_m", "m"), say.Dot: ("value", ""), say.Cross: ("value", ""),
@@ -27,7 +27,7 @@ _CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
 
 @dataclass(frozen=True)
 class CitedObject:
-    """An object that an answer rests on; seconds from the video's first frame."""
+    """An object that an answer is based on; times are seconds from the video's first frame."""
 
     id: str
     label: str
@@ -37,9 +37,9 @@ class CitedObject:
 
 @dataclass(frozen=True)
 class CitedQuantity:
-    """One statement as data. ``value`` in ``unit`` ("m", "m2", "s", "deg", "" for none or one
-    that depends on the vectors); ``objects``: ids of the code; ``recomputes``: the code gives this
-    value too.
+    """A statement as data. ``value``: in ``unit``, "m", "m2", "s", "deg", or "" for none or one
+    that depends on the vectors. ``objects``: ids in the code. ``recomputes``: the code gives the
+    same value.
     """
 
     kind: str
@@ -52,7 +52,7 @@ class CitedQuantity:
 
 @dataclass(frozen=True)
 class CitedEvidence:
-    """What an answer rests on; ``text`` holds the quantities as lines."""
+    """What an answer is based on; ``text``: the quantities as lines."""
 
     text: tuple[str, ...]
     objects: tuple[CitedObject, ...]
@@ -62,7 +62,7 @@ class CitedEvidence:
 def evidence_of(
     claims: Sequence[Claim], code: SpatialCode, object_ids: Iterable[str] = ()
 ) -> CitedEvidence:
-    """Claims as evidence. ``object_ids``: those used first; others follow as they are named."""
+    """Claims as evidence. ``object_ids`` come first; others follow as they are mentioned."""
     things = {item.id: item for item in code.objects}
     quantities = tuple(_quantity(claim, things) for claim in claims)
     named = (name for one in quantities for name in one.objects)

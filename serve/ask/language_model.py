@@ -1,7 +1,7 @@
-"""The language model behind the Reasoner, from the service's settings: loaded once, asked often.
+"""The language model of the Reasoner deployment, made of the service's settings.
 
-One answer alone is greedy; several are sampled, or they would be one. Where it runs is not known
-here.
+A single answer is decoded greedily; several are sampled, since they would otherwise be equal. Where
+the model runs is not known here.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import copy
 import threading
 from dataclasses import replace
 
-from serve.ask.asking import Answered, Asked, LanguageModel, answer
+from serve.ask.asking import Answered, Asked, answer
 from serve.config import ReasonerDeploymentConfig
+from spatialcode.reasoning.models.completions import CompletionModel
 from spatialcode.reasoning.models.endpoint import OpenAICompatible
 from spatialcode.reasoning.models.loading import (
     BUNDLED_REASONER,
@@ -22,29 +23,29 @@ from spatialcode.reasoning.models.loading import (
 from spatialcode.reasoning.models.local import HuggingFaceModel
 from spatialcode.scene.schema import SpatialCode
 
-#: ``reasoner.model=bundled`` is the tiny model that ships here.
+#: ``reasoner.model=bundled`` is the tiny model that comes with the software.
 BUNDLED = "bundled"
 
 
 def reasoners_of(config: ReasonerDeploymentConfig) -> tuple[str, ...]:
-    """Which reasoners a model makes possible; the bundled one writes programs only."""
+    """The reasoners that a model makes possible; the bundled one only writes programs."""
     if not config.has_model:
         return ()
     return ("program",) if config.model == BUNDLED else ("program", "text")
 
 
 class ServedModel:
-    """Answers through a model. A local model answers one question at a time."""
+    """A model that is loaded once and asked often. A local one answers one question at a time."""
 
     def __init__(self, config: ReasonerDeploymentConfig) -> None:
         self.names = reasoners_of(config)
         model = load_model(spec_of(config))
-        self._sampling: LanguageModel = model
-        self._greedy: LanguageModel = _greedy(model)
+        self._sampling: CompletionModel = model
+        self._greedy: CompletionModel = _greedy(model)
         self._turn = threading.Semaphore(1 if not config.base_url else 64)
 
     def answer(self, asked: Asked, code: SpatialCode) -> Answered:
-        """The answer; raises the AskingError family."""
+        """The answer. Raises the AskingError family."""
         with self._turn:
             model = self._greedy if asked.num_samples == 1 else self._sampling
             return answer(asked, code, model)
@@ -59,8 +60,8 @@ def spec_of(config: ReasonerDeploymentConfig) -> ModelSpec:
     return replace(spec, model=str(BUNDLED_REASONER), max_tokens=max_tokens)
 
 
-def _greedy(model: LanguageModel) -> LanguageModel:
-    """The same model, weights and all, that takes the likeliest token."""
+def _greedy(model: CompletionModel) -> CompletionModel:
+    """A model that shares the weights of another and always takes the most likely token."""
     if isinstance(model, OpenAICompatible):
         return replace(model, temperature=0.0)
     assert isinstance(model, HuggingFaceModel)

@@ -21,14 +21,14 @@ from spatialcode.scene.schema import SpatialCode
 
 
 class Answering:
-    """Questions to answers, whoever reasons."""
+    """Answers questions with any of the service's reasoners."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     @property
     def reasoners(self) -> tuple[str, ...]:
-        """Those that this service has."""
+        """The names of the reasoners that this service has."""
         model = self._services.reasoner
         names = ("solver", *(model.names if model is not None else ()))
         return tuple(name for name in REASONERS if name in names)
@@ -37,7 +37,7 @@ class Answering:
         self, asked: Asked, code_id: str | None, document: dict[str, Any] | None,
         deadline: Deadline,
     ) -> Answered:  # fmt: skip
-        """The answer. Raises problems, and the errors of reading and asking."""
+        """The answer. Raises problems, and the errors of reading codes and of asking."""
         services, start = self._services, time.perf_counter()
         self._check(asked)
 
@@ -53,7 +53,7 @@ class Answering:
                     code = await services.run(code_of)
                     answered = await services.reasoner.answer(asked, code, deadline.left_s)
         except TimeoutError:
-            raise problems.too_late("no answer within the time for this request") from None
+            raise problems.too_late("this request ran out of time") from None
         services.meters.reasoned(asked.reasoner, time.perf_counter() - start)
         return answered
 
@@ -72,7 +72,7 @@ def ask_router(services: Services, answering: Answering) -> APIRouter:
 
     @router.post("/v1/ask", response_model=AskAnswer, summary="Ask about a spatial code")
     async def ask(body: AskRequest, request: Request) -> Any:
-        """An answer with what it rests on: objects, when they were seen, and quantities."""
+        """An answer and its evidence: objects, when the video shows them, and quantities."""
         services.caller(request)
         deadline = Deadline.of(request, services.config.limits.ask_deadline_s)
         asked = Asked(body.question, tuple(body.options), body.reasoner, body.num_samples)

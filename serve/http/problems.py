@@ -25,7 +25,7 @@ MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 20
 RETRY_AFTER_S = 2.0
 
-# What a client is told by an error's code; any other error of the library is the client's data.
+# HTTP statuses by an error's code. Any other error of the library is about the client's data.
 STATUS_OF_CODE = {
     "video_not_found": 404,
     "video_unsupported": 415,
@@ -43,22 +43,22 @@ DEFAULT_STATUS = 422
 #: What each status of a refusal means here, for the OpenAPI description.
 MEANING_OF_STATUS = {
     400: "The request cannot be read",
-    401: "Missing or unknown API key",
-    403: "Not from there",
-    404: "Not here",
-    408: "Sent too slowly",
-    409: "Not in this state",
-    411: "A length is needed",
-    413: "Too large",
-    415: "Not a kind of content that is taken",
-    422: "Understood and refused",
+    401: "The API key is missing or unknown",
+    403: "Calls from there are not allowed",
+    404: "Not found",
+    408: "The body was sent too slowly",
+    409: "Not possible in the present state",
+    411: "Content-Length is required",
+    413: "The body is too large",
+    415: "This type of content is not accepted",
+    422: "The request was understood, but is refused",
     429: "Too many requests, or the queue is full: see Retry-After",
-    500: "Something went wrong here",
+    500: "An internal error",
     501: "Not installed in this service",
-    502: "Whom we asked gave no answer",
-    503: "Not ready, or ended while asked: see Retry-After",
-    504: "The time for the request is over",
-    507: "No room for another video",
+    502: "A server behind this service did not answer",
+    503: "Not ready, or interrupted: see Retry-After",
+    504: "The request ran out of time",
+    507: "There is no disk space for another video",
 }
 #: The refusals of a route as FastAPI's ``responses``.
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -71,10 +71,10 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 class HTTPProblem(HTTPException):
-    """One refusal: HTTP status, stable machine-readable ``code``, and a sentence for people.
+    """A refusal: the HTTP status, a stable machine-readable ``code``, and a sentence for people.
 
-    ``extra``: further members of the document. An `HTTPException`, because FastAPI lets no other
-    exception through that is raised while it reads a body.
+    ``extra``: further members of the document. It is an `HTTPException` because FastAPI turns any
+    other exception that is raised while it reads a body into a 400.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class HTTPProblem(HTTPException):
 
     @property
     def title(self) -> str:
-        """The code in words: the same for every problem of the kind."""
+        """The code in words, the same for all problems with that code."""
         return self.code.replace("_", " ").capitalize()
 
     def document(self) -> dict[str, Any]:
@@ -121,23 +121,23 @@ def _rebuilt(
 
 
 def unauthorized() -> HTTPProblem:
-    """401: no key or an unknown one; which of the two is not said."""
+    """401: the key is missing or unknown; which of the two is not said."""
     headers = {"WWW-Authenticate": 'Bearer realm="spatialcode"'}
     return HTTPProblem(401, "unauthorized", "missing or unknown API key", headers=headers)
 
 
 def forbidden(detail: str) -> HTTPProblem:
-    """403: whoever asks, not from there."""
+    """403: the call comes from where calls are not allowed, whoever makes it."""
     return HTTPProblem(403, "forbidden", detail)
 
 
 def not_found(what: str) -> HTTPProblem:
-    """404: ``what`` is not here."""
-    return HTTPProblem(404, "not_found", f"{what} is not here")
+    """404: there is no such thing. ``what``: its name in a sentence."""
+    return HTTPProblem(404, "not_found", f"{what} was not found")
 
 
 def conflict(code: str, detail: str) -> HTTPProblem:
-    """409: not in this state."""
+    """409: not possible in the present state."""
     return HTTPProblem(409, code, detail)
 
 
@@ -148,12 +148,12 @@ def too_large(what: str, limit_bytes: int) -> HTTPProblem:
 
 
 def unsupported(detail: str) -> HTTPProblem:
-    """415: not a kind of content that is taken."""
+    """415: this type of content is not accepted."""
     return HTTPProblem(415, "unsupported_media_type", detail)
 
 
 def invalid(detail: str, code: str = "invalid_request") -> HTTPProblem:
-    """422: understood and refused."""
+    """422: the request was understood, but is refused."""
     return HTTPProblem(422, code, detail)
 
 
@@ -165,24 +165,25 @@ def try_later(status: int, code: str, detail: str, retry_after_s: float) -> HTTP
 
 
 def too_late(detail: str) -> HTTPProblem:
-    """504: the request's deadline passed."""
+    """504: the request ran out of time."""
     return HTTPProblem(504, "deadline", detail)
 
 
 def storage_full() -> HTTPProblem:
-    """507: no room for another video."""
-    return HTTPProblem(507, "storage_full", "there is no room for another video at the moment")
+    """507: there is no disk space for another video."""
+    return HTTPProblem(507, "storage_full", "there is no disk space for another video now")
 
 
 def internal() -> HTTPProblem:
-    """500: nothing more is said to a stranger."""
-    return HTTPProblem(500, "internal_error", "something went wrong here; it has been recorded")
+    """500: an internal error, without any details."""
+    return HTTPProblem(500, "internal_error", "an internal error; it has been logged")
 
 
 def from_error(error: SpatialCodeError) -> HTTPProblem:
-    """The problem that an error of the library is to a client.
+    """The problem that a client is told for an error of the library.
 
-    A limit counted in bytes is a 413; errors of this service's own set-up tell no details.
+    Too many bytes are a 413. Errors in the set-up of this service give no details, and no error
+    says where a video is stored.
     """
     status = STATUS_OF_CODE.get(error.code, DEFAULT_STATUS)
     if isinstance(error, VideoLimitError) and error.quantity == "bytes":
@@ -190,7 +191,7 @@ def from_error(error: SpatialCodeError) -> HTTPProblem:
     if status == 503:
         return try_later(status, error.code, "not available at the moment", RETRY_AFTER_S)
     if status == 501:
-        return HTTPProblem(status, error.code, "not installed in this service")
+        return HTTPProblem(status, error.code, "this service does not have it installed")
     if status >= 500:
         return internal()
     detail = error.about("the video") if isinstance(error, VideoError) else str(error)
@@ -198,19 +199,19 @@ def from_error(error: SpatialCodeError) -> HTTPProblem:
 
 
 def from_validation(error: RequestValidationError) -> HTTPProblem:
-    """422 that names each wrong field; what was sent is not repeated."""
+    """A 422 that names each wrong field, without repeating what was sent."""
     problems = [
         {"where": ".".join(str(part) for part in item["loc"]), "what": item["msg"]}
         for item in error.errors()[:MAX_ERRORS]
     ]
     detail = "; ".join(f"{item['where']}: {item['what']}" for item in problems[:3])
-    problem = invalid(detail or "the request does not fit its description")
+    problem = invalid(detail or "the request does not match its description")
     problem.extra["errors"] = problems
     return problem
 
 
 def from_http(error: HTTPException) -> HTTPProblem:
-    """Starlette's and FastAPI's own refusals (no such path, wrong method) as problems."""
+    """Refusals by Starlette and FastAPI (unknown path, wrong method) as problems."""
     if isinstance(error, HTTPProblem):
         return error
     try:
@@ -221,7 +222,7 @@ def from_http(error: HTTPException) -> HTTPProblem:
 
 
 def as_problem(error: Exception) -> HTTPProblem:
-    """Any exception as the problem a client is told."""
+    """The problem that a client is told for any exception."""
     if isinstance(error, HTTPException):
         return from_http(error)
     if isinstance(error, RequestValidationError):
@@ -229,14 +230,14 @@ def as_problem(error: Exception) -> HTTPProblem:
     if isinstance(error, SpatialCodeError):
         return from_error(error)
     if isinstance(error, ClientDisconnect):
-        return HTTPProblem(400, "disconnected", "the client went away while sending")
+        return HTTPProblem(400, "disconnected", "the client disconnected while it was sending")
     return internal()
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception of ``app`` with its problem document.
+    """Answer every exception in ``app`` with its problem document.
 
-    Those that are nobody's on purpose are raised again after the answer, for the server's log.
+    Starlette raises unexpected ones again after the answer, so that the server logs them.
     """
 
     async def answer(_request: Request, error: Exception) -> Response:

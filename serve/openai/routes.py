@@ -52,7 +52,7 @@ _OPENAI_ERROR = {
         }
     },
 }
-#: The same refusals where OpenAI's clients ask.
+#: The refusals of OpenAI's routes as FastAPI's ``responses``.
 OPENAI_PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": meaning, "content": {"application/json": {"schema": _OPENAI_ERROR}}}
     for status, meaning in MEANING_OF_STATUS.items()
@@ -70,10 +70,10 @@ COMPLETION: dict[int | str, dict[str, Any]] = {
 
 
 class OpenAIRoute(APIRoute):
-    """A route whose errors have OpenAI's shape, those of an invalid body included."""
+    """A route whose errors have OpenAI's format, those of an invalid body included."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's handler, with every problem turned into OpenAI's shape."""
+        """FastAPI's handler, with every problem turned into OpenAI's format."""
         inner = super().get_route_handler()
 
         async def handler(request: Request) -> Response:
@@ -86,7 +86,7 @@ class OpenAIRoute(APIRoute):
 
 
 class ChatCompletions:
-    """Chat completions to answers, with a video fetched and encoded first where one is named."""
+    """Answers chat completions; a video that is named by its URL is fetched and encoded first."""
 
     def __init__(self, services: Services, answering: Answering, admission: Admission) -> None:
         self._services, self._answering, self._admission = services, answering, admission
@@ -130,7 +130,7 @@ def chat_router(services: Services, answering: Answering, admission: Admission) 
     chats = ChatCompletions(services, answering, admission)
     started_s = int(time.time())
 
-    @router.post("/v1/chat/completions", summary="Chat completions as OpenAI has them",
+    @router.post("/v1/chat/completions", summary="Chat completions in OpenAI's format",
                  responses=COMPLETION)  # fmt: skip
     async def completions(body: ChatRequest, request: Request) -> Response:
         """The question is the last user message's text; the code comes by `code_id`, `code`, or a
@@ -141,13 +141,13 @@ def chat_router(services: Services, answering: Answering, admission: Admission) 
 
     @router.get("/v1/models", summary="The reasoners, as models")
     async def models(request: Request) -> Response:
-        """`spatialcode-solver`, and those of the language model where there is one."""
+        """`spatialcode-solver`, and the reasoners of the language model if there is one."""
         services.caller(request)
         return JSONResponse(model_list(answering.reasoners, started_s))
 
-    @router.get("/v1/models/{name}", summary="One of them")
+    @router.get("/v1/models/{name}", summary="One model")
     async def model(name: str, request: Request) -> Response:
-        """404 for any other name."""
+        """404 if the service does not have it."""
         services.caller(request)
         return JSONResponse(model_card(name, answering.reasoners, started_s))
 

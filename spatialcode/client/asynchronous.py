@@ -39,12 +39,12 @@ if TYPE_CHECKING:
 
 
 class AsyncSpatialCodeClient:
-    """`SpatialCodeClient` with the same methods, to be awaited; files are read in threads.
+    """`SpatialCodeClient` with the same methods as coroutines; files are read in threads.
 
     ``transport``: an asynchronous one, such as ``httpx.ASGITransport(app)``.
 
-    Callbacks (``progress``, ``on_status``) are plain functions here too. ``progress`` is called
-    from those threads. Close it with ``aclose``, or use it in an ``async with`` block.
+    Callbacks (``progress``, ``on_status``) are plain functions here as well; ``progress`` is called
+    in those threads. Close it with ``aclose``, or use it in an ``async with`` block.
     """
 
     def __init__(
@@ -193,10 +193,10 @@ class AsyncSpatialCodeClient:
 
 
 def _read_in_threads(request: httpx.Request) -> httpx.Request:
-    """The same request, with a body that is read from disk without holding up the loop."""
+    """The same request, with a body that is read from disk without blocking the event loop."""
     import anyio
 
-    stream: Any = request.stream  # of a file in a form: iterates over chunks of 64 KiB
+    stream: Any = request.stream  # a form with a file: iterates over chunks of 64 KiB
 
     async def chunks() -> AsyncIterator[bytes]:
         body: Iterator[bytes] = iter(stream)

@@ -1,7 +1,7 @@
-"""What both clients tell httpx, and what its answers and errors mean.
+"""What both clients share: requests for httpx, the meaning of its errors, and a progress bar.
 
-httpx is imported only here and only when a client is made. Redirects are not followed: an API key
-goes to the service that it was given for and nowhere else.
+httpx is imported only here, and only when a client is made. Redirects are not followed, so that an
+API key is sent only to the service that it was given for.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from spatialcode.version import __version__
 if TYPE_CHECKING:
     import httpx
 
-#: Where the key is looked for if none is given.
+#: The environment variable with the key, if none is given.
 KEY_VARIABLE = "SPATIALCODE_API_KEY"
 DEFAULT_URL = "http://127.0.0.1:8000"
 CONNECT_TIMEOUT_S = 10.0
@@ -36,7 +36,7 @@ CONNECT_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class ClientOptions:
-    """Where the service is and how to talk to it; SchemaError where a value does not fit."""
+    """Where the service is and how to call it. SchemaError for an invalid value."""
 
     base_url: str
     api_key: str | None = field(repr=False)
@@ -49,7 +49,7 @@ class ClientOptions:
             raise SchemaError("base_url", "http://host or https://host", self.base_url)
         if not self.timeout_s > 0:
             raise SchemaError("timeout_s", "above 0", self.timeout_s)
-        # the key itself stays out of the message
+        # the message must not repeat the key
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
             raise SchemaError("api_key", "printable ASCII", "other characters")
 
@@ -69,7 +69,7 @@ class ClientOptions:
 
 
 def load_httpx() -> Any:
-    """The library, or an error that says what to do."""
+    """The library httpx, or an error that says what to do."""
     try:
         import httpx
     except ImportError as error:
@@ -81,7 +81,7 @@ def load_httpx() -> Any:
 
 @contextmanager
 def request_arguments(call: Call) -> Iterator[dict[str, Any]]:
-    """The arguments of ``build_request``; holds the file open that an upload reads from."""
+    """The arguments of ``build_request``; keeps the file of an upload open."""
     arguments: dict[str, Any] = {"method": call.method, "url": call.path}
     if call.params:
         arguments["params"] = dict(call.params)
@@ -94,8 +94,8 @@ def request_arguments(call: Call) -> Iterator[dict[str, Any]]:
         yield arguments
         return
     with _CountedFile(call.upload) as file:
-        # a field of its own, since a part's file name cannot hold every character; and first, so
-        # that a service that streams knows it before the bytes come
+        # a field of its own, since the file name of a part cannot hold every character; and first,
+        # so that a service that streams the form knows it before the file's bytes
         arguments["data"] = {"name": call.upload.name or call.upload.path.name}
         arguments["files"] = {"video": (call.upload.path.name, file)}
         yield arguments
@@ -103,7 +103,7 @@ def request_arguments(call: Call) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def as_service_errors(call: Call) -> Iterator[None]:
-    """Turns what httpx raises into the ServiceError family, naming the call."""
+    """Turn what httpx raises into the ServiceError family, naming the call."""
     httpx = load_httpx()
     what = f"{call.method} {call.path}"
     try:
@@ -112,25 +112,25 @@ def as_service_errors(call: Call) -> Iterator[None]:
         raise ServiceConnectionError(f"{what}: the service cannot be reached: {error}") from error
     except httpx.TimeoutException as error:
         raise ServiceTimeoutError(f"{what}: no answer in time ({type(error).__name__})") from error
-    except httpx.LocalProtocolError as error:  # this side's fault: repeating it is of no use
+    except httpx.LocalProtocolError as error:  # the client's own fault, so repeating is of no use
         raise ServiceError(f"{what}: {error}") from error
     except httpx.TransportError as error:
-        raise ServiceConnectionError(f"{what}: the connection broke: {error}") from error
+        raise ServiceConnectionError(f"{what}: the connection was lost: {error}") from error
     except httpx.RequestError as error:
         raise ReplyError(f"{what}: {error}") from error
 
 
 def reply_of(response: httpx.Response, body: bytes = b"") -> Reply:
-    """Status and headers by lower-case name, with a body that was read."""
+    """A response's status and headers, by lower-case name, with a body that was read."""
     headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
     return Reply(response.status_code, headers, body)
 
 
 @contextmanager
 def upload_progress(progress: bool | OnBytes, name: str) -> Iterator[OnBytes | None]:
-    """What to tell the bytes sent: nobody, a bar (True), or the caller's own function.
+    """The function to call with the bytes sent: of a bar (True), the caller's own, or none (False).
 
-    A repeated upload begins anew, and so does its bar.
+    When an upload is repeated, the bar starts again as well.
     """
     if not isinstance(progress, bool):
         yield progress
@@ -161,10 +161,10 @@ def upload_progress(progress: bool | OnBytes, name: str) -> Iterator[OnBytes | N
 
 
 class _CountedFile(io.FileIO):
-    """A file that tells how much of it has been read, and whether it stays as it was opened.
+    """A file that reports how much of it has been read, and fails if its size changes.
 
-    The request's length is declared before its bytes are read. httpcore lets h11's own error
-    through where the two differ, so that is found here.
+    The length of the request is declared before its bytes are read. If they differ, httpcore would
+    let an error of h11 through, so this is detected here.
     """
 
     def __init__(self, upload: Upload) -> None:
