@@ -28,7 +28,7 @@ from pipelines.encode.config import EncodeConfig
 from pipelines.encode.graph import plan_run, run_encode
 from pipelines.encode.report import Tally
 from pipelines.stored import rows
-from pipelines.stored.store import CodeStore
+from pipelines.stored.store import ResultStore
 from spatialcode.config import load_config
 from spatialcode.errors import EncodeError
 from spatialcode.scene.schema import Provenance, Scale, SpatialCode, VideoInfo
@@ -109,7 +109,7 @@ def config_for(videos: Path, output: Path, work: Path) -> EncodeConfig:
 def bare_loop(config: EncodeConfig) -> float:
     """Seconds for all clips on one thread, from listing to the last file."""
     start_s = time.perf_counter()
-    store = CodeStore(config.output)
+    store = ResultStore(config.output)
     works = plan_run(config, store).compute
     encoder, pending = BusyEncoder(), []
     with SandboxedDecoder() as decoder:

@@ -21,15 +21,7 @@ from serve.limits import (
 from spatialcode.config import checked, require, setting
 from spatialcode.reasoning.models.loading import ModelSpec
 from spatialcode.video.limits import VideoLimits
-
-
-@dataclass(frozen=True)
-@checked
-class SamplingConfig:
-    """Which frames of a video are looked at; part of a code's id."""
-
-    num_frames: int = setting("frames a video, spread evenly over it", 32, at_least=1)
-    max_side_px: int = setting("frames are scaled down to this longer side", 640, at_least=16)
+from spatialcode.video.sampling import Sampling
 
 
 @dataclass(frozen=True)
@@ -145,7 +137,7 @@ class ServeConfig:
     rates: RateConfig = setting("", default_factory=RateConfig)
     limits: LimitConfig = setting("", default_factory=LimitConfig)
     video: AcceptedVideoConfig = setting("", default_factory=AcceptedVideoConfig)
-    sampling: SamplingConfig = setting("", default_factory=SamplingConfig)
+    sampling: Sampling = setting("", default_factory=Sampling)
     fetch: FetchConfig = setting("", default_factory=FetchConfig)
     store: StoreConfig = setting("", default_factory=StoreConfig)
     encoder: EncoderDeploymentConfig = setting("", default_factory=EncoderDeploymentConfig)

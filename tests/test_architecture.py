@@ -34,7 +34,6 @@ RANKS = {
     "spatialcode.grpo": 5,
     "spatialcode.tiny": 5,
     "spatialcode.export": 5,
-    "spatialcode.plain_recipe": 6,
     "spatialcode.client": 6,
     "spatialcode.api": 6,
     "spatialcode.evaluation": 6,

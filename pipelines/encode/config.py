@@ -5,20 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spatialcode.config import checked, require, setting
-
-
-@dataclass(frozen=True)
-class SamplingConfig:
-    """Which frames of a video are looked at; part of a result's work key."""
-
-    num_frames: int = setting("frames a video, spread evenly over it", 32)
-    rate_hz: float | None = setting("frames a second instead of a number of frames", None)
-    max_side_px: int = setting("frames are scaled down to this longer side", 640)
-
-    def __post_init__(self) -> None:
-        require(self.num_frames >= 1, "num_frames", "at least 1", self.num_frames)
-        require(self.rate_hz is None or self.rate_hz > 0, "rate_hz", "more than 0", self.rate_hz)
-        require(self.max_side_px >= 16, "max_side_px", "at least 16", self.max_side_px)
+from spatialcode.video.sampling import Sampling
 
 
 @dataclass(frozen=True)
@@ -68,7 +55,7 @@ class EncodeConfig:
 
     input: tuple[str, ...] = setting("files, folders, globs, s3:// prefixes or manifests")
     output: str = setting("folder or s3:// prefix for codes/ and report.json")
-    sampling: SamplingConfig = setting("", default_factory=SamplingConfig)
+    sampling: Sampling = setting("", default_factory=Sampling)
     decode: DecodeConfig = setting("", default_factory=DecodeConfig)
     encoder: EncoderConfig = setting("", default_factory=EncoderConfig)
     max_attempts: int = setting(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from pipelines.encode.config import EncoderConfig, SamplingConfig
+from pipelines.encode.config import EncoderConfig
 from spatialcode.config import to_dict
 from spatialcode.errors import EncodeError
 from spatialcode.loading import load
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.video.decode import DecodedVideo
+from spatialcode.video.sampling import Sampling
 from spatialcode.workkey import EncoderIdentity, config_sha256
 
 BUNDLED = "spatialcode.api:VideoEncoder"
@@ -40,7 +41,7 @@ def load_encoder(config: EncoderConfig, device: str) -> Encoder:
     return encoder
 
 
-def identity_of(encoder: Encoder, sampling: SamplingConfig) -> EncoderIdentity:
+def identity_of(encoder: Encoder, sampling: Sampling) -> EncoderIdentity:
     """The identity that work keys are made of; which frames are looked at is part of it."""
     settings = {"encoder": encoder.config_sha256, "sampling": to_dict(sampling)}
     return EncoderIdentity(encoder.name, encoder.weights_sha256, config_sha256(settings))

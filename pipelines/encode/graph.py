@@ -15,7 +15,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from cluster.connect import connect
 from pipelines.encode.config import EncodeConfig
 from pipelines.encode.content import ContentCache, default_cache_dir
 from pipelines.encode.encoders import identity_of, load_encoder
@@ -29,15 +28,16 @@ from pipelines.encode.stages import (
     decode_videos,
     write_rows,
 )
+from pipelines.on_ray.dataset import abort_line, connect_for_data
 from pipelines.stored import rows
-from pipelines.stored.store import CodeStore
+from pipelines.stored.store import ResultStore
 
 _WRITER_CPUS = 0.25
 _log = logging.getLogger(__name__)
 Progress = Callable[[Tally], None]
 
 
-def build(works: list[Work], config: EncodeConfig, store: CodeStore, ledger: Any) -> Any:
+def build(works: list[Work], config: EncodeConfig, store: ResultStore, ledger: Any) -> Any:
     """The stages. Each states its resources: that also keeps Ray from fusing two of them."""
     import ray
 
@@ -99,7 +99,7 @@ def run_encode(config: EncodeConfig, on_progress: Progress = lambda _: None) -> 
     Raises InputError where the inputs cannot be listed, ConfigError or WeightsError where there is
     no such encoder. Everything that concerns one video is a row.
     """
-    store = CodeStore(config.output, config.s3_endpoint_url)
+    store = ResultStore(config.output, config.s3_endpoint_url)
     with store.lock():
         plan = plan_run(config, store)
         tally = Tally.of_plan(plan)
@@ -120,7 +120,7 @@ def run_encode(config: EncodeConfig, on_progress: Progress = lambda _: None) -> 
     return report
 
 
-def plan_run(config: EncodeConfig, store: CodeStore) -> Plan:
+def plan_run(config: EncodeConfig, store: ResultStore) -> Plan:
     """List the inputs, identify their content, compare with what is stored."""
     sources = list_inputs(config.input, config.s3_endpoint_url)
     encoder = load_encoder(config.encoder, "cpu")
@@ -134,18 +134,15 @@ def plan_run(config: EncodeConfig, store: CodeStore) -> Plan:
 
 
 def _compute(
-    works: list[Work], config: EncodeConfig, store: CodeStore, tally: Tally
+    works: list[Work], config: EncodeConfig, store: ResultStore, tally: Tally
 ) -> Iterator[list[dict[str, Any]]]:
     """Run the stages; yields receipts as files are written. An error of Ray's ends the run."""
     import ray
-    from ray.data import DataContext
     from ray.data.exceptions import ExecutionTimeoutError, SystemException
     from ray.exceptions import RayError
 
     encoders = config.encoder.num_cpus * config.encoder.min_actors
-    connect(config.ray_address, encoders + config.decode.num_cpus + _WRITER_CPUS)
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # our own progress is shown instead
-    DataContext.get_current().enable_progress_bars = False
+    connect_for_data(config.ray_address, encoders + config.decode.num_cpus + _WRITER_CPUS)
     ledger = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(AttemptLedger).remote()
     outstanding = {work.source.input_id: work for work in works}
     try:
@@ -158,7 +155,7 @@ def _compute(
             yield receipts
     except (RayError, SystemException, ExecutionTimeoutError) as error:
         _log.error("the run was aborted", exc_info=error)
-        tally.aborted = f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"
+        tally.abort(abort_line(error))
         return
     finally:
         ray.kill(ledger)
@@ -186,7 +183,7 @@ def _failed(work: Work, error: Exception, stage: str) -> dict[str, Any]:
     return rows.result_row(work.row(), **rows.failure(error, stage))
 
 
-def _copy(works: list[Work], store: CodeStore, tally: Tally) -> None:
+def _copy(works: list[Work], store: ResultStore, tally: Tally) -> None:
     """Give each input whose content another one has a row of its own."""
     if not works:
         return

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipelines.encode.content import ContentCache
-from pipelines.encode.inputs import Source
+from pipelines.encode.inputs import ListedVideo
 from pipelines.stored import rows
 from pipelines.stored.store import StoredRow
 from spatialcode.errors import InputError, SpatialCodeError, VideoNotFoundError
@@ -23,7 +23,7 @@ from spatialcode.workkey import EncoderIdentity, work_key
 class Work:
     """One source with the key of its result; the key is empty where the content is unknown."""
 
-    source: Source
+    source: ListedVideo
     key: str
 
     @property
@@ -60,14 +60,14 @@ class Plan:
         )
 
 
-def identify(sources: Sequence[Source], cache: ContentCache) -> list[Source]:
+def identify(sources: Sequence[ListedVideo], cache: ContentCache) -> list[ListedVideo]:
     """The sources with content identities; a file that cannot be read gets an error instead."""
     unknown = [source for source in sources if not source.content_id and source.error is None]
     hashes = dict(cache.hashes([source.uri for source in unknown]))
     return [_identified(source, hashes.get(source.uri)) for source in sources]
 
 
-def keyed(sources: Iterable[Source], encoder: EncoderIdentity) -> list[Work]:
+def keyed(sources: Iterable[ListedVideo], encoder: EncoderIdentity) -> list[Work]:
     """Each source with its work key."""
     return [
         Work(source, work_key(source.content_id, encoder) if source.content_id else "")
@@ -104,7 +104,7 @@ def _settles(row: StoredRow, retry_failed: bool) -> bool:
     return not retry_failed and row.error_code not in rows.TRANSIENT_CODES
 
 
-def _identified(source: Source, found: str | OSError | None) -> Source:
+def _identified(source: ListedVideo, found: str | OSError | None) -> ListedVideo:
     if found is None:
         return source
     if isinstance(found, FileNotFoundError):

@@ -22,10 +22,9 @@ from pipelines.train_encoder.config import TrainEncoderConfig
 from pipelines.train_encoder.curve import write_curve
 from pipelines.train_encoder.frames import FrameSource, frames_of_room, process_frames
 from pipelines.train_encoder.run import STATE_FILE, WEIGHTS_FILE, Recorder, RunConfig, run
-from spatialcode.encoder.small.confidence import Calibration
+from spatialcode.encoder.confidence import Calibration
 from spatialcode.encoder.small.encoder import SpatialEncoder
-from spatialcode.encoder.small.replay import ReplayConfig
-from spatialcode.encoder.small.targets import TrainingFrames
+from spatialcode.encoder.small.targets import ReplayConfig, TrainingFrames
 from spatialcode.encoder.small.training import TrainConfig
 from spatialcode.encoder.small.weights import load_weights, save_weights
 from spatialcode.evaluation.calibration import fitted_calibration, judged_rooms

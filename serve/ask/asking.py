@@ -19,7 +19,7 @@ from spatialcode.questions.parse import parse
 from spatialcode.questions.types import Question, UnparsedQuestion
 from spatialcode.reasoning.answers.numbers import unit_of
 from spatialcode.reasoning.evidence import Answer, Evidence
-from spatialcode.reasoning.models.completions import CompletionModel
+from spatialcode.reasoning.models.loading import CompletionModel
 from spatialcode.reasoning.reasoner import ModelAnswer, ProgramReasoner, TextReasoner
 from spatialcode.reasoning.solver import solve, with_letter
 from spatialcode.reasoning.statements import Assumed

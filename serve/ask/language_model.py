@@ -12,12 +12,11 @@ from dataclasses import replace
 
 from serve.ask.asking import Answered, Asked, answer
 from serve.config import ReasonerDeploymentConfig
-from spatialcode.reasoning.models.completions import CompletionModel
 from spatialcode.reasoning.models.endpoint import OpenAICompatible
 from spatialcode.reasoning.models.loading import (
-    BUNDLED_REASONER,
-    BUNDLED_TOKENS,
+    CompletionModel,
     ModelSpec,
+    bundled,
     load_model,
 )
 from spatialcode.reasoning.models.local import HuggingFaceModel
@@ -54,10 +53,7 @@ class ServedModel:
 def spec_of(config: ReasonerDeploymentConfig) -> ModelSpec:
     """The settings as `load_model` takes them, with the bundled model by its folder."""
     spec = replace(config, batch_size=config.batch_size or config.max_samples)
-    if config.model != BUNDLED:
-        return spec
-    max_tokens = min(config.max_tokens, BUNDLED_TOKENS)
-    return replace(spec, model=str(BUNDLED_REASONER), max_tokens=max_tokens)
+    return bundled(spec) if config.model == BUNDLED else spec
 
 
 def _greedy(model: CompletionModel) -> CompletionModel:

@@ -26,8 +26,7 @@ from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import to_table
 from spatialcode.scene.text import to_json
 from spatialcode.video import wire
-from spatialcode.video.child_process import DEFAULT_SANDBOX_LIMITS, SandboxLimits
-from spatialcode.video.sandbox import SandboxedDecoder
+from spatialcode.video.sandbox import DEFAULT_SANDBOX_LIMITS, SandboxedDecoder, SandboxLimits
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from serve.access.keys import KeyRing
 from serve.ask.asking import Answered, Asked
 from serve.ask.language_model import ServedModel, reasoners_of
 from serve.book.database import JobBook
-from serve.book.encoding import EncodingWorker, WorkerSettings, sampling_of
+from serve.book.encoding import EncodingWorker, WorkerSettings
 from serve.book.file_store import FileStore
 from serve.config import DeploymentConfig, ServeConfig
 from serve.ingress import build_ingress
@@ -82,7 +82,7 @@ class Encoder:
     def __init__(self, config: ServeConfig) -> None:
         limit_threads(config.encoder.num_cpus)
         encoder = VideoEncoder.load(config.encoder.name, config.encoder.torch_device)
-        self._identity = encoder.identity(sampling_of(config))
+        self._identity = encoder.identity(config.sampling)
         self._check = ModelCheck(encoder)  # the warm-up: fails the replica, not its first video
         self._checked_at_s = time.monotonic()
         self._drain_s = max(0.0, config.autoscaling.drain_timeout_s - _RELEASE_MARGIN_S)

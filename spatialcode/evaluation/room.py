@@ -11,16 +11,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.encoder.small.maps import DenseMaps
-from spatialcode.evaluation.metrics.box_tracks import BoxTracks, from_objects
+from spatialcode.encoder.maps import DenseMaps
 from spatialcode.evaluation.metrics.scoring import (
     ClipScore,
-    Detection,
+    DetectionCounts,
     ScoredScene,
     overlaps_of,
     score_clip,
     score_detection,
 )
+from spatialcode.evaluation.metrics.tracks import BoxTracks, from_objects
 from spatialcode.evaluation.oracle import Rung, TrueMaps, replace_with_truth, rungs, true_maps
 from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.scene.schema import Room, SceneObject
@@ -118,7 +118,7 @@ class RoomResult:
     predicted: ClipScore
     given_seconds: Seconds
     predicted_seconds: Seconds
-    ladder: dict[str, dict[str, Detection]] = field(default_factory=dict)
+    ladder: dict[str, dict[str, DetectionCounts]] = field(default_factory=dict)
 
 
 def truth_tracks(clip: SyntheticClip) -> BoxTracks:
@@ -189,7 +189,7 @@ def evaluate_clip(
         "predicted": (alone, predicted, own_score),
         "cumulative": (alone, predicted, own_score),
     }
-    ladder: dict[str, dict[str, Detection]] = {}
+    ladder: dict[str, dict[str, DetectionCounts]] = {}
     for start, steps in rungs().items() if options.ladder else ():
         view, encoded, below = starts[start]
         climb = _Climb(encoder, view, encoded, truth, true)
@@ -235,7 +235,7 @@ class _Climb:
     truth: ScoredScene
     true: TrueMaps
 
-    def __call__(self, rung: Rung) -> Detection:
+    def __call__(self, rung: Rung) -> DetectionCounts:
         """Detection with the rung's truth in place."""
         mixed = replace_with_truth(self.encoded.maps, self.true, rung.fields)
         if rung.true_path:

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from spatialcode.errors import SchemaError
 
-#: Rewards of a group that spread less than this (standard deviation, in units of reward) count as
-#: equal: dividing by it would turn rounding into a full-sized advantage.
-MIN_STD = 1e-4
+#: Rewards of a group whose largest and smallest differ by no more than this count as equal:
+#: dividing by their spread would turn rounding into a full-sized advantage.
+MIN_RANGE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class GroupMoments:
     """Per group, in the order of ascending id, over its valid rewards; ``index``: sample to group.
 
     ``std`` is the sample standard deviation (divisor n - 1); 0 for a group of fewer than two.
+    ``varies``: False for a group without variance. Its rewards are equal, or fewer than two of
+    them are valid: every advantage is 0, and nothing is learnt from it.
     """
 
     ids: Int[Tensor, " g"]
@@ -35,6 +37,7 @@ class GroupMoments:
     num_valid: Int[Tensor, " g"]
     mean: Float[Tensor, " g"]
     std: Float[Tensor, " g"]
+    varies: Bool[Tensor, " g"]
 
 
 class AdvantageFunction(Protocol):
@@ -45,18 +48,7 @@ class AdvantageFunction(Protocol):
         rewards: Float[Tensor, " b"],
         group_ids: Int[Tensor, " b"],
         valid: Bool[Tensor, " b"] | None = None,
-        *,
-        min_std: float = MIN_STD,
     ) -> Float[Tensor, " b"]: ...
-
-
-def flatten_groups(
-    rewards: Float[Tensor, "g k"],
-) -> tuple[Float[Tensor, " gk"], Int[Tensor, " gk"]]:
-    """Rewards of g prompts with k completions each, flat, and their group ids 0 … g-1."""
-    num_groups, size = rewards.shape
-    ids = torch.arange(num_groups, device=rewards.device).repeat_interleave(size)
-    return rewards.reshape(-1), ids
 
 
 def group_moments(
@@ -78,15 +70,16 @@ def group_moments(
     deviation = torch.where(valid, counted - mean[index], 0.0)
     squares = zeros.index_add(0, index, deviation.square())
     std = (squares / (num - 1).clamp(min=1)).sqrt()
-    return GroupMoments(ids, index, num.long(), mean, std)
+    above = zeros.scatter_reduce(0, index, deviation, "amax")
+    below = zeros.scatter_reduce(0, index, deviation, "amin")
+    varies = (num >= 2) & (above - below > MIN_RANGE)
+    return GroupMoments(ids, index, num.long(), mean, std, varies)
 
 
 def mean_std_advantages(
     rewards: Float[Tensor, " b"],
     group_ids: Int[Tensor, " b"],
     valid: Bool[Tensor, " b"] | None = None,
-    *,
-    min_std: float = MIN_STD,
 ) -> Float[Tensor, " b"]:
     """(reward - group mean) / group standard deviation; 0 in groups without variance.
 
@@ -95,17 +88,14 @@ def mean_std_advantages(
     changes nothing.
     """
     moments = group_moments(rewards, group_ids, valid)
-    std = moments.std[moments.index]
-    scaled = _centered(rewards, moments) / std.clamp(min=min_std)
-    return _only(scaled, valid, std > min_std, rewards)
+    std = torch.where(moments.varies, moments.std, 1.0)[moments.index]
+    return _only(_centered(rewards, moments) / std, valid, moments, rewards)
 
 
 def mean_advantages(
     rewards: Float[Tensor, " b"],
     group_ids: Int[Tensor, " b"],
     valid: Bool[Tensor, " b"] | None = None,
-    *,
-    min_std: float = MIN_STD,
 ) -> Float[Tensor, " b"]:
     """Reward - group mean; 0 in groups without variance.
 
@@ -113,16 +103,13 @@ def mean_advantages(
     always or nearly never answered.
     """
     moments = group_moments(rewards, group_ids, valid)
-    varies = moments.std[moments.index] > min_std
-    return _only(_centered(rewards, moments), valid, varies, rewards)
+    return _only(_centered(rewards, moments), valid, moments, rewards)
 
 
 def leave_one_out_advantages(
     rewards: Float[Tensor, " b"],
     group_ids: Int[Tensor, " b"],
     valid: Bool[Tensor, " b"] | None = None,
-    *,
-    min_std: float = MIN_STD,
 ) -> Float[Tensor, " b"]:
     """Reward - mean of the *other* valid rewards of the group; 0 in groups without variance.
 
@@ -132,24 +119,7 @@ def leave_one_out_advantages(
     moments = group_moments(rewards, group_ids, valid)
     num = moments.num_valid.double()
     factor = (num / (num - 1).clamp(min=1))[moments.index]
-    varies = moments.std[moments.index] > min_std
-    return _only(factor * _centered(rewards, moments), valid, varies, rewards)
-
-
-def zero_variance(
-    group_ids: Int[Tensor, " b"],
-    moments: GroupMoments,
-    *,
-    min_std: float = MIN_STD,
-) -> tuple[Int[Tensor, " z"], Bool[Tensor, " b"]]:
-    """Ids of the groups that teach nothing, and which samples are theirs.
-
-    Their valid rewards are equal, or there are fewer than two of them: every advantage is 0.
-    Source: dynamic sampling of DAPO, arXiv 2503.14476, section 3.2, which drops and refills them.
-    """
-    without = moments.std <= min_std
-    assert group_ids.shape == moments.index.shape, "the moments are of another batch"
-    return moments.ids[without], without[moments.index]
+    return _only(factor * _centered(rewards, moments), valid, moments, rewards)
 
 
 #: Advantage functions by the name that a configuration gives.
@@ -177,6 +147,7 @@ def _centered(rewards: Tensor, moments: GroupMoments) -> Tensor:
     return rewards.double() - moments.mean[moments.index]
 
 
-def _only(values: Tensor, valid: Tensor | None, varies: Tensor, like: Tensor) -> Tensor:
+def _only(values: Tensor, valid: Tensor | None, moments: GroupMoments, like: Tensor) -> Tensor:
+    varies = moments.varies[moments.index]
     kept = varies if valid is None else varies & valid
     return torch.where(kept, values, 0.0).to(like.dtype)

@@ -1,4 +1,4 @@
-"""Completions of prompts of different lengths, batched, with a cache of keys and values.
+"""Completions of prompts of different lengths, drawn in batches from a transformers model.
 
 A prompt's keys and values are computed once, whatever the number of its samples. Rows that ended
 leave the batch. A sample's random numbers come from the seed, its prompt and its number alone, so
@@ -7,6 +7,7 @@ that it is the same in any batch, up to rounding of the logits.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicCache
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from spatialcode.errors import ModelError
 from spatialcode.grpo.attention import (
@@ -25,12 +26,12 @@ from spatialcode.grpo.attention import (
     plain_model,
     takes_own_masks,
 )
-from spatialcode.grpo.distribution import draw, uniform_numbers
-from spatialcode.grpo.row_cache import row_cache
 from spatialcode.grpo.types import Sample, SamplerSettings
 
 #: Rows that ended are dropped once they are this share of the batch: dropping copies the cache.
 _DROPPED_SHARE = 0.15
+#: Probabilities held at once in float64 while drawing: 128 MiB.
+_MAX_DRAWN_NUMBERS = 2**24
 
 
 def sample(
@@ -218,24 +219,136 @@ def _written(batch: _Batch, weight_version: int) -> list[list[Sample]]:
             rows, drawn = rows[left], drawn[left]
             decoder.keep(left)
         decoder.advance(drawn)
-    return _samples(batch, weight_version, (tokens, logprobs, lengths, ended))
-
-
-def _samples(
-    batch: _Batch, weight_version: int, written: tuple[Tensor, Tensor, Tensor, Tensor]
-) -> list[list[Sample]]:
-    tokens, logprobs, lengths, ended = (part.tolist() for part in written)
-    groups: list[list[Sample]] = []
-    for row in range(batch.num_rows):
-        if row % batch.num_samples == 0:
-            groups.append([])
-        groups[-1].append(
-            Sample(
-                prompt_ids=batch.prompts[len(groups) - 1],
-                completion_ids=tuple(tokens[row][: lengths[row]]),
-                logprobs=tuple(logprobs[row][: lengths[row]]),
-                finished=ended[row],
-                weight_version=weight_version,
-            )
+    written = zip(tokens.tolist(), logprobs.tolist(), lengths.tolist(), ended.tolist(), strict=True)
+    samples = [
+        Sample(
+            prompt_ids=batch.prompts[row // batch.num_samples],
+            completion_ids=tuple(ids[:length]),
+            logprobs=tuple(likelihoods[:length]),
+            finished=over,
+            weight_version=weight_version,
         )
-    return groups
+        for row, (ids, likelihoods, length, over) in enumerate(written)
+    ]
+    size = batch.num_samples
+    return [samples[at : at + size] for at in range(0, len(samples), size)]
+
+
+def draw(
+    logits: Float[Tensor, "b v"], uniforms: Float[Tensor, " b"], settings: SamplerSettings
+) -> tuple[Int[Tensor, " b"], Float[Tensor, " b"]]:
+    """A token for each row and its log-probability under the distribution it was drawn from.
+
+    ``uniforms`` in [0, 1): the token is where the cumulated probability passes it. Temperature 0
+    takes the likeliest token (the first of equals), with its log-probability at temperature 1.
+    Raises ModelError for logits that are not numbers.
+    """
+    logprobs = sampling_logprobs(logits, settings)
+    if settings.temperature == 0:
+        tokens = logits.argmax(-1)
+    else:
+        step = max(1, _MAX_DRAWN_NUMBERS // logits.shape[-1])
+        parts = [
+            _passed(rows, numbers)
+            for rows, numbers in zip(logprobs.split(step), uniforms.split(step), strict=True)
+        ]
+        tokens = torch.cat(parts)
+    tokens = tokens.clamp(max=logits.shape[-1] - 1)  # reached only by what is not a number
+    chosen = logprobs.gather(-1, tokens[:, None])[:, 0]
+    if not bool(torch.isfinite(chosen).all()):
+        raise ModelError("the model's logits are not finite: its weights are damaged")
+    return tokens, chosen
+
+
+def sampling_logprobs(
+    logits: Float[Tensor, "*b v"], settings: SamplerSettings
+) -> Float[Tensor, "*b v"]:
+    """Logarithms of the probabilities that are sampled, float32; -inf for what is cut off.
+
+    ``top_k`` keeps the k likeliest and all that equal the last of them; ``top_p`` then the fewest
+    of the likeliest whose probabilities reach p.
+    """
+    logits = logits.float()
+    if settings.temperature not in (0, 1):
+        logits = logits / settings.temperature
+    if 0 < settings.top_k < logits.shape[-1]:
+        least = logits.topk(settings.top_k, dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < least, float("-inf"))
+    if settings.top_p < 1:
+        ordered, order = logits.sort(dim=-1, descending=True, stable=True)
+        shares = ordered.softmax(-1)
+        before = shares.cumsum(-1) - shares
+        cut = torch.zeros_like(before, dtype=torch.bool).scatter(
+            -1, order, before >= settings.top_p
+        )
+        logits = logits.masked_fill(cut, float("-inf"))
+    return logits.log_softmax(-1)
+
+
+def _passed(logprobs: Tensor, uniforms: Tensor) -> Tensor:
+    """Rows' first tokens at which the cumulated probability exceeds the uniform number."""
+    cumulated = logprobs.double().exp_().cumsum(-1)
+    levels = uniforms.double()[:, None] * cumulated[:, -1:]
+    return torch.searchsorted(cumulated, levels, right=True)[:, 0]
+
+
+def uniform_numbers(seed: int, prompt: tuple[int, ...], number: int, count: int) -> np.ndarray:
+    """``count`` numbers in [0, 1) for one sample, float64."""
+    digest = hashlib.blake2b(np.array([seed, number, *prompt], dtype="<i8").tobytes())
+    key = int.from_bytes(digest.digest()[:16], "little")
+    return np.random.Generator(np.random.Philox(key=key)).random(count)
+
+
+def row_cache(prompts: Cache, repeats: int, num_new: int) -> Cache:
+    """Each prompt's cache ``repeats`` times in a row, with room for ``num_new`` tokens more."""
+    layers: list[Any] = []
+    for layer in prompts.layers:
+        assert isinstance(layer, DynamicLayer)
+        layers.append(RowLayer(layer, repeats, num_new))
+    return Cache(layers=layers)
+
+
+class RowLayer(DynamicLayer):
+    """One layer's keys and values, written in place into room for all tokens to come."""
+
+    def __init__(self, prompt: DynamicLayer, repeats: int, num_new: int) -> None:
+        super().__init__()
+        assert prompt.keys is not None
+        assert prompt.values is not None
+        self.filled = prompt.keys.shape[2]
+        self._keys = _with_room(prompt.keys, repeats, num_new)
+        self._values = _with_room(prompt.values, repeats, num_new)
+        self.dtype, self.device = self._keys.dtype, self._keys.device
+        self.is_initialized = True
+        self._show()
+
+    def _show(self) -> None:
+        self.keys = self._keys[:, :, : self.filled]
+        self.values = self._values[:, :, : self.filled]
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *_args: Any, **_kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        end = self.filled + key_states.shape[2]
+        self._keys[:, :, self.filled : end] = key_states
+        self._values[:, :, self.filled : end] = value_states
+        self.filled = end
+        self._show()
+        assert self.keys is not None
+        assert self.values is not None
+        return self.keys, self.values
+
+    def get_seq_length(self) -> int:
+        return self.filled
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        self._keys, self._values = self._keys[indices], self._values[indices]
+        self._show()
+
+
+def _with_room(states: Tensor, repeats: int, num_new: int) -> Tensor:
+    """(g, heads, p, d) to (g × repeats, heads, p + num_new, d), each row ``repeats`` times."""
+    count, heads, length, width = states.shape
+    room = states.new_empty(count, repeats, heads, length + num_new, width)
+    room[:, :, :, :length] = states[:, None]
+    return room.flatten(0, 1)

@@ -1,8 +1,8 @@
 """Spatial codes made up for training: boxes, times and a camera at random, nothing rendered.
 
 Questions in program mode need names, and geometry only for their answers; a code of this kind takes
-milliseconds where a rendered room takes seconds. It is a room for the reader of codes, not a place
-where someone lives.
+milliseconds where a rendered room takes seconds. Such a room need not look like a home: it is meant
+for a reader of codes.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _code(
         cameras=(_camera(rng, width_m, depth_m),),
         room=Room(0.0, _CEILING_M, corners, float(width_m * depth_m)),
         scale=Scale("given", 1.0),
-        provenance=Provenance("made-up", "", "", "spatialcode.grpo", ""),
+        provenance=Provenance("made-up", "", "", "spatialcode.tasks", ""),
     )
 
 

@@ -22,14 +22,11 @@ _WINDOW = 10
 
 
 @dataclass(frozen=True)
-class Example:
-    """Token ids of a prompt and of what should follow it, its end token included."""
+class CopiedWords:
+    """Token ids of words as a prompt, and of those to be repeated, the end token included."""
 
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.prompt_ids) + len(self.completion_ids)
 
 
 @dataclass(frozen=True)
@@ -98,14 +95,14 @@ class CopyTokens:
         words = sorted(number for token, number in vocabulary.items() if _is_word(token))
         return cls(tuple(words), *(vocabulary[token] for token in (BEGIN_PROGRAM, '")', END)))
 
-    def example(self, prompt: Sequence[int], repeated: Sequence[int]) -> Example:
+    def example(self, prompt: Sequence[int], repeated: Sequence[int]) -> CopiedWords:
         """A prompt of words and what of it is to be repeated."""
-        return Example((*prompt, self.begin), (*repeated, self.close, self.end))
+        return CopiedWords((*prompt, self.begin), (*repeated, self.close, self.end))
 
 
 def copy_batch(
     tokens: CopyTokens, progress: CopyProgress, settings: CopySettings, rng: np.random.Generator
-) -> list[Example]:
+) -> list[CopiedWords]:
     """Runs of random words, each to be repeated, of lengths up to the present longest."""
     words = np.asarray(tokens.words)
     batch = []
@@ -116,7 +113,7 @@ def copy_batch(
     return batch
 
 
-def copy_examples(num: int, tokens: CopyTokens, rng: np.random.Generator) -> list[Example]:
+def copy_examples(num: int, tokens: CopyTokens, rng: np.random.Generator) -> list[CopiedWords]:
     """Runs of 8 to 32 words to keep copying alive among programs.
 
     Two thirds repeat all words, a third some of them, asked for by the first two.

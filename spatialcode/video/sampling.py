@@ -1,7 +1,8 @@
-"""Which moments of a video to look at: by count, by rate, by explicit times. Pure.
+"""Which moments of a video to look at: by count, by rate, by explicit times.
 
-A plan gives target times in seconds from the first frame; the frame shown at such a time is
-the latest one whose presentation time does not exceed it.
+`Sampling` is the setting that jobs, service and library share. A plan gives target times in
+seconds from the first frame; the frame shown at such a time is the latest one whose presentation
+time does not exceed it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from spatialcode.config import checked, setting
 
 Floats = NDArray[np.float64]
 
@@ -61,6 +64,20 @@ class ByTimes:
 
 
 SamplePlan = ByCount | ByRate | ByTimes
+
+
+@dataclass(frozen=True)
+@checked
+class Sampling:
+    """Which frames of a video are looked at; part of a result's work key."""
+
+    num_frames: int = setting("frames a video, spread evenly over it", 32, at_least=1)
+    rate_hz: float | None = setting("frames a second instead of a number of frames", None, above=0)
+    max_side_px: int = setting("frames are scaled down to this longer side", 640, at_least=16)
+
+    def plan(self) -> ByCount | ByRate:
+        """The frames as the decoder wants them named."""
+        return ByCount(self.num_frames) if self.rate_hz is None else ByRate(self.rate_hz)
 
 
 def target_times_s(plan: SamplePlan, last_frame_s: float) -> Floats:

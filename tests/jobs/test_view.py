@@ -12,8 +12,8 @@ import pytest
 
 from jobs.view import FORMATS, main
 from pipelines.stored import rows
-from pipelines.stored.lookup import load_code
-from pipelines.stored.store import CodeStore
+from pipelines.stored.reading import load_code
+from pipelines.stored.store import ResultStore
 from spatialcode.errors import InputError, ParseError
 from spatialcode.export.views import SUFFIXES
 from spatialcode.scene.schema import SpatialCode
@@ -36,7 +36,7 @@ def code_of(video: Path, work_key: str = "d" * 64) -> SpatialCode:
 
 def stored(folder: Path, *codes: SpatialCode) -> Path:
     """An output folder of the encode job; the last input failed."""
-    store = CodeStore(str(folder))
+    store = ResultStore(str(folder))
     done = [
         rows.result_row(
             {"input_id": c.video.uri, "uri": c.video.uri, "work_key": c.provenance.work_key,

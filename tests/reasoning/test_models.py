@@ -10,13 +10,9 @@ import pytest
 
 from spatialcode.config import load_config
 from spatialcode.errors import ConfigError, ModelError
-from spatialcode.reasoning.models.loading import (
-    HuggingFaceModel,
-    LocalSettings,
-    ModelSpec,
-    OpenAICompatible,
-    load_model,
-)
+from spatialcode.reasoning.models.endpoint import OpenAICompatible
+from spatialcode.reasoning.models.loading import ModelSpec, load_model
+from spatialcode.reasoning.models.local import HuggingFaceModel, LocalSettings
 from spatialcode.reasoning.prompts import Message, Prompt, estimate_tokens
 
 KEY = "sk-very-secret-123"

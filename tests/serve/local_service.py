@@ -17,7 +17,7 @@ import uvicorn
 from serve.access.keys import KeyRing
 from serve.ask.asking import Answered, Asked, answer
 from serve.book.database import OPEN, CodeJob, JobBook, JobStatus
-from serve.book.encoding import EncodingWorker, WorkerSettings, sampling_of
+from serve.book.encoding import EncodingWorker, WorkerSettings
 from serve.book.file_store import FileStore
 from serve.config import ServeConfig
 from serve.ingress import build_ingress
@@ -87,7 +87,7 @@ class LocalEncoder:
     worker: EncodingWorker | None = None
 
     async def identity(self) -> EncoderIdentity:
-        return self.encoder.identity(sampling_of(self.config))
+        return self.encoder.identity(self.config.sampling)
 
     async def ready(self) -> bool:
         return self.is_ready

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pipelines.on_ray.actor_pool import ActorPool, Finished, Job, PoolLimits
-from pipelines.train_reasoner.rewards.config import RUBRIC, RewardPoolConfig
+from pipelines.train_reasoner.config import RUBRIC, RewardPoolConfig
 from pipelines.train_reasoner.rewards.scorers import RewardSample, item_from_json, load_scorer
 from pipelines.train_reasoner.rewards.worker import (
     CAUSES,

@@ -17,15 +17,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spatialcode.encoder.small.augment import (
+from spatialcode.encoder.small.inputs import (
     CameraKnowledge,
     KnowledgeConfig,
     augmented,
+    cell_frames,
     noisy_knowledge,
 )
-from spatialcode.encoder.small.geometry import cell_frames
-from spatialcode.encoder.small.heads import RawMaps
 from spatialcode.encoder.small.losses import LossWeights, loss_terms, total_loss
+from spatialcode.encoder.small.model import RawMaps
 from spatialcode.files import whole_file
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from spatialcode.config import require
 from spatialcode.errors import ModelError
-from spatialcode.reasoning.models.completions import Completion
+from spatialcode.reasoning.models.loading import Completion
 from spatialcode.reasoning.prompts import Prompt, Style
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")

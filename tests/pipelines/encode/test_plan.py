@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.encode import content
 from pipelines.encode.content import ContentCache
-from pipelines.encode.inputs import Source
+from pipelines.encode.inputs import ListedVideo
 from pipelines.encode.plan import Work, identify, keyed, make_plan
 from pipelines.stored.store import StoredRow
 from spatialcode.errors import VideoNotFoundError
@@ -18,7 +18,7 @@ ENCODER = EncoderIdentity("small", "w" * 64, "c" * 64)
 
 
 def work(name: str, key: str) -> Work:
-    return Work(Source(name, name, content_id=key), key)
+    return Work(ListedVideo(name, name, content_id=key), key)
 
 
 def stored(name: str, key: str, status: str = "ok", code: str | None = None) -> StoredRow:
@@ -55,7 +55,7 @@ def test_every_input_lands_in_exactly_one_list() -> None:
         work("unlucky", "k5"),
         work("twin of new", "k1"),
         work("twin of done", "k2"),
-        Work(Source("gone", "gone", error=VideoNotFoundError("gone")), ""),
+        Work(ListedVideo("gone", "gone", error=VideoNotFoundError("gone")), ""),
     ]
     before = [
         stored("done", "k2"),
@@ -126,10 +126,10 @@ def test_unreadable_files_become_errors_of_their_source(tmp_path: Path) -> None:
     good = tmp_path / "a.mp4"
     good.write_bytes(b"one")
     sources = [
-        Source("1", str(good)),
-        Source("2", str(tmp_path / "gone.mp4")),
-        Source("3", str(tmp_path)),
-        Source("4", "s3://bucket/b.mp4", content_id="s3:e:1"),
+        ListedVideo("1", str(good)),
+        ListedVideo("2", str(tmp_path / "gone.mp4")),
+        ListedVideo("3", str(tmp_path)),
+        ListedVideo("4", "s3://bucket/b.mp4", content_id="s3:e:1"),
     ]
     cache = ContentCache(tmp_path / "cache")
     found = identify(sources, cache)

@@ -11,8 +11,8 @@ from pipelines.evaluate.config import EvaluateConfig
 from pipelines.evaluate.encoder import run_evaluate
 from spatialcode.config import load_config
 from spatialcode.errors import ConfigError, EncodeError
-from spatialcode.evaluation.encoder_report import Failure, aggregate, markdown
-from spatialcode.evaluation.metrics.box_tracks import from_objects
+from spatialcode.evaluation.encoder_report import FailedClip, aggregate, markdown
+from spatialcode.evaluation.metrics.tracks import from_objects
 from spatialcode.evaluation.room import (
     RoomOptions,
     evaluate_clip,
@@ -159,7 +159,7 @@ def test_results_follow_from_the_seed(clip):
 def test_counts_of_clips_add_up_and_pool(clip):
     good = evaluate_clip("a", clip, Knowing(clip), RoomOptions(ladder=False))
     bad = evaluate_clip("b", clip, Knowing(clip, raised_by=2.0), RoomOptions(ladder=False))
-    report = aggregate([good, bad], [Failure("c", "encode", "no")])
+    report = aggregate([good, bad], [FailedClip("c", "encode", "no")])
     assert (report["num_rooms"], report["num_evaluated"], report["num_failed"]) == (3, 2, 1)
     assert report["failures"] == [{"name": "c", "error_code": "encode", "error": "no"}]
     assert report["num_frames"] == 2 * NUM_FRAMES

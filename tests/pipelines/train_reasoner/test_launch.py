@@ -18,14 +18,12 @@ from typing import Any
 import pytest
 
 from pipelines.train_reasoner.config import TrainReasonerConfig
-from pipelines.train_reasoner.grpo import update_config
 from pipelines.train_reasoner.launch import train
 from pipelines.train_reasoner.metrics import METRICS_FILE, SAMPLES_FILE, read_rows
-from pipelines.train_reasoner.stages import missed_gate, start_folders
-from pipelines.train_reasoner.supervised import train_copying
+from pipelines.train_reasoner.stages import missed_gate, start_folders, train_copying
+from pipelines.train_reasoner.step import update_config
 from spatialcode.config import load_config
 from spatialcode.errors import ConfigError
-from spatialcode.grpo.scoring import ScoringSettings
 from tests.pipelines.train_reasoner.rewards import planted_scorer
 
 ROOT = Path(__file__).parents[3]
@@ -215,6 +213,9 @@ def test_a_chat_model_cannot_copy_words() -> None:
         (["rollouts.one_step_off=true"], "rollouts.one_step_off"),
         (["data.questions=q"], "data.codes"),
         (["zero.stage=0", "zero.bfloat16=true"], "zero.bfloat16"),
+        (["adam.muon=true"], "adam.muon"),
+        (["grpo.aggregation=normalise_then_sum", "grpo.advantages=mean"], "grpo.advantages"),
+        (["model.source=x", "ship.folder=y"], "ship.folder"),
     ],
 )
 def test_settings_that_cannot_work_are_named(arguments: list[str], key: str) -> None:
@@ -226,11 +227,11 @@ def test_keys_of_the_loss_reach_the_update() -> None:
     arguments = ["output=x", "grpo.clip_low=0.1", "grpo.clip_high=0.4", "grpo.kl_coefficient=0.01",
                  "grpo.kl_estimator=k2", "grpo.loss=dr_grpo", "grpo.max_new_tokens=9"]  # fmt: skip
     config = load_config(TrainReasonerConfig, None, arguments)
-    found = update_config(config, ScoringSettings())
+    found = update_config(config)
     assert found.settings.clips("dr_grpo") == (0.1, 0.4)
     assert (found.settings.kl_coefficient, found.settings.kl_estimator) == (0.01, "k2")
     assert found.settings.max_completion_tokens == 9
-    usual = update_config(load_config(TrainReasonerConfig, None, ["output=x"]), ScoringSettings())
+    usual = update_config(load_config(TrainReasonerConfig, None, ["output=x"]))
     assert usual.settings.clips(usual.loss) == (0.2, 0.28), "DAPO's own"
 
 

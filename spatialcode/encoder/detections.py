@@ -1,0 +1,250 @@
+"""Objects of a clip from its dense maps and poses: lift, fuse, score, suppress, number.
+
+The steps after the network, joined; plain numpy in and out, so that the evaluation can
+replace any map by truth and see what it costs. The last step writes detections as the scene
+objects of a spatial code.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+
+from spatialcode.encoder.confidence import Confidence, features, frames_in_view
+from spatialcode.encoder.maps import DenseMaps
+from spatialcode.encoder.tracks import (
+    MovingPath,
+    TrackConfig,
+    link_moving,
+    moving_path,
+    observed_places,
+    whole_cluster,
+)
+from spatialcode.encoder.votes import (
+    Array,
+    Cluster,
+    FusionConfig,
+    LiftingConfig,
+    Votes,
+    cluster_votes,
+    joined,
+    lift,
+)
+from spatialcode.scene.boxes import Boxes, iou_matrix
+from spatialcode.scene.categories import LABELS
+from spatialcode.scene.frames import quaternion_from_yaw
+from spatialcode.scene.schema import Camera, SceneObject, TrackPoint, VideoInfo, make_id
+from spatialcode.version import __version__
+
+
+@dataclass(frozen=True)
+class DetectionConfig:
+    """Parameters of every step from maps to objects.
+
+    Of two boxes that overlap by ``max_iou`` or more, the one of lower score goes.
+    """
+
+    lifting: LiftingConfig = field(default_factory=LiftingConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+    tracks: TrackConfig = field(default_factory=TrackConfig)
+    max_iou: float = 0.15
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """One object of a clip; ``center_m`` and ``yaw_rad`` are where it was last.
+
+    ``frames``: indices of the frames that voted for it; ``view_share``: these over the frames
+    that could have; ``features``: see confidence; ``path``: where it was when, if it moved.
+    """
+
+    label_index: int
+    score: float
+    center_m: Float[np.ndarray, "3"]
+    size_m: Float[np.ndarray, "3"]
+    yaw_rad: float
+    frames: Int[np.ndarray, " k"]
+    view_share: float
+    features: Float[np.ndarray, " f"]
+    path: MovingPath | None = None
+
+    @property
+    def label(self) -> str:
+        return LABELS[self.label_index]
+
+
+def boxes_of(detections: list[Detection] | list[Cluster]) -> Boxes:
+    """Boxes of detections or clusters, in their order."""
+    return Boxes(
+        np.array([d.center_m for d in detections]).reshape(-1, 3),
+        np.array([d.size_m for d in detections]).reshape(-1, 3),
+        quaternion_from_yaw(np.array([d.yaw_rad for d in detections])).reshape(-1, 4),
+    )
+
+
+def suppress(detections: list[Detection], max_iou: float) -> list[Detection]:
+    """Best first; a box that overlaps a better one by ``max_iou`` or more is dropped."""
+    ordered = sorted(detections, key=lambda d: -d.score)
+    if not ordered:
+        return []
+    boxes = boxes_of(ordered)
+    overlap = iou_matrix(boxes, boxes)
+    kept: list[int] = []
+    for i in range(len(ordered)):
+        if all(overlap[i, j] < max_iou for j in kept):
+            kept.append(i)
+    return [ordered[i] for i in kept]
+
+
+def clip_votes(
+    maps: DenseMaps, K_grid: Array, T_world_camera: Array, config: LiftingConfig
+) -> Votes:
+    """Votes of all frames of a clip, those of one frame that agree joined."""
+    return joined(lift(maps, K_grid, T_world_camera, config), config)
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """The cameras of a clip: pinhole matrix of the grid, poses, (h, w) of the grid."""
+
+    K_grid: Array
+    T_world_camera: Array
+    grid_hw: tuple[int, ...]
+
+    def shows(self, cluster: Cluster) -> NDArray[np.bool_]:
+        """(N,): in which frames the cluster's place is in the picture."""
+        h, w = self.grid_hw
+        return frames_in_view(cluster.center_m, self.K_grid, self.T_world_camera, (h, w))
+
+
+def _detection(
+    own: list[Cluster],
+    votes: Votes,
+    view: _View,
+    confidence: Confidence,
+    config: DetectionConfig,
+) -> Detection:
+    """The scored object that clusters, in order of time, make together."""
+    whole = whole_cluster(own, votes)
+    path = moving_path(own, votes, config.fusion, config.tracks)
+    in_view = np.logical_or.reduce([view.shows(cluster) for cluster in own])
+    values = features(whole, votes, in_view)
+    frames = np.unique(votes.frame[whole.members])
+    return Detection(
+        label_index=whole.label_index,
+        score=float(confidence.score(values[None])[0]),
+        center_m=whole.center_m if path is None else path.center_m[-1],
+        size_m=whole.size_m,
+        yaw_rad=whole.yaw_rad if path is None else float(path.yaw_rad[-1]),
+        frames=frames,
+        view_share=len(frames) / max(int(in_view.sum()), len(frames)),
+        features=values,
+        path=path,
+    )
+
+
+def detect(
+    maps: DenseMaps,
+    K_grid: Array,
+    T_world_camera: Array,
+    confidence: Confidence,
+    config: DetectionConfig,
+) -> list[Detection]:
+    """All scored objects of a clip, best first, overlaps suppressed, whatever their score.
+
+    World and units are those of ``T_world_camera`` (N, 4, 4); see :func:`confident`.
+    """
+    votes = clip_votes(maps, K_grid, T_world_camera, config.lifting)
+    clusters = cluster_votes(votes, config.fusion)
+    places = observed_places(clusters, maps, K_grid, T_world_camera, config.tracks)
+    groups = link_moving(clusters, votes, places, config.tracks)
+    view = _View(K_grid, T_world_camera, maps.depth_m.shape[1:])
+    detections = [
+        _detection([clusters[i] for i in group], votes, view, confidence, config)
+        for group in groups
+    ]
+    return suppress(detections, config.max_iou)
+
+
+def confident(detections: list[Detection], confidence: Confidence) -> list[Detection]:
+    """Those at or above the score threshold."""
+    return [d for d in detections if d.score >= confidence.threshold]
+
+
+#: As written into codes.
+SOFTWARE = f"spatialcode {__version__}"
+
+
+def first_sight(detection: Detection) -> tuple[int, float]:
+    """Sort key: earlier first, then the surer one."""
+    return int(detection.frames[0]), -detection.score
+
+
+def scene_objects(detections: list[Detection], times_s: Array) -> tuple[SceneObject, ...]:
+    """Detections as scene objects, numbered per label in order of first sight."""
+    ordered = sorted(detections, key=first_sight)
+    counts: Counter[str] = Counter()
+    objects = []
+    for detection in ordered:
+        counts[detection.label] += 1
+        objects.append(
+            SceneObject(
+                id=make_id(detection.label, counts[detection.label]),
+                label=detection.label,
+                score=detection.score,
+                center_m=_vector(detection.center_m),
+                size_m=_vector(detection.size_m),
+                quaternion_wxyz=_vector(quaternion_from_yaw(detection.yaw_rad)),
+                first_seen_s=float(times_s[detection.frames[0]]),
+                last_seen_s=float(times_s[detection.frames[-1]]),
+                num_observations=len(detection.frames),
+                visibility=min(1.0, detection.view_share),
+                motion="static" if detection.path is None else "moving",
+                track=() if detection.path is None else _track(detection.path, times_s),
+            )
+        )
+    return tuple(objects)
+
+
+def _track(path: MovingPath, times_s: Array) -> tuple[TrackPoint, ...]:
+    return tuple(
+        TrackPoint(float(times_s[frame]), _vector(center), _vector(quaternion))
+        for frame, center, quaternion in zip(
+            path.frames, path.center_m, quaternion_from_yaw(path.yaw_rad), strict=True
+        )
+    )
+
+
+def cameras_of(
+    T_world_camera: Array, K: Array, network_size: tuple[int, int], video: VideoInfo
+) -> tuple[Camera, ...]:
+    """Cameras with intrinsics in pixels of the full-size video.
+
+    ``K`` belongs to pictures of ``network_size`` (width, height).
+    """
+    sx, sy = video.width_px / network_size[0], video.height_px / network_size[1]
+    return tuple(
+        Camera(
+            t_s=t,
+            T_world_camera=_matrix(T),
+            fx_px=float(K[0, 0] * sx),
+            fy_px=float(K[1, 1] * sy),
+            cx_px=float(K[0, 2] * sx),
+            cy_px=float(K[1, 2] * sy),
+        )
+        for t, T in zip(video.sampled_s, T_world_camera, strict=True)
+    )
+
+
+def _vector(values: Array) -> Any:
+    """Plain floats; the schema checks how many."""
+    return tuple(float(v) for v in np.asarray(values))
+
+
+def _matrix(values: Array) -> Any:
+    return tuple(_vector(row) for row in values)
