@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 
+from serve.limits import SHA256_HEX
 from spatialcode.errors import SpatialCodeError
 
-MAX_NAME_CHARACTERS = 200
+MAX_NAME_CHARS = 200
 
-_ID = re.compile(r"[0-9a-f]{64}")
 _KIND = re.compile(r"[a-z0-9]{1,16}(\.[a-z0-9]{1,16})?")
 
 
@@ -24,7 +24,7 @@ class BadIdError(SpatialCodeError, ValueError):
 
 def checked_id(code_id: str, field: str = "id") -> str:
     """The id. BadIdError unless it is 64 lower-case hexadecimal digits."""
-    if not isinstance(code_id, str) or not _ID.fullmatch(code_id):
+    if not isinstance(code_id, str) or not SHA256_HEX.fullmatch(code_id):
         raise BadIdError(
             f"{field}: expected 64 lower-case hexadecimal digits, got {_short(code_id)}"
         )
@@ -42,7 +42,7 @@ def checked_name(name: str, field: str = "name") -> str:
     """The name. BadIdError unless `display_name` would leave it unchanged."""
     if not isinstance(name, str) or name != display_name(name):
         raise BadIdError(
-            f"{field}: expected at most {MAX_NAME_CHARACTERS} printable characters and no folder,"
+            f"{field}: expected at most {MAX_NAME_CHARS} printable characters and no folder,"
             f" got {_short(name)}"
         )
     return name
@@ -53,11 +53,11 @@ def display_name(raw: str) -> str:
 
     Removed are folders (of either notation), characters that do not print (control characters,
     direction marks, single surrogates, which no database stores), dots and blanks at both ends, and
-    everything beyond ``MAX_NAME_CHARACTERS``.
+    everything beyond ``MAX_NAME_CHARS``.
     """
     last = raw.replace("\\", "/").rsplit("/", 1)[-1]
     printable = "".join(character for character in last if character.isprintable())
-    return printable.strip(" .")[:MAX_NAME_CHARACTERS].strip(" .")
+    return printable.strip(" .")[:MAX_NAME_CHARS].strip(" .")
 
 
 def _short(value: object) -> str:

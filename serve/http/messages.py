@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from serve.book.code_ids import MAX_NAME_CHARS
 from spatialcode.questions.parse import MAX_CHARS
 
 Status = Literal["queued", "decoding", "encoding", "done", "failed"]
@@ -22,7 +23,6 @@ MAX_OPTIONS = 26
 MAX_OPTION_CHARS = 500
 MAX_SAMPLES = 16
 MAX_URL_CHARS = 2048
-MAX_NAME_CHARS = 200
 
 _ID = "4f1c" * 16
 CodeId = Annotated[
@@ -71,7 +71,7 @@ VIDEO_BODY: dict[str, Any] = {
                     "required": ["video"],
                     "properties": {
                         "video": {"type": "string", "format": "binary"},
-                        "name": {"type": "string", "maxLength": 200},
+                        "name": {"type": "string", "maxLength": MAX_NAME_CHARS},
                     },
                 }
             },
@@ -83,8 +83,8 @@ VIDEO_BODY: dict[str, Any] = {
                     "additionalProperties": False,
                     "required": ["url"],
                     "properties": {
-                        "url": {"type": "string", "minLength": 1, "maxLength": 2048},
-                        "name": {"type": ["string", "null"], "maxLength": 200},
+                        "url": {"type": "string", "minLength": 1, "maxLength": MAX_URL_CHARS},
+                        "name": {"type": ["string", "null"], "maxLength": MAX_NAME_CHARS},
                     },
                 },
                 "example": {"url": "https://example.org/bedroom.mp4", "name": "bedroom"},

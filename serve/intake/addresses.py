@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from serve.http import problems
+from serve.http.messages import MAX_URL_CHARS
 from serve.limits import FetchConfig
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-MAX_URL_CHARS = 2048
 PORTS = {"http": 80, "https": 443}
 URL_CHARS = re.compile(r"[!-\[\]-~]+")  # printable ASCII without space and backslash
 LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")

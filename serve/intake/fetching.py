@@ -23,7 +23,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from serve.config import ServeConfig
 from serve.http import problems
-from serve.intake.addresses import MAX_URL_CHARS, AddressPolicy, Target, parse_target, refused
+from serve.http.messages import MAX_URL_CHARS
+from serve.intake.addresses import AddressPolicy, Target, parse_target, refused
 from serve.intake.spool import Spool, StoredUpload
 from serve.limits import FetchConfig, LimitConfig
 

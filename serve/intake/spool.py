@@ -18,12 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from serve.book.code_ids import MAX_NAME_CHARS
 from serve.http import problems
 from serve.limits import LimitConfig
 
 PREFIX, SUFFIX = "upload-", ".part"
 FLUSH_BYTES = 2**20
-MAX_NAME_CHARS = 200
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from serve.ask.asking import REASONERS, Asked
 from serve.http.messages import MAX_OPTIONS, MAX_SAMPLES, MAX_URL_CHARS
 from serve.http.problems import HTTPProblem
+from serve.limits import SHA256_HEX
 
 #: A model's name is this prefix and the name of the reasoner.
 MODEL_PREFIX = "spatialcode-"
@@ -33,7 +34,6 @@ _FORMS: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 
 _CODE_URL = re.compile(r"code:([0-9a-f]{64})")
-_CODE_ID = re.compile(r"[0-9a-f]{64}")
 _URL = re.compile(r"[a-z][a-z0-9+.-]{0,20}://\S+", re.IGNORECASE)
 _OPTION = re.compile(r"\s*\(?([A-Z])[.):]\s*(\S.*)")
 #: A line that only announces options.
@@ -231,7 +231,7 @@ def _source(request: ChatRequest) -> CodeSource:
     if request.code is not None:
         return CodeSource(document=request.code)
     if request.code_id is not None:
-        if not _CODE_ID.fullmatch(request.code_id):
+        if not SHA256_HEX.fullmatch(request.code_id):
             raise ChatError("code_id: expected 64 lower-case hex digits", param="code_id")
         return CodeSource(code_id=request.code_id)
     users = [one for one in reversed(request.messages) if one.role == "user"]

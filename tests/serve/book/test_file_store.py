@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.book.code_ids import MAX_NAME_CHARACTERS, BadIdError, checked_name, display_name
+from serve.book.code_ids import MAX_NAME_CHARS, BadIdError, checked_name, display_name
 from serve.book.file_store import FileStore, MissingFileError, StoreError
 from tests.scene.builders import chair, code
 
@@ -296,7 +296,7 @@ def test_an_s3_service_that_is_away_is_named(aws: None, monkeypatch: pytest.Monk
 def test_a_display_name_is_one_line_without_folders(raw: str) -> None:
     name = display_name(raw)
     assert checked_name(name) == name
-    assert len(name) <= MAX_NAME_CHARACTERS
+    assert len(name) <= MAX_NAME_CHARS
     assert not set(name) & set("/\\\0\n\r\t\u202e")
     assert name not in (".", "..")
 

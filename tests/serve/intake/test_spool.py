@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.intake.spool import MAX_NAME_CHARS, Spool, label, spool_folder, sweep
+from serve.book.code_ids import MAX_NAME_CHARS
+from serve.intake.spool import Spool, label, spool_folder, sweep
 from serve.limits import LimitConfig
 
 
