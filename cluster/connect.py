@@ -24,7 +24,7 @@ def connect(address: str | None = None, min_cpus: float = 1.0, **local: Any) -> 
 
     if ray.is_initialized():
         return
-    quiet = {"log_to_driver": False, "logging_level": logging.WARNING}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
     if address is not None or "RAY_ADDRESS" in os.environ:
         ray.init(address=address, **quiet)
         return

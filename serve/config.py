@@ -19,6 +19,7 @@ from serve.limits import (
     is_loopback,
 )
 from spatialcode.config import checked, require, setting
+from spatialcode.encoder.registry import EncoderSettings
 from spatialcode.reasoning.models.loading import ModelSpec
 from spatialcode.video.limits import VideoLimits
 from spatialcode.video.sampling import Sampling
@@ -65,10 +66,9 @@ class DeploymentConfig:
 
 @dataclass(frozen=True)
 @checked
-class EncoderDeploymentConfig(DeploymentConfig):
-    """The deployment that turns videos into codes."""
+class EncoderDeploymentConfig(DeploymentConfig, EncoderSettings):
+    """The deployment that turns videos into codes: which encoder, and its replicas."""
 
-    name: str = setting("bundled weights by name, or a .safetensors file", "small")
     device: str = setting("auto is cuda if num_gpus is above 0", "auto",
                           one_of=("auto", "cpu", "cuda"))  # fmt: skip
     num_gpus: float = setting("GPUs that a replica reserves, or a fraction of one", 0.0, at_least=0)

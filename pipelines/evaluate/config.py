@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pipelines.on_ray.dataset import Workers
 from spatialcode.config import checked, require, setting
+from spatialcode.encoder.registry import EncoderSettings
 from spatialcode.reasoning.models.loading import ModelSpec
 from spatialcode.seeds import HELD_OUT_ROOMS
 
@@ -26,7 +27,7 @@ class EvaluateConfig:
         "encoder",
         one_of=BENCHMARKS,
     )
-    encoder: str = setting("bundled weights by name, a .safetensors, or module:Class", "small")
+    encoder: EncoderSettings = setting("", default_factory=EncoderSettings)
     device: str = setting("where the network runs: cpu or cuda", "cpu", one_of=("cpu", "cuda"))
     num_rooms: int = setting("rooms to render, or clips to take from `clips`", 100, at_least=1)
     seed: int = setting(

@@ -16,28 +16,19 @@ from pipelines.evaluate.config import EvaluateConfig
 from pipelines.on_ray.dataset import through_actors
 from pipelines.stored import rows
 from spatialcode.config import to_dict
+from spatialcode.encoder.protocol import Encoder
 from spatialcode.errors import EncodeError
 from spatialcode.evaluation.encoder_report import FailedClip, aggregate, figure, markdown
 from spatialcode.evaluation.recorded import evaluate_recorded
 from spatialcode.evaluation.recordings import recordings_in
 from spatialcode.evaluation.report import Report, write_report
-from spatialcode.evaluation.room import ClipEncoder, RoomOptions, RoomResult, evaluate_room
-from spatialcode.loading import load
+from spatialcode.evaluation.room import RoomOptions, RoomResult, evaluate_room
 from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.threads import limit_threads
-
-BUNDLED = "spatialcode.evaluation.watched:EvaluatedEncoder"
 
 Row = dict[str, Any]
 #: Called after every clip with how many are done, how many failed, and of how many.
 Progress = Callable[[int, int, int], None]
-
-
-def load_evaluated(name: str, device: str) -> ClipEncoder:
-    """The encoder that a configuration names. ConfigError where there is no such class."""
-    spec = name if ":" in name else BUNDLED
-    encoder: ClipEncoder = load(spec, "encoder").load(name, device)
-    return encoder
 
 
 def inputs_of(config: EvaluateConfig) -> list[Row]:
@@ -55,10 +46,10 @@ def inputs_of(config: EvaluateConfig) -> list[Row]:
 class Evaluator:
     """The stage: one input row in, one result row out, whatever happens."""
 
-    def __init__(self, config: EvaluateConfig) -> None:
+    def __init__(self, config: EvaluateConfig, encoder: Encoder) -> None:
         # One core a worker, as it reserves: the times reported are those of one core.
         limit_threads(1)
-        self.encoder = load_evaluated(config.encoder, config.device)
+        self.encoder = encoder.load(config.device)
         limit_threads(1)  # again, for libraries that the encoder has brought
         self.options = RoomOptions(config.num_frames, config.known_intrinsics, config.ladder)
 
@@ -82,13 +73,13 @@ def run_evaluate(config: EvaluateConfig, on_progress: Progress | None = None) ->
     Raises ConfigError, WeightsError or InputError before anything is computed, EncodeError
     where every clip failed.
     """
+    encoder = config.encoder.make()  # a wrong name fails here, not in every actor
     inputs = inputs_of(config)
     if config.num_workers == 0:
-        evaluator = Evaluator(config)
+        evaluator = Evaluator(config, encoder)
         stream: Iterator[Row] = (evaluator(row) for row in inputs)
     else:
-        load_evaluated(config.encoder, "cpu")  # a wrong name fails here, not in every actor
-        stream = through_actors(inputs, Evaluator, (config,), config.workers)
+        stream = through_actors(inputs, Evaluator, (config, encoder), config.workers)
     results: list[RoomResult] = []
     failures: list[FailedClip] = []
     for row in stream:

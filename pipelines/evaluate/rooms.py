@@ -20,6 +20,7 @@ from pipelines.evaluate.vsibench import BenchmarkData, asked_rooms, folds_of, kn
 from pipelines.on_ray.dataset import through_actors
 from pipelines.stored import rows
 from spatialcode.config import to_dict
+from spatialcode.encoder.protocol import Encoder
 from spatialcode.errors import EncodeError
 from spatialcode.evaluation.answer_report import rooms_figure, rooms_markdown, summarise_rooms
 from spatialcode.evaluation.report import write_report
@@ -49,12 +50,12 @@ class MadeRoom:
 class RoomMaker:
     """The stage: one seed in, one row with a made room out, whatever happens."""
 
-    def __init__(self, config: EvaluateConfig) -> None:
+    def __init__(self, config: EvaluateConfig, encoder: Encoder) -> None:
         limit_threads(1)
         from spatialcode.api import VideoEncoder
 
         self.config = config
-        self.encoder = VideoEncoder.load(config.encoder, config.device)
+        self.encoder = VideoEncoder(encoder, config.device)
         limit_threads(1)  # again, for libraries that the encoder has brought
 
     def __call__(self, row: Row) -> Row:
@@ -143,11 +144,12 @@ def run_rooms(config: EvaluateConfig, on_progress: Progress | None = None) -> Ro
 def _made(config: EvaluateConfig, on_progress: Progress | None) -> tuple[list[MadeRoom], list[str]]:
     """Every seed's room, in order, and why the others failed."""
     seeds = [{"seed": seed} for seed in range(config.seed, config.seed + config.num_rooms)]
+    encoder = config.encoder.make()  # a wrong name fails here, not in every actor
     stream: Iterator[Row]
     if config.num_workers == 0:
-        stream = map(RoomMaker(config), seeds)
+        stream = map(RoomMaker(config, encoder), seeds)
     else:
-        stream = through_actors(seeds, RoomMaker, (config,), config.workers)
+        stream = through_actors(seeds, RoomMaker, (config, encoder), config.workers)
     rooms, failures = [], []
     for row in stream:
         if row["status"] == rows.OK:

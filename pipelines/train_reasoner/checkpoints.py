@@ -15,7 +15,6 @@ it only checkpoints that this software wrote.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import random
 import shutil
@@ -31,6 +30,7 @@ import torch
 
 from pipelines.train_reasoner.deepspeed import DeepSpeedStepper
 from spatialcode.errors import InputError
+from spatialcode.files import read_json, write_json
 
 POSITION_FILE, ENGINE_TAG, UNIVERSAL_TAG = "position.json", "deepspeed", "universal"
 _UNIVERSAL_INFO = {"universal_checkpoint_info": {"universal_checkpoint_version": 0.2}}
@@ -99,8 +99,7 @@ def save(stepper: DeepSpeedStepper, folder: Path, position: RunPosition) -> None
     torch.save(random_states(), folder / _rank_file(stepper.rank))
     if stepper.rank == 0:
         held = {"world_size": stepper.world_size, "zero_stage": stepper.zero.stage}
-        text = json.dumps({**asdict(position), **held}, indent=2)
-        (folder / POSITION_FILE).write_text(text + "\n", encoding="utf-8")
+        write_json(folder / POSITION_FILE, {**asdict(position), **held})
 
 
 def find(folder: Path) -> FoundCheckpoint:
@@ -108,7 +107,7 @@ def find(folder: Path) -> FoundCheckpoint:
     path = folder / POSITION_FILE
     if not path.is_file():
         raise InputError(f"{folder}: expected a checkpoint with {POSITION_FILE}, found none")
-    values = json.loads(path.read_text(encoding="utf-8"))
+    values = read_json(path)
     world_size, zero_stage = values.pop("world_size"), values.pop("zero_stage")
     missing = [n for n in map(_rank_file, range(world_size)) if not (folder / n).is_file()]
     if missing:

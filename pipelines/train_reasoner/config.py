@@ -376,5 +376,5 @@ def dry_run(config: TrainReasonerConfig, has_gpu: bool) -> TrainReasonerConfig:
         rewards=replace(config.rewards, num_actors=workers, num_cpus=0.5, scorer=DRAWN),
         rollouts=rollouts,
         evaluation=replace(config.evaluation, num_rooms=1, every_steps=0, vsibench=None),
-        ship=replace(config.ship, num_rooms=1),
+        ship=replace(config.ship, folder=None),  # random weights must not replace real ones
     )  # fmt: skip

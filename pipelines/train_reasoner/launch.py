@@ -60,8 +60,8 @@ def train(config: TrainReasonerConfig, on_rows: Callable[[list[Row]], None] | No
     notes = []
     if asked.rollouts.engine != config.rollouts.engine:
         notes.append(
-            f"dry run: the random tiny weights were written with by rollouts.engine="
-            f"{config.rollouts.engine} in place of {asked.rollouts.engine}"
+            f"dry run: rollouts.engine={config.rollouts.engine} wrote with the random tiny "
+            f"weights, in place of {asked.rollouts.engine}"
         )
     report = write_report(config, notes)
     if config.ship.folder is not None and report["done"]:

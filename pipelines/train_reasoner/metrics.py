@@ -7,7 +7,6 @@ so that after any number of crashes every step is there once.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from spatialcode.grpo.batch import RolloutBatch
 
 from spatialcode.errors import FormatError
-from spatialcode.files import read_jsonl, whole_file
+from spatialcode.files import append_jsonl, read_jsonl, write_jsonl
 
 METRICS_FILE, SAMPLES_FILE, READABLE_FILE, BOARD_FOLDER = (
     "metrics.jsonl", "samples.jsonl", "samples.md", "tensorboard",
@@ -48,7 +47,7 @@ class RunFiles:
 
     def row(self, kind: str, row: Mapping[str, Any]) -> None:
         """Append one line: a ``train`` step, an ``evaluation``, an ``alarm``."""
-        _append(self.output / METRICS_FILE, [{"kind": kind, **row}])
+        append_jsonl(self.output / METRICS_FILE, [{"kind": kind, **row}], default=float)
         if self._board is not None:
             for name, value in _flat(row):
                 if name not in {"step", "total_steps"}:
@@ -56,7 +55,8 @@ class RunFiles:
 
     def samples(self, total_steps: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append samples of a step: prompt, completion, terms, reasons, reward, advantage."""
-        _append(self.output / SAMPLES_FILE, [{"total_steps": total_steps, **row} for row in rows])
+        samples = [{"total_steps": total_steps, **row} for row in rows]
+        append_jsonl(self.output / SAMPLES_FILE, samples, default=float)
         with (self.output / READABLE_FILE).open("a", encoding="utf-8") as file:
             file.writelines(readable(total_steps, row) for row in rows)
 
@@ -76,16 +76,16 @@ def cut_back(path: Path, total_steps: int) -> None:
     if not path.is_file():
         return
     kept = [row for row in read_rows(path) if row["total_steps"] <= total_steps]
-    with whole_file(path) as partial:
-        partial.touch()
-        _append(partial, kept)
+    write_jsonl(path, kept)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """All whole lines of a file; none where it does not exist."""
-    rows = []
-    with contextlib.suppress(FormatError):  # nothing follows a line that a crash cut off
-        rows.extend(row for _, row in read_jsonl(path)) if path.is_file() else None
+    rows: list[dict[str, Any]] = []
+    if path.is_file():
+        with contextlib.suppress(FormatError):  # nothing follows a line that a crash cut off
+            for _, row in read_jsonl(path):
+                rows.append(row)
     return rows
 
 
@@ -121,12 +121,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     return "" if value is None else str(value)
-
-
-def _append(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    text = "".join(json.dumps(row, ensure_ascii=False, default=float) + "\n" for row in rows)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(text)
 
 
 def _flat(row: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:

@@ -15,7 +15,7 @@ import torch
 from pipelines.train_reasoner.config import TrainReasonerConfig
 from pipelines.train_reasoner.groups import Clock, Harvest, Harvester, ScoredGroup
 from pipelines.train_reasoner.metrics import figures_of, shown_samples, sums_of
-from spatialcode.grpo.aggregation import AGGREGATIONS, GroupedRewards
+from spatialcode.grpo.advantages import AGGREGATIONS, GroupedRewards
 from spatialcode.grpo.batch import RolloutBatch, rollout_batch
 from spatialcode.grpo.losses import LossSettings
 from spatialcode.grpo.parity import BFLOAT16_TOLERANCE, ParityTolerance, check_parity

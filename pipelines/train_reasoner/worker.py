@@ -6,7 +6,6 @@ the same steps together; rank 0 writes.
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import time
@@ -37,6 +36,7 @@ from pipelines.train_reasoner.prompts import PromptMaker, PromptRow, Prompts, wr
 from pipelines.train_reasoner.rewards.pool import PlainRewards, RewardPool, Rewards
 from pipelines.train_reasoner.rollouts.rollouts import Rollouts, make_rollouts
 from spatialcode.config import to_dict
+from spatialcode.files import write_json
 from spatialcode.reasoning.models.local import STYLE_FILE
 from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.workkey import config_sha256
@@ -94,7 +94,7 @@ class Worker:
     def open_stage(self, name: str, folder: str, found: FoundCheckpoint | None) -> OpenStage:
         """Model, optimizer and rollouts of a stage, restored from a checkpoint if one is given."""
         config = self.config
-        checkpoints.seed_everything(config.seed, self.setup.rank, STAGES.index(name))
+        checkpoints.seed_everything(*stage_seed(config.seed, self.setup.rank, name))
         model = load_model(folder, revision=config.model.revision, bfloat16=config.zero.bfloat16)
         torch.manual_seed(config.seed)  # adapters are drawn alike on all ranks
         model = with_adapters(model, config.lora)
@@ -267,7 +267,12 @@ class Worker:
     def write_result(self) -> None:
         if self.setup.rank == 0:
             path = Path(self.config.output, RESULT_FILE)
-            path.write_text(json.dumps(asdict(self.position), indent=2) + "\n", encoding="utf-8")
+            write_json(path, asdict(self.position))
+
+
+def stage_seed(seed: int, rank: int, stage: str) -> tuple[int, int, int]:
+    """Numbers that set a stage's random numbers on a rank apart from all others."""
+    return seed, rank, STAGES.index(stage)
 
 
 def make_worker(setup: WorkerSetup) -> tuple[Worker, FoundCheckpoint | None]:

@@ -1,17 +1,19 @@
 """Evaluating an encoder on a recorded clip.
 
 Depth is compared where it was recorded as well. There is no oracle ladder, and which objects are
-hardly seen is not known: whoever predicts one is counted as wrong.
+hardly seen is not known: a prediction of one counts as wrong.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from spatialcode.encoder.protocol import FrameGeometry, LoadedEncoder
 from spatialcode.evaluation.metrics.scoring import ScoredScene
 from spatialcode.evaluation.metrics.tracks import from_objects
 from spatialcode.evaluation.recordings import Recording
-from spatialcode.evaluation.room import ClipEncoder, RoomOptions, RoomResult, View, score_view
+from spatialcode.evaluation.room import RoomOptions, RoomResult, score_view
+from spatialcode.evaluation.watched import EvaluatedEncoder, clip_of
 from spatialcode.video.decode import decode
 from spatialcode.video.sampling import ByTimes
 
@@ -20,7 +22,7 @@ MAX_SIDE_PX = 320
 
 
 def evaluate_recorded(
-    recording: Recording, encoder: ClipEncoder, options: RoomOptions
+    recording: Recording, encoder: LoadedEncoder, options: RoomOptions
 ) -> RoomResult:
     """Evaluate on the frames that the code's cameras belong to."""
     code = recording.code
@@ -39,9 +41,11 @@ def evaluate_recorded(
     truth = ScoredScene(
         from_objects(code.objects, times_s), poses, code.room, recording.read_depth_m()
     )
-    alone = View(decoded.rgb, times_s, K if options.known_intrinsics else None, None)
-    predicted, own_score = score_view(encoder, alone, truth)
-    given, given_score = score_view(encoder, View(decoded.rgb, times_s, K, poses), truth)
+    watched = EvaluatedEncoder(encoder)
+    own = FrameGeometry(K if options.known_intrinsics else None)
+    predicted, own_score = score_view(watched, clip_of(decoded.rgb, times_s, own), truth)
+    informed = clip_of(decoded.rgb, times_s, FrameGeometry(K, poses))
+    given, given_score = score_view(watched, informed, truth)
     return RoomResult(
         name=recording.name,
         num_frames=len(times_s),

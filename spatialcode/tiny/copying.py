@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from spatialcode.config import require, setting
+from spatialcode.config import checked, require, setting
 from spatialcode.tiny.tokenizer import BEGIN_PROGRAM, END
 
 #: Mean losses, nats a token: longer runs from the first on, done from the second on.
@@ -30,19 +30,19 @@ class CopiedWords:
 
 
 @dataclass(frozen=True)
+@checked
 class CopySettings:
     """Which runs are copied, and how fast they grow."""
 
-    shortest: int = setting("words of the shortest run", 4)
+    shortest: int = setting("words of the shortest run", 4, at_least=1)
     first: int = setting("words of the longest run at first", 8)
-    growth: int = setting("words more after every success", 4)
+    growth: int = setting("words more after every success", 4, at_least=1)
     longest: int = setting("words of the longest run at last", 24)
     batch_tokens: int = setting("tokens of a step, prompts and completions", 900)
 
     def __post_init__(self) -> None:
-        order = 1 <= self.shortest <= self.first <= self.longest
+        order = self.shortest <= self.first <= self.longest
         require(order, "shortest, first, longest", "in this order", self)
-        require(self.growth >= 1, "growth", "at least 1", self.growth)
         least = 2 * self.longest + 3
         require(self.batch_tokens >= least, "batch_tokens", f"at least {least}", self.batch_tokens)
 

@@ -9,11 +9,12 @@ import pytest
 
 from pipelines.evaluate.config import EvaluateConfig
 from pipelines.evaluate.encoder import inputs_of
+from spatialcode.encoder.maps import at_cells
 from spatialcode.errors import InputError
 from spatialcode.evaluation.encoder_report import aggregate
 from spatialcode.evaluation.recorded import evaluate_recorded
 from spatialcode.evaluation.recordings import CodeFolder, recorded_depth, recordings_in
-from spatialcode.evaluation.room import RoomOptions, at_cells
+from spatialcode.evaluation.room import RoomOptions
 from spatialcode.evaluation.room_files import depth_png
 from spatialcode.scene.table import to_table
 from spatialcode.synthetic.clips import make_clip
@@ -43,13 +44,13 @@ def folder(clip, tmp_path_factory):
 class Looking(Knowing):
     """Checks that it is shown the frames of the clip, in order, with the right camera."""
 
-    def encode(self, view):
-        shown = view.rgb.astype(int)
+    def prepare(self, clip):
+        shown = clip.rgb.astype(int)
         for n, frame in enumerate(shown):
             distances = np.abs(self.clip.rgb.astype(int) - frame).mean(axis=(1, 2, 3))
             assert distances.argmin() == n
-        assert pytest.approx(self.clip.K, abs=1e-4) == view.K
-        return super().encode(view)
+        assert pytest.approx(self.clip.K, abs=1e-4) == clip.geometry.K
+        return super().prepare(clip)
 
 
 def test_a_recorded_clip_is_evaluated_on_the_frames_of_its_cameras(clip, folder):

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from spatialcode.errors import ConfigError, SchemaError
-from spatialcode.grpo.advantages import mean_advantages, mean_std_advantages
-from spatialcode.grpo.aggregation import (
+from spatialcode.grpo.advantages import (
     AGGREGATIONS,
     BatchSums,
     GroupedRewards,
+    mean_advantages,
+    mean_std_advantages,
     normalise_over_batch,
     normalise_then_sum,
     sum_then_normalise,

@@ -52,7 +52,12 @@ class CompletionModel(Protocol):
 @dataclass(frozen=True)
 @checked
 class ModelSpec:
-    """Which model, as settings of a job. With ``base_url`` an endpoint, else a local model."""
+    """Which model, as settings of a job. With ``base_url`` an endpoint, else a local model.
+
+    ``device``: "cpu", "cuda", "cuda:1", or "auto" for the GPU where there is one. ``temperature`` 0
+    is greedy; else a local model samples with ``seed``. ``thinking`` is passed to chat templates
+    that know it (Qwen3's ``enable_thinking``).
+    """
 
     model: str = setting("name at the endpoint, or folder (or hub name) of a local model", "")
     base_url: str = setting("OpenAI-compatible endpoint, http://host:port/v1; empty: local", "")
@@ -63,7 +68,11 @@ class ModelSpec:
     max_retries: int = setting("endpoint: attempts after the first", 4, at_least=0)
     concurrency: int = setting("endpoint: requests under way at once", 8, at_least=1)
     device: str = setting("local: cpu, cuda or auto", "auto")
-    dtype: str = setting("local: auto, float32, bfloat16 or float16", "auto")
+    dtype: str = setting(
+        "local: auto, float32, bfloat16 or float16; auto: as the weights are stored",
+        "auto",
+        one_of=("auto", "float32", "bfloat16", "float16"),
+    )
     batch_size: int = setting("local: prompts that run together", 8, at_least=1)
     seed: int = setting("local: seed of sampling", 0)
     thinking: bool = setting("local: let the chat template ask for thinking", False)
@@ -81,7 +90,7 @@ def bundled(spec: ModelSpec) -> ModelSpec:
 def load_model(spec: ModelSpec) -> CompletionModel:
     """The model that a spec names, ready. ModelError where it is not there or not set up."""
     from spatialcode.reasoning.models.endpoint import OpenAICompatible
-    from spatialcode.reasoning.models.local import HuggingFaceModel, LocalSettings
+    from spatialcode.reasoning.models.local import HuggingFaceModel
 
     if spec.base_url:
         return OpenAICompatible(
@@ -89,9 +98,4 @@ def load_model(spec: ModelSpec) -> CompletionModel:
             max_tokens=spec.max_tokens, temperature=spec.temperature, timeout_s=spec.timeout_s,
             max_retries=spec.max_retries, concurrency=spec.concurrency,
         )  # fmt: skip
-    settings = LocalSettings(
-        device=spec.device, dtype=spec.dtype, max_tokens=spec.max_tokens,
-        temperature=spec.temperature, batch_size=spec.batch_size, seed=spec.seed,
-        thinking=spec.thinking,
-    )  # fmt: skip
-    return HuggingFaceModel(spec.model, settings)
+    return HuggingFaceModel(spec.model, spec)

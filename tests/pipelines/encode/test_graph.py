@@ -206,7 +206,7 @@ def test_stages_are_not_fused(
     config = make_config("a.mp4")
     ledger = ray_session.remote(num_cpus=0)(AttemptLedger).remote()
     works = [Work(ListedVideo("a", "a.mp4", "content"), "key")]
-    build(works, config, ResultStore(str(tmp_path)), ledger).explain()
+    build(works, config.encoder.make(), config, ResultStore(str(tmp_path)), ledger).explain()
     ray_session.kill(ledger)
     plan = capsys.readouterr().out.split("Physical")[-1]
     assert all(name in plan for name in ("decode_videos", "EncodeStage", "write_rows"))

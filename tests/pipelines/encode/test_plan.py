@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from pipelines.encode import content
-from pipelines.encode.content import ContentCache
+import spatialcode
+from pipelines.encode import plan
 from pipelines.encode.inputs import ListedVideo
-from pipelines.encode.plan import Work, identify, keyed, make_plan
+from pipelines.encode.plan import ContentCache, Work, identify, keyed, make_plan
 from pipelines.stored.store import StoredRow
 from spatialcode.errors import VideoNotFoundError
 from spatialcode.workkey import EncoderIdentity, config_sha256, work_key
@@ -93,13 +95,13 @@ def test_hashes_are_remembered_until_the_file_changes(
     video.write_bytes(b"one")
     age(video, 10)
     read: list[str] = []
-    real = content.hash_file
+    real = plan.hash_file
 
     def counting(path: str) -> str:
         read.append(path)
         return real(path)
 
-    monkeypatch.setattr(content, "hash_file", counting)
+    monkeypatch.setattr(plan, "hash_file", counting)
     for expected_reads, expected in ((1, b"one"), (1, b"one"), (2, b"two")):
         cache = ContentCache(tmp_path / "cache")
         if expected == b"two":
@@ -143,3 +145,22 @@ def test_unreadable_files_become_errors_of_their_source(tmp_path: Path) -> None:
     works = keyed(found, ENCODER)
     assert [bool(entry.key) for entry in works] == [True, False, False, True]
     assert works[3].key == work_key("s3:e:1", ENCODER)
+
+
+def test_a_run_is_planned_without_a_network(tmp_path: Path) -> None:
+    """The driver knows the bundled encoder by its card: it needs neither torch nor a model."""
+    assets = Path(spatialcode.__file__).parent / "assets"
+    settings = [f"input={assets / 'sample_room.mp4'}", f"output={tmp_path}/out"]
+    program = f"""
+import sys
+from pipelines.encode.config import EncodeConfig
+from pipelines.encode.graph import plan_run
+from pipelines.stored.store import CodeStore
+from spatialcode.config import load_config
+
+config = load_config(EncodeConfig, None, {[*settings, f"cache_dir={tmp_path}/cache"]!r})
+(work,) = plan_run(config, CodeStore(config.output), config.encoder.make()).compute
+assert len(work.key) == 64, work
+assert "torch" not in sys.modules, "torch was imported"
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[3])

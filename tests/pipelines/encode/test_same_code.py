@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.encode.config import EncoderConfig
-from pipelines.encode.encoders import identity_of, load_encoder
 from pipelines.encode.graph import run_encode
 from spatialcode import api
 from spatialcode.encoder.small.encoder import BUNDLED
@@ -57,8 +56,15 @@ def test_the_pipeline_gives_the_code_of_the_single_call(
             assert piped[path] == value, path
 
 
+#: Of the bundled encoder with its settings as they are: codes made before must stay known.
+BUNDLED_CONFIG = "8e1d197e19591bfa945b22b3c9daa21917734e1bcba6197fc37e22e12ba495e8"
+BUNDLED_KEYED = "251bd3cc239f148bdae80dce7bea9c0259c1e7b51d1b6309c8fa253eea508262"
+
+
 @needs_weights
-def test_both_make_the_same_work_key() -> None:
-    encoder = load_encoder(EncoderConfig(), "cpu")
-    single = api.VideoEncoder.load().identity(api.Sampling())
-    assert identity_of(encoder, api.Sampling()) == single
+def test_work_keys_of_the_bundled_encoder_stay(make_config: MakeConfig) -> None:
+    config = make_config("x", encoder__name="small", sampling__num_frames=32)
+    identity = config.encoder.make().identity
+    assert identity.config_sha256 == BUNDLED_CONFIG
+    assert identity.looking_at(asdict(config.sampling)).config_sha256 == BUNDLED_KEYED
+    assert api.VideoEncoder.load().identity(api.Sampling()).config_sha256 == BUNDLED_KEYED

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from pipelines.evaluate.config import EvaluateConfig
 from pipelines.on_ray.dataset import Workers, through_actors, through_tasks
+from pipelines.questions.config import QuestionsConfig
+from pipelines.questions.graph import run_questions
+from pipelines.synthesize.config import SynthesizeConfig
+from pipelines.synthesize.graph import run_synthesize
+from spatialcode.scene.text import to_json
+from tests.export.codes import code, item
 
 
 class Adder:
@@ -22,7 +30,7 @@ def add(block: pa.Table, summand: int) -> pa.Table:
     return pa.table({"n": [n + summand for n in block["n"].to_pylist()]})
 
 
-def fail(block: pa.Table) -> pa.Table:
+def fail(block: pa.Table, **_: Any) -> pa.Table:
     raise ZeroDivisionError("planted\nin two lines")
 
 
@@ -45,6 +53,23 @@ def test_an_error_in_a_task_ends_the_run_in_one_line(ray_session: Any) -> None:
     (line,) = aborted
     assert line.startswith("RayTaskError")
     assert "\n" not in line
+
+
+def test_a_run_that_ray_ends_says_so_in_its_report(
+    ray_session: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("pipelines.synthesize.graph.render_shard", fail)
+    monkeypatch.setattr("pipelines.questions.graph.ask_codes", fail)
+    (tmp_path / "codes").mkdir()
+    (tmp_path / "codes" / "a.json").write_text(to_json(code(item("table_1", "table"))))
+    rooms = run_synthesize(SynthesizeConfig(output=str(tmp_path / "rooms"), num_rooms=2))
+    asked = run_questions(
+        QuestionsConfig(codes=str(tmp_path / "codes"), output=str(tmp_path / "questions"))
+    )
+    for report, unfinished in ((rooms, 2), (asked, 1)):
+        assert report["aborted"].startswith("RayTaskError")
+        assert (report["done"], report["failed"], report["unfinished"]) == (0, 0, unfinished)
+        assert not report["ok"]
 
 
 def test_an_evaluation_states_its_workers() -> None:

@@ -43,10 +43,14 @@ def train_steps(output: Path) -> list[int]:
 
 
 def test_a_dry_run_goes_through_every_stage(tmp_path: Path) -> None:
-    arguments = ["launcher=process", "rewards_in_process=true", "dry_run=true", "control=true"]
+    arguments = ["launcher=process", "rewards_in_process=true", "dry_run=true", "control=true",
+                 "rollouts.engine=vllm"]  # fmt: skip
     config = load_config(TrainReasonerConfig, None, [f"output={tmp_path}", *arguments])
     report = train(config)
     assert report["done"]
+    assert report["notes"] == [
+        "dry run: rollouts.engine=hf wrote with the random tiny weights, in place of vllm"
+    ]
     assert tuple(report["heldout_accuracy"]) == STAGES
     for accuracy in report["heldout_accuracy"].values():
         families = [value for name, value in accuracy.items() if name != "mean"]
@@ -189,6 +193,24 @@ def test_vsibench_is_watched_in_part_and_reported_in_full(
     assert all(30 <= row["accuracy"]["num"] <= 40 for row in rows[:2])
     assert rows[2]["accuracy"] == report["vsibench"]
     assert report["vsibench"]["num"] > 2000
+
+
+def test_settings_of_supervised_steps_reach_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rise of one step, and repeated words of prompts that count, each change the first step."""
+    monkeypatch.setenv(planted_scorer.VARIABLE, str(tmp_path))
+    found = []
+    for name, more in (("plain", []), ("changed", ["sft.warmup_steps=1", "sft.repeat_weight=0.5"])):
+        arguments = [*SMALL, "launcher=process", "sft.num_steps=1", "grpo.num_steps=0", *more]
+        config = load_config(TrainReasonerConfig, None, [f"output={tmp_path / name}", *arguments])
+        train(config)
+        rows = read_rows(tmp_path / name / METRICS_FILE)
+        found.append(next(row for row in rows if row["kind"] == "train"))
+    plain, changed = found
+    assert changed["learning_rate"] == pytest.approx(20 * plain["learning_rate"])
+    assert changed["loss"] == pytest.approx(plain["loss"]), "the loss shown is of completions"
+    assert abs(changed["grad_norm"] - plain["grad_norm"]) > 1e-3
 
 
 def test_a_chat_model_cannot_copy_words() -> None:

@@ -191,6 +191,22 @@ def test_invalid_samples_are_masked(aggregation: str) -> None:
     assert batch_of([], config, ALONE) is None
 
 
+def test_the_aggregation_is_the_one_named() -> None:
+    """Answers 0 and 1 with forms 1 and 0: the total pays the answer more, terms of like weight
+    cancel once each is normalised.
+    """
+    found = {}
+    for name in ("weighted_sum", "normalise_then_sum"):
+        arguments = ["output=x", f"grpo.aggregation={name}", "rubric.weight_format=0.4",
+                     "rubric.weight_answer=0.4"]  # fmt: skip
+        config = load_config(TrainReasonerConfig, None, arguments)
+        batch = batch_of([group([0.0, 1.0])], config, ALONE)
+        assert batch is not None
+        found[name] = batch.advantages.tolist()
+    assert found["weighted_sum"] == pytest.approx([-(0.5**0.5), 0.5**0.5])
+    assert found["normalise_then_sum"] == [0.0, 0.0]
+
+
 class WrittenByHand:
     """Rollouts that are given: each prompt's completions, as the one token of each."""
 

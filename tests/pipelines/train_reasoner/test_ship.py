@@ -23,7 +23,8 @@ from spatialcode.config import load_config
 from spatialcode.errors import ModelError
 from spatialcode.files import read_json
 from spatialcode.grpo.update import TorchStepper, supervised_update
-from spatialcode.reasoning.models.local import STYLE_FILE, HuggingFaceModel, LocalSettings
+from spatialcode.reasoning.models.loading import ModelSpec
+from spatialcode.reasoning.models.local import STYLE_FILE, HuggingFaceModel
 from spatialcode.reasoning.reasoner import ProgramReasoner
 from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.tasks.tasks import held_out_settings, room_tasks
@@ -90,7 +91,7 @@ def test_a_shipped_reasoner_answers_through_the_harness(
     start = Path(started.output, "start")
     write_half(start, tmp_path)
     weights = load_reasoner(start, "cpu")[0].state_dict()
-    model = HuggingFaceModel(tmp_path, LocalSettings(device="cpu", max_tokens=5))
+    model = HuggingFaceModel(tmp_path, ModelSpec(device="cpu", max_tokens=5))
     assert model.prompt_style == "compact"
     assert model.model.dtype == torch.float32  # stored in half precision, not computed in it
     for name, weight in model.model.state_dict().items():
@@ -106,7 +107,7 @@ def test_a_shipped_reasoner_answers_through_the_harness(
         assert model.prompt_ids(given.prompt) == list(text.prompt_ids(messages))
     (tmp_path / STYLE_FILE).write_text('{"prompt_style": "verse"}')
     with pytest.raises(ModelError, match="verse"):
-        HuggingFaceModel(tmp_path, LocalSettings(device="cpu"))
+        HuggingFaceModel(tmp_path, ModelSpec(device="cpu"))
 
 
 def test_the_start_follows_from_the_seed(started: TrainReasonerConfig, tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from pipelines.train_reasoner.checkpoints import seed_everything
 from pipelines.train_reasoner.config import STAGES, TrainReasonerConfig
 from pipelines.train_reasoner.groups import Harvester
 from pipelines.train_reasoner.prompts import PromptRow
 from pipelines.train_reasoner.rewards.scorers import RewardSample
 from pipelines.train_reasoner.rollouts.rollouts import TrainedModelEngine, TrainerRollouts
 from pipelines.train_reasoner.step import Learner, StepOutcome, grpo_step, update_config
+from pipelines.train_reasoner.worker import stage_seed
 from spatialcode.config import load_config
 from spatialcode.grpo.types import Scored
 from spatialcode.grpo.update import TorchStepper
@@ -171,5 +173,9 @@ def test_the_update_knows_the_samplers_temperature() -> None:
     assert outcome.figures["first/max_abs_log"] < 1e-3
 
 
-def test_stages_have_seeds_of_their_own() -> None:
-    assert len({STAGES.index(name) for name in STAGES}) == len(STAGES)
+def test_stages_and_ranks_draw_numbers_of_their_own() -> None:
+    drawn = set()
+    for name, rank in itertools.product(STAGES, range(2)):
+        seed_everything(*stage_seed(5, rank, name))
+        drawn.add(float(torch.rand(())))
+    assert len(drawn) == 2 * len(STAGES)

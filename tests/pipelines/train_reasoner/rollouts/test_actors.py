@@ -5,6 +5,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +270,12 @@ def test_a_transformers_model_behind_actors_writes_what_it_writes_here(ray_sessi
             assert (sample.prompt_ids, sample.weight_version) == (own.prompt_ids, 3)
             # the same float32 numbers in batches of another size
             assert sample.logprobs == pytest.approx(own.logprobs, abs=1e-5)
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
+def test_vllm_that_is_not_installed_is_named_with_its_extra() -> None:
+    with pytest.raises(ModelError, match=r"rollouts\.engine=vllm.*spatialcode\[vllm\]"):
+        load_engine(EngineSpec("vllm", {"model": "x", "dtype": "bfloat16", "device": "cuda"}))
 
 
 def test_engines_are_named_and_their_models_checked(tmp_path: Path) -> None:
