@@ -1,14 +1,13 @@
-"""The service on Ray Serve against the same handlers without it; uploads; scaling under load.
+"""The service on Ray Serve compared with the same routes without it; uploads; scaling under load.
 
     python benchmarks/serve.py [num_runs=3] [seconds=6]
 
 Asking: the same routes over the same store under plain uvicorn (one process) and in one replica
-behind Serve's proxy, at 1, 8 and 32 clients that each wait for an answer before they ask again;
-ratios are taken within a run.
-Uploading: a 64 MiB video that is known already, so that reading and hashing it is all there is to
-do, against a Starlette handler that writes the body to a file. Scaling: ingress replicas from one
-to three and back as 32 clients come and go, every answer counted. Clients are a process of their
-own on the same cores. Prints tables, then one JSON line.
+behind Ray Serve's proxy, with 1, 8 and 32 clients that each wait for an answer before they ask
+again; ratios are taken within a run. Uploading: a 64 MiB video that is known already, so that it
+only has to be read and hashed, compared with a Starlette handler that writes the body to a file.
+Scaling: from one ingress replica to three and back while 32 clients come and go; every answer is
+counted. Clients run in a process of their own on the same cores. Prints tables, then a JSON line.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ PLAIN_PORT, STARLETTE_PORT, SERVE_PORT = 8101, 8102, 8103
 
 
 def settings(folder: Path) -> list[str]:
-    """Of the service, for all ways to run it: one store, no limits that a load test meets."""
+    """The settings for all ways to run the service: one store, no limits that a load test meets."""
     return [
         f"port={SERVE_PORT}", f"store.url={folder / 'store'}",
         f"store.database_url=sqlite:///{folder / 'jobs.sqlite'}",
@@ -53,9 +52,9 @@ def settings(folder: Path) -> list[str]:
 
 
 def prepare(folder: Path) -> dict[str, str]:
-    """A stored code to ask about, and a large video whose code is known."""
-    from serve.book.code_store import CodeStore
+    """Store a code to ask about, and a large video whose code is known."""
     from serve.book.database import JobBook
+    from serve.book.file_store import FileStore
     from serve.config import ServeConfig
     from spatialcode.api import ASSETS, VideoEncoder
     from spatialcode.config import load_config
@@ -67,11 +66,11 @@ def prepare(folder: Path) -> dict[str, str]:
     code = from_json((ASSETS / "sample_room.json").read_text(encoding="utf-8"))
     clip = (ASSETS / "sample_room.mp4").read_bytes()
     padding = UPLOAD_BYTES - len(clip)
-    large = folder / "large.mp4"  # a box that players skip makes it large
+    large = folder / "large.mp4"  # made large by a box that players skip
     large.write_bytes(clip + padding.to_bytes(4, "big") + b"free" + os.urandom(padding - 8))
     sha256 = hash_file(large)
     key = work_key(sha256, VideoEncoder.load().identity(config.sampling))
-    store, book = CodeStore(config.store.url), JobBook(config.store.job_database)
+    store, book = FileStore(config.store.url), JobBook(config.store.job_database)
     store.put_video(key, large)
     store.put_code(key, code)
     book.add(key, name="large.mp4", video_sha256=sha256, num_bytes=UPLOAD_BYTES, owner="local")
@@ -82,7 +81,7 @@ def prepare(folder: Path) -> dict[str, str]:
 
 
 def serve_plain(folder: Path) -> None:
-    """The same routes under uvicorn."""
+    """Run the same routes under uvicorn."""
     import uvicorn
 
     from serve.access.keys import KeyRing
@@ -97,7 +96,7 @@ def serve_plain(folder: Path) -> None:
     identity = VideoEncoder.load().identity(config.sampling)
 
     class Known:
-        """An encoder of which only its identity is asked."""
+        """An encoder that is only asked for its identity."""
 
         async def identity(self) -> Any:
             return identity
@@ -106,14 +105,14 @@ def serve_plain(folder: Path) -> None:
             return True
 
         def wake(self) -> None:
-            """Nobody works."""
+            """There is no worker."""
 
     services = Services.of(config, open_book(config), open_store(config), Known(), keys=KeyRing())
     uvicorn.run(build_ingress(services), port=PLAIN_PORT, log_level="error", access_log=False)
 
 
 def serve_starlette(folder: Path) -> None:
-    """A body to a file, and nothing else."""
+    """Write a body to a file, and do nothing else."""
     import uvicorn
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -132,7 +131,7 @@ def serve_starlette(folder: Path) -> None:
 
 
 async def ask(port: int, num_clients: int, seconds: float, code_id: str) -> dict[str, Any]:
-    """Closed-loop clients for a while: latencies in seconds, and what was not answered with 200."""
+    """Closed-loop clients for some seconds: latencies, and all answers other than 200."""
     import aiohttp
 
     body = {"question": QUESTION, "code_id": code_id}
@@ -166,7 +165,7 @@ async def ask(port: int, num_clients: int, seconds: float, code_id: str) -> dict
 
 
 async def upload(port: int, video: str) -> float:
-    """MiB a second of several uploads one after the other."""
+    """MiB per second of several uploads, one after the other."""
     import aiohttp
 
     headers = {"content-type": "video/mp4"}
@@ -181,7 +180,7 @@ async def upload(port: int, video: str) -> float:
 
 
 def child(role: str, **arguments: Any) -> Any:
-    """A client in a process of its own; its result."""
+    """Run a client in a process of its own; returns its result."""
     command = [sys.executable, __file__, f"role={role}", json.dumps(arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -191,7 +190,7 @@ def child(role: str, **arguments: Any) -> Any:
 
 @contextlib.contextmanager
 def server(command: list[str], url: str) -> Iterator[psutil.Process]:
-    """A server in a process of its own, from when it is ready."""
+    """A server in a process of its own; the block begins when it is ready."""
     with subprocess.Popen([sys.executable, *command], cwd=ROOT) as process:
         try:
             for _ in range(1200):
@@ -206,7 +205,7 @@ def server(command: list[str], url: str) -> Iterator[psutil.Process]:
 
 
 def replicas(service: psutil.Process) -> int:
-    """Ingress replicas by their processes."""
+    """The number of ingress replicas, counted by their processes."""
     count = 0
     for process in service.children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -215,7 +214,7 @@ def replicas(service: psutil.Process) -> int:
 
 
 def scaling(service: psutil.Process, code_id: str) -> dict[str, Any]:
-    """Replicas over time while 32 clients ask for half a minute, and until they are gone."""
+    """Replicas over time while 32 clients ask for half a minute, until only one replica is left."""
     seen: list[tuple[float, int]] = []
     start_s, result = time.monotonic(), {}
 
@@ -237,7 +236,7 @@ def scaling(service: psutil.Process, code_id: str) -> dict[str, Any]:
 
 
 def measure(folder: Path, num_runs: int, seconds: float) -> dict[str, Any]:
-    """All three measures, on servers that are up side by side; the two ways alternate."""
+    """Take all three measurements on servers that run side by side; the two ways alternate."""
     made = prepare(folder)
     rows, uploads = [], []
     with (

@@ -2,8 +2,8 @@
 ``make serve``, or, on a cluster that runs already,
 ``serve run serve.app:build_app config=configs/serve.yaml``.
 
-Started again after any end it goes on where it was. Videos that were being worked on when it died
-are taken up when their leases run out.
+Started again, it goes on where it stopped, also after a crash. Videos that were being encoded when
+it died are taken up when their leases run out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from serve.access.keys import load_keys
-from serve.config import EncoderReplicas, IngressConfig, ReasonerConfig, ServeConfig
+from serve.config import DeploymentConfig, ServeConfig
 from spatialcode.config import describe, load_config
 from spatialcode.errors import ConfigError, SpatialCodeError
 
@@ -26,10 +26,10 @@ _SQLITE = "sqlite:///"
 
 
 def build_app(arguments: ServeConfig | Mapping[str, Any]) -> Any:
-    """The application, from settings or from ``key=value`` arguments as texts (``config``: a YAML).
+    """The application, from settings or from a mapping of keys to texts (``config``: a YAML file).
 
-    Raises ConfigError for settings that make no sense, and where others than this machine could
-    reach the service without a key.
+    Raises ConfigError for invalid settings, and where other machines could reach the service
+    without an API key.
     """
     from serve.on_ray.deployments import build
 
@@ -38,14 +38,14 @@ def build_app(arguments: ServeConfig | Mapping[str, Any]) -> Any:
 
 
 def read_arguments(arguments: Mapping[str, Any]) -> ServeConfig:
-    """The settings that ``serve run``'s arguments name."""
+    """The settings that the arguments of ``serve run`` give."""
     values = dict(arguments)
     path = values.pop("config", None)
     return load_config(ServeConfig, path, [f"{key}={value}" for key, value in values.items()])
 
 
 def anchored(config: ServeConfig) -> ServeConfig:
-    """The same with absolute paths: a replica's working folder need not be this one."""
+    """The settings with absolute paths, because a replica may have another working folder."""
     store = config.store
     url, database = store.url, store.database_url
     if "://" not in url:
@@ -59,7 +59,7 @@ def anchored(config: ServeConfig) -> ServeConfig:
 
 
 def start(config: ServeConfig) -> None:
-    """Deploy on the Ray of RAY_ADDRESS, or on one of this machine's; returns when it is ready."""
+    """Deploy on the cluster of RAY_ADDRESS, or on a local Ray; returns when ready."""
     from ray import serve
 
     from cluster.connect import connect
@@ -71,7 +71,7 @@ def start(config: ServeConfig) -> None:
 
 
 def stop() -> None:
-    """Drain and end the application, and this machine's Ray with it."""
+    """Drain and end the application, and the local Ray with it."""
     import ray
     from ray import serve
 
@@ -80,7 +80,7 @@ def stop() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Start, wait for Ctrl-C or SIGTERM, drain. 2 for wrong settings, 1 where it cannot start."""
+    """Start, wait for Ctrl-C or SIGTERM, drain. Exit code 2: wrong settings; 1: it cannot start."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if {"-h", "--help", "help"} & set(arguments):
         print(f"python -m serve.app [config=FILE.yaml] [key=value …]\n\n{describe(ServeConfig)}")
@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"serve.app: {error or 'interrupted'}", file=sys.stderr)
         stop()
         return 1
-    for number in (signal.SIGINT, signal.SIGTERM):  # now: Ray put its own in place
+    for number in (signal.SIGINT, signal.SIGTERM):  # only now, because Ray has set its own before
         signal.signal(number, lambda *_: ended.set())
     print(f"ready: http://{config.host}:{config.port}   (Ctrl-C ends it)", flush=True)
     ended.wait()
@@ -113,8 +113,8 @@ def _config_of(arguments: Sequence[str]) -> ServeConfig:
 
 
 def _num_cpus(config: ServeConfig) -> int:
-    """Logical cores for all replicas: cores are reservations, a smaller machine offers them too."""
-    parts: list[EncoderReplicas | IngressConfig | ReasonerConfig] = [config.encoder, config.ingress]
+    """Logical cores for all replicas: reservations, which a smaller machine may offer as well."""
+    parts: list[DeploymentConfig] = [config.encoder, config.ingress]
     if config.reasoner.has_model:
         parts.append(config.reasoner)
     return int(sum(part.num_cpus * part.max_replicas for part in parts)) + 1

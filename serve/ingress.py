@@ -1,7 +1,7 @@
 """The HTTP application: all routes over the services, as one FastAPI app.
 
-It runs in a Serve replica, under plain uvicorn and in tests alike. Which replica answers is not for
-a client to notice: everything that lasts lies in the book and the store.
+It runs in the same way in a Ray Serve replica, under plain uvicorn and in tests. A client cannot
+tell which replica answers: everything that lasts is in the job book and the file store.
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from serve.ask.ask_routes import Answering, ask_router, chat_router
+from serve.ask.routes import Answering, ask_router
 from serve.codes.code_routes import Codes, code_router
 from serve.http import problems
-from serve.http.described import PROBLEMS
 from serve.http.edge import Edge
-from serve.intake.acceptance import Acceptance
-from serve.intake.admission import Admission, is_json
+from serve.http.problems import PROBLEMS
+from serve.intake.admission import Acceptance, Admission, is_json
 from serve.intake.fetching import Fetcher
 from serve.intake.spool import spool_folder, sweep
+from serve.openai.routes import chat_router
 from serve.services import Services
 from spatialcode.version import __version__
 
 PAGE = Path(__file__).parent / "page"
 _PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-#: No upload takes as long as this: a spooled file that old belongs to nobody.
+#: No upload takes longer than this, so an older spooled file was left by a killed process.
 _ORPHANED_S = 3600.0
 _ABOUT = """Video in, spatial code and answers out.
 
 Send a video to `POST /v1/codes`, poll `GET /v1/codes/{id}` until it is done, then ask with
-`POST /v1/ask` or any OpenAI client. Errors are RFC 9457 problem documents; what carries
-`Retry-After` may be tried again.
+`POST /v1/ask` or any OpenAI client. Errors are RFC 9457 problem documents; a
+request may be tried again where the answer carries `Retry-After`.
 """
 
 
 def build_ingress(services: Services) -> FastAPI:
-    """The application. Its lifespan begins by deleting what killed processes left on the disk, and
-    ends the child processes that look at videos.
+    """The application. At its start it deletes uploads that killed processes have left on the disk;
+    at its end it ends the child processes that probe videos.
     """
     config = services.config
     acceptance, fetcher = Acceptance(config), Fetcher(config)
     admission = Admission(services, acceptance, fetcher)
-    answering = Answering(services, admission)
+    answering = Answering(services)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -64,7 +64,7 @@ def build_ingress(services: Services) -> FastAPI:
     problems.install(app)
     app.include_router(code_router(services, Codes(services, admission)))
     app.include_router(ask_router(services, answering))
-    app.include_router(chat_router(services, answering))
+    app.include_router(chat_router(services, answering, admission))
     _add_health(app, services)
     _add_page(app)
     app.add_middleware(
@@ -75,7 +75,7 @@ def build_ingress(services: Services) -> FastAPI:
 
 
 def _is_streamed(scope: Scope) -> bool:
-    """Whether a request's body is a video."""
+    """Whether the body of a request is a video, which is read in pieces."""
     if scope["method"] != "POST" or scope["path"].rstrip("/") != "/v1/codes":
         return False
     kind = dict(scope["headers"]).get(b"content-type", b"")
@@ -83,15 +83,15 @@ def _is_streamed(scope: Scope) -> bool:
 
 
 def _add_health(app: FastAPI, services: Services) -> None:
-    @app.get("/healthz", tags=["health"], summary="Whether this process lives")
+    @app.get("/healthz", tags=["health"], summary="Whether this process is alive")
     async def healthz() -> dict[str, str]:
-        """Always, where anybody answers."""
+        """Always 200 if the process answers at all."""
         return {"status": "ok"}
 
     @app.get("/readyz", tags=["health"], summary="Whether videos can be encoded",
              response_model=dict[str, str], responses={503: PROBLEMS[503]})  # fmt: skip
     async def readyz() -> Response:
-        """Weights are loaded, a clip was encoded, and the book of jobs can be read."""
+        """200 if weights are loaded, the warm-up clip was encoded, and the job book can be read."""
         await services.run(services.book.depth)
         if not await services.encoder.ready():
             raise problems.try_later(503, "not_ready", "the encoder is not ready yet", 2.0)

@@ -1,8 +1,8 @@
-"""What the service counts and times, by one interface whatever collects it.
+"""What the service counts and times, behind one interface for every collector.
 
 Names and labels are fixed here, so that dashboards and tests find them. Keys, videos, questions and
-paths with ids in them are never labels. It does not know where the numbers go: `MemoryMeters` keeps
-them, `serve/on_ray/ray_metrics.py` hands them to Ray's Prometheus endpoint.
+paths that hold ids are never labels. Where the numbers go is not known here: `MemoryMeters` keeps
+them, `serve/on_ray/` hands them to Ray's Prometheus endpoint.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Literal, Protocol
 Kind = Literal["counter", "gauge", "histogram"]
 _Key = tuple[str, tuple[tuple[str, str], ...]]
 
-#: Upper edges of the histograms' buckets, in seconds; from a solver's answer to a long video.
+#: Upper edges of the histograms' buckets in seconds, from a solver's answer to a long video.
 SECONDS_EDGES = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
 
 
 @dataclass(frozen=True)
 class Meter:
-    """One number that is kept: its name, what it says, and its labels."""
+    """A metric: its name, its meaning, and its labels."""
 
     name: str
     kind: Kind
@@ -33,29 +33,29 @@ class Meter:
 METERS = (
     Meter("spatialcode_requests", "counter", "HTTP requests answered",
           ("route", "method", "status")),
-    Meter("spatialcode_request_seconds", "histogram", "seconds to an answer's end", ("route",)),
-    Meter("spatialcode_refusals", "counter", "requests refused, by the problem", ("reason",)),
-    Meter("spatialcode_queue", "gauge", "videos that wait or are worked on"),
+    Meter("spatialcode_request_seconds", "histogram", "seconds to answer", ("route",)),
+    Meter("spatialcode_refusals", "counter", "requests refused, by problem", ("reason",)),
+    Meter("spatialcode_queue", "gauge", "videos that wait or are being encoded"),
     Meter("spatialcode_decode_seconds", "histogram", "seconds to decode a video"),
     Meter("spatialcode_encode_seconds", "histogram", "seconds to encode a batch of videos"),
     Meter("spatialcode_reason_seconds", "histogram", "seconds to answer a question",
           ("reasoner",)),
-    Meter("spatialcode_frames", "counter", "frames by what was done to them", ("stage",)),
-    Meter("spatialcode_bytes", "counter", "bytes of videos that were accepted"),
-    Meter("spatialcode_jobs", "counter", "videos that came to an end", ("status",)),
+    Meter("spatialcode_frames", "counter", "frames, by stage", ("stage",)),
+    Meter("spatialcode_bytes", "counter", "bytes of accepted videos"),
+    Meter("spatialcode_jobs", "counter", "videos that are done or failed", ("status",)),
 )  # fmt: skip
 
 
 class Sink(Protocol):
-    """Where numbers go."""
+    """A collector of metrics."""
 
     def add(self, name: str, value: float, labels: Mapping[str, str]) -> None:
-        """Count up, set or observe, as the meter's kind says."""
+        """Increment, set or observe, depending on the kind of the meter."""
         ...
 
 
 class MemoryMeters:
-    """Keeps sums (counters), last values (gauges), and sums with counts (histograms)."""
+    """Keeps sums of counters, last values of gauges, and sums and counts of histograms."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -74,7 +74,7 @@ class MemoryMeters:
         return sum(self._matching(self._values, name, labels))
 
     def count(self, name: str, **labels: str) -> int:
-        """How often something was added to them."""
+        """How many times a value was added to these label sets."""
         return int(sum(self._matching(self._counts, name, labels)))
 
     def _matching(
@@ -87,13 +87,13 @@ class MemoryMeters:
 
 
 class Meters:
-    """The service's numbers by what happened, over any sink."""
+    """The service's metrics as one method per event, for any sink."""
 
     def __init__(self, sink: Sink | None = None) -> None:
         self.sink: Sink = MemoryMeters() if sink is None else sink
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
-        """A request came to its end; ``route`` is the pattern, not the path."""
+        """A request was answered. ``route``: the pattern, not the path."""
         labels = {"route": route, "method": method, "status": str(status)}
         self.sink.add("spatialcode_requests", 1, labels)
         self.sink.add("spatialcode_request_seconds", seconds, {"route": route})
@@ -120,5 +120,5 @@ class Meters:
         self.sink.add("spatialcode_reason_seconds", seconds, {"reasoner": reasoner})
 
     def ended(self, status: str) -> None:
-        """A job came to its end: done or failed."""
+        """A job is done or failed."""
         self.sink.add("spatialcode_jobs", 1, {"status": status})

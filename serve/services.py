@@ -1,8 +1,8 @@
-"""What the routes work with: the book, the store, the links to encoder and reasoner, the guard.
+"""What the routes work with: the job book, the file store, encoder and reasoner, keys and quotas.
 
-Blocking work (SQL, files, geometry) runs in threads, so that one slow answer holds up no other.
-What is remembered here (codes, buckets) may be lost at any moment. How encoder and reasoner are
-reached, in this process or through Ray Serve, is not known here.
+Blocking work (SQL, files, geometry) runs in threads, so that one slow request does not hold up the
+others. What is kept in memory here (codes, token buckets) may be lost at any moment. How encoder
+and reasoner are reached, in this process or through Ray Serve, is not known here.
 """
 
 from __future__ import annotations
@@ -19,30 +19,29 @@ from typing import Protocol, TypeVar
 from starlette.requests import Request
 
 from serve.access.keys import KeyRing
-from serve.access.rates import TokenBuckets
+from serve.access.quotas import Slots, TokenBuckets
 from serve.ask.asking import Answered, Asked
-from serve.book.code_store import CodeStore
 from serve.book.database import CodeJob, JobBook, JobStatus
+from serve.book.file_store import FileStore
 from serve.config import ServeConfig
 from serve.http import problems
-from serve.intake.spool import Slots
 from serve.metrics import Meters
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.workkey import EncoderIdentity
 
 T = TypeVar("T")
 
-#: Seconds; Ray Serve's own timeout goes by the same header.
+#: In seconds. Ray Serve reads its own timeout from the same header.
 TIMEOUT_HEADER = "x-request-timeout-seconds"
 _NUM_CODES = 64
 _NUM_THREADS = 16
 
 
 class EncoderLink(Protocol):
-    """The encoder, as far as the routes need it."""
+    """The part of the encoder that the routes need."""
 
     async def identity(self) -> EncoderIdentity:
-        """What ids are made of; a 503 problem while it is not known."""
+        """What ids are made of. Raises the 503 problem while it is not known."""
         ...
 
     async def ready(self) -> bool:
@@ -50,29 +49,29 @@ class EncoderLink(Protocol):
         ...
 
     def wake(self) -> None:
-        """There is a new job."""
+        """Tell the encoder that there is a new job."""
         ...
 
 
 class ReasonerLink(Protocol):
-    """A language model, as far as the routes need it."""
+    """The part of a language model that the routes need."""
 
     names: tuple[str, ...]
 
     async def answer(self, asked: Asked, code: SpatialCode, timeout_s: float) -> Answered:
-        """The answer, or a problem; TimeoutError after ``timeout_s``."""
+        """The answer. Raises problems, and TimeoutError after ``timeout_s`` seconds."""
         ...
 
 
 @dataclass(frozen=True)
 class Deadline:
-    """The moment by which an answer must be there, on the monotonic clock."""
+    """The moment by which a request must be answered, on the monotonic clock."""
 
     at_s: float
 
     @classmethod
     def of(cls, request: Request, longest_s: float) -> Deadline:
-        """As the client asks in ``x-request-timeout-seconds``, at most ``longest_s``."""
+        """From the header ``x-request-timeout-seconds``, at most ``longest_s`` from now."""
         text = request.headers.get(TIMEOUT_HEADER, "")
         try:
             wanted_s = float(text) if text else longest_s
@@ -84,25 +83,25 @@ class Deadline:
 
     @property
     def left_s(self) -> float:
-        """Seconds left; raises the 504 problem where there are none."""
+        """Seconds until then. Raises the 504 problem if there are none left."""
         left_s = self.at_s - time.monotonic()
         if left_s <= 0:
-            raise problems.too_late("the time for this request is over")
+            raise problems.too_late("this request ran out of time")
         return left_s
 
 
 class CodeCache:
-    """The last few codes that were read. They never change; whether they still exist is the
-    book's to say.
+    """The codes that were read last, in memory. A code never changes; whether it still exists is
+    for the job book to say.
     """
 
-    def __init__(self, store: CodeStore, size: int = _NUM_CODES) -> None:
+    def __init__(self, store: FileStore, size: int = _NUM_CODES) -> None:
         self._store, self._size = store, size
         self._codes: OrderedDict[str, SpatialCode] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, code_id: str) -> SpatialCode | None:
-        """From memory, else from the store."""
+        """The code, from memory or else from the store; None if there is none."""
         with self._lock:
             code = self._codes.get(code_id)
             if code is not None:
@@ -123,11 +122,11 @@ class CodeCache:
 
 @dataclass(frozen=True)
 class Services:
-    """Everything behind the routes of one ingress replica."""
+    """Everything that the routes of one ingress replica work with."""
 
     config: ServeConfig
     book: JobBook
-    store: CodeStore
+    store: FileStore
     encoder: EncoderLink
     reasoner: ReasonerLink | None
     keys: KeyRing
@@ -140,10 +139,10 @@ class Services:
 
     @classmethod
     def of(
-        cls, config: ServeConfig, book: JobBook, store: CodeStore, encoder: EncoderLink, *,
+        cls, config: ServeConfig, book: JobBook, store: FileStore, encoder: EncoderLink, *,
         keys: KeyRing, reasoner: ReasonerLink | None = None, meters: Meters | None = None,
     ) -> Services:  # fmt: skip
-        """The services of a configuration; what they remember is empty."""
+        """The services of a configuration, with nothing in memory yet."""
         return cls(
             config, book, store, encoder, reasoner, keys,
             TokenBuckets(config.rates.requests_per_s, config.rates.burst),
@@ -154,12 +153,12 @@ class Services:
         )  # fmt: skip
 
     async def run(self, work: Callable[..., T], *arguments: object) -> T:
-        """Blocking work in a thread of this service's own pool."""
+        """Run blocking work in a thread of this service's own pool."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.pool, work, *arguments)
 
     def caller(self, request: Request, cost: float = 1.0) -> str:
-        """Who asks, having paid for it. Raises the 401 problem, or 429 with Retry-After."""
+        """The caller's name, after taking ``cost`` tokens. Raises the 401 problem, or 429."""
         name = self.keys.caller(request.headers.get("authorization"))
         wait_s = self.buckets.take(name, cost)
         if wait_s is not None:
@@ -167,14 +166,14 @@ class Services:
         return name
 
     def job(self, code_id: str) -> CodeJob:
-        """The job of an id, or the 404 problem. Blocking."""
+        """The job of an id; raises the 404 problem if there is none. Blocking."""
         job = self.book.get(code_id)
         if job is None:
             raise problems.not_found("a code with this id")
         return job
 
     def done_code(self, code_id: str) -> SpatialCode:
-        """The code of an id; 404 where there is none, 409 while it is not done. Blocking."""
+        """The code of an id; raises the 404 problem, or 409 while it is not done. Blocking."""
         job = self.job(code_id)
         if job.status != JobStatus.DONE:
             raise not_done(job)
@@ -184,8 +183,8 @@ class Services:
         return code
 
 
-def not_done(job: CodeJob) -> problems.Problem:
-    """The 409 problem of a code that is not there yet, or never will be."""
+def not_done(job: CodeJob) -> problems.HTTPProblem:
+    """The 409 problem of a code that is not made yet, or that could not be made."""
     if job.status == JobStatus.FAILED:
         return problems.conflict("failed", f"no code could be made: {job.error}")
     problem = problems.conflict("not_done", f"the code is not done yet: {job.status}")

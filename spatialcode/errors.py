@@ -58,9 +58,25 @@ class InputError(SpatialCodeError, ValueError):
 
 
 class VideoError(SpatialCodeError, ValueError):
-    """Base of everything that can be wrong with one video."""
+    """Base of everything that can be wrong with one video.
+
+    ``reason`` says what is wrong without naming the file; ``path`` names it, where it is known. The
+    text of the error is both; `about` puts another name in the place of the path.
+    """
 
     code = "video"
+
+    def __init__(self, reason: str, path: object = None) -> None:
+        self.reason = reason
+        self.path = None if path is None else str(path)
+        super().__init__(self.about(self.path or ""))
+
+    def about(self, name: str) -> str:
+        """The text of the error with ``name`` for the file, for readers who must not see paths."""
+        return self.reason if self.path is None else f"{name}: {self.reason}"
+
+    def __reduce__(self) -> tuple[type[VideoError], tuple[str, str | None]]:
+        return type(self), (self.reason, self.path)
 
 
 class VideoNotFoundError(VideoError, FileNotFoundError):
@@ -88,9 +104,21 @@ class NoVideoStreamError(VideoError):
 
 
 class VideoLimitError(VideoError):
-    """A limit (bytes, duration, pixels, frames) is exceeded; found before decoding."""
+    """A limit is exceeded; found before decoding.
+
+    ``quantity``: what there is too much or too little of, "bytes", "duration", "pixels", "frames",
+    "samples" or "output". ``found``: how much there is, and the limit, in words.
+    """
 
     code = "video_limit"
+
+    def __init__(self, quantity: str, found: str) -> None:
+        super().__init__(f"{quantity}: {found}")
+        self.quantity = quantity
+        self.found = found
+
+    def __reduce__(self) -> tuple[type[VideoError], tuple[str, str | None]]:
+        return type(self), (self.quantity, self.found)
 
 
 class TruncatedVideoError(VideoError):

@@ -189,7 +189,7 @@ def _s3_source(entry: dict[str, Any]) -> ListedVideo:
 
 
 def _missing(uri: str) -> ListedVideo:
-    return ListedVideo("", uri, error=VideoNotFoundError(f"{uri}: not found"))
+    return ListedVideo("", uri, error=VideoNotFoundError("not found", uri))
 
 
 def _is_video(name: str) -> bool:

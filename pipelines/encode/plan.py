@@ -189,7 +189,7 @@ def _identified(source: ListedVideo, found: str | OSError | None) -> ListedVideo
     if found is None:
         return source
     if isinstance(found, FileNotFoundError):
-        return replace(source, error=VideoNotFoundError(f"{source.uri}: not found"))
+        return replace(source, error=VideoNotFoundError("not found", source.uri))
     if isinstance(found, OSError):
         return replace(source, error=InputError(f"{source.uri}: {found}"))
     return replace(source, content_id=found)

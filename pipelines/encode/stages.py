@@ -178,7 +178,7 @@ def _local_file(uri: str, s3_endpoint_url: str | None) -> Iterator[Path]:
         try:
             s3_filesystem(s3_endpoint_url).get_file(uri, str(path))
         except FileNotFoundError:
-            raise VideoNotFoundError(f"{uri}: not found") from None
+            raise VideoNotFoundError("not found", uri) from None
         except OSError as error:
             raise InputError(f"{uri}: cannot be read: {error}") from error
         yield path

@@ -21,7 +21,7 @@ from pipelines.questions.config import QuestionsConfig
 from pipelines.questions.report import QuestionsTally
 from pipelines.questions.store import QuestionSet
 from pipelines.stored import rows
-from pipelines.stored.reading import StoredCode, list_codes, read_stored
+from pipelines.stored.reading import CodeLocation, list_codes, read_stored
 from spatialcode.config import to_dict
 from spatialcode.reasoning.generate import Generated, generate
 
@@ -59,7 +59,7 @@ def run_questions(config: QuestionsConfig, on_progress: Progress = lambda _: Non
     return report
 
 
-def _blocks(codes: Sequence[StoredCode], config: QuestionsConfig) -> list[pa.Table]:
+def _blocks(codes: Sequence[CodeLocation], config: QuestionsConfig) -> list[pa.Table]:
     """One table a task: codes of one Parquet file in the file's order, or files of JSON."""
     size = config.codes_per_task
     stored = sorted((code for code in codes if code.row >= 0), key=lambda c: (c.file, c.row))
@@ -85,7 +85,7 @@ def _ask(
 
 def ask_codes(batch: pa.Table, config: QuestionsConfig, store: QuestionSet) -> pa.Table:
     """Ask about a block of codes, write their questions and rows; returns receipts."""
-    listed = [StoredCode(**row) for row in batch.to_pylist()]
+    listed = [CodeLocation(**row) for row in batch.to_pylist()]
     questions: list[Row] = []
     receipts: list[Row] = []
     for code, found in _read(listed):
@@ -97,7 +97,7 @@ def ask_codes(batch: pa.Table, config: QuestionsConfig, store: QuestionSet) -> p
     return rows.table(receipts, rows.ASKED)
 
 
-def _read(listed: Sequence[StoredCode]) -> Iterator[tuple[StoredCode, Any]]:
+def _read(listed: Sequence[CodeLocation]) -> Iterator[tuple[CodeLocation, Any]]:
     """Each code with what was read of it: a code, an exception, or None where listing failed."""
     for file, group in groupby(listed, lambda code: code.file):
         part = list(group)
@@ -107,7 +107,7 @@ def _read(listed: Sequence[StoredCode]) -> Iterator[tuple[StoredCode, Any]]:
             yield code, (next(found) if code.error is None else None)
 
 
-def _attempt(code: StoredCode, found: Any, config: QuestionsConfig) -> tuple[list[Row], Row]:
+def _attempt(code: CodeLocation, found: Any, config: QuestionsConfig) -> tuple[list[Row], Row]:
     """Questions about one code, and its row; an error becomes a row without questions."""
     row: Row = {"scene": code.scene, "uri": code.uri, "status": rows.OK, "num_questions": 0}
     if found is None:

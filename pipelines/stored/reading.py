@@ -34,8 +34,8 @@ CodeOrError = SpatialCode | Exception
 
 
 @dataclass(frozen=True)
-class StoredCode:
-    """Where one code lies.
+class CodeLocation:
+    """Where a code is stored.
 
     ``scene``: its name, unique in a listing: the work key, else the input's id, else file and row.
     ``row``: its number in a Parquet file; -1 for a file of JSON. ``error``, ``error_code``: why no
@@ -53,7 +53,7 @@ class StoredCode:
     work_key: str = ""
 
 
-def list_codes(folder: str | Path) -> tuple[list[StoredCode], int]:
+def list_codes(folder: str | Path) -> tuple[list[CodeLocation], int]:
     """All codes of a folder, or of one Parquet file, by name, and how many rows were left out
     because another row has the same code under another input's name. InputError for none at all.
     """
@@ -63,7 +63,7 @@ def list_codes(folder: str | Path) -> tuple[list[StoredCode], int]:
     listed = _all_codes(path)
     if not listed:
         raise InputError(f"codes: {path} holds no code, neither as *.parquet nor as *.json")
-    best: dict[str, StoredCode] = {}
+    best: dict[str, CodeLocation] = {}
     for code in listed:
         known = best.get(code.scene)
         if known is None or (known.error is not None and code.error is None):
@@ -71,19 +71,19 @@ def list_codes(folder: str | Path) -> tuple[list[StoredCode], int]:
     return sorted(best.values(), key=lambda code: code.scene), len(listed) - len(best)
 
 
-def _all_codes(path: Path) -> list[StoredCode]:
+def _all_codes(path: Path) -> list[CodeLocation]:
     """Every code of a folder or a Parquet file, file by file."""
     path = path / "codes" if (path / "codes").is_dir() else path
     tables = [path] if path.is_file() else sorted(path.glob("[!.]*.parquet"))
     files = [] if path.is_file() else sorted(path.glob("[!.]*.json"))
     listed = [code for table in tables for code in _listed(table)]
-    listed += [StoredCode(f.stem, f.name, str(f)) for f in files if f.name not in _NO_CODES]
+    listed += [CodeLocation(f.stem, f.name, str(f)) for f in files if f.name not in _NO_CODES]
     return listed
 
 
-def _listed(file: Path) -> Iterator[StoredCode]:
+def _listed(file: Path) -> Iterator[CodeLocation]:
     """The rows of a Parquet file; a file that is none is one code with an error."""
-    whole = StoredCode(file.stem, file.name, str(file))
+    whole = CodeLocation(file.stem, file.name, str(file))
     try:
         stored = pq.ParquetFile(file)
         names = stored.schema_arrow.names
@@ -106,10 +106,10 @@ def _listed(file: Path) -> Iterator[StoredCode]:
             scene = input_id or own
             why = (key.get("error_code") or "?", key.get("error") or "?")
         uri = key.get("uri") or input_id or own
-        yield StoredCode(scene, uri, str(file), row, *why, input_id, work_key)
+        yield CodeLocation(scene, uri, str(file), row, *why, input_id, work_key)
 
 
-def _failed(code: StoredCode, error: SpatialCodeError) -> StoredCode:
+def _failed(code: CodeLocation, error: SpatialCodeError) -> CodeLocation:
     return replace(code, error_code=error.code, error=str(error))
 
 
@@ -184,7 +184,7 @@ def load_code(reference: str) -> SpatialCode:
     return parse_scene(text) if path.suffix == ".py" else from_json(text)
 
 
-def _pick(codes: Sequence[StoredCode], key: str, path: Path) -> StoredCode:
+def _pick(codes: Sequence[CodeLocation], key: str, path: Path) -> CodeLocation:
     """The only listed code that fits the key."""
     broken = [code for code in codes if code.error is not None and code.row < 0]
     if broken or not codes:
@@ -205,7 +205,7 @@ def _pick(codes: Sequence[StoredCode], key: str, path: Path) -> StoredCode:
     raise InputError("\n".join([f"code: {path} has {found}{asked}; name one of:", *lines]))
 
 
-def _fits(code: StoredCode, key: str) -> bool:
+def _fits(code: CodeLocation, key: str) -> bool:
     named = key in {code.uri, Path(code.uri).name, code.input_id, code.scene}
     return not key or named or code.work_key.startswith(key)
 
@@ -244,7 +244,7 @@ def read_codes(
             listed.append(code)
         elif code.row < 0:  # not a video that failed, but a file that is broken
             raise InputError(f"boxes: {code.error}")
-    by_file: dict[str, list[StoredCode]] = defaultdict(list)
+    by_file: dict[str, list[CodeLocation]] = defaultdict(list)
     for code in listed:
         by_file[code.file].append(code)
     codes = {}

@@ -1,8 +1,8 @@
-"""API keys: who calls, known by a digest; and `python -m serve.access.keys` to make one.
+"""API keys, known by their digests; `python -m serve.access.keys` makes one.
 
-Keys are long random texts, so one round of sha256 suffices. Only digests are kept, and only a few
-digits of a digest name a key in logs and records. Keys do not expire here; take one from the file
-and start the service again.
+Keys are long random texts, so one round of sha256 suffices. Only digests are kept, and the first
+few digits of a digest name a key in logs and records. Keys do not expire; to revoke one, remove it
+from the file and start the service again.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ LOCAL = "local"
 
 
 def digest(key: str) -> str:
-    """What is kept of a key: its sha256 in hex."""
+    """The sha256 of a key in hex; nothing else of it is kept."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def key_name(key_digest: str) -> str:
-    """What a key is called in records: it tells keys apart and says nothing about them."""
+    """The name of a key in records, which tells keys apart but does not reveal them."""
     return f"key-{key_digest[:NAME_DIGITS]}"
 
 
 @dataclass(frozen=True)
 class KeyRing:
-    """The digests of all keys that are let in; none at all lets everyone in, as ``local``."""
+    """The digests of all accepted keys. Without any, every caller is accepted as ``local``."""
 
     digests: frozenset[str] = frozenset()
 
     @property
     def is_open(self) -> bool:
-        """Whether no key is asked for."""
+        """Whether no key is required."""
         return not self.digests
 
     def caller(self, authorization: str | None) -> str:
-        """Name of the caller from an ``Authorization`` header.
+        """The name of the caller, by the ``Authorization`` header.
 
         Raises the 401 problem, the same for a missing, a malformed and an unknown key.
         """
@@ -58,7 +58,7 @@ class KeyRing:
         if scheme.lower() != "bearer" or len(authorization or "") > MAX_HEADER_CHARS:
             raise problems.unauthorized()
         given = digest(key.strip())
-        # every digest is compared, each in constant time: nothing is learnt from how long it takes
+        # all digests are compared, each in constant time, so that the time taken reveals nothing
         matches = [known for known in sorted(self.digests) if hmac.compare_digest(known, given)]
         if not matches:
             raise problems.unauthorized()
@@ -66,10 +66,10 @@ class KeyRing:
 
 
 def load_keys(config: ServeConfig) -> KeyRing:
-    """The keys of a configuration, its file and its environment variable together.
+    """The keys of a configuration, of its file and of its environment variable together.
 
-    Raises ConfigError for a file that is not there, a key too short to be safe, and where others
-    than this machine could reach a service without any key. No message repeats a key.
+    Raises ConfigError for a missing file, for a key that is too short to be safe, and if other
+    machines could reach the service without any key. No message repeats a key.
     """
     ring = KeyRing(frozenset(_digests(config.access)))
     if ring.is_open and not config.is_local:
@@ -103,7 +103,7 @@ def _of_file(path: Path) -> Iterable[str]:
 
 
 def _digest_of(text: str, where: str) -> str:
-    """The digest of a key, or the digest that already stands there."""
+    """The digest of a key; a text that is a digest already is taken as it is."""
     if SHA256_HEX.fullmatch(text):
         return text
     if len(text) < MIN_KEY_CHARS or not text.isascii() or any(char.isspace() for char in text):

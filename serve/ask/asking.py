@@ -1,8 +1,8 @@
-"""A question about a spatial code, answered: by the exact solver, or by a language model.
+"""Answers to questions about a spatial code, by the exact solver or by a language model.
 
-A model is asked several times, and what it can be held to without knowing the right answer chooses
-among its answers (`choosing`). ``verified`` is then said of the chosen one alone. Where codes and
-models come from, and how long a model may take, is not known here.
+A model may be asked several times; one of its samples is chosen by what can be checked without
+knowing the right answer (`choosing`). ``verified`` then refers to the chosen one alone. Where codes
+and models come from, and how long a model may take, is not known here.
 """
 
 from __future__ import annotations
@@ -10,50 +10,47 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from serve.ask.choosing import Claim, Judged, chosen, judge
-from serve.ask.evidence import Evidence, evidence_of
+from serve.ask.choosing import Claim, JudgedSample, chosen, judge
+from serve.ask.evidence import CitedEvidence, evidence_of
 from spatialcode.api import ask
 from spatialcode.config import require
 from spatialcode.errors import ModelError, SpatialCodeError
 from spatialcode.questions.types import Question, UnparsedQuestion
 from spatialcode.reasoning.answers.numbers import unit_of
-from spatialcode.reasoning.evidence import Answer
-from spatialcode.reasoning.evidence import Evidence as SolverEvidence
+from spatialcode.reasoning.evidence import Answer, Evidence
 from spatialcode.reasoning.models.loading import CompletionModel
 from spatialcode.reasoning.reasoner import ModelAnswer, ProgramReasoner, TextReasoner
 from spatialcode.reasoning.solver import solve, with_letter
 from spatialcode.reasoning.statements import Assumed
 from spatialcode.scene.schema import SpatialCode
 
-#: Another name, for those who do not ask what a model completes.
-LanguageModel = CompletionModel
 REASONERS = ("solver", "program", "text")
-#: Reasoning takes time and memory of the square of the objects' number: half a second for this many
-#: on one core. A code sent along may hold any number.
+#: Time and memory of reasoning grow with the square of the number of objects: this many take half
+#: a second on one core. A code in a request may hold any number.
 MAX_OBJECTS = 300
 
 
 class AskingError(SpatialCodeError):
-    """Base of why a question has no answer; ``status``: HTTP's, which says so."""
+    """Base of the reasons why a question has no answer; ``status``: the HTTP status."""
 
     code = "asking"
     status = 422
 
 
 class QuestionNotUnderstoodError(AskingError, ValueError):
-    """The question is of no known kind."""
+    """The question is not of any known family."""
 
     code = "question_not_understood"
 
 
 class CodeTooLargeError(AskingError, ValueError):
-    """The code has more objects than are reasoned over."""
+    """The code has too many objects."""
 
     code = "code_too_large"
 
 
 class PromptTooLongError(AskingError, ValueError):
-    """The question and the objects it names do not fit into what the model reads."""
+    """The question and the objects that it names do not fit into the model's context."""
 
     code = "prompt_too_long"
 
@@ -65,13 +62,13 @@ class ReasonerMissingError(AskingError, LookupError):
 
 
 class NoAnswerError(AskingError, RuntimeError):
-    """None of the model's samples holds an answer to the question."""
+    """None of the model's samples contains an answer to the question."""
 
     code = "no_answer"
 
 
 class ModelFailedError(AskingError, RuntimeError):
-    """The language model, or the endpoint behind which it is, failed for every sample."""
+    """The language model, or its endpoint, failed for every sample."""
 
     code = "model"
     status = 503
@@ -80,7 +77,7 @@ class ModelFailedError(AskingError, RuntimeError):
 @dataclass(frozen=True)
 class Asked:
     """A question in words. ``options``: "A. left" or "left"; none for a number. ``reasoner``: one
-    of `REASONERS`. ``num_samples``: answers to draw from a model. ConfigError names what is wrong.
+    of `REASONERS`. ``num_samples``: samples to draw from a model. Raises ConfigError.
     """
 
     question: str
@@ -97,8 +94,9 @@ class Asked:
 class Answered:
     """An answer, as `messages.AskAnswer` sends it.
 
-    ``verified``: every claim recomputes from the code, and they lead to the answer; else ``doubts``
-    says why not. ``num_prompt_tokens``, ``num_tokens``: of all samples, as the model counted them.
+    ``verified``: the code confirms every claim, and the claims lead to the answer; otherwise
+    ``doubts`` says why not. ``num_prompt_tokens``, ``num_tokens``: the sums over all samples, as
+    the model counted them.
     """
 
     answer: str
@@ -109,7 +107,7 @@ class Answered:
     confidence: float
     verified: bool
     reasoner: str
-    evidence: Evidence
+    evidence: CitedEvidence
     doubts: tuple[str, ...] = ()
     program: str | None = None
     num_samples: int = 1
@@ -117,8 +115,8 @@ class Answered:
     num_tokens: int = 0
 
 
-def answer(asked: Asked, code: SpatialCode, model: LanguageModel | None = None) -> Answered:
-    """The answer to a question about a code. ``model``: not needed by the solver.
+def answer(asked: Asked, code: SpatialCode, model: CompletionModel | None = None) -> Answered:
+    """The answer to a question about a code. ``model``: needed by all reasoners but the solver.
 
     Raises the AskingError family.
     """
@@ -139,7 +137,7 @@ def answer(asked: Asked, code: SpatialCode, model: LanguageModel | None = None) 
 
 
 def _solved(asked: Asked, code: SpatialCode) -> Answered:
-    """The exact answer: what it states is computed from the code, so only guesses are doubtful."""
+    """The solver's answer. Its statements come from the code; only assumptions are doubts."""
     found = ask(code, asked.question, asked.options)
     claims = tuple(
         Claim(one, one.text() if isinstance(one, Assumed) else "")
@@ -157,13 +155,13 @@ def _solved(asked: Asked, code: SpatialCode) -> Answered:
 
 
 def _reasoned(
-    asked: Asked, question: Question, code: SpatialCode, model: LanguageModel
+    asked: Asked, question: Question, code: SpatialCode, model: CompletionModel
 ) -> Answered:
-    """The best of several samples."""
+    """The best of a model's samples."""
     kind = ProgramReasoner if asked.reasoner == "program" else TextReasoner
     try:
         drawn = kind(model).answer_all([(question, code)] * asked.num_samples)
-    except ModelError as error:  # an endpoint that is not set up
+    except ModelError as error:  # an endpoint is not set up
         raise ModelFailedError(f"the language model failed: {error}") from error
     samples = [sample for sample in drawn if sample.error is None]
     if not samples:
@@ -187,27 +185,27 @@ def _reasoned(
 
 
 def _as_answer(question: Question, sample: ModelAnswer) -> Answer:
-    """What a model said, in the form of the solver's answers."""
+    """A model's answer in the form of the solver's answers."""
     if sample.evidence is not None:
         return sample.evidence
     assert sample.value is not None
-    nothing = SolverEvidence()
+    nothing = Evidence()
     unit = unit_of(question) if isinstance(sample.value, float) else ""
     return with_letter(question, Answer(sample.value, sample.option, nothing, False, 0.0, unit))
 
 
-def _confidence(verdict: Judged, evidence: Evidence, code: SpatialCode) -> float:
-    """That all things which the answer rests on are there; 0 where it does not rest on them."""
+def _confidence(verdict: JudgedSample, evidence: CitedEvidence, code: SpatialCode) -> float:
+    """The probability that all objects in the evidence exist; 0 if the answer is not verified."""
     if not verdict.verified:
         return 0.0
     return math.prod(code.object(one.id).score for one in evidence.objects)
 
 
 def _failure(sample: ModelAnswer) -> AskingError:
-    """Why there is no answer, by the first sample."""
+    """Why there is no answer, according to the first sample."""
     why = sample.error or ""
     if sample.stage == "prompt":
         return PromptTooLongError(why)
     if sample.stage == "model":
         return ModelFailedError(f"the language model failed: {why}")
-    return NoAnswerError(f"the language model gave no answer to the question: {why}")
+    return NoAnswerError(f"the language model did not answer the question: {why}")

@@ -1,10 +1,10 @@
-"""Which of a model's answers to take where nobody knows the right one.
+"""Which of a model's samples to take when the right answer is not known.
 
-The rubric scores a completion against a gold answer. Without one, each sample is held to its own
-answer: what is left are the terms for form, cited objects, perspective, geometry and whether the
-reasoning leads to the answer given, all recomputed from the code. So a sample whose claims are true
-and entail its answer goes before one that is right by luck; a sample that answers another question
-than was asked is not seen through if its claims serve this one too.
+The rubric scores a completion against a gold answer. Without one, each sample is scored against its
+own answer. The terms that remain are those for form, cited objects, perspective, geometry and
+whether the reasoning leads to the answer, all recomputed from the code. So a sample whose claims
+are true and entail its answer is preferred to one that is right by luck. A sample that answers
+another question than the one asked is not detected if its claims fit this question as well.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from spatialcode.reasoning.rubric.verify import Context, check
 from spatialcode.reasoning.statements import Statement
 from spatialcode.scene.schema import SpatialCode
 
-#: The terms that need no gold answer. Brevity is not among them: all samples are of one model.
+#: The terms that need no gold answer, without brevity, since all samples are by one model.
 WITHOUT_GOLD = RubricConfig(weight_answer=0.0, weight_smooth=0.0, weight_brevity=0.0)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement, and why the code does not bear it out; "" where it does."""
+    """A statement, and why the code does not confirm it; "" if it does."""
 
     statement: Statement
     doubt: str
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A sample without its answer: what it claims, whether that holds and leads to the answer.
+class JudgedSample:
+    """What a sample claims, and whether the claims are true and lead to its answer.
 
-    ``score``: of the rubric without gold, 0 to 1. ``doubts``: why it is not verified.
+    ``score``: of the rubric without a gold answer, 0 to 1. ``doubts``: why it is not verified.
     """
 
     claims: tuple[Claim, ...]
@@ -54,10 +54,10 @@ class Judged:
 def claims_of(
     statements: Sequence[Statement], question: Question, code: SpatialCode
 ) -> tuple[Claim, ...]:
-    """Each statement recomputed from the code, final answers left out.
+    """Each statement but the final answers, recomputed from the code.
 
-    Quantities one by one, since a repeat may say something else; conclusions as the question's
-    view has them. What is assumed, the code does not hold.
+    Quantities are checked one by one, since a repetition may say something else; conclusions are
+    checked in the view of the question. An assumption is never in the code, so it is doubtful.
     """
     context, claims = Context(code), []
     facts = reading_of(list(statements), question, code).facts
@@ -72,10 +72,10 @@ def claims_of(
     return tuple(claims)
 
 
-def judge(question: Question, code: SpatialCode, sample: ModelAnswer) -> Judged:
-    """A sample that holds an answer, recomputed."""
+def judge(question: Question, code: SpatialCode, sample: ModelAnswer) -> JudgedSample:
+    """Recompute the claims of a sample that has an answer."""
     if sample.evidence is not None:
-        # its value is its answer, whatever else was written around the program
+        # the program's value is the answer, whatever else the completion says
         completion = f"```program\n{sample.program}\n```"
         statements: Sequence[Statement] = sample.evidence.evidence.statements
     else:
@@ -85,18 +85,18 @@ def judge(question: Question, code: SpatialCode, sample: ModelAnswer) -> Judged:
     false = [claim.doubt for claim in claims if claim.doubt]
     try:
         terms, why = _terms(question, code, completion, _own_answer(question, sample))
-    except SchemaError as error:  # an answer that the rubric, stricter than a reader, cannot hold
-        return Judged(claims, 0.0, False, (*false, str(error)))
+    except SchemaError as error:  # the rubric is stricter than the reader of answers
+        return JudgedSample(claims, 0.0, False, (*false, str(error)))
     leads = terms.get("consistency", 0.0) > 0.0
     if not leads and why not in false:
         false.append(why)
     weights = {name: getattr(WITHOUT_GOLD, f"weight_{name}") for name in terms}
     total = sum(weights[name] * terms[name] for name in terms) / sum(weights.values())
-    return Judged(claims, total, not false, tuple(false))
+    return JudgedSample(claims, total, not false, tuple(false))
 
 
 def _own_answer(question: Question, sample: ModelAnswer) -> float | str:
-    """What the sample is held to; SchemaError where that is none of the options."""
+    """The answer that a sample is scored against; SchemaError if it is none of the options."""
     own = sample.option if question.options else sample.value
     if own is None:
         raise SchemaError("answer", "one of the options", sample.value)
@@ -108,8 +108,8 @@ def _terms(
 ) -> tuple[dict[str, float], str]:
     """The rubric's terms, and why the reasoning does not lead to the answer.
 
-    An answer that the rubric does not read where it stands ("the answer is B") costs the form, not
-    the reasoning: it is read again with the answer on a line of its own.
+    If the rubric cannot read the answer where it is ("the answer is B"), this costs the term for
+    form but not the reasoning: the completion is scored again with the answer on its own line.
     """
     scored = score(question, code, completion, own, WITHOUT_GOLD)
     terms = scored.terms
@@ -117,14 +117,13 @@ def _terms(
         line = f"{own:.6f}" if isinstance(own, float) else own
         scored = score(question, code, f"{completion}\nAnswer: {line}", own, WITHOUT_GOLD)
         terms = scored.terms | {"format": 0.0}
-    why = scored.reasons.get("consistency", "nothing that is stated leads to this answer")
+    why = scored.reasons.get("consistency", "no statement leads to this answer")
     return terms, why.removeprefix("shut: ")
 
 
-def chosen(samples: Sequence[ModelAnswer], judged: Sequence[Judged]) -> int:
-    """The place of the best sample: verified, then by score, then the answer of most, then first.
-
-    ``samples`` hold answers and are not empty.
+def chosen(samples: Sequence[ModelAnswer], judged: Sequence[JudgedSample]) -> int:
+    """The index of the best sample: verified ones first, then by score, then the most frequent
+    answer, then the first. ``samples`` are not empty, and all have answers.
     """
     answers = [(one.value, one.option) for one in samples]
     votes = Counter(answers)

@@ -1,4 +1,4 @@
-"""Statements of a reasoning as data that a page or a program can use."""
+"""The statements of a reasoning as data for pages and programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from serve.ask.choosing import Claim
 from spatialcode.reasoning import statements as say
 from spatialcode.scene.schema import SpatialCode
 
-#: Of each kind of statement: the field that holds its value, and that value's unit.
+#: For each kind of statement, the field with its value and the unit of that value.
 _VALUES: dict[type, tuple[str, str]] = {
     say.Position: ("center_m", "m"), say.Extents: ("size_m", "m"), say.RoleOf: ("role", ""),
     say.Vector: ("xy_m", "m"), say.Dot: ("value", ""), say.Cross: ("value", ""),
@@ -26,8 +26,8 @@ _CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 @dataclass(frozen=True)
-class SeenObject:
-    """An object that an answer rests on; seconds from the video's first frame."""
+class CitedObject:
+    """An object that an answer is based on; times are seconds from the video's first frame."""
 
     id: str
     label: str
@@ -36,10 +36,10 @@ class SeenObject:
 
 
 @dataclass(frozen=True)
-class Quantity:
-    """One statement as data. ``value`` in ``unit`` ("m", "m2", "s", "deg", "" for none or one
-    that depends on the vectors); ``objects``: ids of the code; ``recomputes``: the code gives this
-    value too.
+class CitedQuantity:
+    """A statement as data. ``value``: in ``unit``, "m", "m2", "s", "deg", or "" for none or one
+    that depends on the vectors. ``objects``: ids in the code. ``recomputes``: the code gives the
+    same value.
     """
 
     kind: str
@@ -51,39 +51,39 @@ class Quantity:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What an answer rests on; ``text`` holds the quantities as lines."""
+class CitedEvidence:
+    """What an answer is based on; ``text``: the quantities as lines."""
 
     text: tuple[str, ...]
-    objects: tuple[SeenObject, ...]
-    quantities: tuple[Quantity, ...]
+    objects: tuple[CitedObject, ...]
+    quantities: tuple[CitedQuantity, ...]
 
 
 def evidence_of(
     claims: Sequence[Claim], code: SpatialCode, object_ids: Iterable[str] = ()
-) -> Evidence:
-    """Claims as evidence. ``object_ids``: those used first; others follow as they are named."""
+) -> CitedEvidence:
+    """Claims as evidence. ``object_ids`` come first; others follow as they are mentioned."""
     things = {item.id: item for item in code.objects}
     quantities = tuple(_quantity(claim, things) for claim in claims)
     named = (name for one in quantities for name in one.objects)
     used = [things[name] for name in dict.fromkeys((*object_ids, *named)) if name in things]
-    return Evidence(
+    return CitedEvidence(
         text=tuple(one.text for one in quantities),
         objects=tuple(
-            SeenObject(item.id, item.label, item.first_seen_s, item.last_seen_s) for item in used
+            CitedObject(item.id, item.label, item.first_seen_s, item.last_seen_s) for item in used
         ),
         quantities=quantities,
     )
 
 
-def _quantity(claim: Claim, things: dict[str, Any]) -> Quantity:
+def _quantity(claim: Claim, things: dict[str, Any]) -> CitedQuantity:
     statement: Any = claim.statement
     name, unit = _VALUES[type(statement)]
     if isinstance(statement, say.Vector) and statement.head_id == "front":
         unit = ""  # a direction of length 1
     ids = [getattr(statement, one, "") for one in _ID_FIELDS]
     ids += getattr(statement, "object_ids", ())
-    return Quantity(
+    return CitedQuantity(
         kind=_CAPITAL.sub("_", type(statement).__name__).lower(),
         text=statement.text(),
         objects=tuple(dict.fromkeys(one for one in ids if one in things)),

@@ -1,27 +1,27 @@
-"""The book of jobs: what is to be encoded, who is at it, how it ended. Survives restarts.
+"""The job book: which videos are to be encoded, by which worker, and how it ended.
 
-A worker holds a job by a lease that its beats extend. A worker that dies stops beating, its lease
-runs out, and the job is claimed once more; whoever lost a lease to another can no longer finish.
-Every change is one conditional statement, so no two processes ever hold one job.
+It is a table in a database, so it survives restarts. A worker holds a job by a lease, which its
+heartbeats extend. If a worker dies, its lease runs out and another worker claims the job; a worker
+that has lost its lease can no longer finish the job. Every change is one conditional statement, so
+no two processes ever hold the same job.
 
-Leases compare the clocks of all machines: they must agree to well within ``lease_s``. It does not
-know where videos and codes lie, nor how a video is encoded.
+Leases compare the clocks of all machines, which must agree to well within ``lease_s``. Where videos
+and codes are stored, and how a video is encoded, is not known here.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from serve.book.code_ids import BadIdError, checked_id, checked_name
-from serve.book.job_table import COLUMNS, OPEN, RUNNING, CodeJob, JobStatus, job_of, jobs
-from serve.book.sql_engine import DatabaseError, SqlEngine
-
-__all__ = ["CodeJob", "DatabaseError", "JobBook", "JobStatus"]
+from serve.book.sql_engine import SqlEngine
 
 MAX_PAGE = 1000
 MAX_ERROR_CHARACTERS = 2000
@@ -31,8 +31,91 @@ _UNHELD = {"worker": None, "lease_until_s": None}
 _AFRESH = {"frames_total": None, "frames_decoded": 0, "frames_encoded": 0}
 
 
+class JobStatus(StrEnum):
+    """The state of a job. DECODING and ENCODING are running; DONE and FAILED are final."""
+
+    QUEUED = "queued"
+    DECODING = "decoding"
+    ENCODING = "encoding"
+    DONE = "done"
+    FAILED = "failed"
+
+
+RUNNING = (JobStatus.DECODING, JobStatus.ENCODING)
+OPEN = (JobStatus.QUEUED, *RUNNING)
+
+
+@dataclass(frozen=True)
+class CodeJob:
+    """A job as it was when it was read.
+
+    ``created_s`` (when it was queued, or queued again after it had failed) and ``updated_s`` are
+    seconds since 1970. ``frames_total`` is None until a worker reports it. ``error_code`` and
+    ``error`` are None unless the job has FAILED. ``owner``: the name of the key that queued it.
+    ``attempts``: the number of workers that have claimed it.
+    """
+
+    id: str
+    status: JobStatus
+    created_s: float
+    updated_s: float
+    attempts: int
+    frames_total: int | None
+    frames_decoded: int
+    frames_encoded: int
+    error_code: str | None
+    error: str | None
+    name: str
+    video_sha256: str
+    num_bytes: int
+    owner: str
+
+
+metadata = sa.MetaData()
+
+# Stored as text, so that a new status does not change the database's schema
+_STATUS = sa.Enum(
+    JobStatus, native_enum=False, length=16, values_callable=lambda kind: [*map(str, kind)]
+)
+
+# `sequence` is the order of first arrival. Pages and their cursors use it, because it neither
+# repeats nor changes. `created_s` orders the queue: a failed job that is queued again comes last.
+jobs = sa.Table(
+    "code_jobs",
+    metadata,
+    sa.Column("sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
+    sa.Column("id", sa.String(64), nullable=False, unique=True),
+    sa.Column("status", _STATUS, nullable=False),
+    sa.Column("created_s", sa.Double, nullable=False),
+    sa.Column("updated_s", sa.Double, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("worker", sa.String(200)),
+    sa.Column("lease_until_s", sa.Double),
+    sa.Column("frames_total", sa.BigInteger),
+    sa.Column("frames_decoded", sa.BigInteger, nullable=False),
+    sa.Column("frames_encoded", sa.BigInteger, nullable=False),
+    sa.Column("error_code", sa.String(64)),
+    sa.Column("error", sa.Text),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("video_sha256", sa.String(64), nullable=False),
+    sa.Column("num_bytes", sa.BigInteger, nullable=False),
+    sa.Column("owner", sa.String(200), nullable=False),
+    sa.Index("code_jobs_queue", "status", "created_s"),
+    sqlite_autoincrement=True,  # numbers of deleted jobs are not reused, so cursors stay valid
+)
+
+_FIELDS = tuple(field.name for field in fields(CodeJob))
+#: The columns that a `CodeJob` is read from, in the order of its fields.
+COLUMNS = tuple(jobs.c[name] for name in _FIELDS)
+
+
+def job_of(row: Sequence[Any]) -> CodeJob:
+    """The job in a row of ``COLUMNS``."""
+    return CodeJob(**dict(zip(_FIELDS, row, strict=True)))
+
+
 class JobBook:
-    """All jobs in one database; safe to use from many threads, each process opens its own.
+    """All jobs in one database. It can be used from many threads; each process opens its own.
 
     ``url``: see `SqlEngine`. ``lease_s``: how long a worker may be silent. ``clock``: seconds
     since 1970. ``max_attempts``: how many workers may be lost over one job. Every method raises
@@ -59,10 +142,10 @@ class JobBook:
     def add(
         self, code_id: str, *, name: str, video_sha256: str, num_bytes: int, owner: str
     ) -> tuple[CodeJob, bool]:
-        """Queue a job; its video must be in the store by now.
+        """Queue a job, whose video must be in the store already.
 
-        Returns the job and whether this call queued it: True if it is new or had failed (then it
-        begins anew, for this owner), False if it is known, which stays as it is.
+        Returns the job, and whether this call queued it: True if it is new or had failed (then it
+        starts again, for this owner), False if it was known and stays as it is.
         """
         now_s = self._clock()
         again = {
@@ -99,29 +182,29 @@ class JobBook:
             if row is not None:
                 return job_of(row), True
             known = self.get(code_id)
-            if known is not None:  # else it was deleted between the two, and is new after all
+            if known is not None:  # otherwise it was deleted in between, and is new
                 return known, False
 
     def get(self, code_id: str) -> CodeJob | None:
-        """The job, or None if there is none of that id."""
+        """The job, or None if there is none with that id."""
         query = sa.select(*COLUMNS).where(jobs.c.id == checked_id(code_id))
         with self._sql.reading() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else job_of(row)
 
     def claim(self, worker: str) -> CodeJob | None:
-        """The job that has waited longest, now DECODING and held by ``worker``; None if none.
+        """Claim the job that has waited longest; it is DECODING from now on. None if none waits.
 
-        Waiting are queued jobs and those whose lease ran out. A job whose ``max_attempts``-th
-        worker was lost becomes FAILED, code "worker_lost". ``worker`` must be unlike the name of
-        any other process, earlier ones included: who bears the name holds the job.
+        Jobs that are queued wait, and jobs whose lease has run out. A job that has lost its
+        ``max_attempts``-th worker becomes FAILED with the code "worker_lost". No other process, now
+        or earlier, may have the same ``worker`` name, because the name decides who holds a job.
         """
         if not checked_name(worker, "worker"):
             raise BadIdError("worker: expected a name, got ''")
         now_s = self._clock()
         lapsed = sa.and_(jobs.c.status.in_(RUNNING), jobs.c.lease_until_s <= now_s)
         waiting = sa.or_(jobs.c.status == JobStatus.QUEUED, lapsed)
-        # Idle workers ask all the time: they read first, which locks nothing.
+        # Idle workers ask all the time, so they read first, which locks nothing.
         some = sa.select(jobs.c.sequence).where(jobs.c.status.in_(OPEN), waiting).limit(1)
         with self._sql.reading() as connection:
             if connection.execute(some).one_or_none() is None:
@@ -144,9 +227,10 @@ class JobBook:
         frames_decoded: int | None = None,
         frames_encoded: int | None = None,
     ) -> bool:
-        """Extend the lease and report progress; what is None stays. ``status``: a running one.
+        """Extend the lease and report progress; None leaves a value. ``status``: a running one.
 
-        False: the job is no longer this worker's (taken, deleted, ended). It should stop.
+        False: the worker no longer holds the job (claimed by another, deleted, ended) and should
+        stop.
         """
         if status is not None and status not in RUNNING:
             raise ValueError(f"status: expected one of {[*map(str, RUNNING)]}, got {status!r}")
@@ -161,11 +245,11 @@ class JobBook:
         return self._change_held(code_id, worker, changes)
 
     def finish(self, code_id: str, worker: str) -> bool:
-        """DONE; its code must be in the store by now. False: no longer this worker's job."""
+        """Mark a job DONE; its code must be in the store. False: the worker no longer holds it."""
         return self._change_held(code_id, worker, {"status": JobStatus.DONE, **_UNHELD})
 
     def fail(self, code_id: str, worker: str, code: str, message: str) -> bool:
-        """FAILED for good, until it is added again. False: no longer this worker's job."""
+        """Mark a job FAILED until it is added again. False: the worker no longer holds it."""
         readable = "".join(c if c.isprintable() else " " for c in message)
         changes = {
             "status": JobStatus.FAILED,
@@ -175,9 +259,9 @@ class JobBook:
         return self._change_held(code_id, worker, {**changes, **_UNHELD})
 
     def release(self, worker: str) -> int:
-        """Queue all jobs that the worker holds where they stood, this attempt not counted.
+        """Put all jobs of a worker back where they were in the queue, without counting the attempt.
 
-        For a worker that stops on purpose. Returns how many.
+        For a worker that stops on purpose. Returns the number of jobs.
         """
         give_back = (
             sa.update(jobs)
@@ -194,10 +278,10 @@ class JobBook:
             return connection.execute(give_back).rowcount
 
     def page(self, limit: int, after: str | None = None) -> tuple[list[CodeJob], str | None]:
-        """Up to ``limit`` jobs, the last added first, and the cursor of the next page if any.
+        """Up to ``limit`` jobs, the newest first, and the cursor of the next page (None: the last).
 
-        Jobs added between two pages move none of the others. BadIdError for a cursor that is
-        none; ValueError for a limit outside 1 to ``MAX_PAGE``.
+        Jobs that are added between two pages do not move the others. BadIdError for an invalid
+        cursor; ValueError for a limit outside 1 to ``MAX_PAGE``.
         """
         if not 1 <= limit <= MAX_PAGE:
             raise ValueError(f"limit: expected 1 to {MAX_PAGE}, got {limit!r}")
@@ -210,13 +294,13 @@ class JobBook:
         return [job_of(row[:-1]) for row in rows[:limit]], next_cursor
 
     def delete(self, code_id: str) -> bool:
-        """Forget the job; a worker at it is told so by its next beat. False: there was none."""
+        """Delete a job; its worker learns of it at the next beat. False: there was none."""
         statement = sa.delete(jobs).where(jobs.c.id == checked_id(code_id))
         with self._sql.writing() as connection:
             return connection.execute(statement).rowcount == 1
 
     def depth(self) -> int:
-        """How many jobs are queued or running."""
+        """The number of jobs that are queued or running."""
         query = sa.select(sa.func.count()).where(jobs.c.status.in_(OPEN))
         with self._sql.reading() as connection:
             return int(connection.execute(query).scalar_one())
@@ -239,7 +323,7 @@ class JobBook:
             return connection.execute(statement).rowcount == 1
 
     def _give_up(self, lost: sa.ColumnElement[bool], now_s: float) -> None:
-        # Locked rows are passed over, so that two workers giving up never wait for each other.
+        # Skips locked rows, so that two workers that do this never wait for each other.
         rows = sa.select(jobs.c.sequence).where(lost).with_for_update(skip_locked=True)
         statement = (
             sa.update(jobs)
@@ -248,7 +332,7 @@ class JobBook:
                 status=JobStatus.FAILED,
                 updated_s=now_s,
                 error_code=WORKER_LOST,
-                error=f"its worker died or fell silent {self._max_attempts} times",
+                error=f"its worker died or stopped responding {self._max_attempts} times",
                 **_UNHELD,
             )
         )
@@ -257,13 +341,13 @@ class JobBook:
 
 
 def _taking(waiting: sa.ColumnElement[bool]) -> Any:
-    """The update that takes the job that has waited longest, still to be told for whom."""
+    """The update that claims the job that has waited longest; the caller adds the worker."""
     oldest = (
         sa.select(jobs.c.sequence)
         .where(jobs.c.status.in_(OPEN), waiting)
         .order_by(jobs.c.created_s, jobs.c.sequence)
         .limit(1)
-        .with_for_update(skip_locked=True)  # PostgreSQL; in SQLite writers come one by one
+        .with_for_update(skip_locked=True)  # for PostgreSQL; SQLite has one writer at a time
     )
     return (
         sa.update(jobs)

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from serve.book.code_store import CodeStore, MissingFileError
 from serve.book.database import CodeJob, JobBook, JobStatus
+from serve.book.file_store import FileStore, MissingFileError
 from serve.config import ServeConfig
 from serve.metrics import Meters
 from spatialcode.api import VideoEncoder
@@ -88,7 +88,7 @@ class EncodingWorker:
     """Works on one batch at a time, in whichever thread calls `run` or `step`."""
 
     def __init__(
-        self, name: str, book: JobBook, store: CodeStore, encoder: VideoEncoder,
+        self, name: str, book: JobBook, store: FileStore, encoder: VideoEncoder,
         settings: WorkerSettings, *, meters: Meters | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
@@ -203,7 +203,8 @@ class EncodingWorker:
         try:
             video = self._frames(job, left_s)
         except VideoError as error:
-            self._fail(item, error.code, str(error))
+            # nobody outside is to learn where videos are stored
+            self._fail(item, error.code, error.about(job.name or "the video"))
             return
         except MissingFileError:
             self._fail(item, "video_lost", "the stored video is gone")
@@ -220,14 +221,10 @@ class EncodingWorker:
         wall_s = max(_MIN_WALL_S, min(settings.sandbox.wall_s, left_s))
         self._decoder.limits = replace(settings.sandbox, wall_s=wall_s)
         with self._store.local_video(job.id) as path:
-            try:
-                video = self._decoder.decode(
-                    path, settings.sampling.plan(), settings.limits,
-                    max_side_px=settings.sampling.max_side_px, sha256=job.video_sha256,
-                )  # fmt: skip
-            except VideoError as error:
-                # clients must not learn where videos are stored
-                raise _renamed(error, str(path), job.name or "the video") from None
+            video = self._decoder.decode(
+                path, settings.sampling.plan(), settings.limits,
+                max_side_px=settings.sampling.max_side_px, sha256=job.video_sha256,
+            )  # fmt: skip
         return replace(video, probe=replace(video.probe, uri=job.name or f"{job.id}.video"))
 
     def _encode(self, ready: Sequence[_Held]) -> None:
@@ -276,8 +273,3 @@ class EncodingWorker:
     def _fail(self, item: _Held, code: str, message: str) -> None:
         if self._book.fail(item.job.id, self.name, code, message):
             self._meters.ended(str(JobStatus.FAILED))
-
-
-def _renamed(error: VideoError, path: str, name: str) -> VideoError:
-    """The same error with a name in the place of a path."""
-    return type(error)(str(error).replace(path, name))

@@ -1,7 +1,7 @@
 """Connections to the database: SQLite in a file, or PostgreSQL by URL.
 
-Everything that goes wrong comes out as a `DatabaseError` that names the database, without its
-password. It does not know any table.
+Every failure becomes a `DatabaseError` that names the database without its password. No table is
+known here.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from spatialcode.errors import SpatialCodeError
 
 BUSY_TIMEOUT_S = 30.0
-_SCHEMA_LOCK = 0x5C0DE  # any number that all processes of this service share
+_SCHEMA_LOCK = 0x5C0DE  # an arbitrary number, the same in all processes of this service
 _BEGIN = "spatialcode_begin"
 
 
 class DatabaseError(SpatialCodeError, RuntimeError):
-    """The database cannot be reached, read or written; names it, without its password."""
+    """The database cannot be reached, read or written; names it without its password."""
 
     code = "database"
 
 
 class SqlEngine:
-    """Short transactions on one database; safe to use from many threads, not to pickle.
+    """Short transactions on one database. It can be used from many threads, but not be pickled.
 
     ``url``: ``sqlite:///FILE`` (four slashes for an absolute path; its folder is made) or
     ``postgresql://USER:PASSWORD@HOST/NAME``, which needs the package psycopg. SQLite needs a
-    local disk that all processes share: over several machines use PostgreSQL. Raises
-    DatabaseError for another URL.
+    local disk that all processes share; with several machines, use PostgreSQL. Raises
+    DatabaseError for any other URL.
     """
 
     def __init__(self, url: str) -> None:
         parsed = _parsed(url)
-        # options behind the question mark may hold a password, too
+        # options after the question mark may hold a password as well
         self.name = parsed.set(query={}).render_as_string(hide_password=True)
         self.dialect = parsed.get_backend_name()
         options: dict[str, object] = {"hide_parameters": True, "pool_pre_ping": True}
@@ -65,16 +65,16 @@ class SqlEngine:
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction that writes, committed at the end of the block."""
-        # A SQLite transaction that begins by reading and then writes fails at once, without
-        # waiting, if another has written since; one that announces itself queues up instead.
+        # A SQLite transaction that reads first and then writes fails at once if another has written
+        # in between; one that declares at its beginning that it will write waits instead.
         engine = self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
         with self._errors(), engine.begin() as connection:
             yield connection
 
     def create(self, table: sa.Table) -> None:
-        """Make the table if it is not there. DatabaseError if one of other columns is."""
+        """Make the table if it does not exist. DatabaseError if it exists with other columns."""
         with self.writing() as connection:
-            if self.dialect == "postgresql":  # IF NOT EXISTS alone fails where two come at once
+            if self.dialect == "postgresql":  # IF NOT EXISTS alone fails if two do it at once
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
             connection.execute(CreateTable(table, if_not_exists=True))
             for index in table.indexes:
@@ -83,7 +83,7 @@ class SqlEngine:
         expected = set(table.columns.keys())
         if found != expected:
             raise DatabaseError(
-                f"{self.name}: table {table.name} is another version's: expected columns"
+                f"{self.name}: table {table.name} is of another version: expected columns"
                 f" {sorted(expected)}, got {sorted(found)}"
             )
 
@@ -92,7 +92,7 @@ class SqlEngine:
         self._engine.dispose()
 
     def _write_ahead(self) -> None:
-        """Readers and one writer at a time side by side; the file remembers it."""
+        """Let readers and one writer work at the same time; the mode is stored in the file."""
         engine = self._engine.execution_options(**{_BEGIN: ""})
         deadline_s = time.monotonic() + BUSY_TIMEOUT_S
         while True:
@@ -101,7 +101,7 @@ class SqlEngine:
                     mode = connection.exec_driver_sql("PRAGMA journal_mode=WAL").scalar_one()
                 break
             except DBAPIError as error:
-                # SQLite does not wait here by itself when two processes open a new file at once
+                # SQLite does not wait by itself if two processes open a new file at once
                 if "locked" not in str(error.orig) or time.monotonic() > deadline_s:
                     raise
                 time.sleep(0.05)
@@ -126,7 +126,7 @@ class SqlEngine:
 def _parsed(url: str) -> sa.URL:
     shown = re.sub(
         r"(?s)[:/].*@|\?.*", "…", url
-    )  # of a text that is no URL, what hides no password
+    )  # a text that is not a URL, without what may be a password
     try:
         parsed = sa.make_url(url)
     except (SQLAlchemyError, ValueError):

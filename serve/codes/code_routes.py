@@ -10,12 +10,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import ValidationError
 
-from serve.book.database import CodeJob, JobStatus
-from serve.book.job_table import OPEN
+from serve.book.database import OPEN, CodeJob, JobStatus
 from serve.codes.renditions import FORMATS, Rendition, render
 from serve.http import problems
-from serve.http.described import PROBLEMS, VIDEO_BODY
 from serve.http.messages import (
+    VIDEO_BODY,
     CodeFromUrl,
     CodeId,
     CodePage,
@@ -25,6 +24,7 @@ from serve.http.messages import (
     StoredCode,
     StoredVideo,
 )
+from serve.http.problems import PROBLEMS
 from serve.intake.admission import Admission, is_json
 from serve.intake.uploads import receive
 from serve.services import Deadline, Services
@@ -183,7 +183,7 @@ def _range_of(header: str | None, size: int) -> tuple[int, int]:
         stop = min(size, int(last) + 1) if last else size
     if start >= stop:
         headers = {"Content-Range": f"bytes */{size}"}
-        raise problems.Problem(416, "range", f"the video has {size} bytes", headers=headers)
+        raise problems.HTTPProblem(416, "range", f"the video has {size} bytes", headers=headers)
     return start, stop
 
 

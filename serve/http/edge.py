@@ -1,8 +1,8 @@
-"""The outermost layer of the application: what holds for every request, whatever its route.
+"""The outermost layer of the application, which every request passes, whatever its route.
 
-It counts and times, bounds bodies that nobody streams to disk, refuses other sites' pages where no
-key is asked for, and sends headers that keep a browser from guessing. A video's bytes are bounded
-where they are stored.
+It counts and times requests, limits the size of bodies (except videos, which are limited where they
+are stored), refuses pages of other sites if no API key is required, and adds security headers for
+browsers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from serve.http import problems
 from serve.limits import is_loopback
 from serve.metrics import Meters
 
-#: Our page fetches from here only, and no text becomes code.
+#: The page loads from this service only, and inline scripts do not run.
 PAGE_POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; "
@@ -32,8 +32,8 @@ _CODE_BYTES = 4096
 class Edge:
     """An ASGI application around another.
 
-    ``is_streamed`` says of a scope whether its body is read in pieces and bounded elsewhere;
-    ``is_open``: no key is asked for, so only pages from here may call.
+    ``is_streamed`` tells for a scope whether its body is read in pieces and limited elsewhere.
+    ``is_open``: no API key is required, so only this machine and the service's own page may call.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class Edge:
             if answer.status >= 400:
                 self._meters.refused(answer.code or str(answer.status))
 
-    def _refusal(self, scope: Scope) -> problems.Problem | None:
-        """Whether another machine calls, or a page from elsewhere, by its own name or by one that
-        was made to lead here.
+    def _refusal(self, scope: Scope) -> problems.HTTPProblem | None:
+        """The 403 problem for another machine, for a page of another site, and for a host name that
+        was made to resolve to this machine (DNS rebinding); None for others.
         """
         headers = Headers(scope=scope)
         client = scope.get("client")
@@ -82,12 +82,12 @@ class Edge:
         origin = headers.get("origin")
         foreign = origin is not None and origin.partition("://")[2] != headers.get("host")
         if foreign or headers.get("sec-fetch-site") == "cross-site":
-            return problems.forbidden("without API keys, only pages from here may call")
+            return problems.forbidden("without API keys, only this service's own page may call")
         return None
 
 
 class _Body:
-    """A request's body on its way, which knows whether all of it has come."""
+    """The body of a request; ``ended`` tells whether all of it has been received."""
 
     def __init__(self, receive: Receive, scope: Scope) -> None:
         self._receive = receive
@@ -104,15 +104,15 @@ class _Body:
 
 
 class _Answer:
-    """Sends on, adds headers, and remembers status and a refusal's code.
+    """Sends a response on, adds headers, and remembers its status and a refusal's code.
 
-    An answer before the body's end ends the connection with it: the server would otherwise read
-    and drop what is still being sent, without an end if the sender has none.
+    A response before the end of the request's body closes the connection: otherwise the server
+    would go on to read and drop what is still being sent, without end if the sender never stops.
     """
 
     def __init__(self, send: Send, body: _Body) -> None:
         self._send, self._body = send, body
-        self.status = 499  # the client went away before there was an answer
+        self.status = 499  # the client disconnected before there was a response
         self.code = ""
 
     async def __call__(self, message: Message) -> None:
@@ -131,7 +131,7 @@ class _Answer:
 
 
 def _code_of(body: bytes) -> str:
-    """The code of a problem document, or of an error in OpenAI's shape."""
+    """The code of a problem document, or of an error in OpenAI's format; empty if there is none."""
     try:
         document: Any = json.loads(body[:_CODE_BYTES])
     except ValueError:
@@ -144,7 +144,7 @@ def _code_of(body: bytes) -> str:
 
 
 def _known(method: str) -> str:
-    """Methods are the client's to invent; labels are not."""
+    """A method as a label; clients may invent methods, but not labels."""
     return method if method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} else "other"
 
 

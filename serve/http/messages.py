@@ -1,7 +1,7 @@
-"""What goes over the wire under ``/v1/codes`` and ``/v1/ask``: bodies and answers, with examples.
+"""The bodies of requests and responses under ``/v1/codes`` and ``/v1/ask``, with examples.
 
-Times are Unix seconds where they are of a job, and seconds from the video's first frame where they
-are of the video. Whether an id exists or a spatial code is sound is not known here.
+Times of a job are Unix seconds; times in a video are seconds from its first frame. Whether an id
+exists or a spatial code is sound is not known here.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from serve.book.code_ids import MAX_NAME_CHARS
 from spatialcode.questions.parse import MAX_CHARS
 
 Status = Literal["queued", "decoding", "encoding", "done", "failed"]
@@ -17,12 +18,11 @@ ReasonerName = Literal["solver", "program", "text"]
 #: Formats of ``GET /v1/codes/{id}?format=…``.
 Format = Literal["json", "scene.py", "parquet", "html", "mp4", "rrd", "glb"]
 
-#: One letter an option.
+#: One letter per option.
 MAX_OPTIONS = 26
 MAX_OPTION_CHARS = 500
 MAX_SAMPLES = 16
 MAX_URL_CHARS = 2048
-MAX_NAME_CHARS = 200
 
 _ID = "4f1c" * 16
 CodeId = Annotated[
@@ -35,13 +35,13 @@ OptionText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_OPTIO
 
 
 class _Sent(BaseModel):
-    """What clients send: an unknown field is refused, so that a slip is not silently ignored."""
+    """What clients send. Unknown fields are refused, so that a typing error is not ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class _Answered(BaseModel):
-    """What the service sends; also read off objects with the same attributes."""
+    """What the service sends; can be made of objects with the same attributes."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -56,8 +56,42 @@ class CodeFromUrl(_Sent):
         examples=["https://example.org/bedroom.mp4"],
     )
     name: str | None = Field(
-        None, max_length=MAX_NAME_CHARS, description="what to show for it", examples=["bedroom"]
+        None, max_length=MAX_NAME_CHARS, description="the name to show for it", examples=["bedroom"]
     )
+
+
+#: The body of ``POST /v1/codes``, as OpenAPI describes it.
+VIDEO_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["video"],
+                    "properties": {
+                        "video": {"type": "string", "format": "binary"},
+                        "name": {"type": "string", "maxLength": MAX_NAME_CHARS},
+                    },
+                }
+            },
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "video/mp4": {"schema": {"type": "string", "format": "binary"}},
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "required": ["url"],
+                    "properties": {
+                        "url": {"type": "string", "minLength": 1, "maxLength": MAX_URL_CHARS},
+                        "name": {"type": ["string", "null"], "maxLength": MAX_NAME_CHARS},
+                    },
+                },
+                "example": {"url": "https://example.org/bedroom.mp4", "name": "bedroom"},
+            },
+        },
+    }
+}
 
 
 class JobError(_Answered):
@@ -86,7 +120,7 @@ _STATUS_EXAMPLE: dict[str, Any] = {
 
 
 class CodeStatus(_Answered):
-    """How far a video's code is."""
+    """The state of a video's code."""
 
     model_config = ConfigDict(
         from_attributes=True, json_schema_extra={"examples": [_STATUS_EXAMPLE]}
@@ -99,10 +133,10 @@ class CodeStatus(_Answered):
     frames_total: int | None = Field(None, ge=0, description="null until it is known")
     created_s: float = Field(description="Unix time")
     updated_s: float = Field(description="Unix time")
-    attempts: int = Field(0, ge=0, description="how often a worker began it")
+    attempts: int = Field(0, ge=0, description="number of workers that have started it")
     error: JobError | None = None
     video: StoredVideo | None = None
-    links: dict[str, str] = Field(default_factory=dict, description="paths, by what is there")
+    links: dict[str, str] = Field(default_factory=dict, description="paths, by what they give")
 
 
 class StoredCode(CodeStatus):
@@ -117,9 +151,7 @@ class CodePage(_Answered):
     """Codes, newest first."""
 
     items: list[CodeStatus]
-    next: str | None = Field(
-        None, description="give it as `after` for the page after this one; null on the last"
-    )
+    next: str | None = Field(None, description="`after` of the next page; null on the last page")
 
 
 _ASK_EXAMPLES: list[Any] = [
@@ -139,7 +171,7 @@ _ASK_EXAMPLES: list[Any] = [
 
 
 class AskRequest(_Sent):
-    """A question about a stored code (``code_id``), or about one that is sent along (``code``)."""
+    """A question about a stored code (``code_id``), or about one in the request (``code``)."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": _ASK_EXAMPLES})
 
@@ -153,7 +185,10 @@ class AskRequest(_Sent):
         "solver", description="solver: exact; program, text: a language model"
     )
     num_samples: int = Field(
-        1, ge=1, le=MAX_SAMPLES, description="answers drawn from a language model, to choose from"
+        1,
+        ge=1,
+        le=MAX_SAMPLES,
+        description="samples drawn from a language model, to choose from",
     )
 
     @model_validator(mode="after")
@@ -164,7 +199,7 @@ class AskRequest(_Sent):
 
 
 class EvidenceObject(_Answered):
-    """An object that the answer rests on, and when it was seen in the video."""
+    """An object that the answer is based on, and when the video shows it."""
 
     id: str = Field(examples=["door_1"])
     label: str = Field(examples=["door"])
@@ -173,18 +208,18 @@ class EvidenceObject(_Answered):
 
 
 class Quantity(_Answered):
-    """One statement of the reasoning, as data."""
+    """A statement of the reasoning, as data."""
 
     kind: str = Field(examples=["distance"])
     text: str = Field(examples=["distance(door_1, toilet_1) = 1.81 m"])
     objects: list[str] = Field(description="ids of the code", examples=[["door_1", "toilet_1"]])
     value: float | bool | str | list[float] | list[str] = Field(examples=[1.81])
     unit: str = Field(description="m, m2, s, deg, or empty", examples=["m"])
-    recomputes: bool = Field(description="whether the code gives this value too")
+    recomputes: bool = Field(description="whether the code gives the same value")
 
 
 class EvidenceOut(_Answered):
-    """What an answer rests on: ``text`` and ``quantities`` say the same, line by line."""
+    """What an answer is based on. ``text`` and ``quantities`` hold the same statements."""
 
     text: list[str]
     objects: list[EvidenceObject]
@@ -210,7 +245,7 @@ _ANSWER_EXAMPLE: dict[str, Any] = {
 
 
 class AskAnswer(_Answered):
-    """An answer and what it rests on."""
+    """An answer and its evidence."""
 
     model_config = ConfigDict(
         from_attributes=True, json_schema_extra={"examples": [_ANSWER_EXAMPLE]}
@@ -230,11 +265,11 @@ class AskAnswer(_Answered):
     evidence: EvidenceOut
     doubts: list[str] = Field(default_factory=list, description="why it is not verified")
     program: str | None = Field(None, description="the program that was run, if one was")
-    num_samples: int = Field(1, ge=1, description="answers that were drawn")
+    num_samples: int = Field(1, ge=1, description="samples that were drawn")
 
 
 class ProblemDocument(_Answered):
-    """An error as RFC 9457 has it, ``application/problem+json``."""
+    """An error in the format of RFC 9457, ``application/problem+json``."""
 
     model_config = ConfigDict(
         json_schema_extra={

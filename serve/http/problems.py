@@ -1,8 +1,8 @@
 """Errors as clients see them: RFC 9457 problem documents, never a stack trace.
 
-A `Problem` may be raised anywhere, also in another process, and becomes its document at the edge;
-errors of the library are translated by their ``code``; what nobody foresaw is a 500 that says
-nothing but that. Logging is not done here.
+An `HTTPProblem` may be raised anywhere, also in another process, and becomes its document at the
+edge. Errors of the library are translated by their ``code``. Any other exception becomes a 500 that
+gives no details. Logging is not done here.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from spatialcode.errors import SpatialCodeError
+from serve.http.messages import ProblemDocument
+from spatialcode.errors import SpatialCodeError, VideoError, VideoLimitError
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 20
 RETRY_AFTER_S = 2.0
 
-# What a client is told by an error's code; any other error of the library is the client's data.
+# HTTP statuses by an error's code. Any other error of the library is about the client's data.
 STATUS_OF_CODE = {
     "video_not_found": 404,
     "video_unsupported": 415,
@@ -39,13 +40,41 @@ STATUS_OF_CODE = {
     "error": 500,
 }
 DEFAULT_STATUS = 422
+#: What each status of a refusal means here, for the OpenAPI description.
+MEANING_OF_STATUS = {
+    400: "The request cannot be read",
+    401: "The API key is missing or unknown",
+    403: "Calls from there are not allowed",
+    404: "Not found",
+    408: "The body was sent too slowly",
+    409: "Not possible in the present state",
+    411: "Content-Length is required",
+    413: "The body is too large",
+    415: "This type of content is not accepted",
+    422: "The request was understood, but is refused",
+    429: "Too many requests, or the queue is full: see Retry-After",
+    500: "An internal error",
+    501: "Not installed in this service",
+    502: "A server behind this service did not answer",
+    503: "Not ready, or interrupted: see Retry-After",
+    504: "The request ran out of time",
+    507: "There is no disk space for another video",
+}
+#: The refusals of a route as FastAPI's ``responses``.
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": meaning,
+        "content": {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}},
+    }
+    for status, meaning in sorted(MEANING_OF_STATUS.items())
+}
 
 
-class Problem(HTTPException):
-    """One refusal: HTTP status, stable machine-readable ``code``, and a sentence for people.
+class HTTPProblem(HTTPException):
+    """A refusal: the HTTP status, a stable machine-readable ``code``, and a sentence for people.
 
-    ``extra``: further members of the document. An `HTTPException`, because FastAPI lets no other
-    exception through that is raised while it reads a body.
+    ``extra``: further members of the document. It is an `HTTPException` because FastAPI turns any
+    other exception that is raised while it reads a body into a 400.
     """
 
     def __init__(
@@ -66,7 +95,7 @@ class Problem(HTTPException):
 
     @property
     def title(self) -> str:
-        """The code in words: the same for every problem of the kind."""
+        """The code in words, the same for all problems with that code."""
         return self.code.replace("_", " ").capitalize()
 
     def document(self) -> dict[str, Any]:
@@ -87,111 +116,113 @@ class Problem(HTTPException):
 
 def _rebuilt(
     status: int, code: str, detail: str, headers: Mapping[str, str] | None, extra: dict[str, Any]
-) -> Problem:
-    return Problem(status, code, detail, headers=headers, extra=extra)
+) -> HTTPProblem:
+    return HTTPProblem(status, code, detail, headers=headers, extra=extra)
 
 
-def unauthorized() -> Problem:
-    """401: no key or an unknown one; which of the two is not said."""
+def unauthorized() -> HTTPProblem:
+    """401: the key is missing or unknown; which of the two is not said."""
     headers = {"WWW-Authenticate": 'Bearer realm="spatialcode"'}
-    return Problem(401, "unauthorized", "missing or unknown API key", headers=headers)
+    return HTTPProblem(401, "unauthorized", "missing or unknown API key", headers=headers)
 
 
-def forbidden(detail: str) -> Problem:
-    """403: whoever asks, not from there."""
-    return Problem(403, "forbidden", detail)
+def forbidden(detail: str) -> HTTPProblem:
+    """403: the call comes from where calls are not allowed, whoever makes it."""
+    return HTTPProblem(403, "forbidden", detail)
 
 
-def not_found(what: str) -> Problem:
-    """404: ``what`` is not here."""
-    return Problem(404, "not_found", f"{what} is not here")
+def not_found(what: str) -> HTTPProblem:
+    """404: there is no such thing. ``what``: its name in a sentence."""
+    return HTTPProblem(404, "not_found", f"{what} was not found")
 
 
-def conflict(code: str, detail: str) -> Problem:
-    """409: not in this state."""
-    return Problem(409, code, detail)
+def conflict(code: str, detail: str) -> HTTPProblem:
+    """409: not possible in the present state."""
+    return HTTPProblem(409, code, detail)
 
 
-def too_large(what: str, limit_bytes: int) -> Problem:
+def too_large(what: str, limit_bytes: int) -> HTTPProblem:
     """413: ``what`` has more bytes than the limit."""
     detail = f"{what} may have at most {limit_bytes} bytes"
-    return Problem(413, "too_large", detail, extra={"limit_bytes": limit_bytes})
+    return HTTPProblem(413, "too_large", detail, extra={"limit_bytes": limit_bytes})
 
 
-def unsupported(detail: str) -> Problem:
-    """415: not a kind of content that is taken."""
-    return Problem(415, "unsupported_media_type", detail)
+def unsupported(detail: str) -> HTTPProblem:
+    """415: this type of content is not accepted."""
+    return HTTPProblem(415, "unsupported_media_type", detail)
 
 
-def invalid(detail: str, code: str = "invalid_request") -> Problem:
-    """422: understood and refused."""
-    return Problem(422, code, detail)
+def invalid(detail: str, code: str = "invalid_request") -> HTTPProblem:
+    """422: the request was understood, but is refused."""
+    return HTTPProblem(422, code, detail)
 
 
-def try_later(status: int, code: str, detail: str, retry_after_s: float) -> Problem:
+def try_later(status: int, code: str, detail: str, retry_after_s: float) -> HTTPProblem:
     """429 or 503 with Retry-After in whole seconds, at least one."""
     seconds = max(1, math.ceil(retry_after_s))
     headers = {"Retry-After": str(seconds)}
-    return Problem(status, code, detail, headers=headers, extra={"retry_after_s": seconds})
+    return HTTPProblem(status, code, detail, headers=headers, extra={"retry_after_s": seconds})
 
 
-def too_late(detail: str) -> Problem:
-    """504: the request's deadline passed."""
-    return Problem(504, "deadline", detail)
+def too_late(detail: str) -> HTTPProblem:
+    """504: the request ran out of time."""
+    return HTTPProblem(504, "deadline", detail)
 
 
-def storage_full() -> Problem:
-    """507: no room for another video."""
-    return Problem(507, "storage_full", "there is no room for another video at the moment")
+def storage_full() -> HTTPProblem:
+    """507: there is no disk space for another video."""
+    return HTTPProblem(507, "storage_full", "there is no disk space for another video now")
 
 
-def internal() -> Problem:
-    """500: nothing more is said to a stranger."""
-    return Problem(500, "internal_error", "something went wrong here; it has been recorded")
+def internal() -> HTTPProblem:
+    """500: an internal error, without any details."""
+    return HTTPProblem(500, "internal_error", "an internal error; it has been logged")
 
 
-def from_error(error: SpatialCodeError) -> Problem:
-    """The problem that an error of the library is to a client.
+def from_error(error: SpatialCodeError) -> HTTPProblem:
+    """The problem that a client is told for an error of the library.
 
-    A limit counted in bytes is a 413; errors of this service's own set-up tell no details.
+    Too many bytes are a 413. Errors in the set-up of this service give no details, and no error
+    says where a video is stored.
     """
     status = STATUS_OF_CODE.get(error.code, DEFAULT_STATUS)
-    if error.code == "video_limit" and str(error).startswith("bytes:"):
+    if isinstance(error, VideoLimitError) and error.quantity == "bytes":
         status = 413
     if status == 503:
         return try_later(status, error.code, "not available at the moment", RETRY_AFTER_S)
     if status == 501:
-        return Problem(status, error.code, "not installed in this service")
+        return HTTPProblem(status, error.code, "this service does not have it installed")
     if status >= 500:
         return internal()
-    return Problem(status, error.code, str(error))
+    detail = error.about("the video") if isinstance(error, VideoError) else str(error)
+    return HTTPProblem(status, error.code, detail)
 
 
-def from_validation(error: RequestValidationError) -> Problem:
-    """422 that names each wrong field; what was sent is not repeated."""
+def from_validation(error: RequestValidationError) -> HTTPProblem:
+    """A 422 that names each wrong field, without repeating what was sent."""
     problems = [
         {"where": ".".join(str(part) for part in item["loc"]), "what": item["msg"]}
         for item in error.errors()[:MAX_ERRORS]
     ]
     detail = "; ".join(f"{item['where']}: {item['what']}" for item in problems[:3])
-    problem = invalid(detail or "the request does not fit its description")
+    problem = invalid(detail or "the request does not match its description")
     problem.extra["errors"] = problems
     return problem
 
 
-def from_http(error: HTTPException) -> Problem:
-    """Starlette's and FastAPI's own refusals (no such path, wrong method) as problems."""
-    if isinstance(error, Problem):
+def from_http(error: HTTPException) -> HTTPProblem:
+    """Refusals by Starlette and FastAPI (unknown path, wrong method) as problems."""
+    if isinstance(error, HTTPProblem):
         return error
     try:
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
     except ValueError:
         code = "http_error"
-    return Problem(error.status_code, code, str(error.detail), headers=error.headers)
+    return HTTPProblem(error.status_code, code, str(error.detail), headers=error.headers)
 
 
-def as_problem(error: Exception) -> Problem:
-    """Any exception as the problem a client is told."""
+def as_problem(error: Exception) -> HTTPProblem:
+    """The problem that a client is told for any exception."""
     if isinstance(error, HTTPException):
         return from_http(error)
     if isinstance(error, RequestValidationError):
@@ -199,14 +230,14 @@ def as_problem(error: Exception) -> Problem:
     if isinstance(error, SpatialCodeError):
         return from_error(error)
     if isinstance(error, ClientDisconnect):
-        return Problem(400, "disconnected", "the client went away while sending")
+        return HTTPProblem(400, "disconnected", "the client disconnected while it was sending")
     return internal()
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception of ``app`` with its problem document.
+    """Answer every exception in ``app`` with its problem document.
 
-    Those that are nobody's on purpose are raised again after the answer, for the server's log.
+    Starlette raises unexpected ones again after the answer, so that the server logs them.
     """
 
     async def answer(_request: Request, error: Exception) -> Response:

@@ -1,7 +1,8 @@
-"""Which URLs may be fetched, and which addresses dialled for them: those of the public internet.
+"""Which URLs may be fetched, and which addresses may be connected to: public ones.
 
-Judged is the address, never the name: a name is whatever its owner says at the moment. What is
-public but the deployment's own is known from `FetchConfig.blocked_networks` only.
+The address decides, never the name: a name resolves to whatever its owner says at the moment.
+Addresses that are public but the deployment's own are known only from
+`FetchConfig.blocked_networks`.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from serve.http import problems
+from serve.http.messages import MAX_URL_CHARS
 from serve.limits import FetchConfig
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-MAX_URL_CHARS = 2048
 PORTS = {"http": 80, "https": 443}
 URL_CHARS = re.compile(r"[!-\[\]-~]+")  # printable ASCII without space and backslash
 LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*")  # what system resolvers read as part of an IPv4 address
+NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*")  # part of an IPv4 address, to resolvers
 
-# Not global, or global and still no place for videos. Python's own lists differ by its version.
+# Not global, or global but never a place for videos. Python's own lists depend on its version.
 NEVER_V4 = tuple(map(ipaddress.IPv4Network, (
     "0.0.0.0/8", "100.64.0.0/10",  # this network; shared by carriers (and a cloud's metadata)
     "168.63.129.16/32",  # a cloud's control plane on a public address
@@ -38,19 +39,21 @@ NEVER_V6 = tuple(map(ipaddress.IPv6Network, (
 EMBEDDING_V6 = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "64:ff9b::/96")))
 
 
-def refused(detail: str) -> problems.Problem:
+def refused(detail: str) -> problems.HTTPProblem:
     """The 422 problem of a URL that is not fetched."""
     return problems.invalid(detail, "url_refused")
 
 
-def no_public_address() -> problems.Problem:
-    """The same for a name that does not resolve and one that leads inside: neither is told."""
+def no_public_address() -> problems.HTTPProblem:
+    """The same problem for a name that does not resolve and for one with a private address, so that
+    nobody can find out which names exist inside.
+    """
     return refused("the host has no public address")
 
 
 @dataclass(frozen=True)
 class AddressPolicy:
-    """Which addresses may be dialled."""
+    """Which addresses may be connected to."""
 
     allowed: tuple[Network, ...] = ()
     blocked: tuple[Network, ...] = ()
@@ -64,20 +67,21 @@ class AddressPolicy:
         )
 
     def permits(self, address: Address) -> bool:
-        """Whether ``address`` may be dialled: public or allowed, and not blocked."""
+        """Whether ``address`` may be connected to: it is public or allowed, and not blocked."""
         inner = embedded(address)
         if any(_holds(network, found) for network in self.blocked for found in (address, inner)):
             return False
         return is_public(address) or any(_holds(network, inner) for network in self.allowed)
 
     def pin(self, addresses: list[str]) -> tuple[str, ...]:
-        """The addresses in one written form, each permitted; the 422 problem if any is not.
+        """The addresses in canonical form. Raises the 422 problem unless all of them are permitted.
 
-        One that is not spoils all: a name with a public and a private address is a trap.
+        One address that is not permitted is enough: a name with a public and a private address is
+        an attack.
         """
         try:
             found = [ipaddress.ip_address(text) for text in addresses]
-        except ValueError:  # with a zone, for one
+        except ValueError:  # such as one with a zone
             raise no_public_address() from None
         if not found or not all(map(self.permits, found)):
             raise no_public_address()
@@ -85,14 +89,14 @@ class AddressPolicy:
 
 
 def embedded(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address stands for (mapped, NAT64), else itself."""
+    """The IPv4 address inside an IPv6 address (mapped, NAT64), else the address itself."""
     if address.version == 6 and any(_holds(network, address) for network in EMBEDDING_V6):
         return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
     return address
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is a unicast one of the public internet."""
+    """Whether it is a unicast address of the public internet."""
     address = embedded(address)
     never: tuple[Network, ...] = NEVER_V4
     if address.version == 6:
@@ -108,7 +112,7 @@ def _holds(network: Network, address: Address) -> bool:
 
 @dataclass(frozen=True)
 class Target:
-    """A URL taken apart: ``host`` in lower case without brackets, path and query as sent."""
+    """The parts of a URL: ``host`` in lower case without brackets, path and query as sent."""
 
     scheme: str
     host: str
@@ -118,7 +122,7 @@ class Target:
 
     @property
     def literal(self) -> str | None:
-        """The host, where it is an address and not a name."""
+        """The host if it is an address, None if it is a name."""
         try:
             return str(ipaddress.ip_address(self.host))
         except ValueError:
@@ -126,14 +130,15 @@ class Target:
 
     @property
     def name(self) -> str:
-        """The last part of the path: a label for people."""
+        """The last part of the path, as a name to show."""
         return unquote(self.path.rpartition("/")[2])
 
 
 def parse_target(url: str, config: FetchConfig) -> Target:
-    """A URL within the rules; the 422 problem says which it breaks.
+    """The parts of a URL that follows the rules; the 422 problem says which one it breaks.
 
-    Stricter than browsers: printable ASCII, no userinfo, no legacy spellings of addresses.
+    The rules are stricter than those of browsers: printable ASCII, no user name or password, no
+    legacy notations of addresses.
     """
     if len(url) > MAX_URL_CHARS or not URL_CHARS.fullmatch(url):
         raise refused(f"expected a URL of at most {MAX_URL_CHARS} printable ASCII characters")
@@ -141,17 +146,17 @@ def parse_target(url: str, config: FetchConfig) -> Target:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise refused("not a URL") from None
+        raise refused("expected a URL") from None
     if parts.scheme not in config.schemes:
         known = ", ".join([*config.schemes, *(["s3"] if config.s3_buckets else [])]) or "no URL"
         raise refused(f"expected {known}, got the scheme {parts.scheme[:20]!r}")
     if "@" in parts.netloc:
-        raise refused("a user name or password in the URL is not taken")
+        raise refused("a URL with a user name or a password is not accepted")
     port = PORTS[parts.scheme] if port is None else port
     if port not in config.ports:
-        raise refused(f"port {port} is not dialled")
+        raise refused(f"port {port} is not allowed")
     if ("[" in parts.netloc) != (":" in host):
-        raise refused("the host is no IPv6 address")
+        raise refused("the host is not a valid IPv6 address")
     return Target(parts.scheme, _checked_host(host), port, parts.path or "/", parts.query)
 
 
@@ -160,17 +165,17 @@ def _checked_host(host: str) -> str:
         try:
             address = ipaddress.IPv6Address(host)
         except ValueError:
-            raise refused("the host is no IPv6 address") from None
+            raise refused("the host is not a valid IPv6 address") from None
         if address.scope_id:
-            raise refused("an address with a zone is not dialled")
+            raise refused("an address with a zone is not allowed")
         return str(address)
     name = host.removesuffix(".")
     labels = name.split(".")
     if len(name) > 253 or not all(LABEL.fullmatch(part) for part in labels):
-        raise refused("the host is no domain name (write international ones as xn--…)")
+        raise refused("the host is not a valid domain name (write international names as xn--…)")
     if NUMERIC.fullmatch(labels[-1]):
         try:
             return str(ipaddress.IPv4Address(name))
         except ValueError:
-            raise refused("the host is no IPv4 address of four decimal numbers") from None
+            raise refused("the host is not an IPv4 address of four decimal numbers") from None
     return name

@@ -1,9 +1,9 @@
-"""What a container says of its pictures' size and of its length, whether or not it is true.
+"""The frame sizes and durations that a container's header declares, whether or not they are true.
 
-Decoding goes by the stream, and so do the limits of `spatialcode.video`; but a file whose header
-says 100,000 × 100,000 pixels or ten hours is refused even if what follows is small. Read are MP4
-and QuickTime (`mvhd`, `mdhd`, `tkhd`, `stsd`), Matroska (Info, Tracks) and AVI (`avih`); other
-formats declare no size. What cannot be read is passed over: damage is the decoder's to find.
+Decoding and the limits of `spatialcode.video` depend on the stream alone; but a file whose header
+declares 100,000 × 100,000 pixels or ten hours is refused even if its stream is small. MP4 and
+QuickTime (`mvhd`, `mdhd`, `tkhd`, `stsd`), Matroska (Info, Tracks) and AVI (`avih`) are read; other
+formats declare no size. What cannot be read is skipped, because the decoder finds damage.
 Sources: ISO/IEC 14496-12, RFC 9559, the AVI RIFF reference.
 """
 
@@ -31,28 +31,28 @@ AVIH_AT = 20
 
 @dataclass
 class Declared:
-    """Lengths in seconds and sizes in pixels, as many as were found."""
+    """All declared durations in seconds and frame sizes (width, height) in pixels."""
 
     durations_s: list[float] = field(default_factory=list)
     sizes_px: list[tuple[int, int]] = field(default_factory=list)
 
     def check(self, limits: VideoLimits) -> None:
-        """Raise VideoLimitError for a declared length or size that is beyond the limits."""
+        """Raise VideoLimitError for a declared duration or size that is beyond the limits."""
         for duration_s in self.durations_s:
             if duration_s > limits.max_duration_s:
                 raise VideoLimitError(
-                    f"duration: declared {duration_s:.1f} s, at most {limits.max_duration_s:g} s"
+                    "duration", f"declared {duration_s:.1f} s, at most {limits.max_duration_s:g} s"
                 )
         for width, height in self.sizes_px:
             if not 0 < width * height <= limits.max_pixels:
                 raise VideoLimitError(
-                    f"pixels: declared {width} x {height}, more than 0 and "
-                    f"at most {limits.max_pixels}"
+                    "pixels",
+                    f"declared {width} x {height}, more than 0 and at most {limits.max_pixels}",
                 )
 
 
 def declared(file: BinaryIO, format_name: str) -> Declared:
-    """What the container of a file of this format (FFmpeg's name) says; bounded in time."""
+    """What the container of a file declares. ``format_name``: FFmpeg's. Takes bounded time."""
     readers = {"mov": _read_mov, "matroska": _read_matroska, "avi": _read_avi}
     found = Declared()
     reader = readers.get(format_name)
@@ -62,7 +62,7 @@ def declared(file: BinaryIO, format_name: str) -> Declared:
 
 
 def _read_mov(file: BinaryIO, found: Declared) -> None:
-    """Boxes in the order of the file; a parent is entered by going on with its first child."""
+    """Reads boxes in the order of the file; after a parent's header comes its first child."""
     size, offset = file.seek(0, os.SEEK_END), 0
     timescale, is_picture = 0, False
     for _ in range(MAX_STEPS):
@@ -86,14 +86,14 @@ def _read_mov(file: BinaryIO, found: Declared) -> None:
         data = file.read(PAYLOAD_BYTES).ljust(PAYLOAD_BYTES, b"\0")
         if kind in (b"mvhd", b"mdhd"):
             timescale = _mov_duration(data, found)
-        elif kind == b"mehd" and timescale:  # of a fragmented file, in the movie's scale
+        elif kind == b"mehd" and timescale:  # of a fragmented file, in the movie's time scale
             found.durations_s.append(
                 int.from_bytes(data[4 : 12 if data[0] else 8], "big") / timescale
             )
         elif kind == b"tkhd":
             at = 88 if data[0] else 76
             width, height = struct.unpack_from(">II", data, at)
-            if width and height:  # sound has none, and some writers leave a picture's out
+            if width and height:  # audio has none, and some writers omit it for video
                 found.sizes_px.append((width >> 16, height >> 16))
         elif kind == b"hdlr":
             is_picture = data[8:12] == b"vide"
@@ -102,7 +102,7 @@ def _read_mov(file: BinaryIO, found: Declared) -> None:
 
 
 def _mov_duration(data: bytes, found: Declared) -> int:
-    """Of `mvhd` or `mdhd`; returns the ticks of a second. All ones mean that it is not known."""
+    """Reads `mvhd` or `mdhd`; returns the ticks per second. All ones mean an unknown duration."""
     timescale, duration = struct.unpack_from(
         ">IQ" if data[0] else ">II", data, 20 if data[0] else 12
     )
@@ -113,7 +113,7 @@ def _mov_duration(data: bytes, found: Declared) -> int:
 
 
 def _read_matroska(file: BinaryIO, found: Declared) -> None:
-    """Elements in the order of the file, entered like boxes."""
+    """Reads elements in the order of the file, like `_read_mov`."""
     size, offset = file.seek(0, os.SEEK_END), 0
     scale_ns, duration = 1_000_000, 0.0
     sizes: list[dict[int, int]] = []
@@ -148,7 +148,7 @@ def _read_matroska(file: BinaryIO, found: Declared) -> None:
 
 
 def _read_avi(file: BinaryIO, found: Declared) -> None:
-    """The main header, which is the first thing in the first list."""
+    """Reads the main header, which comes first in the first list."""
     file.seek(AVIH_AT)
     data = file.read(PAYLOAD_BYTES)
     if not data.startswith(AVIH) or len(data) < 60:

@@ -1,7 +1,7 @@
-"""Bytes of strangers on their way to disk: counted, hashed, never whole in memory, gone on failure.
+"""Received bytes on their way to disk: counted, hashed, never whole in memory, deleted on failure.
 
-Whoever sends decides neither where the file lies nor what it is called. What the bytes are is not
-looked at here.
+The sender decides neither where the file is nor what it is called. What the bytes are is not
+examined here.
 """
 
 from __future__ import annotations
@@ -13,27 +13,24 @@ import shutil
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from serve.book.code_ids import MAX_NAME_CHARS
 from serve.http import problems
 from serve.limits import LimitConfig
 
 PREFIX, SUFFIX = "upload-", ".part"
 FLUSH_BYTES = 2**20
-MAX_NAME_CHARS = 200
-RETRY_AFTER_S = 5.0
 
 
 @dataclass(frozen=True)
 class StoredUpload:
-    """A complete body on disk. Whoever holds it deletes ``path``, or moves it away.
+    """A complete body on disk. Its owner must delete or move the file at ``path``.
 
-    ``sha256``: of the bytes, in hex. ``name``: a label for people; no path is ever made from it.
+    ``sha256``: of the bytes, in hex. ``name``: to be shown only; no path is ever made from it.
     """
 
     path: Path
@@ -42,26 +39,26 @@ class StoredUpload:
     name: str
 
     def discard(self) -> None:
-        """Delete the file, if it is still there."""
+        """Delete the file if it still exists."""
         self.path.unlink(missing_ok=True)
 
 
 def label(name: str) -> str:
-    """A sender's name for a file as one short printable line without folders."""
+    """The sender's name for a file as one short printable line without folders."""
     last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
     clean = "".join(char if char.isprintable() else "_" for char in last).strip()
     return clean[:MAX_NAME_CHARS] if clean not in {"", ".", ".."} else "video"
 
 
 def spool_folder(limits: LimitConfig) -> Path:
-    """Where uploads are written, made if it is not there."""
+    """The folder of uploads; it is made if it does not exist."""
     folder = Path(limits.spool_dir or Path(tempfile.gettempdir()) / "spatialcode-uploads")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
 
 
 def sweep(folder: Path, older_than_s: float) -> int:
-    """Delete what killed processes left behind; how many files that were."""
+    """Delete the uploads that killed processes have left; returns their number."""
     num_deleted = 0
     oldest = time.time() - older_than_s
     for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
@@ -72,36 +69,11 @@ def sweep(folder: Path, older_than_s: float) -> int:
     return num_deleted
 
 
-class Slots:
-    """How many uploads may be under way at once, in all and by one caller, in this process."""
-
-    def __init__(self, total: int, per_caller: int) -> None:
-        self.total = total
-        self.per_caller = per_caller
-        self._held: Counter[str] = Counter()
-
-    @contextlib.contextmanager
-    def hold(self, caller: str) -> Iterator[None]:
-        """One place for as long as the block lasts; the 429 problem where there is none."""
-        full = self._held.total() >= self.total
-        if full or self._held[caller] >= self.per_caller:
-            whose = "uploads" if full else "uploads of this key"
-            raise problems.try_later(
-                429, "too_many_uploads", f"too many {whose} are under way", RETRY_AFTER_S
-            )
-        self._held[caller] += 1
-        try:
-            yield
-        finally:
-            self._held[caller] -= 1
-            self._held += Counter()  # forgets callers without any
-
-
 class Spool:
-    """One file being written, as an async context: left without `finish`, it is deleted.
+    """A file that is being written, as an async context: without `finish` it is deleted at the end.
 
-    Holds at most `FLUSH_BYTES` and one more piece in memory; hashing and writing are done in a
-    thread. Raises the 413 problem beyond ``max_bytes`` and the 507 problem when the disk fills up.
+    Keeps at most `FLUSH_BYTES` and one more piece in memory; hashing and writing are done in a
+    thread. Raises the 413 problem beyond ``max_bytes`` and the 507 problem if the disk is full.
     """
 
     def __init__(self, limits: LimitConfig, max_bytes: int) -> None:
@@ -115,7 +87,7 @@ class Spool:
         self._kept = False
 
     async def __aenter__(self) -> Self:
-        # the name is new and random, and the file only this user's
+        # the name is new and random, and only this user can read the file
         self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 (closed in __aexit__)
             dir=self._folder, prefix=PREFIX, suffix=SUFFIX, delete=False, buffering=0
         )
@@ -128,13 +100,13 @@ class Spool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self._lock:  # a thread of a cancelled write may still be at it
+        with self._lock:  # a thread of a cancelled write may still be running
             self._file.close()
         if not self._kept:
             self.path.unlink(missing_ok=True)
 
     def check_declared(self, num_bytes: int | None) -> None:
-        """Refuse at once what says it is too large, or larger than the disk has room for."""
+        """Refuse at once a body that declares to be too large, for the limit or for the disk."""
         if num_bytes is None:
             return
         if num_bytes > self.max_bytes:
@@ -151,7 +123,7 @@ class Spool:
             await self._flush()
 
     async def finish(self, name: str) -> StoredUpload:
-        """Write what is left and keep the file."""
+        """Write the rest and keep the file. ``name``: the sender's name for it."""
         await self._flush()
         self._kept = True
         return StoredUpload(self.path, self.num_bytes, self._sha256.hexdigest(), label(name))

@@ -1,6 +1,6 @@
 """A request whose body is a video: the body itself, or the ``video`` part of a form.
 
-The body streams to disk; form fields besides the video are short. A JSON body (a URL to fetch) is
+The body is streamed to disk; the other fields of a form are short. A JSON body (a URL to fetch) is
 not read here.
 """
 
@@ -24,24 +24,24 @@ MAX_FORM_BYTES = 64 * 1024  # boundaries, headers and fields around the video
 
 
 async def receive(request: Request, limits: LimitConfig, name: str = "") -> StoredUpload:
-    """The video of a request, on disk. ``name``: a label, where the form gives none.
+    """The video of a request, on disk. ``name``: what to call it if the form does not say.
 
-    Problems: 400 for a form that is damaged or ends early, 408 for a sender too slow, 413 beyond
-    ``max_upload_bytes``, 415 for another kind of body, 422 for an empty one or a form with other
-    parts, 507 for a full disk. Nothing stays on disk then, nor when the sender goes away; and the
-    connection ends with the answer, or the server would read and drop what is still being sent,
-    without end if it has none.
+    Problems: 400 for a form that is damaged or ends early, 408 for a sender that is too slow, 413
+    beyond ``max_upload_bytes``, 415 for another type of body, 422 for an empty one or a form with
+    other parts, 507 for a full disk. Then, and if the sender disconnects, nothing stays on disk.
+    The connection is closed with such an answer: otherwise the server would go on to read and drop
+    what is still being sent, without end if the sender never stops.
     """
     try:
         return await _receive(request, limits, name)
-    except problems.Problem as problem:
+    except problems.HTTPProblem as problem:
         problem.headers = dict(problem.headers or {}) | {"Connection": "close"}
         raise
 
 
 async def _receive(request: Request, limits: LimitConfig, name: str) -> StoredUpload:
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise problems.unsupported("a compressed body is not taken; send the video as it is")
+        raise problems.unsupported("a compressed body is not accepted; send the video as it is")
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     is_form = kind == b"multipart/form-data"
     if not (is_form or kind.startswith(b"video/") or kind == b"application/octet-stream"):
@@ -63,11 +63,11 @@ async def _receive(request: Request, limits: LimitConfig, name: str) -> StoredUp
                     raise problems.invalid("the video has no bytes", "video_empty")
                 return await spool.finish(name)
     except TimeoutError:
-        raise problems.Problem(408, "upload_timeout", "the video came too slowly") from None
+        raise problems.HTTPProblem(408, "upload_timeout", "the video was sent too slowly") from None
 
 
 def _declared(request: Request, overhead_bytes: int) -> int | None:
-    """Bytes of video that the request announces at least; None where it does not say."""
+    """The least number of video bytes that the request declares; None if it declares none."""
     text = request.headers.get("content-length", "")
     return max(0, int(text) - overhead_bytes) if text.isascii() and text.isdigit() else None
 
@@ -75,9 +75,9 @@ def _declared(request: Request, overhead_bytes: int) -> int | None:
 async def _pieces(
     request: Request, limits: LimitConfig, clock: asyncio.Timeout
 ) -> AsyncIterator[bytes]:
-    """The body as it comes, at most what a form may have in all.
+    """The body in pieces as they are received, at most as many bytes as a form may have.
 
-    Each piece sets ``clock`` to when the next one must be there.
+    With each piece, ``clock`` is set to the time by which the next one must be received.
     """
     now_s = asyncio.get_running_loop().time
     end_s = now_s() + limits.upload_timeout_s
@@ -91,9 +91,9 @@ async def _pieces(
 
 
 async def _receive_form(pieces: AsyncIterator[bytes], spool: Spool, boundary: bytes | None) -> str:
-    """The ``video`` part into ``spool``; returns the name the form gives it, or an empty one."""
+    """Write the ``video`` part to ``spool``; returns the form's name, or an empty one."""
     if not boundary:
-        raise problems.Problem(400, "bad_form", "multipart/form-data without a boundary")
+        raise problems.HTTPProblem(400, "bad_form", "multipart/form-data without a boundary")
     form = _Form()
     try:
         parser = MultipartParser(boundary, form.callbacks())
@@ -102,16 +102,16 @@ async def _receive_form(pieces: AsyncIterator[bytes], spool: Spool, boundary: by
             for data in form.taken():
                 await spool.write(data)
     except FormParserError:
-        raise problems.Problem(400, "bad_form", "the form is damaged") from None
+        raise problems.HTTPProblem(400, "bad_form", "the form is damaged") from None
     if not form.is_complete:
-        raise problems.Problem(400, "bad_form", "the form ends before its last boundary")
+        raise problems.HTTPProblem(400, "bad_form", "the form ends before its last boundary")
     if form.num_videos != 1:
         raise problems.invalid(f"expected one part {VIDEO_PART!r}, got {form.num_videos}")
     return form.name or form.filename
 
 
 class _Form:
-    """What a form's parts say, from the parser's callbacks; video bytes wait to be taken."""
+    """Collects a form's parts by the parser's callbacks; the video's bytes wait to be taken."""
 
     def __init__(self) -> None:
         self.filename = ""
@@ -127,13 +127,13 @@ class _Form:
         return self._name.decode("utf-8", "replace")
 
     def callbacks(self) -> Any:
-        """What the parser calls."""
+        """The callbacks for the parser, by name."""
         names = ("part_begin", "part_data", "header_field", "header_value", "header_end",
                  "headers_finished", "end")  # fmt: skip
         return {f"on_{name}": getattr(self, f"_{name}") for name in names}
 
     def taken(self) -> list[bytes]:
-        """Video bytes that came since the last call."""
+        """The video's bytes since the last call."""
         taken, self._waiting = self._waiting, []
         return taken
 

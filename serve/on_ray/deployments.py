@@ -19,11 +19,11 @@ from ray import serve
 
 from serve.access.keys import KeyRing
 from serve.ask.asking import Answered, Asked
-from serve.ask.language_model import ModelReasoner, reasoners_of
-from serve.book.code_store import CodeStore
+from serve.ask.language_model import ServedModel, reasoners_of
 from serve.book.database import JobBook
 from serve.book.encoding import EncodingWorker, WorkerSettings
-from serve.config import EncoderReplicas, IngressConfig, ReasonerConfig, ServeConfig
+from serve.book.file_store import FileStore
+from serve.config import DeploymentConfig, ServeConfig
 from serve.ingress import build_ingress
 from serve.metrics import Meters
 from serve.on_ray.links import ServeEncoder, ServeReasoner
@@ -51,9 +51,9 @@ def open_book(config: ServeConfig) -> JobBook:
     return JobBook(store.job_database, lease_s=store.lease_s, max_attempts=store.max_attempts)
 
 
-def open_store(config: ServeConfig) -> CodeStore:
+def open_store(config: ServeConfig) -> FileStore:
     """The store of a configuration."""
-    return CodeStore(config.store.url, config.store.s3_endpoint_url)
+    return FileStore(config.store.url, config.store.s3_endpoint_url)
 
 
 @serve.ingress()
@@ -142,7 +142,7 @@ class Reasoner:
 
     def __init__(self, config: ServeConfig) -> None:
         limit_threads(config.reasoner.num_cpus)
-        self._reasoner = ModelReasoner(config.reasoner)
+        self._reasoner = ServedModel(config.reasoner)
 
     async def answer(self, asked: Asked, code: SpatialCode) -> Answered:
         """See `serve.ask.asking.answer`."""
@@ -178,7 +178,7 @@ def build(config: ServeConfig, keys: KeyRing) -> serve.Application:
     return bound
 
 
-def _resources(config: EncoderReplicas | ReasonerConfig | IngressConfig) -> dict[str, Any]:
+def _resources(config: DeploymentConfig) -> dict[str, Any]:
     options = {"num_cpus": config.num_cpus}
     num_gpus = getattr(config, "num_gpus", 0.0)
     return {"ray_actor_options": options | ({"num_gpus": num_gpus} if num_gpus else {})}
@@ -192,9 +192,7 @@ def _care(config: ServeConfig) -> dict[str, Any]:
     }
 
 
-def _scaling(
-    config: ServeConfig, replicas: EncoderReplicas | ReasonerConfig | IngressConfig
-) -> dict[str, Any]:
+def _scaling(config: ServeConfig, replicas: DeploymentConfig) -> dict[str, Any]:
     delays = config.autoscaling
     return {
         "min_replicas": replicas.min_replicas,

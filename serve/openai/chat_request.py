@@ -1,11 +1,11 @@
-"""OpenAI's chat completions over spatial codes: what a request asks, and of which code.
+"""OpenAI's chat completions over spatial codes: what a request asks, and about which code.
 
 The question is the text of the last user message; lines "A. …", "B. …" in it are its options. The
 code is ``code_id`` or ``code`` in the body, else the last ``video_url`` part of the conversation:
-``code:<id>``, or a video's URL. Earlier turns are not read otherwise: a question stands for itself.
-Settings of sampling (temperature, top_p, …) are accepted and not used, since the service's model
-has its own; what would change the answer's form (tools, response_format, …) is refused. Whether
-an id exists or an address may be fetched is not known here.
+``code:<id>``, or a video's URL. Nothing else of earlier messages is read, as each question is
+answered on its own. Sampling parameters (temperature, top_p, …) are accepted but ignored, since the
+service's model has its own; parameters that would change the form of the answer (tools,
+response_format, …) are refused. Whether an id exists or a URL may be fetched is not known here.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from serve.ask.asking import REASONERS, Asked
 from serve.http.messages import MAX_OPTIONS, MAX_SAMPLES, MAX_URL_CHARS
-from serve.http.problems import Problem
+from serve.http.problems import HTTPProblem
+from serve.limits import SHA256_HEX
 
-#: What a model is called is this and the reasoner's name.
+#: A model's name is this prefix and the name of the reasoner.
 MODEL_PREFIX = "spatialcode-"
 MAX_MESSAGES = 256
-#: Fields that would change the form of the answer, and values of them that do not.
+#: Fields that would change the form of the answer, with the values that do not.
 _FORMS: dict[str, tuple[Any, ...]] = {
     "tools": ([],), "functions": ([],), "logprobs": (False,), "audio": (),
     "modalities": (["text"],), "response_format": ({"type": "text"},),
 }  # fmt: skip
 
 _CODE_URL = re.compile(r"code:([0-9a-f]{64})")
-_CODE_ID = re.compile(r"[0-9a-f]{64}")
 _URL = re.compile(r"[a-z][a-z0-9+.-]{0,20}://\S+", re.IGNORECASE)
 _OPTION = re.compile(r"\s*\(?([A-Z])[.):]\s*(\S.*)")
-#: A line above options that says nothing else.
+#: A line that only announces options.
 _HEADING = re.compile(r"\s*(?:options|choices)\s*:?\s*", re.IGNORECASE)
 
 
-class ChatError(Problem):
-    """A request that cannot be answered; ``param`` names the field that is to blame."""
+class ChatError(HTTPProblem):
+    """A request that cannot be answered; ``param``: the field that is wrong."""
 
     def __init__(
         self, message: str, *, param: str | None = None, code: str = "invalid_request",
@@ -52,13 +52,13 @@ class ChatError(Problem):
 
 
 class _OpenAI(BaseModel):
-    """OpenAI's own types have many fields; those that are not named are let through."""
+    """OpenAI's own types have many fields; fields that are not named here are accepted."""
 
     model_config = ConfigDict(extra="allow")
 
 
 class VideoUrl(_OpenAI):
-    """Where a video, or its code, is."""
+    """The address of a video or of its code."""
 
     url: str = Field(min_length=1, max_length=MAX_URL_CHARS, examples=["code:" + "4f1c" * 16])
 
@@ -72,14 +72,14 @@ class ContentPart(_OpenAI):
 
 
 class ChatMessage(_OpenAI):
-    """One turn of a conversation."""
+    """A message of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[ContentPart] | None = None
 
 
 class StreamOptions(_OpenAI):
-    """What a stream says besides the answer."""
+    """What a stream contains besides the answer."""
 
     include_usage: bool | None = False
 
@@ -92,7 +92,7 @@ _EXAMPLE: dict[str, Any] = {
 
 
 class ChatRequest(_OpenAI):
-    """A chat completion that is asked for; ``code_id``, ``code`` and ``num_samples`` are ours."""
+    """A chat completion that is asked for; ``code_id``, ``code``, ``num_samples`` are our own."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [_EXAMPLE]})
 
@@ -100,17 +100,17 @@ class ChatRequest(_OpenAI):
     messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
     stream: bool | None = False
     stream_options: StreamOptions | None = None
-    n: int | None = Field(1, description="only 1: samples are chosen among, see `num_samples`")
+    n: int | None = Field(1, description="only 1; for choosing among samples see `num_samples`")
     code_id: str | None = Field(None, description="a stored code's id")
-    code: dict[str, Any] | None = Field(None, description="a spatial code, sent along")
+    code: dict[str, Any] | None = Field(None, description="a spatial code")
     num_samples: int = Field(
-        1, ge=1, le=MAX_SAMPLES, description="answers drawn from a language model, to choose from"
+        1, ge=1, le=MAX_SAMPLES, description="samples drawn from a language model, to choose from"
     )
 
 
 @dataclass(frozen=True)
 class CodeSource:
-    """Which code is meant. Exactly one is given: an id, a document, or a video's URL."""
+    """Which code is meant: exactly one of an id, a document, and a video's URL."""
 
     code_id: str | None = None
     document: dict[str, Any] | None = field(default=None, repr=False)
@@ -119,7 +119,7 @@ class CodeSource:
 
 @dataclass(frozen=True)
 class Chat:
-    """A request as it was understood. ``id``, ``created_s``: of the answer and all its chunks."""
+    """A request that was read. ``id``, ``created_s``: of the answer and of all its chunks."""
 
     asked: Asked
     source: CodeSource
@@ -133,8 +133,8 @@ class Chat:
 def read_chat(request: ChatRequest, reasoners: Sequence[str] = REASONERS) -> Chat:
     """What a request asks. ``reasoners``: those that this service has.
 
-    ChatError (400, or 404 for an unknown model) where it cannot be answered in the form asked for,
-    or has no question or no code.
+    ChatError (400, or 404 for an unknown model) if it wants an answer in another form, or has no
+    question or no code.
     """
     reasoner = reasoner_of(request.model, reasoners)
     _refuse_other_forms(request)
@@ -152,7 +152,7 @@ def read_chat(request: ChatRequest, reasoners: Sequence[str] = REASONERS) -> Cha
 
 
 def reasoner_of(model: str, reasoners: Sequence[str]) -> str:
-    """The reasoner that a model's name stands for; ChatError (404) for one that is not here."""
+    """The reasoner that a model's name stands for; ChatError (404) if the service has none."""
     name = model.removeprefix(MODEL_PREFIX)
     if not model.startswith(MODEL_PREFIX) or name not in reasoners:
         have = ", ".join(MODEL_PREFIX + one for one in reasoners)
@@ -162,7 +162,7 @@ def reasoner_of(model: str, reasoners: Sequence[str]) -> str:
 
 
 def question_of(messages: Sequence[ChatMessage]) -> tuple[str, tuple[str, ...]]:
-    """The last user message's question and options; ChatError where there is no text."""
+    """The question and options in the last user message; ChatError if it has no text."""
     last = next((one for one in reversed(messages) if one.role == "user"), None)
     if last is None:
         raise ChatError("messages: expected one with role user, got none", param="messages")
@@ -178,7 +178,7 @@ def question_of(messages: Sequence[ChatMessage]) -> tuple[str, tuple[str, ...]]:
 
 
 def split_options(text: str) -> tuple[str, tuple[str, ...]]:
-    """A text without its options, and these: lines lettered from A on, at least two of them."""
+    """The text without its options, and the options: at least two lines, lettered from A on."""
     lines = text.splitlines()
     for start in range(len(lines)):
         end, options = _options_from(lines, start)
@@ -190,7 +190,7 @@ def split_options(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _options_from(lines: Sequence[str], start: int) -> tuple[int, list[str]]:
-    """Options from a line on, and the line after the last; blank lines may stand between."""
+    """The line after the last option, and the options from ``start`` on; skips blank lines."""
     options: list[str] = []
     end = start
     for n in range(start, len(lines)):
@@ -209,7 +209,9 @@ def _refuse_other_forms(request: ChatRequest) -> None:
     for name, harmless in _FORMS.items():
         value = (request.model_extra or {}).get(name)
         if value is not None and value not in harmless:
-            raise ChatError(f"{name}: answers have one form, expected none", param=name)
+            raise ChatError(
+                f"{name}: not supported, as it would change the answer's form", param=name
+            )
     parts = [part for one in request.messages if one.role == "user" for part in _parts(one)]
     other = next((part.type for part in parts if part.type not in ("text", "video_url")), None)
     if other is not None:
@@ -223,13 +225,13 @@ def _parts(message: ChatMessage) -> list[ContentPart]:
 
 
 def _source(request: ChatRequest) -> CodeSource:
-    """The body's own fields go before the conversation's parts, of which the last counts."""
+    """Fields of the body take precedence; among parts of the conversation, the last one counts."""
     if request.code_id is not None and request.code is not None:
         raise ChatError("code_id: expected it or code, got both", param="code_id")
     if request.code is not None:
         return CodeSource(document=request.code)
     if request.code_id is not None:
-        if not _CODE_ID.fullmatch(request.code_id):
+        if not SHA256_HEX.fullmatch(request.code_id):
             raise ChatError("code_id: expected 64 lower-case hex digits", param="code_id")
         return CodeSource(code_id=request.code_id)
     users = [one for one in reversed(request.messages) if one.role == "user"]

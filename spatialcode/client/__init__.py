@@ -5,8 +5,8 @@
         client.wait(job.id)
         print(client.ask(job.id, "How many chairs are in this room?").answer)
 
-Both run the same operations; only who waits for the network differs. Loads neither torch nor Ray,
-and httpx only once a client is made. Knows nothing of how the service does its work.
+Both run the same operations and differ only in how they wait for the network. They load neither
+torch nor Ray, and httpx only when a client is made. How the service works is not known here.
 """
 
 from __future__ import annotations
@@ -33,17 +33,21 @@ from spatialcode.client.errors import (
 from spatialcode.client.exchange import Retries
 from spatialcode.client.records import (
     AnswerEvidence,
-    CodeStatus,
+    CodeProgress,
     Failure,
     SeenObject,
     ServiceAnswer,
 )
+
+#: `CodeProgress` by the name of its schema in the service's OpenAPI document.
+CodeStatus = CodeProgress
 
 __all__ = [
     "AnswerEvidence",
     "AsyncSpatialCodeClient",
     "BadRequestError",
     "ClientSetupError",
+    "CodeProgress",
     "CodeStatus",
     "ConflictError",
     "EncodingFailedError",

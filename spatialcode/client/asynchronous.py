@@ -21,17 +21,17 @@ from spatialcode.client.exchange import (
     Upload,
 )
 from spatialcode.client.operations import Asking, OnStatus, Patience
-from spatialcode.client.progress import upload_progress
-from spatialcode.client.records import CodeStatus, ServiceAnswer
+from spatialcode.client.records import CodeProgress, ServiceAnswer
 from spatialcode.client.transport import (
     DEFAULT_URL,
     ClientOptions,
-    PartFile,
     as_service_errors,
     load_httpx,
     reply_of,
     request_arguments,
+    upload_progress,
 )
+from spatialcode.files import whole_file
 from spatialcode.scene.schema import SpatialCode
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
 
 
 class AsyncSpatialCodeClient:
-    """`SpatialCodeClient` with the same methods, to be awaited; files are read in threads.
+    """`SpatialCodeClient` with the same methods as coroutines; files are read in threads.
 
     ``transport``: an asynchronous one, such as ``httpx.ASGITransport(app)``.
 
-    Callbacks (``progress``, ``on_status``) are plain functions here too. ``progress`` is called
-    from those threads. Close it with ``aclose``, or use it in an ``async with`` block.
+    Callbacks (``progress``, ``on_status``) are plain functions here as well; ``progress`` is called
+    in those threads. Close it with ``aclose``, or use it in an ``async with`` block.
     """
 
     def __init__(
@@ -62,14 +62,14 @@ class AsyncSpatialCodeClient:
 
     async def upload(
         self, path: StrPath, *, name: str | None = None, progress: bool | OnBytes = False
-    ) -> CodeStatus:
+    ) -> CodeProgress:
         """As `SpatialCodeClient.upload`."""
         path = Path(path)
         with upload_progress(progress, path.name) as on_bytes:
             sent = Upload(path, name, on_bytes)
             return await self._run(operations.upload(sent, self._retries))
 
-    async def from_url(self, url: str, *, name: str | None = None) -> CodeStatus:
+    async def from_url(self, url: str, *, name: str | None = None) -> CodeProgress:
         """As `SpatialCodeClient.from_url`."""
         return await self._run(operations.from_url(url, name, self._retries))
 
@@ -88,7 +88,7 @@ class AsyncSpatialCodeClient:
             sent = Upload(path, None, on_bytes)
             return await self._run(operations.encode(sent, patience, self._retries))
 
-    async def status(self, code_id: str) -> CodeStatus:
+    async def status(self, code_id: str) -> CodeProgress:
         """As `SpatialCodeClient.status`."""
         return await self._run(operations.status(code_id, self._retries))
 
@@ -99,7 +99,7 @@ class AsyncSpatialCodeClient:
         deadline_s: float | None = 600.0,
         poll_s: float = 0.5,
         on_status: OnStatus | None = None,
-    ) -> CodeStatus:
+    ) -> CodeProgress:
         """As `SpatialCodeClient.wait`."""
         patience = Patience(deadline_s, poll_s, max(poll_s, 5.0), on_status)
         return await self._run(operations.wait(code_id, patience, self._retries))
@@ -117,7 +117,7 @@ class AsyncSpatialCodeClient:
         """As `SpatialCodeClient.video`."""
         return await self._run(operations.video(code_id, Path(path), self._retries))
 
-    async def list_codes(self, *, page_size: int = 50) -> AsyncIterator[CodeStatus]:
+    async def list_codes(self, *, page_size: int = 50) -> AsyncIterator[CodeProgress]:
         """As `SpatialCodeClient.list_codes`, for ``async for``."""
         after: str | None = None
         while True:
@@ -184,7 +184,7 @@ class AsyncSpatialCodeClient:
             try:
                 if wanted.save_to is None or not response.is_success:
                     return reply_of(response, await response.aread())
-                with PartFile(wanted.save_to) as part:
+                with whole_file(wanted.save_to) as partial, partial.open("xb") as part:
                     async for chunk in response.aiter_bytes():
                         await anyio.to_thread.run_sync(part.write, chunk)
                 return reply_of(response)
@@ -193,10 +193,10 @@ class AsyncSpatialCodeClient:
 
 
 def _read_in_threads(request: httpx.Request) -> httpx.Request:
-    """The same request, with a body that is read from disk without holding up the loop."""
+    """The same request, with a body that is read from disk without blocking the event loop."""
     import anyio
 
-    stream: Any = request.stream  # of a file in a form: iterates over chunks of 64 KiB
+    stream: Any = request.stream  # a form with a file: iterates over chunks of 64 KiB
 
     async def chunks() -> AsyncIterator[bytes]:
         body: Iterator[bytes] = iter(stream)

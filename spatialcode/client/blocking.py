@@ -1,4 +1,4 @@
-"""The client that waits in the calling thread."""
+"""The client that blocks the calling thread while it waits."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from spatialcode.client.exchange import (
     Upload,
 )
 from spatialcode.client.operations import Asking, OnStatus, Patience
-from spatialcode.client.progress import upload_progress
-from spatialcode.client.records import CodeStatus, ServiceAnswer
+from spatialcode.client.records import CodeProgress, ServiceAnswer
 from spatialcode.client.transport import (
     DEFAULT_URL,
     ClientOptions,
-    PartFile,
     as_service_errors,
     load_httpx,
     reply_of,
     request_arguments,
+    upload_progress,
 )
+from spatialcode.files import whole_file
 from spatialcode.scene.schema import SpatialCode
 
 StrPath = str | os.PathLike[str]
@@ -41,13 +41,13 @@ StrPath = str | os.PathLike[str]
 class SpatialCodeClient:
     """A service at ``base_url``.
 
-    ``api_key``: None takes SPATIALCODE_API_KEY from the environment, if set. ``timeout_s``: longest
-    silence during a call, not its length. ``transport``: an httpx transport in place of the
-    network. SchemaError where a value does not fit, ClientSetupError without httpx.
+    ``api_key``: None takes SPATIALCODE_API_KEY from the environment, if it is set. ``timeout_s``:
+    longest silence during a call, not its duration. ``transport``: an httpx transport in place of
+    the network. SchemaError for an invalid value, ClientSetupError without httpx.
 
-    Every method may raise the ServiceError family: ProblemError where the service refuses,
-    ServiceConnectionError and ServiceTimeoutError where it cannot be reached in time, each after
-    the retries that `Retries` describes. SchemaError where an id is none. May be used from
+    Every method may raise the ServiceError family: ProblemError if the service refuses,
+    ServiceConnectionError and ServiceTimeoutError if it cannot be reached in time, each after the
+    retries that `Retries` describes. SchemaError for a malformed id. A client may be used from
     several threads. Close it, or use it in a ``with`` block.
     """
 
@@ -66,20 +66,20 @@ class SpatialCodeClient:
 
     def upload(
         self, path: StrPath, *, name: str | None = None, progress: bool | OnBytes = False
-    ) -> CodeStatus:
-        """Send a video file, read while it goes out and never whole in memory.
+    ) -> CodeProgress:
+        """Send a video file. It is read while it is sent, and never whole in memory.
 
-        ``name``: what to call it, if not by its file name. ``progress``: True for a bar on the
-        terminal, or a function of the bytes sent and the file's size. The same bytes have the same
-        id and are encoded once. VideoNotFoundError where there is no file.
+        ``name``: in place of the file's name. ``progress``: True for a bar on the terminal, or a
+        function of the number of bytes sent and the file's size. The same bytes get the same id
+        and are encoded only once. VideoNotFoundError if there is no such file.
         """
         path = Path(path)
         with upload_progress(progress, path.name) as on_bytes:
             sent = Upload(path, name, on_bytes)
             return self._run(operations.upload(sent, self._retries))
 
-    def from_url(self, url: str, *, name: str | None = None) -> CodeStatus:
-        """Have the service fetch a video from ``https://`` or, where allowed, ``s3://``."""
+    def from_url(self, url: str, *, name: str | None = None) -> CodeProgress:
+        """Let the service fetch a video from ``https://`` or, where it is allowed, ``s3://``."""
         return self._run(operations.from_url(url, name, self._retries))
 
     def encode(
@@ -97,8 +97,8 @@ class SpatialCodeClient:
             sent = Upload(path, None, on_bytes)
             return self._run(operations.encode(sent, patience, self._retries))
 
-    def status(self, code_id: str) -> CodeStatus:
-        """How far a code is. NotFoundError for an id that the service does not know."""
+    def status(self, code_id: str) -> CodeProgress:
+        """The state of a code. NotFoundError for an id that the service does not know."""
         return self._run(operations.status(code_id, self._retries))
 
     def wait(
@@ -108,12 +108,12 @@ class SpatialCodeClient:
         deadline_s: float | None = 600.0,
         poll_s: float = 0.5,
         on_status: OnStatus | None = None,
-    ) -> CodeStatus:
-        """The status of a code once it is done, polled ever less often, or as the service asks.
+    ) -> CodeProgress:
+        """Wait until a code is done, polling less and less often, or when the service says.
 
-        ``deadline_s``: seconds from now, None for ever; then WaitTimeoutError, while the job goes
-        on. ``on_status``: told every status. EncodingFailedError where the video has no code. A
-        service that is away or busy meanwhile is waited for.
+        ``deadline_s``: seconds from now, or None to wait for ever; then WaitTimeoutError, while the
+        job goes on. ``on_status``: called with every status. EncodingFailedError if no code could
+        be made. If the service is down or busy in between, the client goes on waiting.
         """
         patience = Patience(deadline_s, poll_s, max(poll_s, 5.0), on_status)
         return self._run(operations.wait(code_id, patience, self._retries))
@@ -125,16 +125,16 @@ class SpatialCodeClient:
     def rendition(self, code_id: str, form: str, path: StrPath) -> Path:
         """The code as "json", "scene.py", "parquet", "html", "mp4", "rrd" or "glb", in a file.
 
-        The file appears once it is complete; returns its path. ConflictError while the code is
-        not done.
+        The file appears when it is complete; returns its path. ConflictError while the code is not
+        done.
         """
         return self._run(operations.rendition(code_id, form, Path(path), self._retries))
 
     def video(self, code_id: str, path: StrPath) -> Path:
-        """The video itself, in a file. NotFoundError where the service did not keep it."""
+        """Save the video to a file. NotFoundError if the service did not keep it."""
         return self._run(operations.video(code_id, Path(path), self._retries))
 
-    def list_codes(self, *, page_size: int = 50) -> Iterator[CodeStatus]:
+    def list_codes(self, *, page_size: int = 50) -> Iterator[CodeProgress]:
         """All codes, newest first, fetched page by page while iterating."""
         after: str | None = None
         while True:
@@ -145,7 +145,7 @@ class SpatialCodeClient:
                 return
 
     def delete(self, code_id: str) -> None:
-        """Remove a code and what belongs to it. NotFoundError where there is none."""
+        """Remove a code and everything that belongs to it. NotFoundError if there is none."""
         self._run(operations.delete(code_id, self._retries))
 
     def ask(
@@ -157,10 +157,10 @@ class SpatialCodeClient:
         reasoner: str = "solver",
         num_samples: int = 1,
     ) -> ServiceAnswer:
-        """A question about a stored code (its id) or about a code that is sent along.
+        """Ask about a stored code, by its id, or about a code that is sent with the question.
 
         ``options``: choices such as "A. left"; none for a number. ``reasoner``: "solver", "program"
-        or "text". ``num_samples``: how many answers a model draws to choose from.
+        or "text". ``num_samples``: how many samples a model draws to choose from.
         """
         asking = Asking(options, reasoner, num_samples)
         return self._run(operations.ask(about, question, asking, self._retries))
@@ -199,7 +199,7 @@ class SpatialCodeClient:
             try:
                 if wanted.save_to is None or not response.is_success:
                     return reply_of(response, response.read())
-                with PartFile(wanted.save_to) as part:
+                with whole_file(wanted.save_to) as partial, partial.open("xb") as part:
                     for chunk in response.iter_bytes():
                         part.write(chunk)
                 return reply_of(response)

@@ -1,8 +1,8 @@
-"""What can go wrong between a client and the service, each also a standard-library error.
+"""What can go wrong between a client and the service; each error is also a standard-library one.
 
-A refusal by the service carries its RFC 9457 problem document; which class it is follows from the
-HTTP status. Errors without one say that no proper answer came. A proxy in between may answer in its
-own words: then only the status is known.
+If the service refuses, the error holds its RFC 9457 problem document, and its class follows from
+the HTTP status. Errors without one mean that there was no valid response. A proxy in between may
+respond in another format; then only the status is known.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ClientSetupError(SpatialCodeError, ImportError):
 class ServiceError(SpatialCodeError, RuntimeError):
     """Base of everything that a call to the service may raise.
 
-    ``retry_after_s``: how long the service asked to wait before the next try; None: not said.
+    ``retry_after_s``: how long to wait before the next attempt; None if the service did not say.
     """
 
     code = "service"
@@ -41,7 +41,7 @@ class ServiceConnectionError(ServiceError, ConnectionError):
 
 
 class ServiceTimeoutError(ServiceError, TimeoutError):
-    """The service is connected, but no byte came or went for too long."""
+    """The service is connected, but no byte was sent or received for too long."""
 
     code = "service_timeout"
 
@@ -52,8 +52,8 @@ class WaitTimeoutError(ServiceTimeoutError):
     code = "wait_timeout"
 
     def __init__(self, code_id: str, deadline_s: float, status: str | None) -> None:
-        seen = "never seen" if status is None else f"last seen {status!r}"
-        super().__init__(f"{code_id}: expected to be done within {deadline_s:g} s, {seen}")
+        seen = "its status is unknown" if status is None else f"its last status was {status!r}"
+        super().__init__(f"{code_id}: expected to be done within {deadline_s:g} s; {seen}")
         self.code_id, self.deadline_s, self.status = code_id, deadline_s, status
 
     def __reduce__(self) -> tuple[type[WaitTimeoutError], tuple[str, float, str | None]]:
@@ -61,13 +61,13 @@ class WaitTimeoutError(ServiceTimeoutError):
 
 
 class ReplyError(ServiceError, ValueError):
-    """The answer is not what the API promises; names the field."""
+    """The response is not what the API specifies; names the field."""
 
     code = "service_reply"
 
 
 class EncodingFailedError(ServiceError, ValueError):
-    """The service gave up on a video. ``code``: the cause, as ``spatialcode.errors`` names it."""
+    """No code could be made of a video. ``code``: the cause, as ``spatialcode.errors`` names it."""
 
     def __init__(self, code_id: str, code: str, title: str, detail: str) -> None:
         super().__init__(f"{code_id}: {title} ({code}): {detail}")
@@ -79,7 +79,7 @@ class EncodingFailedError(ServiceError, ValueError):
 
 @dataclass(frozen=True)
 class Problem:
-    """An RFC 9457 problem document. ``code``: stable and machine-readable, "" where not given."""
+    """An RFC 9457 problem document. ``code``: stable and machine-readable, "" if there is none."""
 
     status: int
     title: str
@@ -94,7 +94,7 @@ class Problem:
 
 
 class ProblemError(ServiceError):
-    """The service refused a call: ``problem``, and its parts as attributes."""
+    """The service refused a call; ``problem`` says why, and its fields are attributes as well."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
@@ -109,7 +109,7 @@ class ProblemError(ServiceError):
 
 
 class BadRequestError(ProblemError, ValueError):
-    """What was sent is not acceptable (400, 413, 415, 422): repeating it is of no use."""
+    """What was sent is not accepted (400, 413, 415, 422), so it is of no use to repeat it."""
 
     code = "bad_request"
 
@@ -121,25 +121,25 @@ class KeyRefusedError(ProblemError, PermissionError):
 
 
 class NotFoundError(ProblemError, LookupError):
-    """Nothing under that id (404)."""
+    """There is nothing with that id (404)."""
 
     code = "not_found"
 
 
 class ConflictError(ProblemError):
-    """Not possible in the present state, such as a file of a code that is not done (409)."""
+    """Not possible in the present state, such as the file of a code that is not done (409)."""
 
     code = "conflict"
 
 
 class OverloadedError(ProblemError):
-    """Too many requests, or queues are full (429); ``retry_after_s`` says when to come back."""
+    """Too many requests, or a full queue (429); ``retry_after_s`` says when to try again."""
 
     code = "overloaded"
 
 
 class UnavailableError(ProblemError):
-    """The service, or something between, failed (5xx)."""
+    """The service, or a proxy in between, failed (5xx)."""
 
     code = "unavailable"
 
@@ -158,7 +158,7 @@ _BY_STATUS: dict[int, type[ProblemError]] = {
 
 
 def problem_error(status: int, headers: Mapping[str, str], body: bytes) -> ProblemError:
-    """The error that an HTTP answer stands for. ``headers``: by lower-case name."""
+    """The error for an HTTP response. ``headers``: by lower-case name."""
     document = _document(body)
     phrase = next((known.phrase for known in HTTPStatus if known == status), "Unknown status")
     problem = Problem(
@@ -182,7 +182,7 @@ def seconds_until(retry_after: str | None, now: datetime | None = None) -> float
         then = parsedate_to_datetime(text)
     except ValueError:
         return None
-    if then.tzinfo is None:  # "-0000": UTC without a known place
+    if then.tzinfo is None:  # "-0000" means UTC
         then = then.replace(tzinfo=UTC)
     return max((then - (now or datetime.now(UTC))).total_seconds(), 0.0)
 

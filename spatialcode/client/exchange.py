@@ -1,8 +1,8 @@
-"""One call and its repetitions, without any network: what to send, what to do with what came.
+"""A call and its retries, without any network: what to send, and what to do with the response.
 
-Operations are generators. They yield a `Call` or a `Pause` and are sent a `Reply` or None, or are
-thrown a ServiceError where no reply came. Whoever drives them, blocking or in an event loop, does
-what they ask and decides nothing; so the rules are written once, and tests need no clock.
+Operations are generators. They yield a `Call` or a `Pause`; a `Reply` or None is sent back to them,
+or a ServiceError is thrown into them if there was no response. The clients, blocking or in an event
+loop, only do what the operations ask for. So the rules are written once, and tests need no clock.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from spatialcode.errors import SchemaError
 
 T = TypeVar("T")
 
-#: Statuses that say "not now" rather than "no".
+#: Statuses that mean "not now" rather than "no".
 RETRYABLE = frozenset({429, 502, 503, 504})
-#: After these the call may have been carried out all the same.
+#: After these, the call may have been carried out nevertheless.
 _DOUBTFUL = frozenset({502, 504})
 _GATEWAY_TIMEOUT = 504
 
-#: Told the bytes that were sent so far, and the file's size.
+#: Called with the number of bytes sent so far and the file's size.
 OnBytes = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A file to be sent; read while it goes out. ``name``: what the service shall call it."""
+    """A file to be sent; it is read while it is sent. ``name``: what the service shall call it."""
 
     path: Path
     name: str | None = None
@@ -45,10 +45,11 @@ class Upload:
 
 @dataclass(frozen=True)
 class Call:
-    """One HTTP request, path relative to the service.
+    """One HTTP request; the path is relative to the service.
 
-    ``save_to``: file that a successful answer's body is written to. ``timeout_s``: longest silence
-    in place of the client's. ``gone_is_done``: a 404 is success if an earlier try may have worked.
+    ``save_to``: the file for the body of a successful response. ``timeout_s``: longest silence, in
+    place of the client's. ``gone_is_done``: a 404 is a success if an earlier attempt may have
+    succeeded.
     """
 
     method: str
@@ -63,14 +64,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Pause:
-    """Nothing for some seconds."""
+    """Wait for some seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back. ``headers``: by lower-case name. ``body``: empty if it went to a file."""
+    """A response. ``headers``: by lower-case name. ``body``: empty if it was saved to a file."""
 
     status: int
     headers: Mapping[str, str]
@@ -82,12 +83,12 @@ Steps = Generator[Call | Pause, Reply | None, T]
 
 @dataclass(frozen=True)
 class Retries:
-    """How often, and how patiently, a call is repeated.
+    """How often a call is repeated, and after which pauses.
 
-    ``num``: repetitions after the first try. Pauses double from ``first_s`` up to ``longest_s``
-    and are shortened at random by up to half, so that clients which failed together do not come
-    back together. A Retry-After is waited for in full; one beyond ``longest_s`` is the caller's to
-    wait for: the error is raised. SchemaError where a number is out of range.
+    ``num``: attempts after the first. Pauses double from ``first_s`` up to ``longest_s`` and are
+    shortened at random by up to half, so that clients that failed together do not come back
+    together. A Retry-After is waited for in full; if it is longer than ``longest_s``, the error is
+    raised, and waiting is left to the caller. SchemaError for a number out of range.
     """
 
     num: int = 4
@@ -101,13 +102,13 @@ class Retries:
             raise SchemaError("Retries.first_s", f"in (0, {self.longest_s}]", self.first_s)
 
     def pause_s(self, num_failed: int, retry_after_s: float | None) -> float | None:
-        """Seconds before the next try, after this many failed ones; None: do not try again."""
+        """Seconds before the next attempt, after this many failed ones; None: do not try again."""
         if num_failed > self.num or (retry_after_s or 0) > self.longest_s:
             return None
         return max(self.backoff_s(num_failed), retry_after_s or 0)
 
     def backoff_s(self, num_failed: int) -> float:
-        """The own pause after this many failures, which may be any number."""
+        """The pause after this many failures, at least one, if the service does not ask for one."""
         doubled = self.first_s * 2.0 ** min(num_failed - 1, 32)
         return min(doubled, self.longest_s) * random.uniform(0.5, 1.0)
 
@@ -116,12 +117,12 @@ DEFAULT_RETRIES = Retries()
 
 
 def exchange(call: Call, retries: Retries) -> Steps[Reply]:
-    """The reply to a call, repeated where that helps and cannot harm.
+    """The reply to a call, which is repeated where that helps and does no harm.
 
-    No call of the service changes more when made twice than when made once: codes are known by
-    content, deleting is final, asking stores nothing. So all are repeated after RETRYABLE statuses
-    and lost connections. After silence, the client's own or a 504, only those that cost the
-    service little are: an upload or a question to a model would add to what takes too long.
+    All calls of the service are idempotent: codes are identified by content, deleting is final,
+    asking stores nothing. So all are repeated after RETRYABLE statuses and lost connections. After
+    a timeout, the client's own or a 504, only those that cost the service little are repeated: an
+    upload or a question to a model would add to the load that is too high already.
     """
     doubtful = False
     for num_failed in count(1):

@@ -1,6 +1,6 @@
-"""Every operation of the service as steps that a client carries out.
+"""Every operation of the service, as steps that a client carries out.
 
-Ids are checked here, before anything is sent: they become part of a path.
+Ids are checked here before anything is sent, because they become part of a path.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from spatialcode.client.exchange import (
     exchange,
 )
 from spatialcode.client.records import (
-    CodeStatus,
+    CodeProgress,
     ServiceAnswer,
     StatusPage,
     parse_body,
@@ -47,7 +47,7 @@ from spatialcode.errors import ParseError, SchemaError, VideoNotFoundError
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import from_json, to_json
 
-OnStatus = Callable[[CodeStatus], None]
+OnStatus = Callable[[CodeProgress], None]
 
 _ID = re.compile(r"[0-9a-f]{64}")
 
@@ -57,7 +57,7 @@ class Asking:
     """How a question is to be answered.
 
     ``options``: choices such as "A. left"; none for a number. ``reasoner``: "solver", "program" or
-    "text". ``num_samples``: how many answers a model draws to choose from.
+    "text". ``num_samples``: how many samples a model draws to choose from.
     """
 
     options: Sequence[str] = ()
@@ -67,9 +67,9 @@ class Asking:
 
 @dataclass(frozen=True)
 class Patience:
-    """How a code is waited for: polled first after ``poll_s``, then ever less often.
+    """How to wait for a code: poll after ``poll_s`` at first, then less and less often.
 
-    ``deadline_s``: seconds from now, None for ever. ``on_status``: told every status seen.
+    ``deadline_s``: seconds from now, or None for ever. ``on_status``: called with every status.
     """
 
     deadline_s: float | None = 600.0
@@ -82,29 +82,29 @@ class Patience:
             raise SchemaError("poll_s", f"in (0, {self.longest_poll_s}]", self.poll_s)
 
 
-def upload(upload: Upload, retries: Retries) -> Steps[CodeStatus]:
-    """Send a file; its bytes make the id, so sending it twice encodes it once."""
+def upload(upload: Upload, retries: Retries) -> Steps[CodeProgress]:
+    """Send a file. Its id depends on its bytes, so a file that is sent twice is encoded once."""
     if not upload.path.is_file():
-        raise VideoNotFoundError(f"{upload.path}: no such file")
+        raise VideoNotFoundError("no such file", upload.path)
     reply = yield from exchange(Call("POST", "/v1/codes", upload=upload), retries)
     return read_status(parse_body(reply.body))
 
 
-def from_url(url: str, name: str | None, retries: Retries) -> Steps[CodeStatus]:
-    """Have the service fetch a video."""
+def from_url(url: str, name: str | None, retries: Retries) -> Steps[CodeProgress]:
+    """Let the service fetch a video."""
     body = {"url": url} if name is None else {"url": url, "name": name}
     reply = yield from exchange(Call("POST", "/v1/codes", json=body), retries)
     return read_status(parse_body(reply.body))
 
 
-def status(code_id: str, retries: Retries) -> Steps[CodeStatus]:
-    """How far a code is."""
+def status(code_id: str, retries: Retries) -> Steps[CodeProgress]:
+    """The state of a code."""
     reply = yield from exchange(Call("GET", _path(code_id)), retries)
     return read_status(parse_body(reply.body))
 
 
 def code(code_id: str, retries: Retries) -> Steps[SpatialCode]:
-    """The code itself."""
+    """The code."""
     call = Call("GET", _path(code_id), params={"format": "json"})
     reply = yield from exchange(call, retries)
     try:
@@ -114,34 +114,34 @@ def code(code_id: str, retries: Retries) -> Steps[SpatialCode]:
 
 
 def rendition(code_id: str, form: str, path: Path, retries: Retries) -> Steps[Path]:
-    """Another form of the code, written to a file."""
+    """The code in another form, saved to a file."""
     call = Call("GET", _path(code_id), params={"format": form}, save_to=path)
     yield from exchange(call, retries)
     return path
 
 
 def video(code_id: str, path: Path, retries: Retries) -> Steps[Path]:
-    """The video that the service kept, written to a file."""
+    """The video, if the service has kept it, saved to a file."""
     yield from exchange(Call("GET", _path(code_id) + "/video", save_to=path), retries)
     return path
 
 
 def page(limit: int, after: str | None, retries: Retries) -> Steps[StatusPage]:
-    """Some statuses, newest first."""
+    """A page of statuses, newest first."""
     params = {"limit": str(limit)} | ({} if after is None else {"after": after})
     reply = yield from exchange(Call("GET", "/v1/codes", params=params), retries)
     return read_page(parse_body(reply.body))
 
 
 def delete(code_id: str, retries: Retries) -> Steps[None]:
-    """Remove a code and what belongs to it."""
+    """Remove a code and everything that belongs to it."""
     yield from exchange(Call("DELETE", _path(code_id), gone_is_done=True), retries)
 
 
 def ask(
     about: SpatialCode | str, question: str, asking: Asking, retries: Retries
 ) -> Steps[ServiceAnswer]:
-    """A question about a stored code, by id, or about one that is sent along."""
+    """Ask about a stored code, by its id, or about one that is sent with the question."""
     body: dict[str, Any] = {
         "question": question,
         "options": list(asking.options),
@@ -157,7 +157,7 @@ def ask(
 
 
 def encode(sent: Upload, patience: Patience, retries: Retries) -> Steps[SpatialCode]:
-    """Upload, wait, fetch."""
+    """Upload a video, wait for its code, and fetch it."""
     job = yield from upload(sent, retries)
     yield from wait(job.id, patience, retries)
     return (yield from code(job.id, retries))
@@ -168,16 +168,16 @@ def wait(
     patience: Patience,
     retries: Retries,
     clock: Callable[[], float] = time.monotonic,
-) -> Steps[CodeStatus]:
-    """The status of a code once it is done.
+) -> Steps[CodeProgress]:
+    """Wait for a code; returns its status when it is done.
 
-    A service that restarts or is busy meanwhile is waited for until the deadline, however often
-    that fails: the job is not lost with it.
+    If the service restarts or is busy in between, the client tries again until the deadline, no
+    matter how often that fails, because the service does not lose the job.
     """
     path = _path(code_id)
     deadline_s = float("inf") if patience.deadline_s is None else patience.deadline_s
     until = clock() + deadline_s
-    seen: CodeStatus | None = None
+    seen: CodeProgress | None = None
     failure: ServiceError | None = None
     num_failed, poll_s = 0, patience.poll_s
     while True:
@@ -199,26 +199,26 @@ def wait(
             own_s, asked_s = poll_s, seconds_until(reply.headers.get("retry-after"))
             poll_s = min(poll_s * 1.5, patience.longest_poll_s)
         left_s = until - clock()
-        # own pauses end at the deadline for a last look; one that the service asked for is kept
+        # its own pauses end at the deadline, for a last poll; one that the service asks for is kept
         if left_s <= 0 or (asked_s or 0) > left_s:
             raise WaitTimeoutError(code_id, deadline_s, seen.status if seen else None) from failure
         yield Pause(max(min(own_s, left_s), asked_s or 0))
 
 
-def _read_poll(reply: Reply) -> CodeStatus:
+def _read_poll(reply: Reply) -> CodeProgress:
     if reply.status != 200:
         raise problem_error(reply.status, reply.headers, reply.body)
     return read_status(parse_body(reply.body))
 
 
 def _passes(error: ServiceError) -> bool:
-    """Whether it makes sense to look again later."""
+    """Whether it makes sense to poll again later."""
     if isinstance(error, ProblemError):
         return error.status in RETRYABLE
     return isinstance(error, ServiceConnectionError | ServiceTimeoutError)
 
 
-def _raise_if_failed(seen: CodeStatus) -> None:
+def _raise_if_failed(seen: CodeProgress) -> None:
     if not seen.is_failed:
         return
     if seen.error is None:

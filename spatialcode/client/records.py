@@ -1,7 +1,7 @@
-"""What the service says, as frozen records read from its JSON.
+"""The service's responses as frozen records, read from its JSON.
 
-Fields that this version does not know are passed over, so that a newer service can say more; a
-field that is missing or of another kind is a ReplyError that names it.
+Unknown fields are ignored, so that a newer service may send more. For a field that is missing or of
+the wrong type, a ReplyError names it.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class CodeStatus:
-    """How far a code is. ``id``: the work key, 64 hexadecimal digits.
+class CodeProgress:
+    """The state of a code. ``id``: its work key, 64 hexadecimal digits.
 
     ``status``: "queued", "decoding", "encoding", "done" or "failed". ``created_s``, ``updated_s``:
-    seconds since 1970. Counts are None until known. ``video``: what was sent, as the service words
-    it: ``name``, ``sha256``, ``num_bytes``.
+    seconds since 1970. Counts are None until they are known. ``video``: the fields of what was
+    sent, ``name``, ``sha256``, ``num_bytes``.
     """
 
     id: str
@@ -54,15 +54,15 @@ class CodeStatus:
 
 @dataclass(frozen=True)
 class StatusPage:
-    """Some statuses, newest first; ``next``: where the following page begins, None at the end."""
+    """A page of statuses, newest first; ``next``: ``after`` of the next page, None on the last."""
 
-    items: tuple[CodeStatus, ...]
+    items: tuple[CodeProgress, ...]
     next: str | None
 
 
 @dataclass(frozen=True)
 class SeenObject:
-    """An object that an answer rests on, and when the video shows it (seconds of the video)."""
+    """An object that an answer is based on, and when the video shows it, in seconds."""
 
     id: str
     label: str
@@ -72,8 +72,9 @@ class SeenObject:
 
 @dataclass(frozen=True)
 class AnswerEvidence:
-    """``text``: the reasoning, one statement a line. ``quantities``: the same as data, in the
-    service's words: ``kind``, ``text``, ``objects``, ``value``, ``unit``, ``recomputes``.
+    """What an answer is based on. ``text``: the reasoning, one statement per line. ``quantities``:
+    the same as data, with the fields ``kind``, ``text``, ``objects``, ``value``, ``unit`` and
+    ``recomputes``.
     """
 
     text: tuple[str, ...]
@@ -83,13 +84,13 @@ class AnswerEvidence:
 
 @dataclass(frozen=True)
 class ServiceAnswer:
-    """An answer and what it rests on.
+    """An answer and its evidence.
 
-    ``answer``: in words. ``value``: a number in ``unit`` or the chosen option's words, None where
+    ``answer``: in words. ``value``: a number in ``unit`` or the text of the chosen option, None if
     the reasoner gave none. ``option``: its letter. ``grounded``: everything that the question names
-    was found in the code. ``confidence``: 0 to 1. ``verified``: all claims of the evidence
-    recompute; None, as for ``confidence``, where the reasoner does not tell. ``doubts``: why it is
-    not verified. ``program``: the one that was run, if any.
+    was found in the code. ``confidence``: 0 to 1, or None. ``verified``: the code confirms all
+    claims of the evidence; None if this is not known. ``doubts``: why it is not verified.
+    ``program``: the one that was run, if any.
     """
 
     answer: str
@@ -106,18 +107,18 @@ class ServiceAnswer:
 
 
 def parse_body(body: bytes) -> Any:
-    """JSON, or ReplyError."""
+    """A body as JSON; ReplyError if it is not."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise ReplyError(f"expected JSON, got {body[:80]!r}") from error
 
 
-def read_status(document: object, path: str = "status") -> CodeStatus:
-    """One status object of ``/v1/codes``."""
+def read_status(document: object, path: str = "status") -> CodeProgress:
+    """A status object of ``/v1/codes``."""
     fields = _Fields(document, path)
     error = fields.get("error", dict, optional=True)
-    return CodeStatus(
+    return CodeProgress(
         id=fields.get("id", str),
         status=fields.get("status", str),
         created_s=fields.number("created_s"),
@@ -132,7 +133,7 @@ def read_status(document: object, path: str = "status") -> CodeStatus:
 
 
 def read_page(document: object) -> StatusPage:
-    """The answer of ``GET /v1/codes``."""
+    """The response of ``GET /v1/codes``."""
     fields = _Fields(document, "page")
     items = fields.get("items", list)
     return StatusPage(
@@ -142,7 +143,7 @@ def read_page(document: object) -> StatusPage:
 
 
 def read_answer(document: object) -> ServiceAnswer:
-    """The answer of ``POST /v1/ask``."""
+    """The response of ``POST /v1/ask``."""
     fields = _Fields(document, "answer")
     return ServiceAnswer(
         answer=fields.get("answer", str),
@@ -180,7 +181,7 @@ def _read_evidence(document: object) -> AnswerEvidence:
 
 
 class _Fields:
-    """A JSON object whose fields are read by name and kind."""
+    """A JSON object whose fields are read by name and type."""
 
     def __init__(self, document: object, path: str) -> None:
         if not isinstance(document, dict):
@@ -192,7 +193,7 @@ class _Fields:
         if found is None and optional:
             return None
         kinds = kind if isinstance(kind, tuple) else (kind,)
-        # True is an int to Python, and none to an API
+        # to Python, True is an int; in the API it is not
         if not isinstance(found, kinds) or (isinstance(found, bool) and bool not in kinds):
             expected = " or ".join(known.__name__ for known in kinds)
             raise ReplyError(f"{self._path}.{name}: expected {expected}, got {found!r:.80}")

@@ -1,19 +1,17 @@
-"""What both clients tell httpx, and what its answers and errors mean.
+"""What both clients share: requests for httpx, the meaning of its errors, and a progress bar.
 
-httpx is imported only here and only when a client is made. Redirects are not followed: an API key
-goes to the service that it was given for and nowhere else.
+httpx is imported only here, and only when a client is made. Redirects are not followed, so that an
+API key is sent only to the service that it was given for.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from spatialcode.client.errors import (
@@ -23,14 +21,14 @@ from spatialcode.client.errors import (
     ServiceError,
     ServiceTimeoutError,
 )
-from spatialcode.client.exchange import Call, Reply, Upload
+from spatialcode.client.exchange import Call, OnBytes, Reply, Upload
 from spatialcode.errors import SchemaError
 from spatialcode.version import __version__
 
 if TYPE_CHECKING:
     import httpx
 
-#: Where the key is looked for if none is given.
+#: The environment variable with the key, if none is given.
 KEY_VARIABLE = "SPATIALCODE_API_KEY"
 DEFAULT_URL = "http://127.0.0.1:8000"
 CONNECT_TIMEOUT_S = 10.0
@@ -38,7 +36,7 @@ CONNECT_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class ClientOptions:
-    """Where the service is and how to talk to it; SchemaError where a value does not fit."""
+    """Where the service is and how to call it. SchemaError for an invalid value."""
 
     base_url: str
     api_key: str | None = field(repr=False)
@@ -51,7 +49,7 @@ class ClientOptions:
             raise SchemaError("base_url", "http://host or https://host", self.base_url)
         if not self.timeout_s > 0:
             raise SchemaError("timeout_s", "above 0", self.timeout_s)
-        # the key itself stays out of the message
+        # the message must not repeat the key
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
             raise SchemaError("api_key", "printable ASCII", "other characters")
 
@@ -71,7 +69,7 @@ class ClientOptions:
 
 
 def load_httpx() -> Any:
-    """The library, or an error that says what to do."""
+    """The library httpx, or an error that says what to do."""
     try:
         import httpx
     except ImportError as error:
@@ -83,7 +81,7 @@ def load_httpx() -> Any:
 
 @contextmanager
 def request_arguments(call: Call) -> Iterator[dict[str, Any]]:
-    """The arguments of ``build_request``; holds the file open that an upload reads from."""
+    """The arguments of ``build_request``; keeps the file of an upload open."""
     arguments: dict[str, Any] = {"method": call.method, "url": call.path}
     if call.params:
         arguments["params"] = dict(call.params)
@@ -96,8 +94,8 @@ def request_arguments(call: Call) -> Iterator[dict[str, Any]]:
         yield arguments
         return
     with _CountedFile(call.upload) as file:
-        # a field of its own, since a part's file name cannot hold every character; and first, so
-        # that a service that streams knows it before the bytes come
+        # a field of its own, since the file name of a part cannot hold every character; and first,
+        # so that a service that streams the form knows it before the file's bytes
         arguments["data"] = {"name": call.upload.name or call.upload.path.name}
         arguments["files"] = {"video": (call.upload.path.name, file)}
         yield arguments
@@ -105,7 +103,7 @@ def request_arguments(call: Call) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def as_service_errors(call: Call) -> Iterator[None]:
-    """Turns what httpx raises into the ServiceError family, naming the call."""
+    """Turn what httpx raises into the ServiceError family, naming the call."""
     httpx = load_httpx()
     what = f"{call.method} {call.path}"
     try:
@@ -114,52 +112,59 @@ def as_service_errors(call: Call) -> Iterator[None]:
         raise ServiceConnectionError(f"{what}: the service cannot be reached: {error}") from error
     except httpx.TimeoutException as error:
         raise ServiceTimeoutError(f"{what}: no answer in time ({type(error).__name__})") from error
-    except httpx.LocalProtocolError as error:  # this side's fault: repeating it is of no use
+    except httpx.LocalProtocolError as error:  # the client's own fault, so repeating is of no use
         raise ServiceError(f"{what}: {error}") from error
     except httpx.TransportError as error:
-        raise ServiceConnectionError(f"{what}: the connection broke: {error}") from error
+        raise ServiceConnectionError(f"{what}: the connection was lost: {error}") from error
     except httpx.RequestError as error:
         raise ReplyError(f"{what}: {error}") from error
 
 
 def reply_of(response: httpx.Response, body: bytes = b"") -> Reply:
-    """Status and headers by lower-case name, with a body that was read."""
+    """A response's status and headers, by lower-case name, with a body that was read."""
     headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
     return Reply(response.status_code, headers, body)
 
 
-class PartFile:
-    """A file that appears under its name only once it is complete.
+@contextmanager
+def upload_progress(progress: bool | OnBytes, name: str) -> Iterator[OnBytes | None]:
+    """The function to call with the bytes sent: of a bar (True), the caller's own, or none (False).
 
-    Enter it, ``write`` what comes, leave it: renamed into place, or removed after an error.
+    When an upload is repeated, the bar starts again as well.
     """
+    if not isinstance(progress, bool):
+        yield progress
+        return
+    if not progress:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-
-    def __enter__(self) -> Self:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._part.open("xb")
-        return self
-
-    def write(self, chunk: bytes) -> None:
-        self._file.write(chunk)
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        try:
-            self._file.close()  # writes the rest, for which there may be no space
-            if kind is None:
-                self._part.replace(self._path)
-        finally:
-            self._part.unlink(missing_ok=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda sent, total: bar.update(task, completed=sent, total=total)
 
 
 class _CountedFile(io.FileIO):
-    """A file that tells how much of it has been read, and whether it stays as it was opened.
+    """A file that reports how much of it has been read, and fails if its size changes.
 
-    The request's length is declared before its bytes are read. httpcore lets h11's own error
-    through where the two differ, so that is found here.
+    The length of the request is declared before its bytes are read. If they differ, httpcore would
+    let an error of h11 through, so this is detected here.
     """
 
     def __init__(self, upload: Upload) -> None:

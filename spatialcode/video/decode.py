@@ -105,7 +105,8 @@ def decode_rows(request: Request, allocate: Allocate) -> Rows:
     except MemoryError as error:
         if isinstance(error, DecodeMemoryError):
             raise
-        raise DecodeMemoryError(f"out of memory: {error}") from error
+        what = getattr(error, "strerror", None) or error  # FFmpeg's error adds the path to it
+        raise DecodeMemoryError(f"out of memory: {what}") from error
 
 
 def _decode_rows(request: Request, allocate: Allocate) -> Rows:
@@ -142,5 +143,5 @@ def _wanted(opened: OpenedVideo, plan: SamplePlan, limits: VideoLimits) -> NDArr
     times_s = opened.packets.times_s
     count = num_targets(plan, float(times_s[-1]))
     if count > limits.max_samples:
-        raise VideoLimitError(f"samples: {count}, at most {limits.max_samples}")
+        raise VideoLimitError("samples", f"{count}, at most {limits.max_samples}")
     return shown_frames(plan, times_s)

@@ -75,7 +75,7 @@ def open_video(path: str | os.PathLike[str], limits: VideoLimits) -> Iterator[Op
         packets = scan(source.container, source.stream, limits.max_frames)
         if packets.duration_s > limits.max_duration_s:
             raise VideoLimitError(
-                f"duration: {packets.duration_s:.1f} s, at most {limits.max_duration_s:g} s"
+                "duration", f"{packets.duration_s:.1f} s, at most {limits.max_duration_s:g} s"
             )
         first_tick, orientation = first_frame(source)
         packets = packets.without_undecodable_start(
@@ -113,11 +113,12 @@ def _check_stream(source: VideoFile, limits: VideoLimits) -> str:
         raise UnsupportedVideoError(f"codec {codec} is not allowed")
     if context.width * context.height > limits.max_pixels:
         raise VideoLimitError(
-            f"pixels: {context.width} x {context.height}, at most {limits.max_pixels}"
+            "pixels", f"{context.width} x {context.height}, at most {limits.max_pixels}"
         )
     if stream.frames > limits.max_frames:
-        raise VideoLimitError(f"frames: {stream.frames}, at most {limits.max_frames}")
+        raise VideoLimitError("frames", f"{stream.frames}, at most {limits.max_frames}")
     declared_s = (source.container.duration or 0) / av.time_base
     if declared_s > limits.max_duration_s:
-        raise VideoLimitError(f"duration: {declared_s:.1f} s, at most {limits.max_duration_s:g} s")
+        found = f"{declared_s:.1f} s, at most {limits.max_duration_s:g} s"
+        raise VideoLimitError("duration", found)
     return codec

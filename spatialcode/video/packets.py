@@ -151,7 +151,7 @@ def _read(
         reading.rows.append((pts, dts, packet.is_keyframe, hidden, packet.duration or 0))
         reading.num_corrupt += packet.is_corrupt
         if len(reading.rows) > max_frames:
-            raise VideoLimitError(f"frames: more than {max_frames}")
+            raise VideoLimitError("frames", f"more than {max_frames}")
 
 
 def _table(reading: _Reading, format_name: str, time_base: Fraction) -> PacketTable:

@@ -52,7 +52,7 @@ class Picked:
         shape = (len(self.rows), height, width, 3)
         if np.prod(shape, dtype=np.int64) > opened.source.limits.max_output_bytes:
             limit = opened.source.limits.max_output_bytes
-            raise VideoLimitError(f"output: {shape} bytes of pixels, at most {limit}")
+            raise VideoLimitError("output", f"{shape} bytes of pixels, at most {limit}")
         self.rgb = allocate(shape)
         self._max_pixels = opened.source.limits.max_pixels
         self._reformatter = VideoReformatter()
@@ -69,7 +69,7 @@ class Picked:
             return
         if frame.width * frame.height > self._max_pixels:
             size = f"{frame.width} x {frame.height}"
-            raise VideoLimitError(f"pixels: {size} at {time_s:.3f} s, at most {self._max_pixels}")
+            raise VideoLimitError("pixels", f"{size} at {time_s:.3f} s, at most {self._max_pixels}")
         height, width = self.rgb.shape[1:3]
         if self._orientation.swaps_sides:
             width, height = height, width

@@ -59,7 +59,8 @@ def _serve(connection: socket.socket, message: dict[str, Any]) -> dict[str, Any]
     except ConnectionLostError:
         raise
     except Exception as error:  # the boundary: one video's bug is its own error
-        return {"kind": "error", "code": "", "message": f"{type(error).__name__}: {error}"}
+        what = getattr(error, "strerror", None) or error  # errors of files add the path to it
+        return {"kind": "error", "code": "", "message": f"{type(error).__name__}: {what}"}
 
 
 def _answer(connection: socket.socket, message: dict[str, Any]) -> dict[str, Any]:

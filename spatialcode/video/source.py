@@ -68,7 +68,9 @@ class VideoFile:
         except av.error.MemoryError:
             raise
         except av.error.FFmpegError as error:
-            raise CorruptVideoError(f"unreadable {self.format_name} container: {error}") from error
+            raise CorruptVideoError(
+                f"unreadable {self.format_name} container: {error.strerror}"
+            ) from error
         try:
             self.stream = _picture_stream(self.container)
         except NoVideoStreamError:
@@ -92,20 +94,20 @@ def check_file(path: Path, limits: VideoLimits) -> tuple[int, str]:
     try:
         status = path.stat()
     except OSError as error:
-        raise VideoNotFoundError(f"{path}: {error.strerror}") from error
+        raise VideoNotFoundError(str(error.strerror), path) from error
     if not S_ISREG(status.st_mode):
-        raise VideoNotFoundError(f"{path}: not a regular file")
+        raise VideoNotFoundError("not a regular file", path)
     if status.st_size == 0:
-        raise EmptyVideoError(f"{path}: the file is empty")
+        raise EmptyVideoError("the file is empty", path)
     if status.st_size > limits.max_bytes:
-        raise VideoLimitError(f"bytes: {status.st_size}, at most {limits.max_bytes}")
+        raise VideoLimitError("bytes", f"{status.st_size}, at most {limits.max_bytes}")
     try:
         with path.open("rb") as file:
             format_name = sniff(file.read(HEAD_BYTES))
             if format_name not in limits.formats:
                 raise UnsupportedVideoError(f"format {format_name} is not allowed")
     except PermissionError as error:
-        raise VideoNotFoundError(f"{path}: {error.strerror}") from error
+        raise VideoNotFoundError(str(error.strerror), path) from error
     return status.st_size, format_name
 
 

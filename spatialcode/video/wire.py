@@ -40,15 +40,22 @@ def _tuples(value: Any) -> Any:
 
 
 def error_to_dict(error: errors.VideoError) -> dict[str, str]:
-    """What crosses the socket of an error."""
-    return {"code": error.code, "message": str(error)}
+    """What crosses the socket of an error: its code and its fields."""
+    if isinstance(error, errors.VideoLimitError):
+        return {"code": error.code, "quantity": error.quantity, "message": error.found}
+    path = {} if error.path is None else {"path": error.path}
+    return {"code": error.code, "message": error.reason} | path
 
 
 def error_from_dict(message: dict[str, Any]) -> errors.VideoError:
-    """The error of the same type and text; DecodeCrashError for a code nobody knows."""
+    """The error of the same type and fields; DecodeCrashError for an unknown code."""
     text = str(message.get("message"))
     kind = _error_types().get(str(message.get("code")))
-    return kind(text) if kind else errors.DecodeCrashError(f"the decoder failed: {text}")
+    if kind is None:
+        return errors.DecodeCrashError(f"the decoder failed: {text}")
+    if kind is errors.VideoLimitError:
+        return errors.VideoLimitError(str(message.get("quantity")), text)
+    return kind(text, message.get("path"))
 
 
 def _error_types() -> dict[str, type[errors.VideoError]]:

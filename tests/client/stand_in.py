@@ -142,7 +142,7 @@ class Planned:
 def refusal(status: int, code: str = "refused", detail: str = "no", **headers: str) -> Response:
     """A problem document as the service words it."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return problems.Problem(status, code, detail, headers=named).response()
+    return problems.HTTPProblem(status, code, detail, headers=named).response()
 
 
 async def break_off(scope: Scope, receive: Receive, send: Send) -> None:

@@ -39,7 +39,9 @@ def test_files_appear_once_they_are_complete(client: Any, service: StandIn, tmp_
     assert path.read_text(encoding="utf-8") == "a glb file"
     assert client.video(ID, tmp_path / "room.mp4").read_bytes() == b"the video"
     service.next_answers.extend([break_off] * 4)
-    with pytest.raises(ServiceConnectionError, match=f"GET /v1/codes/{ID}: the connection broke"):
+    with pytest.raises(
+        ServiceConnectionError, match=f"GET /v1/codes/{ID}: the connection was lost"
+    ):
         client.rendition(ID, "html", tmp_path / "new" / "room.html")
     with pytest.raises(NotFoundError):
         client.rendition("00" * 32, "html", tmp_path / "new" / "room.html")
@@ -89,7 +91,7 @@ def test_a_no_before_the_body_was_read_is_heard(
 def test_waiting_ends_at_the_deadline(client: Any, service: StandIn) -> None:
     service.next_answers.extend([refusal(503)] * 100)
     start = time.monotonic()
-    with pytest.raises(WaitTimeoutError, match=r"within 0\.3 s, never seen"):
+    with pytest.raises(WaitTimeoutError, match=r"within 0\.3 s; its status is unknown"):
         client.wait(ID, deadline_s=0.3, poll_s=0.05)
     assert 0.3 <= time.monotonic() - start < 20.0
 

@@ -16,10 +16,9 @@ import uvicorn
 
 from serve.access.keys import KeyRing
 from serve.ask.asking import Answered, Asked, answer
-from serve.book.code_store import CodeStore
-from serve.book.database import CodeJob, JobBook, JobStatus
+from serve.book.database import OPEN, CodeJob, JobBook, JobStatus
 from serve.book.encoding import EncodingWorker, WorkerSettings
-from serve.book.job_table import OPEN
+from serve.book.file_store import FileStore
 from serve.config import ServeConfig
 from serve.ingress import build_ingress
 from serve.metrics import MemoryMeters, Meters
@@ -160,7 +159,7 @@ def running(
     """A service for as long as the block runs; without ``works`` nobody takes its jobs."""
     config = make_config(folder, *settings)
     book = JobBook(config.store.job_database, lease_s=config.store.lease_s)
-    store = CodeStore(config.store.url)
+    store = FileStore(config.store.url)
     counted = MemoryMeters()
     link = LocalEncoder(encoder or StandInEncoder(), config)
     services = Services.of(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from serve.ask.language_model import spec_of
 from serve.config import ServeConfig
 from serve.limits import is_loopback
 from spatialcode.config import describe, load_config, to_dict
 from spatialcode.errors import ConfigError
+from spatialcode.reasoning.models.loading import BUNDLED_REASONER, BUNDLED_TOKENS
 
 ROOT = Path(__file__).parents[2]
 
@@ -83,6 +86,52 @@ def test_the_decoder_gets_the_same_limits() -> None:
     assert (limits.max_bytes, limits.max_pixels, limits.max_duration_s) == (1000, 99, 900.0)
     sandbox = config.video.sandbox(2.5)
     assert (sandbox.wall_s, sandbox.cpu_s, sandbox.memory_bytes) == (2.5, 3, 2 * 2**30)
+
+
+def documented_settings() -> list[tuple[str, str]]:
+    """Each setting in the table of docs/service.md, with its default as it is written there."""
+    text = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
+    table = text.partition("### Settings that matter")[2].partition("###")[0]
+    rows = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| `")]
+    return [
+        (key.strip(" `"), default.strip())
+        for keys, defaults in rows
+        for key, default in zip(keys.split(","), defaults.split(","), strict=True)
+    ]
+
+
+def value_of(text: str) -> object:
+    """A default as a person writes it: "512 MiB", "900 s", "4096 × 2304", "none"."""
+    if text in {"none", "any"}:
+        return None
+    if text.endswith(" MiB"):
+        return int(text.removesuffix(" MiB")) * 2**20
+    number = text.removesuffix(" s").replace(".", "", 1)
+    if number.isdigit():
+        return float(text.removesuffix(" s"))
+    return math.prod(map(int, text.split("×"))) if "×" in text else text
+
+
+def test_the_documented_defaults_are_the_defaults() -> None:
+    documented = documented_settings()
+    assert len(documented) > 15
+    for key, text in documented:
+        default: object = load_config(ServeConfig)
+        for name in key.split("."):
+            default = getattr(default, name)
+        if isinstance(default, tuple):
+            default = ", ".join(map(str, default))
+        assert (None if default in ("", None) else default) == value_of(text), key
+
+
+def test_the_model_behind_the_reasoner_is_set_by_the_reasoners_settings() -> None:
+    settings = ["reasoner.model=m", "reasoner.max_samples=5", "reasoner.max_retries=1"]
+    spec = spec_of(load_config(ServeConfig, None, settings).reasoner)
+    assert (spec.model, spec.batch_size, spec.max_retries, spec.timeout_s) == ("m", 5, 1, 30.0)
+    bundled = load_config(ServeConfig, None, ["reasoner.model=bundled", "reasoner.batch_size=2"])
+    spec = spec_of(bundled.reasoner)
+    assert (spec.model, spec.max_tokens) == (str(BUNDLED_REASONER), BUNDLED_TOKENS)
+    assert spec.batch_size == 2
 
 
 @pytest.mark.parametrize(

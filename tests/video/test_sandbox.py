@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -312,9 +314,16 @@ def test_every_video_error_crosses_the_wire_as_itself() -> None:
     ]  # fmt: skip
     assert len(kinds) >= 11
     for kind in kinds:
-        back = wire.error_from_dict(wire.error_to_dict(kind("what happened")))
-        assert type(back) is kind
-        assert str(back) == "what happened"
+        one, other = ("what happened", "/a/b.mp4"), ("what happened", None)
+        if kind is errors.VideoLimitError:
+            one, other = ("bytes", "9, at most 8"), ("pixels", "9 x 9, at most 80")
+        for error in (kind(*one), kind(*other)):
+            for back in (
+                wire.error_from_dict(json.loads(json.dumps(wire.error_to_dict(error)))),
+                pickle.loads(pickle.dumps(error)),
+            ):
+                assert type(back) is kind
+                assert (str(back), vars(back)) == (str(error), vars(error))
     assert type(wire.error_from_dict({"code": "?"})) is errors.DecodeCrashError
 
 

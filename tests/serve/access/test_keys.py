@@ -11,7 +11,7 @@ import pytest
 from serve.access import keys
 from serve.access.keys import KeyRing, digest, key_name, load_keys
 from serve.config import ServeConfig
-from serve.http.problems import Problem
+from serve.http.problems import HTTPProblem
 from serve.limits import AccessConfig
 from spatialcode.errors import ConfigError
 
@@ -50,7 +50,7 @@ def test_the_right_key_gets_in_under_its_name() -> None:
     ],
 )  # fmt: skip
 def test_everything_else_is_one_and_the_same_401(header: str | None) -> None:
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HTTPProblem) as caught:
         KeyRing(frozenset((digest(KEY),))).caller(header)
     problem = caught.value
     assert problem.status_code == 401
@@ -112,7 +112,7 @@ def test_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     ring = KeyRing(frozenset((digest(KEY),)))
     with caplog.at_level(logging.DEBUG):
         ring.caller(f"Bearer {KEY}")
-        with pytest.raises(Problem):
+        with pytest.raises(HTTPProblem):
             ring.caller(f"Bearer {OTHER}")
     assert caplog.text == ""
 

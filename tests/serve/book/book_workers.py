@@ -9,8 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from serve.book.database import JobBook
-from serve.book.job_table import jobs
+from serve.book.database import JobBook, jobs
 
 ROOT = Path(__file__).parents[3]
 

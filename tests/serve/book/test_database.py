@@ -15,7 +15,8 @@ import pytest
 import sqlalchemy as sa
 
 from serve.book.code_ids import BadIdError
-from serve.book.database import CodeJob, DatabaseError, JobBook, JobStatus
+from serve.book.database import CodeJob, JobBook, JobStatus
+from serve.book.sql_engine import DatabaseError
 from tests.serve.book import book_workers
 from tests.serve.book.plain_book import LEASE_S, MAX_ATTEMPTS, PlainBook
 
@@ -456,7 +457,7 @@ def test_a_file_that_cannot_be_the_database_is_named(tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     with sqlite3.connect(other) as connection:
         connection.execute("CREATE TABLE code_jobs (id TEXT, status TEXT, created_s REAL)")
-    with pytest.raises(DatabaseError, match="code_jobs is another version's"):
+    with pytest.raises(DatabaseError, match="code_jobs is of another version"):
         JobBook(f"sqlite:///{other}")
 
 

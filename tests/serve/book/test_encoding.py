@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from serve.book.code_store import CodeStore
 from serve.book.database import JobBook, JobStatus
 from serve.book.encoding import EncodingWorker, WorkerSettings
+from serve.book.file_store import FileStore
 from serve.config import ServeConfig
 from serve.metrics import MemoryMeters, Meters
 from spatialcode.errors import EncodeError
@@ -33,7 +33,7 @@ class Bench:
         self.now_s = 1000.0
         self.config: ServeConfig = make_config(folder, *settings)
         self.book = JobBook(self.config.store.job_database, lease_s=30.0, clock=lambda: self.now_s)
-        self.store = CodeStore(self.config.store.url)
+        self.store = FileStore(self.config.store.url)
         self.encoder = StandInEncoder()
         self.counted = MemoryMeters()
 
@@ -134,6 +134,14 @@ def test_a_damaged_video_fails_by_its_own_code_and_names_no_path(bench: Bench) -
     assert job.error_code in {"video_truncated", "video_corrupt"}
     assert str(bench.folder) not in job.error
     assert bench.encoder.batches == []
+
+
+def test_an_emptied_video_is_called_as_its_sender_called_it(bench: Bench) -> None:
+    key = bench.queue()
+    (Path(bench.config.store.url) / "videos" / f"{key}.bin").write_bytes(b"")
+    bench.worker().step()
+    job = bench.book.get(key)
+    assert (job.error_code, job.error) == ("video_empty", "video0.mp4: the file is empty")
 
 
 def test_a_code_whose_worker_died_before_the_book_knew_is_not_made_twice(bench: Bench) -> None:

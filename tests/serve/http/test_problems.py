@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
 from serve.http import problems
-from serve.http.problems import Problem
+from serve.http.problems import HTTPProblem
 from spatialcode import errors
 
 
@@ -33,7 +33,7 @@ def raising(error: Exception) -> TestClient:
 
 
 def test_a_problem_is_its_document() -> None:
-    problem = Problem(409, "not_done", "wait", headers={"Retry-After": "1"}, extra={"id": "a"})
+    problem = HTTPProblem(409, "not_done", "wait", headers={"Retry-After": "1"}, extra={"id": "a"})
     answer = raising(problem).get("/x")
     assert answer.status_code == 409
     assert answer.headers["content-type"] == "application/problem+json"
@@ -52,7 +52,7 @@ def test_a_problem_travels_between_processes() -> None:
     problem = problems.try_later(503, "draining", "later", 1.2)
     problem.extra["more"] = 1
     copy = pickle.loads(pickle.dumps(problem))
-    assert isinstance(copy, Problem)
+    assert isinstance(copy, HTTPProblem)
     assert copy.document() == problem.document()
     assert copy.headers == {"Retry-After": "2"}
 
@@ -62,8 +62,8 @@ def test_a_problem_travels_between_processes() -> None:
     [
         (errors.EmptyVideoError("no bytes"), 422, "video_empty"),
         (errors.UnsupportedVideoError("a playlist"), 415, "video_unsupported"),
-        (errors.VideoLimitError("bytes: 9, at most 8"), 413, "video_limit"),
-        (errors.VideoLimitError("pixels: 9 x 9, at most 80"), 422, "video_limit"),
+        (errors.VideoLimitError("bytes", "9, at most 8"), 413, "video_limit"),
+        (errors.VideoLimitError("pixels", "9 x 9, at most 80"), 422, "video_limit"),
         (errors.DecodeTimeoutError("no answer"), 422, "decode_timeout"),
         (errors.DecodeMemoryError("too much"), 422, "decode_memory"),
         (errors.VideoNotFoundError("no file"), 404, "video_not_found"),
@@ -129,3 +129,9 @@ def test_retry_after_is_whole_seconds_and_never_too_early(wait_s: float, header:
     problem = problems.try_later(429, "x", "y", wait_s)
     assert problem.headers == {"Retry-After": header}
     assert json.loads(problem.response().body)["retry_after_s"] == int(header)
+
+
+def test_where_a_video_lies_is_not_said() -> None:
+    error = errors.EmptyVideoError("the file is empty", "/srv/spool/upload-1.part")
+    assert str(error) == "/srv/spool/upload-1.part: the file is empty"
+    assert raising(error).get("/x").json()["detail"] == "the video: the file is empty"

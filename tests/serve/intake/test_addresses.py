@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.http.problems import Problem
+from serve.http.problems import HTTPProblem
 from serve.intake.addresses import AddressPolicy, is_public, parse_target
 from serve.limits import FetchConfig
 
@@ -41,7 +41,7 @@ def test_public(address: str) -> None:
 @pytest.mark.parametrize("address", NOT_PUBLIC)
 def test_not_public(address: str) -> None:
     assert not is_public(ipaddress.ip_address(address))
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HTTPProblem) as caught:
         AddressPolicy().pin(["1.1.1.1", address])
     assert caught.value.code == "url_refused"
     assert address not in caught.value.detail
@@ -68,19 +68,19 @@ def test_networks_may_be_allowed_and_blocked() -> None:
     )
     assert policy.pin(["10.1.2.3", "fd00::1", "1.1.1.1"]) == ("10.1.2.3", "fd00::1", "1.1.1.1")
     for address in ("10.2.0.1", "8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::808:808", "127.0.0.1"):
-        with pytest.raises(Problem):
+        with pytest.raises(HTTPProblem):
             policy.pin([address])
     both = AddressPolicy.of(
         FetchConfig(allowed_networks=("10.0.0.0/8",), blocked_networks=("10.1.0.0/16",))
     )
     assert both.pin(["10.2.0.1"]) == ("10.2.0.1",)
-    with pytest.raises(Problem):
+    with pytest.raises(HTTPProblem):
         both.pin(["10.1.0.1"])
 
 
 def test_no_address_and_no_number_are_refused() -> None:
     for addresses in ([], ["localhost"], [""], ["1.1.1.1", "x"]):
-        with pytest.raises(Problem):
+        with pytest.raises(HTTPProblem):
             AddressPolicy().pin(addresses)
     assert AddressPolicy().pin(["1.1.1.1", "1.1.1.1"]) == ("1.1.1.1",)
 
@@ -128,7 +128,7 @@ def test_what_a_url_is(url: str, parts: tuple[str, str, int, str, str]) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_url_for_us(url: str) -> None:
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HTTPProblem) as caught:
         parse_target(url, FetchConfig())
     assert (caught.value.status_code, caught.value.code) == (422, "url_refused")
     assert "pw" not in caught.value.detail
@@ -140,7 +140,7 @@ def test_any_text_is_a_target_or_a_problem(text: str) -> None:
     for url in (text, "https://" + text):
         try:
             target = parse_target(url, config)
-        except Problem:
+        except HTTPProblem:
             continue
         assert target.host == target.host.lower()
         assert target.port in (80, 443)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from serve.config import ServeConfig
-from serve.http.problems import Problem
+from serve.http.problems import HTTPProblem
 from serve.intake.fetching import Fetcher, Pinned, system_addresses
 from serve.intake.spool import StoredUpload
 from serve.limits import FetchConfig, LimitConfig
@@ -73,9 +73,9 @@ def body(fetcher: Fetcher, url: str) -> bytes:
         upload.discard()
 
 
-def refusal(fetcher: Fetcher, url: str, timeout_s: float | None = None) -> Problem:
+def refusal(fetcher: Fetcher, url: str, timeout_s: float | None = None) -> HTTPProblem:
     """The problem of a URL; nothing may be left on disk."""
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HTTPProblem) as caught:
         fetch(fetcher, url, timeout_s)
     folder = Path(fetcher.limits.spool_dir or "")
     assert not folder.exists() or list(folder.iterdir()) == []
@@ -277,7 +277,7 @@ def test_lies_about_the_length(server: HostileServer, fetching: Callable[..., Fe
     server.says("/chunk", ok(b"ff\r\nabc", "Transfer-Encoding: chunked"))
     for number, length in enumerate(("-5", "x", "5, 6", "99999999999999999999999999")):
         server.says(f"/bad{number}", ok(b"12345", f"Content-Length: {length}"))
-    with contextlib.suppress(Problem):  # refused, or cut: as the two parts come in
+    with contextlib.suppress(HTTPProblem):  # refused, or cut: as the two parts come in
         assert body(fetching(), server.url("/long")) == b"12345"
     for path in ("/short", "/chunk", "/bad0", "/bad1", "/bad2"):
         assert refusal(fetching(), server.url(path)).code == "fetch_failed"
@@ -404,7 +404,7 @@ def test_the_service_lives_on_after_all_that(
         return await asyncio.gather(*map(fetcher.fetch, urls), return_exceptions=True)
 
     floods, videos = (found := asyncio.run(both()))[::2], found[1::2]
-    assert all(isinstance(item, Problem) and item.status_code == 413 for item in floods)
+    assert all(isinstance(item, HTTPProblem) and item.status_code == 413 for item in floods)
     assert [item.num_bytes for item in videos] == [len(VIDEO)] * 3
 
 

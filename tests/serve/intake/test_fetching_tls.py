@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from serve.config import ServeConfig
-from serve.http.problems import Problem
+from serve.http.problems import HTTPProblem
 from serve.intake.fetching import Fetcher
 from serve.limits import FetchConfig, LimitConfig
 from tests.serve.intake.hostile_server import HostileServer, ok, redirect, serving
@@ -102,7 +102,7 @@ def test_a_certificate_of_another_name_is_not_believed(
     server: HostileServer, certified: Certified, tmp_path: Path
 ) -> None:
     url = server.url("/v.mp4", "other.example.test", "https")
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HTTPProblem) as caught:
         asyncio.run(fetcher(server, certified.client, tmp_path).fetch(url))
     assert caught.value.code == "fetch_failed"
     assert "Certificate" in caught.value.detail
@@ -112,7 +112,7 @@ def test_a_certificate_of_another_name_is_not_believed(
 def test_a_certificate_of_unknown_origin_is_not_believed(
     server: HostileServer, tmp_path: Path
 ) -> None:
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HTTPProblem) as caught:
         asyncio.run(fetcher(server, None, tmp_path).fetch(server.url("/v.mp4", NAME, "https")))
     assert "Certificate" in caught.value.detail
     assert server.requests == []
@@ -122,7 +122,7 @@ def test_no_way_down_from_https_to_http(
     server: HostileServer, certified: Certified, tmp_path: Path
 ) -> None:
     server.says("/down", redirect(server.url("/v.mp4", NAME, "http")))
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HTTPProblem) as caught:
         asyncio.run(
             fetcher(server, certified.client, tmp_path).fetch(server.url("/down", NAME, "https"))
         )

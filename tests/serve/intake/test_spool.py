@@ -1,4 +1,4 @@
-"""Places for uploads, their labels, and what dead processes leave behind."""
+"""Uploads on their way to disk: their labels, their files, and what dead processes leave behind."""
 
 from __future__ import annotations
 
@@ -11,36 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.http.problems import Problem
-from serve.intake.spool import MAX_NAME_CHARS, Slots, Spool, label, spool_folder, sweep
+from serve.book.code_ids import MAX_NAME_CHARS
+from serve.intake.spool import Spool, label, spool_folder, sweep
 from serve.limits import LimitConfig
-
-
-def test_places_in_all_and_by_caller() -> None:
-    slots = Slots(total=3, per_caller=2)
-    with slots.hold("a"), slots.hold("a"):
-        with pytest.raises(Problem, match="of this key") as caught, slots.hold("a"):
-            pass
-        assert caught.value.status_code == 429
-        assert caught.value.headers == {"Retry-After": "5"}
-        with (
-            slots.hold("b"),
-            pytest.raises(Problem, match="too many uploads are"),
-            slots.hold("c"),
-        ):
-            pass
-        with slots.hold("c"):
-            pass
-    with slots.hold("a"), slots.hold("a"):
-        pass
-
-
-def test_a_place_is_free_again_after_an_error() -> None:
-    slots = Slots(total=1, per_caller=1)
-    for _ in range(3):
-        with pytest.raises(KeyError), slots.hold("a"):
-            raise KeyError
-    assert not slots._held
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from fastapi import FastAPI, Request
 from starlette.requests import Request as StarletteRequest
 
 from serve.http import problems
-from serve.http.problems import Problem
+from serve.http.problems import HTTPProblem
 from serve.intake.spool import FLUSH_BYTES
 from serve.intake.uploads import receive
 from serve.limits import LimitConfig
@@ -372,7 +372,7 @@ def test_a_gigabyte_of_zeros_takes_no_memory(tmp_path: Path) -> None:
     limits = LimitConfig(spool_dir=str(tmp_path), max_upload_bytes=2**27)
     taken: list[int] = []
     before = reset_peak()
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HTTPProblem) as caught:
         asyncio.run(receive(zeros(2**14, taken), limits))
     assert caught.value.status_code == 413
     assert len(taken) == 2**11 + 1  # the rest of the gigabyte is not even taken

@@ -17,7 +17,16 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from serve.ask.asking import Asked, ModelFailedError, answer
 from serve.http import problems
-from serve.openai import chat
+from serve.openai.chat_answers import (
+    EVENT_STREAM,
+    completion,
+    content_of,
+    error_response,
+    model_card,
+    model_list,
+    stream_when,
+)
+from serve.openai.chat_request import Chat, ChatRequest, read_chat, split_options
 from spatialcode.errors import SpatialCodeError
 from spatialcode.scene.text import from_json, to_json
 
@@ -45,28 +54,28 @@ def small_app() -> FastAPI:
         raise problems.not_found("the code")
 
     @app.post("/v1/chat/completions")
-    def completions(body: chat.ChatRequest, request: Request):
+    def completions(body: ChatRequest, request: Request):
         if request.headers.get("authorization") != "Bearer key":
             raise problems.unauthorized()
-        asked = chat.read_chat(body, reasoners)
+        asked = read_chat(body, reasoners)
         code = code_of(asked.source)
         if not asked.stream:
-            return JSONResponse(chat.completion(asked, answer(asked.asked, code)))
+            return JSONResponse(completion(asked, answer(asked.asked, code)))
         later = asyncio.to_thread(answer, asked.asked, code)
-        return StreamingResponse(chat.stream_when(asked, later), media_type=chat.EVENT_STREAM)
+        return StreamingResponse(stream_when(asked, later), media_type=EVENT_STREAM)
 
     @app.get("/v1/models")
     def models():
-        return chat.models(reasoners, 1_767_225_600)
+        return model_list(reasoners, 1_767_225_600)
 
     @app.get("/v1/models/{name}")
     def model(name: str):
-        return chat.model_card(name, reasoners, 1_767_225_600)
+        return model_card(name, reasoners, 1_767_225_600)
 
     async def failed(_, error):
-        return chat.error_response(error)
+        return error_response(error)
 
-    for kind in (Exception, RequestValidationError, problems.Problem, SpatialCodeError):
+    for kind in (Exception, RequestValidationError, problems.HTTPProblem, SpatialCodeError):
         app.add_exception_handler(kind, failed)
     return app
 
@@ -241,11 +250,11 @@ def test_what_goes_wrong_within_a_stream_is_raised_by_the_client(client):
 
 
 def test_sampling_settings_and_harmless_forms_are_let_through():
-    body = chat.ChatRequest.model_validate(
+    body = ChatRequest.model_validate(
         said(TABLES, code_id=ID, temperature=0.3, max_tokens=5, tools=[], n=None, stream=None,
              response_format={"type": "text"}, num_samples=3)
     )  # fmt: skip
-    asked = chat.read_chat(body)
+    asked = read_chat(body)
     assert asked.asked == Asked(TABLES, (), "solver", 3)
     assert (asked.source.code_id, asked.stream, asked.include_usage) == (ID, False, False)
 
@@ -266,11 +275,11 @@ def test_sampling_settings_and_harmless_forms_are_let_through():
     ],
 )  # fmt: skip
 def test_a_text_is_split_into_question_and_options(text, question, options):
-    assert chat.split_options(text) == (question, options)
+    assert split_options(text) == (question, options)
 
 
-def one_chat() -> chat.Chat:
-    return chat.read_chat(chat.ChatRequest.model_validate(said(TABLES, code_id=ID)))
+def one_chat() -> Chat:
+    return read_chat(ChatRequest.model_validate(said(TABLES, code_id=ID)))
 
 
 def test_a_stream_is_kept_open_while_the_answer_is_not_there():
@@ -281,7 +290,7 @@ def test_a_stream_is_kept_open_while_the_answer_is_not_there():
             await given.wait()
             return answer(Asked(TABLES), SAMPLE)
 
-        events = chat.stream_when(one_chat(), slow(), keep_alive_s=0.01)
+        events = stream_when(one_chat(), slow(), keep_alive_s=0.01)
         first, comment = await anext(events), await anext(events)
         given.set()
         return first, comment, [event async for event in events]
@@ -302,7 +311,7 @@ def test_a_client_that_goes_away_ends_the_work():
             finally:
                 ended.set()
 
-        events = chat.stream_when(one_chat(), endless(), keep_alive_s=0.01)
+        events = stream_when(one_chat(), endless(), keep_alive_s=0.01)
         await anext(events)
         await anext(events)  # by now the answer is being waited for
         await events.aclose()
@@ -317,7 +326,7 @@ def test_what_a_failed_model_said_is_not_told():
         async def failing():
             raise ModelFailedError("http://10.0.0.5: secret")
 
-        return [event async for event in chat.stream_when(one_chat(), failing())]
+        return [event async for event in stream_when(one_chat(), failing())]
 
     *_, last = asyncio.run(events())
     error = json.loads(last.removeprefix("data: "))["error"]
@@ -327,16 +336,16 @@ def test_what_a_failed_model_said_is_not_told():
 
 def test_doubts_are_part_of_the_text():
     guessed = answer(Asked("How long is the bathtub in centimeters?"), SAMPLE)
-    lines = chat.content_of(guessed).splitlines()
+    lines = content_of(guessed).splitlines()
     assert lines[0] == guessed.doubts[0]  # said once
     assert len(lines) == 2
     doubtful = replace(guessed, doubts=("the angle is another",))
-    assert chat.content_of(doubtful).splitlines()[1] == "not verified: the angle is another"
+    assert content_of(doubtful).splitlines()[1] == "not verified: the angle is another"
 
 
 def test_too_many_requests_say_when_to_come_again():
     problem = problems.try_later(429, "rate_limited", "slowly", 2.5)
-    got = chat.error_response(problem)
+    got = error_response(problem)
     assert (got.status_code, got.headers["retry-after"]) == (429, "3")
     error = json.loads(got.body)["error"]
     assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")

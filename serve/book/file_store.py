@@ -2,9 +2,9 @@
 
     codes/{id}.json    videos/{id}.bin    renditions/{id}.{kind}
 
-A file is there whole or not at all, whoever dies while writing it, and an id is checked before it
-becomes part of a path. It does not know which jobs exist: `serve.book.database` does. A rendition
-is kept as it was rendered: it does not know that a newer version would render differently.
+A file exists whole or not at all, even if its writer dies, and an id is checked before it becomes
+part of a path. Which jobs exist is known in `serve.book.database`, not here. A rendition is kept as
+it was rendered, even if a newer version of the software would render it differently.
 """
 
 from __future__ import annotations
@@ -21,21 +21,18 @@ from typing import Any
 
 import fsspec
 
-from serve.book.code_ids import BadIdError, checked_id, checked_kind
+from serve.book.code_ids import checked_id, checked_kind
 from spatialcode.errors import ParseError, SpatialCodeError
 from spatialcode.files import whole_file, write_bytes
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import from_json, to_json
 
-__all__ = ["BadIdError", "CodeStore", "MissingFileError", "StoreError"]
-
 _CHUNK_BYTES = 2**20
 _LEFTOVER_AGE_S = 24 * 3600.0
-MAX_PAGE = 1000
 
 
 class StoreError(SpatialCodeError, OSError):
-    """The store cannot be reached, read or written, or holds a damaged file; names which."""
+    """The store cannot be reached, read or written, or a file is damaged; names the file."""
 
     code = "store"
 
@@ -46,12 +43,12 @@ class MissingFileError(StoreError, FileNotFoundError):
     code = "store_missing"
 
 
-class CodeStore:
-    """Files of one store; safe to use from many threads and processes, and to pickle.
+class FileStore:
+    """The files of one store. It can be used from many threads and processes, and be pickled.
 
-    ``url``: a folder, ``file://…`` or ``s3://BUCKET/PREFIX``; a folder is made if need be and must
-    be one that all processes see. ``s3_endpoint_url``: of an S3-compatible service; credentials
-    come from the environment as for any AWS tool. Raises StoreError if it cannot be written.
+    ``url``: a folder, ``file://…`` or ``s3://BUCKET/PREFIX``. A folder is made if necessary and
+    must be visible to all processes. ``s3_endpoint_url``: of an S3-compatible service; credentials
+    come from the environment, as for any AWS tool. Raises StoreError if it cannot be written to.
     Every method raises StoreError if the store fails, and BadIdError for a malformed id.
     """
 
@@ -59,7 +56,7 @@ class CodeStore:
         self.url = url
         self._is_s3 = url.startswith("s3://")
         options: dict[str, Any] = {}
-        if self._is_s3:  # other processes write: no listing may be remembered
+        if self._is_s3:  # other processes write, so no listing may be cached
             options = {"endpoint_url": s3_endpoint_url, "use_listings_cache": False}
         elif "://" in url and not url.startswith("file://"):
             raise StoreError(f"{url}: expected a folder, file://… or s3://…")
@@ -77,13 +74,13 @@ class CodeStore:
             self._fs.rm_file(probe)
 
     def put_code(self, code_id: str, code: SpatialCode) -> None:
-        """Keep the code; one of the same id is replaced."""
+        """Keep the code; it replaces one with the same id."""
         path = self._code(code_id)
         with self._errors(path):
             self._put(path, to_json(code).encode())
 
     def get_code(self, code_id: str) -> SpatialCode | None:
-        """The code, or None if there is none. StoreError if the file holds none."""
+        """The code, or None if there is none. StoreError if the file is damaged."""
         path = self._code(code_id)
         data = self._get(path)
         if data is None:
@@ -93,20 +90,8 @@ class CodeStore:
         except (ParseError, UnicodeDecodeError) as error:
             raise StoreError(f"{path}: damaged: {error}") from error
 
-    def list_codes(self, limit: int, after: str | None = None) -> tuple[list[str], str | None]:
-        """Up to ``limit`` ids of kept codes, ascending, and what the next page comes after."""
-        if not 1 <= limit <= MAX_PAGE:
-            raise ValueError(f"limit: expected 1 to {MAX_PAGE}, got {limit!r}")
-        after = "" if after is None else checked_id(after, "after")
-        folder = f"{self._root}/codes"
-        with self._errors(folder):
-            names = (path.rpartition("/")[2] for path in self._fs.find(folder, maxdepth=1))
-            ids = sorted(n.removesuffix(".json") for n in names if not n.startswith("."))
-        ids = [code_id for code_id in ids if code_id > after]
-        return ids[:limit], ids[limit - 1] if len(ids) > limit else None
-
     def put_video(self, code_id: str, path: Path) -> None:
-        """Keep a copy of the file, which must not change afterwards: the copy may share its bytes.
+        """Keep a copy of the file, which must not change later, as the copy may be a hard link.
 
         MissingFileError if there is no such file.
         """
@@ -121,7 +106,7 @@ class CodeStore:
                     _link_or_copy(source, partial)
 
     def video_size(self, code_id: str) -> int | None:
-        """Bytes of the kept video, or None if there is none."""
+        """Bytes of the video, or None if there is none."""
         path = self._video(code_id)
         with self._errors(path):
             try:
@@ -132,8 +117,8 @@ class CodeStore:
     def open_video(self, code_id: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """The video's bytes from ``start`` to before ``stop`` (None: its end), in pieces.
 
-        Nothing beyond the end. MissingFileError at the call, not at the first piece, if there is
-        none, and between pieces if it is deleted; ValueError unless 0 <= start <= stop.
+        The range is cut at the video's end. MissingFileError if there is no video, already at the
+        call, and later if it is deleted between pieces; ValueError unless 0 <= start <= stop.
         """
         if start < 0 or (stop is not None and stop < start):
             raise ValueError(f"start, stop: expected 0 <= start <= stop, got {start}, {stop}")
@@ -146,7 +131,7 @@ class CodeStore:
 
     @contextmanager
     def local_video(self, code_id: str) -> Iterator[Path]:
-        """The video as a local file for as long as the block runs; not to be changed.
+        """The video as a local file for as long as the block runs; it must not be changed.
 
         MissingFileError if there is none.
         """
@@ -163,21 +148,21 @@ class CodeStore:
             yield local
 
     def delete_video(self, code_id: str) -> bool:
-        """Remove the video only. False: there was none."""
+        """Remove only the video. False if there was none."""
         return self._remove(self._video(code_id))
 
     def put_rendition(self, code_id: str, kind: str, data: bytes) -> None:
-        """Keep the code in another form; ``kind`` ends the file's name, as "mp4"."""
+        """Keep the code in another form; ``kind``, such as "mp4", ends the file's name."""
         path = self._rendition(code_id, kind)
         with self._errors(path):
             self._put(path, data)
 
     def get_rendition(self, code_id: str, kind: str) -> bytes | None:
-        """What was kept, or None."""
+        """The rendition, or None if there is none."""
         return self._get(self._rendition(code_id, kind))
 
     def delete(self, code_id: str) -> bool:
-        """Remove everything of that id. False: there was nothing. Interrupted: call it again."""
+        """Remove everything with that id. False: there was none. After a failure, call it again."""
         prefix = f"{checked_id(code_id)}."
         folder = f"{self._root}/renditions"
         with self._errors(folder):
@@ -199,7 +184,7 @@ class CodeStore:
         return f"{self._root}/renditions/{checked_id(code_id)}.{checked_kind(kind)}"
 
     def _put(self, path: str, data: bytes) -> None:
-        if self._is_s3:  # an S3 object appears whole when its upload ends
+        if self._is_s3:  # an S3 object appears whole at the end of its upload
             self._fs.pipe_file(path, data)
             return
         write_bytes(path, data, durable=True)
@@ -213,7 +198,7 @@ class CodeStore:
 
     def _remove(self, path: str) -> bool:
         with self._errors(path):
-            if not self._fs.exists(path):  # S3 removes what is not there without a word
+            if not self._fs.exists(path):  # S3 does not tell whether there was an object to remove
                 return False
             with suppress(FileNotFoundError):
                 self._fs.rm_file(path)
@@ -230,7 +215,7 @@ class CodeStore:
             start = end
 
     def _sweep(self) -> None:
-        """Remove what writers that died left behind; younger ones may still be writing."""
+        """Remove what killed writers have left; writers of younger files may still be running."""
         for leftover in Path(self._root).glob("*/.*.partial"):
             with suppress(FileNotFoundError):
                 if time.time() - leftover.stat().st_mtime > _LEFTOVER_AGE_S:
@@ -244,7 +229,7 @@ class CodeStore:
             raise
         except FileNotFoundError as error:
             raise MissingFileError(f"{path}: no such file or folder") from error
-        except Exception as error:  # besides OSError, any of the S3 client's many families
+        except Exception as error:  # OSError, or any of the S3 client's many errors
             raise StoreError(f"{path}: {' '.join(str(error).split())}") from error
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from serve.config import ServeConfig
-from serve.http.problems import Problem
+from serve.http.problems import HTTPProblem
 from serve.intake.fetching import Fetcher
 from serve.limits import FetchConfig, LimitConfig
 
@@ -72,23 +72,23 @@ def test_an_object_of_a_named_bucket_arrives(fetcher: Callable[..., Fetcher]) ->
 def test_everything_else_is_refused(
     fetcher: Callable[..., Fetcher], tmp_path: Path, url: str, code: str
 ) -> None:
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HTTPProblem) as caught:
         asyncio.run(fetcher().fetch(url))
     assert (caught.value.status_code, caught.value.code) == (422, code)
     assert list(tmp_path.glob("upload-*")) == []
 
 
 def test_limits_hold_here_as_well(fetcher: Callable[..., Fetcher], tmp_path: Path) -> None:
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HTTPProblem) as caught:
         asyncio.run(fetcher(max_bytes=len(VIDEO) - 1).fetch("s3://open-videos/in/my room.mp4"))
     assert caught.value.status_code == 413
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HTTPProblem) as caught:
         asyncio.run(fetcher(timeout_s=1e-6).fetch("s3://open-videos/in/my room.mp4"))
     assert caught.value.code == "fetch_timeout"
     assert list(tmp_path.glob("upload-*")) == []
 
 
 def test_without_named_buckets_s3_is_no_scheme(fetcher: Callable[..., Fetcher]) -> None:
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HTTPProblem) as caught:
         asyncio.run(fetcher(s3_buckets=()).fetch("s3://open-videos/in/my room.mp4"))
     assert caught.value.code == "url_refused"

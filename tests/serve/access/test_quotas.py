@@ -1,4 +1,4 @@
-"""Token buckets by a clock that is turned by hand."""
+"""Token buckets by a clock that is turned by hand, and slots for uploads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from serve.access.rates import TokenBuckets
+from serve.access.quotas import Slots, TokenBuckets
+from serve.http.problems import HTTPProblem
 
 
 class Clock:
@@ -90,3 +91,30 @@ def test_a_cost_that_can_never_be_paid_is_a_mistake(cost: float) -> None:
 def test_rates_must_be_positive(arguments: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="> 0"):
         TokenBuckets(*arguments)
+
+
+def test_places_in_all_and_by_caller() -> None:
+    slots = Slots(total=3, per_caller=2)
+    with slots.hold("a"), slots.hold("a"):
+        with pytest.raises(HTTPProblem, match="of this key") as caught, slots.hold("a"):
+            pass
+        assert caught.value.status_code == 429
+        assert caught.value.headers == {"Retry-After": "5"}
+        with (
+            slots.hold("b"),
+            pytest.raises(HTTPProblem, match="too many uploads are"),
+            slots.hold("c"),
+        ):
+            pass
+        with slots.hold("c"):
+            pass
+    with slots.hold("a"), slots.hold("a"):
+        pass
+
+
+def test_a_place_is_free_again_after_an_error() -> None:
+    slots = Slots(total=1, per_caller=1)
+    for _ in range(3):
+        with pytest.raises(KeyError), slots.hold("a"):
+            raise KeyError
+    assert not slots._held

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.config import ServeConfig
-from serve.http.problems import Problem
-from serve.intake.acceptance import Acceptance
+from serve.http.problems import HTTPProblem
+from serve.intake.admission import Acceptance
 from serve.intake.declared import declared
-from serve.limits import LimitConfig, VideoConfig
+from serve.limits import AcceptedVideoConfig, LimitConfig
 from spatialcode.errors import VideoError
 from spatialcode.video.decode import decode
 from spatialcode.video.sampling import ByCount
@@ -36,7 +36,7 @@ LIMITS = {"max_duration_s": 60.0, "max_pixels": 640 * 480, "max_frames": 300}
 
 def config(max_bytes: int = 2**31, **video: object) -> ServeConfig:
     return ServeConfig(
-        video=VideoConfig(**LIMITS | {"num_probers": 1} | video),
+        video=AcceptedVideoConfig(**LIMITS | {"num_probers": 1} | video),
         limits=LimitConfig(max_upload_bytes=max_bytes),
     )
 
@@ -61,9 +61,9 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     )
 
 
-def refusal(acceptance: Acceptance, path: Path) -> Problem:
+def refusal(acceptance: Acceptance, path: Path) -> HTTPProblem:
     """The problem of a file; where it lies here is not said."""
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HTTPProblem) as caught:
         acceptance.check(path)
     assert 400 <= caught.value.status_code < 500
     assert str(path.parent) not in caught.value.detail
@@ -297,7 +297,7 @@ def test_when_all_readers_are_busy_one_is_asked_to_come_again(
     acceptance: Acceptance, sound: Callable[[str], Path]
 ) -> None:
     with acceptance._prober(0.0):
-        with pytest.raises(Problem) as caught:
+        with pytest.raises(HTTPProblem) as caught:
             acceptance.check(sound("mp4"), timeout_s=0.05)
         assert caught.value.status_code == 429
         assert caught.value.headers == {"Retry-After": "2"}

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.book.code_ids import MAX_NAME_CHARACTERS, BadIdError, checked_name, display_name
-from serve.book.code_store import CodeStore, MissingFileError, StoreError
+from serve.book.code_ids import MAX_NAME_CHARS, BadIdError, checked_name, display_name
+from serve.book.file_store import FileStore, MissingFileError, StoreError
 from tests.scene.builders import chair, code
 
 ROOT = Path(__file__).parents[3]
@@ -40,12 +40,12 @@ def bucket(s3_endpoint: str, aws: None) -> Iterator[Any]:
 
 
 @pytest.fixture(params=["folder", "file://", "s3://"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> CodeStore:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> FileStore:
     if request.param == "s3://":
         request.getfixturevalue("bucket")
-        return CodeStore("s3://codes-test/a/b", request.getfixturevalue("s3_endpoint"))
+        return FileStore("s3://codes-test/a/b", request.getfixturevalue("s3_endpoint"))
     prefix = "" if request.param == "folder" else request.param
-    return CodeStore(f"{prefix}{tmp_path}/a [1]*?/b")  # no pattern, just a name
+    return FileStore(f"{prefix}{tmp_path}/a [1]*?/b")  # no pattern, just a name
 
 
 def key(i: int) -> str:
@@ -56,7 +56,7 @@ def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_codes(store: CodeStore) -> None:
+def test_codes(store: FileStore) -> None:
     assert store.get_code(key(1)) is None
     first, second = code(), code(objects=(chair(score=0.5),))
     store.put_code(key(1), first)
@@ -66,22 +66,7 @@ def test_codes(store: CodeStore) -> None:
     assert store.get_code(key(2)) is None
 
 
-def test_codes_are_listed_in_pages(store: CodeStore) -> None:
-    assert store.list_codes(5) == ([], None)
-    for i in (3, 1, 2, 5):
-        store.put_code(key(i), code())
-    store.put_rendition(key(9), "json", b"not a code")
-    assert store.list_codes(2) == ([key(1), key(2)], key(2))
-    store.put_code(key(4), code())
-    assert store.list_codes(3, key(2)) == ([key(3), key(4), key(5)], None)
-    assert store.list_codes(5, key(5)) == ([], None)
-    with pytest.raises(ValueError, match="limit: expected 1 to 1000, got 0"):
-        store.list_codes(0)
-    with pytest.raises(BadIdError, match="after: expected"):
-        store.list_codes(1, "../x")
-
-
-def test_videos(store: CodeStore, tmp_path: Path) -> None:
+def test_videos(store: FileStore, tmp_path: Path) -> None:
     data = bytes(range(256)) * 5000  # 1 280 000: more than one piece
     upload = tmp_path / "upload"
     upload.write_bytes(data)
@@ -105,7 +90,7 @@ def test_videos(store: CodeStore, tmp_path: Path) -> None:
     assert not store.delete_video(key(1))
 
 
-def test_a_video_that_is_not_there_is_told_at_once(store: CodeStore, tmp_path: Path) -> None:
+def test_a_video_that_is_not_there_is_told_at_once(store: FileStore, tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=rf"videos/{key(1)}\.bin: no such file"):
         store.open_video(key(1))
     with pytest.raises(FileNotFoundError), store.local_video(key(1)):
@@ -115,7 +100,7 @@ def test_a_video_that_is_not_there_is_told_at_once(store: CodeStore, tmp_path: P
     assert store.video_size(key(1)) is None
 
 
-def test_a_local_copy_lives_as_long_as_its_block(store: CodeStore, tmp_path: Path) -> None:
+def test_a_local_copy_lives_as_long_as_its_block(store: FileStore, tmp_path: Path) -> None:
     (tmp_path / "upload").write_bytes(b"abc")
     store.put_video(key(1), tmp_path / "upload")
     with suppress(ZeroDivisionError), store.local_video(key(1)) as path:
@@ -125,7 +110,7 @@ def test_a_local_copy_lives_as_long_as_its_block(store: CodeStore, tmp_path: Pat
     assert store.video_size(key(1)) == 3
 
 
-def test_renditions(store: CodeStore) -> None:
+def test_renditions(store: FileStore) -> None:
     for kind in ("mp4", "scene.py"):
         assert store.get_rendition(key(1), kind) is None
         store.put_rendition(key(1), kind, kind.encode())
@@ -134,7 +119,7 @@ def test_renditions(store: CodeStore) -> None:
     assert store.get_rendition(key(1), "mp4") == b""
 
 
-def test_deleting_removes_all_of_one_id_and_nothing_else(store: CodeStore, tmp_path: Path) -> None:
+def test_deleting_removes_all_of_one_id_and_nothing_else(store: FileStore, tmp_path: Path) -> None:
     (tmp_path / "upload").write_bytes(b"abc")
     for i in (1, 2):
         store.put_code(key(i), code())
@@ -146,20 +131,20 @@ def test_deleting_removes_all_of_one_id_and_nothing_else(store: CodeStore, tmp_p
     assert store.get_code(key(1)) is None
     assert store.video_size(key(1)) is None
     assert store.get_rendition(key(1), "scene.py") is None
-    assert store.list_codes(9) == ([key(2)], None)
+    assert store.get_code(key(2)) == code()
     assert store.video_size(key(2)) == 3
     assert store.get_rendition(key(2), "glb") == b"glb"
     store.put_rendition(key(1), "mp4", b"mp4")  # of a code that is gone
     assert store.delete(key(1))
 
 
-def test_a_store_travels_to_other_processes(store: CodeStore) -> None:
+def test_a_store_travels_to_other_processes(store: FileStore) -> None:
     store.put_code(key(1), code())
     assert pickle.loads(pickle.dumps(store)).get_code(key(1)) == code()
 
 
 def test_a_video_is_no_copy_where_it_need_not_be(tmp_path: Path) -> None:
-    store = CodeStore(str(tmp_path / "store"))
+    store = FileStore(str(tmp_path / "store"))
     (tmp_path / "upload").write_bytes(b"abc")
     (tmp_path / "link").symlink_to(tmp_path / "upload")
     store.put_video(key(1), tmp_path / "link")
@@ -174,7 +159,7 @@ def test_a_video_comes_from_another_disk(tmp_path: Path) -> None:
         upload = Path(folder, "upload")
         upload.write_bytes(b"abc")
         assert upload.stat().st_dev != tmp_path.stat().st_dev
-        store = CodeStore(str(tmp_path))
+        store = FileStore(str(tmp_path))
         store.put_video(key(1), upload)
     assert b"".join(store.open_video(key(1))) == b"abc"
     assert files(tmp_path) == [f"videos/{key(1)}.bin"]
@@ -183,9 +168,9 @@ def test_a_video_comes_from_another_disk(tmp_path: Path) -> None:
 DYING_WRITER = """
 import os, signal, sys
 from pathlib import Path
-from serve.book.code_store import CodeStore
+from serve.book.file_store import FileStore
 from tests.scene.builders import code
-store = CodeStore(sys.argv[1])
+store = FileStore(sys.argv[1])
 def die(*arguments): os.kill(os.getpid(), signal.SIGKILL)
 owner, name = {"fsync": (os, "fsync"), "replace": (Path, "replace")}[sys.argv[2]]
 setattr(owner, name, die)
@@ -197,26 +182,26 @@ store.put_code(sys.argv[3], code(objects=()))
 def test_a_writer_killed_before_the_end_leaves_nothing_in_sight(
     tmp_path: Path, moment: str
 ) -> None:
-    store = CodeStore(str(tmp_path))
+    store = FileStore(str(tmp_path))
     store.put_code(key(2), code())
     for i in (1, 2):
         command = [sys.executable, "-c", DYING_WRITER, str(tmp_path), moment, key(i)]
         assert subprocess.run(command, cwd=ROOT, check=False).returncode == -9
     assert store.get_code(key(1)) is None
     assert store.get_code(key(2)) == code()
-    assert store.list_codes(9) == ([key(2)], None)
+    assert [path.name for path in tmp_path.glob("codes/[!.]*")] == [f"{key(2)}.json"]
     leftovers = list(tmp_path.glob("codes/.*.partial"))
     assert len(leftovers) == 2
     day_ago_s = time.time() - 25 * 3600
     os.utime(leftovers[0], (day_ago_s, day_ago_s))
-    CodeStore(str(tmp_path))  # a young one may be somebody's who still writes
+    FileStore(str(tmp_path))  # a young one may be somebody's who still writes
     assert list(tmp_path.glob("codes/.*.partial")) == leftovers[1:]
     store.put_code(key(1), code())
     assert store.get_code(key(1)) == code()
 
 
 def test_readers_see_the_old_or_the_new(tmp_path: Path) -> None:
-    store = CodeStore(str(tmp_path))
+    store = FileStore(str(tmp_path))
     store.put_rendition(key(1), "mp4", b"a" * 300_000)
     done, seen = threading.Event(), set()
 
@@ -236,7 +221,7 @@ def test_readers_see_the_old_or_the_new(tmp_path: Path) -> None:
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    store = CodeStore(str(tmp_path / "store"))
+    store = FileStore(str(tmp_path / "store"))
     (tmp_path / "store/codes" / f"{key(1)}.json").mkdir()
     with pytest.raises(StoreError, match=rf"codes/{key(1)}\.json: .*Is a directory"):
         store.put_code(key(1), code())
@@ -245,7 +230,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
-def test_a_damaged_code_is_named(store: CodeStore) -> None:
+def test_a_damaged_code_is_named(store: FileStore) -> None:
     store.put_code(key(1), code())
     path = f"{store._root}/codes/{key(1)}.json"
     for damaged in (b"", b'{"format": "spatialcode/1"', b"\xff\xfe", b"[]"):
@@ -258,7 +243,7 @@ def test_a_damaged_code_is_named(store: CodeStore) -> None:
     "bad", ["", "..", "../../etc/passwd", "a" * 63 + "/", "A" * 64, key(1) + "\n", "*" * 64]
 )
 def test_ids_and_kinds_cannot_leave_the_store(tmp_path: Path, bad: str) -> None:
-    store = CodeStore(str(tmp_path / "store"))
+    store = FileStore(str(tmp_path / "store"))
     (tmp_path / "upload").write_bytes(b"abc")
     for call in (
         lambda: store.put_code(bad, code()),
@@ -293,25 +278,25 @@ def test_ids_and_kinds_cannot_leave_the_store(tmp_path: Path, bad: str) -> None:
 )
 def test_a_store_that_cannot_be_is_named(url: str, named: str) -> None:
     with pytest.raises(StoreError, match=named):
-        CodeStore(url)
+        FileStore(url)
 
 
 def test_a_bucket_that_cannot_be_is_named(bucket: Any, s3_endpoint: str) -> None:
     with pytest.raises(StoreError, match="no-such-bucket/x: "):
-        CodeStore("s3://no-such-bucket/x", s3_endpoint)
+        FileStore("s3://no-such-bucket/x", s3_endpoint)
 
 
 def test_an_s3_service_that_is_away_is_named(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with pytest.raises(StoreError, match="codes-test/x: "):
-        CodeStore("s3://codes-test/x", "http://127.0.0.1:1")
+        FileStore("s3://codes-test/x", "http://127.0.0.1:1")
 
 
 @given(st.text(max_size=300))
 def test_a_display_name_is_one_line_without_folders(raw: str) -> None:
     name = display_name(raw)
     assert checked_name(name) == name
-    assert len(name) <= MAX_NAME_CHARACTERS
+    assert len(name) <= MAX_NAME_CHARS
     assert not set(name) & set("/\\\0\n\r\t\u202e")
     assert name not in (".", "..")
 
