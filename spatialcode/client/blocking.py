@@ -123,8 +123,9 @@ class SpatialCodeClient:
         return self._run(operations.code(code_id, self._retries))
 
     def rendition(self, code_id: str, form: str, path: StrPath) -> Path:
-        """The code as "json", "scene.py", "parquet", "html", "mp4", "rrd" or "glb", in a file.
+        """The code in another form, in a file; ``form`` is a format of the service, as "mp4".
 
+        `spatialcode.export.formats.FORMATS` names them; a service may have more of its own.
         The file appears once it is complete; returns its path. ConflictError while the code is
         not done.
         """

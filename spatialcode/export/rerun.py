@@ -20,10 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialcode.errors import MissingExtraError
-from spatialcode.export.palette import label_rgb
-from spatialcode.export.polygon import triangulate
+from spatialcode.export.drawing import (
+    CAMERA_RGB,
+    FLOOR_RGB,
+    FRONT_EDGES,
+    OUTLINE_RGB,
+    box_points,
+    has_front,
+    label_rgb,
+    triangulate,
+)
 from spatialcode.export.stills import TimedFrame, jpeg, small
-from spatialcode.export.wire import FRONT_EDGES, box_points, has_front
 from spatialcode.scene.frames import quaternion_from_matrix
 from spatialcode.scene.motion import CameraPath, object_poses
 from spatialcode.scene.schema import Room, SceneObject, SpatialCode
@@ -34,7 +41,6 @@ FloatArray = NDArray[np.float64]
 TIMELINE = "video_s"
 IMAGE_PLANE_M = 0.35
 _CAMERA, _IMAGE = "world/camera", "world/camera/image"
-_PATH_RGB, _OUTLINE_RGB, _FLOOR_RGB = (29, 95, 208), (138, 148, 163), (207, 214, 223)
 
 
 def render_rrd(code: SpatialCode, frames: Sequence[TimedFrame] = ()) -> bytes:
@@ -168,7 +174,7 @@ class _Recorder:
         self._over_time(_IMAGE, times_s, pinholes)
         if len(times_s) > 1:
             strip = transforms[:, :3, 3]
-            self._keep("world/camera_path", rr.LineStrips3D([strip], colors=[_PATH_RGB]))
+            self._keep("world/camera_path", rr.LineStrips3D([strip], colors=[CAMERA_RGB]))
         if frames:
             pictures = rr.EncodedImage.columns(
                 blob=[jpeg(rgb) for _, rgb in frames], media_type=["image/jpeg"] * len(frames)
@@ -184,7 +190,7 @@ class _Recorder:
         triangles = triangulate(room.polygon_m)
         if triangles:
             surface = rr.Mesh3D(
-                vertex_positions=floor, triangle_indices=triangles, albedo_factor=_FLOOR_RGB
+                vertex_positions=floor, triangle_indices=triangles, albedo_factor=FLOOR_RGB
             )
             self._keep("world/floor", surface)
         strips = [np.vstack([floor, floor[:1]])]
@@ -192,7 +198,7 @@ class _Recorder:
             ceiling = np.column_stack([ring, np.full(len(ring), room.ceiling_z_m)])
             uprights = np.stack([floor, ceiling], axis=1)
             strips += [np.vstack([ceiling, ceiling[:1]]), *uprights]
-        self._keep("world/room", rr.LineStrips3D(strips, colors=[_OUTLINE_RGB]))
+        self._keep("world/room", rr.LineStrips3D(strips, colors=[OUTLINE_RGB]))
 
     def _keep(self, path: str, what: Any) -> None:
         """Record something that holds at all times."""

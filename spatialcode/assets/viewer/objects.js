@@ -1,6 +1,16 @@
 // The table of a code's objects. Pressing one highlights it; pressing it again ends that.
 import { make, span, swatch } from "./elements.js";
 import { labelColor } from "./palette.js";
+import { yawOf } from "./rotations.js";
+
+const numbers = (values) => values.map((value) => (value + 0).toFixed(2)).join(", ");
+
+// The texts of an object's row after its id.
+export function cellsOf(item) {
+  const yaw_deg = Math.round((180 / Math.PI) * yawOf(item.quaternion_wxyz)) + 0;
+  const label = item.motion === "moving" ? `${item.label} · moving` : item.label;
+  return [label, item.score.toFixed(2), numbers(item.center_m), numbers(item.size_m), String(yaw_deg), span(item)];
+}
 
 export class ObjectTable extends EventTarget {
   #body;
@@ -16,14 +26,16 @@ export class ObjectTable extends EventTarget {
     this.#body.replaceChildren(...code.objects.map((item) => this.#row(item)));
     if (code.objects.length === 0) {
       const words = "No object was found in this video.";
-      this.#body.append(make("tr", {}, make("td", { colspan: "4", text: words })));
+      this.#body.append(make("tr", {}, make("td", { colspan: "7", text: words })));
     }
   }
 
-  mark(marked) {
+  // `marked` ids are highlighted; all but the `seen` ones step back.
+  mark(marked, seen) {
     for (const [id, button] of this.#buttons) {
       button.setAttribute("aria-pressed", String(marked.has(id)));
       button.closest("tr").classList.toggle("marked", marked.has(id));
+      button.closest("tr").classList.toggle("unseen", !seen.has(id));
     }
   }
 
@@ -31,14 +43,13 @@ export class ObjectTable extends EventTarget {
     const pressed = () => this.dispatchEvent(new CustomEvent("pick", { detail: item.id }));
     const button = make("button", { type: "button", "aria-pressed": "false", text: item.id, click: pressed });
     this.#buttons.set(item.id, button);
-    const size = item.size_m.map((extent) => extent.toFixed(2)).join(" × ");
+    const [label, ...figures] = cellsOf(item);
     return make(
       "tr",
       {},
-      make("td", {}, swatch(labelColor(item.label)), button, item.motion === "moving" ? " moves" : ""),
-      make("td", { class: "number", text: item.score.toFixed(2) }),
-      make("td", { class: "number", text: size }),
-      make("td", { class: "number", text: span(item) }),
+      make("td", {}, swatch(labelColor(item.label)), button),
+      make("td", { text: label }),
+      ...figures.map((text) => make("td", { class: "number", text })),
     );
   }
 }

@@ -19,7 +19,7 @@ function centrality(item, camera, t_s) {
 // the one that shows them nearest to its middle; null for no items.
 export function bestMoment(code, items) {
   if (items.length === 0) return null;
-  const path = new CameraPath(code);
+  const path = CameraPath.of(code);
   const times = [...new Set([...path.times_s, ...code.video.sampled_s, ...items.map((i) => i.first_seen_s)])];
   let best = null;
   for (const t_s of times.sort((a, b) => a - b)) {

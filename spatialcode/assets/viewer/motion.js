@@ -35,6 +35,14 @@ export function objectPose(item, t_s) {
 
 // A code's camera at any time. `times_s` is empty where the code has no camera.
 export class CameraPath {
+  static #known = new WeakMap();
+
+  // The path of a code, worked out once.
+  static of(code) {
+    if (!CameraPath.#known.has(code)) CameraPath.#known.set(code, new CameraPath(code));
+    return CameraPath.#known.get(code);
+  }
+
   constructor(code) {
     // Frames may share a time; the first of them counts.
     const known = code.cameras.filter((camera, i, all) => i === 0 || camera.t_s > all[i - 1].t_s);

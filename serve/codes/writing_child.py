@@ -1,4 +1,5 @@
-"""Draws boxes into one video: ``python -m serve.codes.overlay_child``, its order as JSON on stdin.
+"""Writes one format that opens the video: ``python -m serve.codes.writing_child``, its order as
+JSON on stdin.
 
 Writes the file that the order names and ends with 0, or prints the error as JSON and ends with
 `FAILED`. Memory, processor time and the file's size are limited before anything is decoded.
@@ -6,6 +7,7 @@ Writes the file that the order names and ends with 0, or prints the error as JSO
 
 from __future__ import annotations
 
+import importlib
 import json
 import mmap
 import resource
@@ -13,7 +15,8 @@ import sys
 from pathlib import Path
 
 from spatialcode.errors import DecodeMemoryError, VideoError
-from spatialcode.export.overlay import OverlayOptions, write_overlay
+from spatialcode.export.formats import ExportSource
+from spatialcode.export.overlay import OverlayOptions
 from spatialcode.scene.text import from_json
 from spatialcode.video import wire
 
@@ -26,8 +29,9 @@ def main() -> int:
     order = json.load(sys.stdin)
     _confine(order["cpu_s"], order["memory_bytes"])
     try:
-        code = from_json(order["code"])
-        write_overlay(code, order["video"], order["path"], OverlayOptions(num_threads=1))
+        write = getattr(importlib.import_module(order["module"]), order["writer"])
+        source = ExportSource(Path(order["video"]), (), OverlayOptions(num_threads=1))
+        write(from_json(order["code"]), source, Path(order["path"]))
     except VideoError as error:
         print(json.dumps(wire.error_to_dict(error)))
     except Exception as error:  # the boundary: one rendition's bug is its own error

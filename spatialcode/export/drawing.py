@@ -1,11 +1,15 @@
-"""The lines and faces by which a box, its front and a camera are drawn, in world metres.
+"""What models, recordings and videos draw: colours, and the lines and faces of boxes, cameras and
+floors, in world metres.
 
-Both the page and the overlay draw from here, so they cannot disagree about where a box's
-front is.
+The pages in a browser draw the same from ``assets/viewer``; both read ``palette.json`` there.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib import resources
 from itertools import combinations
 
 import numpy as np
@@ -16,6 +20,15 @@ from spatialcode.scene.categories import CATEGORIES
 from spatialcode.scene.frames import matrix_from_quaternion
 
 FloatArray = NDArray[np.float64]
+Point = tuple[float, float]
+RGB = tuple[int, int, int]
+
+_PALETTE = json.loads(
+    (resources.files("spatialcode") / "assets" / "viewer" / "palette.json").read_text("utf-8")
+)
+CAMERA_RGB: RGB = tuple(_PALETTE["camera"])
+OUTLINE_RGB: RGB = tuple(_PALETTE["outline"])
+FLOOR_RGB: RGB = tuple(_PALETTE["floor"])
 
 _IDENTITY_WXYZ = np.array([1.0, 0.0, 0.0, 0.0])
 #: (8, 3) which side of the box, along its own axes, each corner is on: -1 or +1.
@@ -111,3 +124,70 @@ def frustum_points(
     points = np.concatenate([np.zeros((*rays.shape[:-2], 1, 3)), rays], axis=-2)
     rotation, position = T_world_camera[..., :3, :3], T_world_camera[..., None, :3, 3]
     return points @ np.swapaxes(rotation, -1, -2) + position
+
+
+def label_rgb(label: str) -> RGB:
+    """Colour of ``label`` as 8-bit red, green, blue.
+
+    Categories that the small encoder knows have fixed colours; any other label gets one
+    from a hash of its text, so it is stable over runs and machines too (two unknown
+    labels may come out alike).
+    """
+    if label in _PALETTE["labels"]:
+        red, green, blue = _PALETTE["labels"][label]
+        return red, green, blue
+    digest = hashlib.sha256(label.encode("utf-8", "surrogatepass")).digest()
+    red, green, blue = (60 + value % 160 for value in digest[:3])
+    return red, green, blue
+
+
+def triangulate(polygon: Sequence[Point]) -> list[tuple[int, int, int]]:
+    """Index triples that tile a simple polygon, by ear clipping.
+
+    ``polygon``: corners in order, either way round, not repeated at the end. The result is
+    n - 2 triples for n corners; fewer where corners lie on one line, or where the outline
+    crosses itself (then what could be clipped until no ear was left).
+    """
+    doubled_area = sum(
+        ax * by - bx * ay
+        for (ax, ay), (bx, by) in zip(polygon, [*polygon[1:], *polygon[:1]], strict=True)
+    )
+    left = list(range(len(polygon)))
+    if doubled_area < 0:
+        left.reverse()
+    triangles = []
+    while len(left) >= 3:
+        ears = (i for i in range(len(left)) if _is_ear(polygon, left, i))
+        flats = (i for i in range(len(left)) if _turn_at(polygon, left, i) == 0)
+        ear = next(ears, None)
+        cut = next(flats, None) if ear is None else ear
+        if cut is None:
+            break
+        if ear is not None:
+            triangles.append((left[ear - 1], left[ear], left[(ear + 1) % len(left)]))
+        left.pop(cut)
+    return triangles
+
+
+def _turn(a: Point, b: Point, c: Point) -> float:
+    """Twice the signed area of a, b, c: positive for a left turn."""
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+def _turn_at(polygon: Sequence[Point], left: Sequence[int], i: int) -> float:
+    before, here, after = left[i - 1], left[i], left[(i + 1) % len(left)]
+    return _turn(polygon[before], polygon[here], polygon[after])
+
+
+def _is_ear(polygon: Sequence[Point], left: Sequence[int], i: int) -> bool:
+    """Whether the i-th remaining corner is convex and its triangle holds no other corner."""
+    if _turn_at(polygon, left, i) <= 0:
+        return False
+    triangle = [polygon[j] for j in (left[i - 1], left[i], left[(i + 1) % len(left)])]
+    others = (polygon[j] for j in left if polygon[j] not in triangle)
+    return not any(_inside(point, triangle) for point in others)
+
+
+def _inside(point: Point, triangle: Sequence[Point]) -> bool:
+    a, b, c = triangle
+    return min(_turn(a, b, point), _turn(b, c, point), _turn(c, a, point)) >= 0
