@@ -10,11 +10,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 from importlib import resources
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialcode.scene import pairs
 from spatialcode.scene.boxes import corners
 from spatialcode.scene.categories import CATEGORIES
 from spatialcode.scene.frames import matrix_from_quaternion
@@ -30,15 +30,12 @@ CAMERA_RGB: RGB = tuple(_PALETTE["camera"])
 OUTLINE_RGB: RGB = tuple(_PALETTE["outline"])
 FLOOR_RGB: RGB = tuple(_PALETTE["floor"])
 
-_IDENTITY_WXYZ = np.array([1.0, 0.0, 0.0, 0.0])
-#: (8, 3) which side of the box, along its own axes, each corner is on: -1 or +1.
-CORNER_SIDES = np.sign(corners(np.zeros(3), np.ones(3), _IDENTITY_WXYZ)).astype(int)
+#: Pairs of corners, in the numbering of `spatialcode.scene.pairs`.
+EDGES: tuple[tuple[int, int], ...] = tuple((a, b) for a, b in pairs.EDGES.tolist())
 
-#: The 12 pairs of corners that differ along one axis only.
-EDGES: tuple[tuple[int, int], ...] = tuple(
-    (a, b)
-    for a, b in combinations(range(8), 2)
-    if np.count_nonzero(CORNER_SIDES[a] != CORNER_SIDES[b]) == 1
+#: Two triangles for each of the six faces, as corner numbers, counter-clockwise from outside.
+TRIANGLES: tuple[tuple[int, int, int], ...] = tuple(
+    triangle for a, b, c, d in pairs.FACES.tolist() for triangle in ((a, b, c), (a, c, d))
 )
 
 #: Edges of the front's arrow among the points that ``box_points`` adds to the corners.
@@ -52,28 +49,6 @@ FRUSTUM_EDGES: tuple[tuple[int, int], ...] = (
 )
 
 _FRONT_LABELS = frozenset(category.label for category in CATEGORIES if category.has_front)
-
-
-def _triangles() -> tuple[tuple[int, int, int], ...]:
-    triangles = []
-    for axis in range(3):
-        for side in (-1, 1):
-            face = [i for i in range(8) if CORNER_SIDES[i, axis] == side]
-            across = [i for i in face[1:] if np.sum(CORNER_SIDES[i] != CORNER_SIDES[face[0]]) == 2]
-            others = [i for i in face[1:] if i not in across]
-            triangles += [_turned((face[0], across[0], other), axis, side) for other in others]
-    return tuple(triangles)
-
-
-def _turned(triangle: tuple[int, int, int], axis: int, side: int) -> tuple[int, int, int]:
-    """The triangle with its corners counter-clockwise as seen from outside the box."""
-    a, b, c = (CORNER_SIDES[corner] for corner in triangle)
-    outwards = np.cross(b - a, c - a)[axis] * side > 0
-    return triangle if outwards else (triangle[0], triangle[2], triangle[1])
-
-
-#: Two triangles for each of the six faces, as corner numbers, counter-clockwise from outside.
-TRIANGLES: tuple[tuple[int, int, int], ...] = _triangles()
 
 
 def has_front(label: str) -> bool:

@@ -36,7 +36,7 @@ from spatialcode.export.drawing import (
     triangulate,
 )
 from spatialcode.scene.frames import quaternion_from_matrix
-from spatialcode.scene.motion import CameraPath, object_poses
+from spatialcode.scene.motion import CameraMotion, object_poses
 from spatialcode.scene.schema import FORMAT, Room, SceneObject, SpatialCode
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def _keyframes(code: SpatialCode) -> list[Keyframes]:
     """The camera's poses (one key where it is known once) and every moving object's track."""
     moves = []
     if code.cameras:
-        path = CameraPath.of(code)
+        path = CameraMotion.of(code)
         times_s = _distinct(path.poses.times_s)
         transforms, _ = path.at(times_s)
         turned = quaternion_from_matrix(transforms[:, :3, :3])

@@ -31,7 +31,7 @@ from spatialcode.export.drawing import (
     label_rgb,
 )
 from spatialcode.scene.frames import SE3, project
-from spatialcode.scene.motion import CameraPath, object_poses
+from spatialcode.scene.motion import CameraMotion, object_poses
 from spatialcode.scene.schema import SceneObject, SpatialCode
 from spatialcode.video.limits import VideoLimits
 from spatialcode.video.opening import OpenedVideo, open_video
@@ -100,7 +100,7 @@ class BoxPainter:
     """Draws one code's boxes into frames of its video, at any time and size."""
 
     def __init__(self, code: SpatialCode, options: OverlayOptions = DEFAULT_OPTIONS) -> None:
-        self._path = CameraPath.of(code)
+        self._path = CameraMotion.of(code)
         self._size_px = (code.video.width_px, code.video.height_px)
         self._objects = [item for item in code.objects if item.score >= options.min_score]
         self._names = options.names

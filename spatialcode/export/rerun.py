@@ -32,7 +32,7 @@ from spatialcode.export.drawing import (
 )
 from spatialcode.export.stills import TimedFrame, jpeg, small
 from spatialcode.scene.frames import quaternion_from_matrix
-from spatialcode.scene.motion import CameraPath, object_poses
+from spatialcode.scene.motion import CameraMotion, object_poses
 from spatialcode.scene.schema import Room, SceneObject, SpatialCode
 from spatialcode.scene.text import to_json
 
@@ -155,7 +155,7 @@ class _Recorder:
 
     def camera(self, code: SpatialCode, frames: Sequence[TimedFrame]) -> None:
         """Pose and pinhole at every sampled time, the path, the pictures."""
-        rr, path = self.rr, CameraPath.of(code)
+        rr, path = self.rr, CameraMotion.of(code)
         times_s = path.poses.times_s
         transforms, K = path.at(times_s)
         turned = np.roll(quaternion_from_matrix(transforms[:, :3, :3]), -1, axis=1)

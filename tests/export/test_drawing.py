@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spatialcode.export.drawing import (
-    CORNER_SIDES,
     EDGES,
     FRONT_EDGES,
     FRUSTUM_EDGES,
@@ -21,6 +20,7 @@ from spatialcode.export.drawing import (
     triangulate,
 )
 from spatialcode.scene.categories import LABELS
+from spatialcode.scene.pairs import CORNER_SIGNS
 
 SIZE_M = np.array([2.0, 3.0, 5.0])
 UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])
@@ -39,7 +39,7 @@ def test_the_twelve_triangles_cover_the_surface_once() -> None:
     for a, b, c in TRIANGLES:
         normal = np.cross(points[b] - points[a], points[c] - points[a]) / 2
         axis = int(np.argmax(np.abs(normal)))
-        side = CORNER_SIDES[a, axis]
+        side = CORNER_SIGNS[a, axis]
         covered[axis, side] = covered.get((axis, side), 0.0) + float(np.linalg.norm(normal))
     faces = {0: 15.0, 1: 10.0, 2: 6.0}
     assert covered == {(axis, side): faces[axis] for axis in faces for side in (-1, 1)}

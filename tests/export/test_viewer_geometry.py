@@ -18,7 +18,7 @@ from spatialcode.export.drawing import (
 )
 from spatialcode.export.overlay import CameraView, project_segments
 from spatialcode.scene.categories import LABELS
-from spatialcode.scene.motion import CameraPath, object_poses
+from spatialcode.scene.motion import CameraMotion, object_poses
 from tests.export.codes import code, item, moving_stool
 from tests.export.javascript import copied, needs_node, plain, run, sample
 
@@ -35,7 +35,7 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_boxes_are_projected_as_in_the_written_overlay(modules: Path) -> None:
     spatial = sample()
     script = """
-    const path = new motion.CameraPath(given.code);
+    const path = new motion.CameraMotion(given.code);
     return given.times.map((t) => given.code.objects.map((item) => {
       const points = wire.boxPoints(item, motion.objectPose(item, t));
       const segments = wire.edgesOf(item.label).map(([a, b]) => [points[a], points[b]]);
@@ -46,7 +46,7 @@ def test_boxes_are_projected_as_in_the_written_overlay(modules: Path) -> None:
     found = run(
         modules, "motion projection wire", script, {"code": plain(spatial), "times": TIMES_S}
     )
-    transforms, K = CameraPath.of(spatial).at(np.array(TIMES_S))
+    transforms, K = CameraMotion.of(spatial).at(np.array(TIMES_S))
     num_cut = 0
     for n, t_s in enumerate(TIMES_S):
         view = CameraView(transforms[n], K[n], spatial.video.width_px, spatial.video.height_px)
@@ -69,7 +69,7 @@ def test_an_edge_that_passes_behind_the_camera_is_cut_and_not_mirrored(modules: 
     # The camera stands at (0, 0, 1.5) and looks along +y; the edge runs from 2 m before it,
     # 1 m to the right, to 2 m behind it.
     script = """
-    const camera = new motion.CameraPath(given).at(0);
+    const camera = new motion.CameraMotion(given).at(0);
     const [line] = projection.projectSegments([[[1, 2, 1.5], [1, -2, 1.5]]], camera, 0);
     const behind = projection.projectSegments([[[0, -1, 1.5], [1, -2, 1.5]]], camera);
     return [line.pixels, behind.length, projection.projectPoint([0, -3, 1.5], camera)];
@@ -90,11 +90,11 @@ def test_between_known_times_things_move_evenly_and_then_stand(modules: Path) ->
 def test_a_camera_is_drawn_as_in_models(modules: Path) -> None:
     spatial = sample()
     script = """
-    const path = new motion.CameraPath(given.code);
+    const path = new motion.CameraMotion(given.code);
     return given.times.map((t) => wire.frustumPoints(path.at(t), 0.35));
     """
     found = run(modules, "motion wire", script, {"code": plain(spatial), "times": TIMES_S})
-    transforms, K = CameraPath.of(spatial).at(np.array(TIMES_S))
+    transforms, K = CameraMotion.of(spatial).at(np.array(TIMES_S))
     expected = frustum_points(
         transforms, K, (spatial.video.width_px, spatial.video.height_px), 0.35
     )

@@ -1,6 +1,6 @@
 // A spatial code as plotly traces: what the 3D view shows at one time.
 import { isShown } from "./filter.js";
-import { CameraPath, objectPose } from "./motion.js";
+import { CameraMotion, objectPose } from "./motion.js";
 import { CAMERA_COLOR, FLOOR_COLOR, labelColor, OUTLINE_COLOR } from "./palette.js";
 import { triangulate } from "./polygon.js";
 import { yawOf } from "./rotations.js";
@@ -148,7 +148,7 @@ export function tracesAt(code, t_s, marked, shown) {
     .flatMap((item) => [...item.track.map((point) => point.center_m), null]);
   const data = [
     ...roomTraces(code.room),
-    ...cameraTraces(CameraPath.of(code), t_s),
+    ...cameraTraces(CameraMotion.of(code), t_s),
     line("tracks", tracks, OUTLINE_COLOR, 3),
     solids("boxes", others, { opacity: lit.length > 0 ? 0.07 : 0.22, visible: shown.faces }),
     edges("edges", others, lit.length > 0 ? 2 : 4),
@@ -163,7 +163,7 @@ export function tracesAt(code, t_s, marked, shown) {
 
 // The whole room with a little air, whatever the time.
 export function layoutOf(code, eye, center) {
-  const path = CameraPath.of(code);
+  const path = CameraMotion.of(code);
   const points = [[0, 0, 0], ...path.positions_m];
   for (const item of code.objects) {
     const poses = item.motion === "moving" ? [item, ...item.track] : [item];

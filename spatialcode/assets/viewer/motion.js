@@ -34,13 +34,13 @@ export function objectPose(item, t_s) {
 }
 
 // A code's camera at any time. `times_s` is empty where the code has no camera.
-export class CameraPath {
+export class CameraMotion {
   static #known = new WeakMap();
 
   // The path of a code, worked out once.
   static of(code) {
-    if (!CameraPath.#known.has(code)) CameraPath.#known.set(code, new CameraPath(code));
-    return CameraPath.#known.get(code);
+    if (!CameraMotion.#known.has(code)) CameraMotion.#known.set(code, new CameraMotion(code));
+    return CameraMotion.#known.get(code);
   }
 
   constructor(code) {

@@ -15,6 +15,7 @@ export function cellsOf(item) {
 export class ObjectTable extends EventTarget {
   #body;
   #buttons = new Map();
+  #state = "";
 
   constructor(body) {
     super();
@@ -23,6 +24,7 @@ export class ObjectTable extends EventTarget {
 
   show(code) {
     this.#buttons.clear();
+    this.#state = "";
     this.#body.replaceChildren(...code.objects.map((item) => this.#row(item)));
     if (code.objects.length === 0) {
       const words = "No object was found in this video.";
@@ -30,8 +32,12 @@ export class ObjectTable extends EventTarget {
     }
   }
 
-  // `marked` ids are highlighted; all but the `seen` ones step back.
+  // `marked` ids are highlighted; all but the `seen` ones step back. The page is touched only where
+  // something has changed: this is called for every picture of a playing video.
   mark(marked, seen) {
+    const state = JSON.stringify([[...marked], [...seen]]);
+    if (state === this.#state) return;
+    this.#state = state;
     for (const [id, button] of this.#buttons) {
       button.setAttribute("aria-pressed", String(marked.has(id)));
       button.closest("tr").classList.toggle("marked", marked.has(id));

@@ -1,7 +1,7 @@
 // Boxes drawn over the video, while their object is in view by the code's own account (first to
 // last sight), through whatever stands before them: a code holds no surfaces to hide them behind.
 import { isChosen } from "./filter.js";
-import { CameraPath, objectPose } from "./motion.js";
+import { CameraMotion, objectPose } from "./motion.js";
 import { inkOn, labelColor } from "./palette.js";
 import { projectSegments } from "./projection.js";
 import { boxPoints, edgesOf } from "./wire.js";
@@ -49,7 +49,7 @@ export class Overlay {
 
   // Objects with the visible parts of their boxes, the farthest first.
   #inView(t_s, shown) {
-    const path = CameraPath.of(this.#code);
+    const path = CameraMotion.of(this.#code);
     const camera = path.at(t_s);
     if (camera === null) return [];
     const lasts_s = path.sightLasts_s;
