@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from spatialcode.synthetic.clips import ClipConfig, make_clip, make_training_frames
 from spatialcode.synthetic.layout import furnish
-from spatialcode.synthetic.renderer import View, trace
+from spatialcode.synthetic.renderer import Pinhole, trace
 from spatialcode.synthetic.shots import Shot
 from spatialcode.synthetic.stage import build_stage
 from spatialcode.synthetic.textures import shade
@@ -54,7 +54,7 @@ def part_seconds(num_rooms: int) -> dict[str, float]:
         build_stage(rng, furnish(rng))
         total["build room"] += time.process_time() - start
         shot = Shot.plan(seed, ClipConfig())
-        view = View(shot.K, shot.poses(np.array([0.5]))[0], 160, 120)
+        view = Pinhole(shot.K, shot.poses(np.array([0.5]))[0], 160, 120)
         start = time.process_time()
         traced = trace(shot.stage, view, len(shot.interior.objects))
         total["trace"] += time.process_time() - start

@@ -56,7 +56,6 @@ def prepare(folder: Path) -> dict[str, str]:
     """A stored code to ask about, and a large video whose code is known."""
     from serve.book.code_store import CodeStore
     from serve.book.database import JobBook
-    from serve.book.encoding import sampling_of
     from serve.config import ServeConfig
     from spatialcode.api import ASSETS, VideoEncoder
     from spatialcode.config import load_config
@@ -71,7 +70,7 @@ def prepare(folder: Path) -> dict[str, str]:
     large = folder / "large.mp4"  # a box that players skip makes it large
     large.write_bytes(clip + padding.to_bytes(4, "big") + b"free" + os.urandom(padding - 8))
     sha256 = hash_file(large)
-    key = work_key(sha256, VideoEncoder.load().identity(sampling_of(config)))
+    key = work_key(sha256, VideoEncoder.load().identity(config.sampling))
     store, book = CodeStore(config.store.url), JobBook(config.store.job_database)
     store.put_video(key, large)
     store.put_code(key, code)
@@ -87,7 +86,6 @@ def serve_plain(folder: Path) -> None:
     import uvicorn
 
     from serve.access.keys import KeyRing
-    from serve.book.encoding import sampling_of
     from serve.config import ServeConfig
     from serve.ingress import build_ingress
     from serve.on_ray.deployments import open_book, open_store
@@ -96,7 +94,7 @@ def serve_plain(folder: Path) -> None:
     from spatialcode.config import load_config
 
     config = load_config(ServeConfig, None, settings(folder))
-    identity = VideoEncoder.load().identity(sampling_of(config))
+    identity = VideoEncoder.load().identity(config.sampling)
 
     class Known:
         """An encoder of which only its identity is asked."""

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.cli import EventLog, run_job
-from spatialcode.config import require, setting
+from spatialcode.config import checked, setting
 
 
 @dataclass(frozen=True)
+@checked
 class FitPriorsConfig:
     """All settings of ``python -m jobs.fit_priors``."""
 
@@ -23,10 +24,9 @@ class FitPriorsConfig:
     questions: str = setting("answered questions: JSONL, Parquet, or output of the questions job")
     output: str = setting("the JSON file to write")
     perceived: str | None = setting("the same rooms as an encoder sees them", None)
-    max_places: int = setting("places kept of each kind of thing; more make the file larger", 60)
-
-    def __post_init__(self) -> None:
-        require(self.max_places >= 1, "max_places", "at least 1", self.max_places)
+    max_places: int = setting(
+        "places kept of each kind of thing; more make the file larger", 60, at_least=1
+    )
 
 
 SCHEMA = FitPriorsConfig

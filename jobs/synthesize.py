@@ -31,6 +31,8 @@ def _work(config: SynthesizeConfig, log: EventLog) -> bool:
         f" {report['failed']} failed, {report['unfinished']} unfinished;"
         f" {report['frames']} frames in {report['seconds']:.1f} s"
     )
+    for failure in report["failures"][:5]:
+        print(f"  failed: {failure['uri']}: {failure['error']}")
     if report["aborted"]:
         print(f"  aborted: {report['aborted']}")
     print(f"rows: {report['output']}/codes  report: {report['output']}/report.json")

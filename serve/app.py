@@ -9,8 +9,6 @@ are taken up when their leases run out.
 from __future__ import annotations
 
 import dataclasses
-import logging
-import os
 import signal
 import sys
 import threading
@@ -25,7 +23,6 @@ from spatialcode.errors import ConfigError, SpatialCodeError
 
 APP_NAME = "spatialcode"
 _SQLITE = "sqlite:///"
-_START_ATTEMPTS = 3
 
 
 def build_app(arguments: ServeConfig | Mapping[str, Any]) -> Any:
@@ -65,8 +62,10 @@ def start(config: ServeConfig) -> None:
     """Deploy on the Ray of RAY_ADDRESS, or on one of this machine's; returns when it is ready."""
     from ray import serve
 
+    from cluster.connect import connect
+
     app = build_app(config)
-    _connect_ray(config)
+    connect(min_cpus=_num_cpus(config), _metrics_export_port=config.metrics_port)
     serve.start(http_options={"host": config.host, "port": config.port})
     serve.run(app, name=APP_NAME, route_prefix="/")
 
@@ -111,31 +110,6 @@ def _config_of(arguments: Sequence[str]) -> ServeConfig:
     path = next((a.partition("=")[2] for a in arguments if a.startswith("config=")), None)
     rest = [a for a in arguments if not a.startswith("config=")]
     return load_config(ServeConfig, path, rest)
-
-
-def _connect_ray(config: ServeConfig) -> None:
-    """Join the Ray of RAY_ADDRESS, or start one that every replica at most fits on."""
-    import ray
-
-    if ray.is_initialized():
-        return
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
-    if "RAY_ADDRESS" in os.environ:
-        ray.init(**options)
-        return
-    # It warns that it turns token authentication on, which is what anyone would want.
-    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
-    options["_metrics_export_port"] = config.metrics_port
-    options["num_cpus"] = max(os.cpu_count() or 1, _num_cpus(config))
-    for attempt in range(1, _START_ATTEMPTS + 1):
-        try:
-            ray.init(include_dashboard=False, **options)
-            return
-        except Exception as error:  # Ray raises this one without a class of its own
-            # a busy machine can take longer than the half minute that Ray waits for its parts
-            if "timed out during startup" not in str(error) or attempt == _START_ATTEMPTS:
-                raise
-            ray.shutdown()
 
 
 def _num_cpus(config: ServeConfig) -> int:

@@ -22,6 +22,7 @@ from serve.limits import (
 )
 from spatialcode.config import require, setting
 from spatialcode.video.limits import VideoLimits
+from spatialcode.video.sampling import Sampling
 
 __all__ = [
     "AccessConfig",
@@ -32,23 +33,10 @@ __all__ = [
     "LimitConfig",
     "RateConfig",
     "ReasonerConfig",
-    "SamplingConfig",
     "ServeConfig",
     "StoreConfig",
     "VideoConfig",
 ]
-
-
-@dataclass(frozen=True)
-class SamplingConfig:
-    """Which frames of a video are looked at; part of a code's id."""
-
-    num_frames: int = setting("frames a video, spread evenly over it", 32)
-    max_side_px: int = setting("frames are scaled down to this longer side", 640)
-
-    def __post_init__(self) -> None:
-        at_least(self, 1, "num_frames")
-        at_least(self, 16, "max_side_px")
 
 
 @dataclass(frozen=True)
@@ -180,7 +168,7 @@ class ServeConfig:
     rates: RateConfig = setting("", default_factory=RateConfig)
     limits: LimitConfig = setting("", default_factory=LimitConfig)
     video: VideoConfig = setting("", default_factory=VideoConfig)
-    sampling: SamplingConfig = setting("", default_factory=SamplingConfig)
+    sampling: Sampling = setting("", default_factory=Sampling)
     fetch: FetchConfig = setting("", default_factory=FetchConfig)
     store: StoreConfig = setting("", default_factory=StoreConfig)
     encoder: EncoderConfig = setting("", default_factory=EncoderConfig)

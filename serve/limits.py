@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from spatialcode.config import require, setting
 from spatialcode.errors import ConfigError
-from spatialcode.video.child_process import SandboxLimits
 from spatialcode.video.limits import CODECS, FORMATS, VideoLimits
+from spatialcode.video.sandbox import SandboxLimits
 
 MIB, GIB = 2**20, 2**30
 SHA256_HEX = re.compile(r"[0-9a-f]{64}")

@@ -26,7 +26,7 @@ from spatialcode.reasoning.solver import solve
 from spatialcode.scene.motion import PosePath
 from spatialcode.scene.schema import SpatialCode, VideoInfo
 from spatialcode.video.decode import DecodedVideo, decode
-from spatialcode.video.sampling import ByCount, ByRate
+from spatialcode.video.sampling import Sampling
 from spatialcode.video.sandbox import SandboxedDecoder
 from spatialcode.workkey import EncoderIdentity, config_sha256, work_key
 
@@ -36,21 +36,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 ASSETS = Path(__file__).parent / "assets"
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """Which frames of a video are looked at: ``num_frames`` spread evenly, or ``rate_hz`` a second
-    if given; scaled down to ``max_side_px`` on the longer side.
-    """
-
-    num_frames: int = 32
-    rate_hz: float | None = None
-    max_side_px: int = 640
-
-    def plan(self) -> ByCount | ByRate:
-        """The frames as the decoder wants them named."""
-        return ByCount(self.num_frames) if self.rate_hz is None else ByRate(self.rate_hz)
+#: The frames that are looked at unless the caller says otherwise.
+EVEN = Sampling()
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +87,7 @@ def encode(
     *,
     encoder: str | VideoEncoder = "small",
     device: str = "cpu",
-    sampling: Sampling = Sampling(),
+    sampling: Sampling = EVEN,
     camera: KnownCamera | None = None,
     sandbox: bool = True,
 ) -> SpatialCode:

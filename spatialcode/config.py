@@ -1,6 +1,7 @@
 """Configuration: a sparse YAML and dotlist arguments over a frozen dataclass.
 
-A job states its settings once, as a frozen dataclass whose fields are made by `setting`;
+A job states its settings once, as a frozen dataclass whose fields are made by `setting` and whose
+bounds are checked by `checked` whenever one is made;
 `load_config` merges defaults, YAML file and ``key=value`` arguments (later ones win), checks
 keys and types, and builds the dataclass. Everything wrong is a `ConfigError` that names the key.
 This is the only file that imports omegaconf. It knows no job's settings.
@@ -23,16 +24,78 @@ from omegaconf.errors import OmegaConfBaseException
 
 from spatialcode.errors import ConfigError
 
-__all__ = ["MISSING", "describe", "load_config", "require", "setting", "to_dict"]
+__all__ = ["MISSING", "checked", "describe", "load_config", "require", "setting", "to_dict"]
 
 T = TypeVar("T")
 
 
-def setting(doc: str, default: Any = MISSING, default_factory: Any = None) -> Any:
-    """A dataclass field with a line of documentation; without a default it must be given."""
+@dataclass(frozen=True)
+class Bounds:
+    """What a setting's value must be; each bound that is None bounds nothing."""
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    one_of: tuple[Any, ...] | None = None
+
+    def hold(self, value: Any) -> bool:
+        """Whether a value lies within; NaN does not, where a bound is a number."""
+        return (
+            (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+            and (self.below is None or value < self.below)
+            and (self.one_of is None or value in self.one_of)
+        )
+
+    def __str__(self) -> str:
+        if self.one_of is not None:
+            return f"one of {', '.join(map(str, self.one_of))}"
+        if self.at_least is not None and self.at_most is not None:
+            return f"between {self.at_least} and {self.at_most}"
+        named = {
+            "at least": self.at_least,
+            "more than": self.above,
+            "at most": self.at_most,
+            "less than": self.below,
+        }
+        parts = [f"{name} {bound}" for name, bound in named.items() if bound is not None]
+        return " and ".join(parts)
+
+
+def setting(doc: str, default: Any = MISSING, default_factory: Any = None, **bounds: Any) -> Any:
+    """A dataclass field with a line of documentation; without a default it must be given.
+
+    ``bounds``: fields of `Bounds`, which `checked` holds the value to (each item, where the
+    setting is a sequence) and ``--help`` shows. None is always within.
+    """
+    metadata = {"doc": doc, "bounds": Bounds(**bounds)}
     if default_factory is not None:
-        return dataclasses.field(default_factory=default_factory, metadata={"doc": doc})
-    return dataclasses.field(default=default, metadata={"doc": doc})
+        return dataclasses.field(default_factory=default_factory, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def checked(schema: type[T]) -> type[T]:
+    """Hold every instance of a class of settings to their bounds; stands under ``@dataclass``.
+
+    Making one raises ConfigError, naming the first setting that is out of bounds, before the
+    class's own ``__post_init__`` looks at settings that must fit each other.
+    """
+    own = getattr(schema, "__post_init__", None)
+
+    def check(self: Any) -> None:
+        for field in dataclasses.fields(self):
+            bounds = field.metadata.get("bounds", Bounds())
+            value = getattr(self, field.name)
+            items = value if isinstance(value, tuple | list) else (value,)
+            for item in items:
+                require(item is None or bounds.hold(item), field.name, str(bounds), item)
+        if own is not None:
+            own(self)
+
+    schema.__post_init__ = check  # type: ignore[attr-defined]
+    return schema
 
 
 def require(condition: bool, key: str, expected: str, got: object) -> None:
@@ -87,7 +150,7 @@ def describe(schema: type[Any]) -> str:
     width = max((len(entry.assignment) for entry in entries), default=0)
     width = min(width, 44)
     return "\n".join(
-        f"  {entry.assignment:<{width}}  {entry.doc} ({entry.type_name})" for entry in entries
+        f"  {entry.assignment:<{width}}  {entry.doc} ({entry.values})" for entry in entries
     )
 
 
@@ -99,12 +162,15 @@ class _Entry:
     type_hint: Any
     default: Any
     doc: str
+    bounds: Bounds
 
     @property
-    def type_name(self) -> str:
+    def values(self) -> str:
+        """The type and the bounds of what may be given."""
+        name = str(self.type_hint).replace("typing.", "").replace("pathlib.", "")
         if isinstance(self.type_hint, type) and not typing.get_args(self.type_hint):
-            return self.type_hint.__name__
-        return str(self.type_hint).replace("typing.", "").replace("pathlib.", "")
+            name = self.type_hint.__name__
+        return ", ".join(filter(None, (name, str(self.bounds))))
 
     @property
     def assignment(self) -> str:
@@ -139,7 +205,8 @@ def _entries(schema: type[Any], prefix: str = "") -> Iterator[_Entry]:
         if nested is not None:
             yield from _entries(nested, key + ".")
         else:
-            yield _Entry(key, hint, _default(field), field.metadata.get("doc", ""))
+            doc, bounds = field.metadata.get("doc", ""), field.metadata.get("bounds", Bounds())
+            yield _Entry(key, hint, _default(field), doc, bounds)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -124,7 +124,7 @@ class DecodeMemoryError(VideoError, MemoryError):
 
 
 class FormatError(SpatialCodeError, ValueError):
-    """A published file of boxes or questions does not hold what its format promises."""
+    """A file does not hold what its format promises: JSON, published boxes, questions."""
 
     code = "format"
 

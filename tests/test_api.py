@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import spatialcode
-from pipelines.encode.config import SamplingConfig
 from pipelines.encode.encoders import identity_of
 from spatialcode.api import KnownCamera, Sampling, VideoEncoder, clip_of, encode
 from spatialcode.errors import SchemaError, VideoNotFoundError, WeightsError
@@ -50,7 +49,7 @@ def test_a_code_says_what_it_is_of_and_what_made_it(
     encoder = VideoEncoder.load(str(weights))
     assert code.provenance.weights_sha256 == hash_file(weights) == encoder.weights_sha256
     # The pipeline must know a result of encode() as its own.
-    identity = identity_of(encoder, SamplingConfig(num_frames=4))
+    identity = identity_of(encoder, FEW)
     assert code.provenance.work_key == work_key(hash_file(video), identity)
 
 
@@ -64,10 +63,6 @@ def test_which_frames_are_looked_at_is_part_of_the_key(weights: Path) -> None:
     keys = {work_key("a" * 64, encoder.identity(sampling)) for sampling in samplings}
     assert len(keys) == 3
     assert replace(FEW, rate_hz=1.0).plan() == ByRate(1.0)
-
-
-def test_defaults_are_the_pipelines() -> None:
-    assert asdict(Sampling()) == asdict(SamplingConfig())
 
 
 def test_videos_encoded_together_come_back_in_order(weights: Path, video: Path) -> None:

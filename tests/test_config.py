@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import ast
 import importlib
 import json
+import re
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +15,7 @@ import pytest
 
 from jobs.cli import EXIT_FAILED, EXIT_OK, EXIT_USAGE, EventLog, run_job
 from serve.config import ServeConfig
-from spatialcode.config import describe, load_config, require, setting, to_dict
+from spatialcode.config import Bounds, checked, describe, load_config, setting, to_dict
 from spatialcode.errors import ConfigError, InputError
 from spatialcode.reasoning.rubric.scoring import RubricConfig
 
@@ -21,13 +23,13 @@ ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
+@checked
 class Model:
     name: str = setting("which weights", "small")
-    batch_size: int = setting("frames a batch", 8)
+    batch_size: int = setting("frames a batch", 8, at_least=1)
     device: Literal["cpu", "cuda"] = setting("where it runs", "cpu")
 
     def __post_init__(self) -> None:
-        require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
         if self.name == "broken":
             raise ValueError("no such weights")
 
@@ -140,7 +142,7 @@ def test_help_lists_every_key_with_default_type_and_doc() -> None:
     text = describe(Settings)
     for line in ("inputs=… [required]", "rate_hz=2.0", "limit=null", "model.batch_size=8"):
         assert line in text
-    assert "frames a batch (int)" in text
+    assert "frames a batch (int, at least 1)" in text
 
 
 def test_to_dict_is_json() -> None:
@@ -249,3 +251,67 @@ def test_help_of_every_job_is_quick_and_light(name: str) -> None:
     assert "spatialcode.config" in loaded
     assert not loaded & {"torch", "ray", "av", "cv2", "scipy"}
     assert time.process_time() - start_s < 2
+
+
+@dataclass(frozen=True)
+@checked
+class Bounded:
+    share: float = setting("a share", 0.5, at_least=0, at_most=1)
+    decay: float = setting("a decay", 0.9, at_least=0, below=1)
+    rate: float | None = setting("a rate", None, above=0)
+    kind: str | None = setting("a kind", None, one_of=("a", "b"))
+    ports: tuple[int, ...] = setting("ports", (443,), at_least=1, at_most=65535)
+    least: int = setting("at least as many as ports", 1)
+
+    def __post_init__(self) -> None:
+        if self.least < len(self.ports):
+            raise ConfigError(f"least: expected at least {len(self.ports)}, got {self.least}")
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("share=1.5", "share: expected between 0 and 1, got 1.5"),
+        ("share=-0.1", "share: expected between 0 and 1, got -0.1"),
+        ("share=nan", "share: expected between 0 and 1, got nan"),
+        ("decay=1", "decay: expected at least 0 and less than 1, got 1.0"),
+        ("rate=0", "rate: expected more than 0, got 0.0"),
+        ("kind=c", "kind: expected one of a, b, got 'c'"),
+        ("ports=[1,0]", "ports: expected between 1 and 65535, got 0"),
+        ("least=0", "least: expected at least 1, got 0"),
+    ],
+)
+def test_bounds_hold_however_settings_are_made(argument: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_config(Bounded, None, [argument])
+    config = load_config(Bounded, None, [])
+    assert config == Bounded(0.5, 0.9, None, None, (443,), 1)
+    with pytest.raises(ConfigError, match="share: expected between 0 and 1"):
+        replace(config, share=2)
+
+
+def test_help_shows_bounds() -> None:
+    lines = [line.strip() for line in describe(Bounded).splitlines()]
+    assert lines[1].endswith("a decay (float, at least 0 and less than 1)")
+    assert lines[3].endswith("a kind (str | None, one of a, b)")
+    assert lines[5].endswith("at least as many as ports (int)")
+
+
+def test_no_class_states_bounds_that_nothing_checks() -> None:
+    """Bounds bind only under `checked`: every class that states some stands under it."""
+    folders = ("spatialcode", "cluster", "pipelines", "serve", "jobs")
+    found, unchecked = 0, []
+    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            calls = [field.value for field in node.body if isinstance(field, ast.AnnAssign)]
+            named = {word.arg for call in calls if isinstance(call, ast.Call)
+                     for word in call.keywords}  # fmt: skip
+            if named & {field.name for field in fields(Bounds)}:
+                found += 1
+                decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+                if "checked" not in decorators or decorators.index("checked") == 0:
+                    unchecked.append(f"{path.name}: {node.name}")
+    assert found >= 8
+    assert not unchecked

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.encode.config import EncodeConfig
-from pipelines.encode.encoders import limit_threads, load_encoder
+from pipelines.encode.encoders import load_encoder
 from pipelines.encode.inputs import s3_filesystem
 from pipelines.stored import rows
 from pipelines.stored.store import CodeStore
@@ -37,10 +37,10 @@ from spatialcode.errors import (
 )
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import to_row
+from spatialcode.threads import limit_threads
 from spatialcode.video.decode import DecodedVideo
 from spatialcode.video.limits import VideoLimits
 from spatialcode.video.probe import VideoProbe
-from spatialcode.video.sampling import ByCount, ByRate
 from spatialcode.video.sandbox import SandboxedDecoder, SandboxLimits
 
 # Failures that may be the machine's rather than the video's.
@@ -144,13 +144,14 @@ def _decode_with_attempts(
 
 def _decode(row: dict[str, Any], config: EncodeConfig, decoder: SandboxedDecoder) -> dict[str, Any]:
     sampling = config.sampling
-    plan = ByRate(sampling.rate_hz) if sampling.rate_hz else ByCount(sampling.num_frames)
     start_s = time.perf_counter()
     with _local_file(row["uri"], config.s3_endpoint_url) as path:
         listed = row["content_id"]
         sha256 = None if listed.startswith("s3:") else listed
         limits = VideoLimits(num_threads=max(1, int(config.decode.num_cpus)))
-        video = decoder.decode(path, plan, limits, max_side_px=sampling.max_side_px, sha256=sha256)
+        video = decoder.decode(
+            path, sampling.plan(), limits, max_side_px=sampling.max_side_px, sha256=sha256
+        )
     num_frames, height_px, width_px, _ = video.rgb.shape
     return {
         "status": rows.OK,
@@ -283,4 +284,4 @@ def _video(head: dict[str, Any], rgb: pa.Buffer) -> DecodedVideo:
 def write_rows(batch: pa.Table, store: CodeStore) -> pa.Table:
     """Write result rows to the output; what goes on to the driver are receipts."""
     store.write(batch)
-    return batch.select(list(rows.RECEIPT_COLUMNS))
+    return batch.select(rows.RECEIPT.names)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.encode.encoders import limit_threads
 from pipelines.evaluate.config import EvaluateConfig
 from pipelines.evaluate.reasoners import check_reasoner, load_reasoner
 from pipelines.on_ray.dataset import through_actors
@@ -24,6 +23,7 @@ from spatialcode.reasoning.priors.known import Priors
 from spatialcode.reasoning.solver import solve_blind
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import from_json, to_json
+from spatialcode.threads import limit_threads
 
 Row = dict[str, Any]
 #: Called after every room with how many are done, how many failed (none does), and of how many.

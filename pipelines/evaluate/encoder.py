@@ -6,7 +6,6 @@ how many there were, and its counts add up.
 
 from __future__ import annotations
 
-import importlib
 import json
 import pickle
 from collections.abc import Callable, Iterator, Sequence
@@ -14,18 +13,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipelines.encode.encoders import limit_threads
 from pipelines.evaluate.config import EvaluateConfig
 from pipelines.on_ray.dataset import through_actors
 from pipelines.stored import rows
 from spatialcode.config import to_dict
-from spatialcode.errors import ConfigError, EncodeError
+from spatialcode.errors import EncodeError
 from spatialcode.evaluation.encoder_plot import write_plot
 from spatialcode.evaluation.encoder_report import Failure, aggregate, markdown
 from spatialcode.evaluation.recorded import evaluate_recorded, list_recorded
 from spatialcode.evaluation.room import ClipEncoder, RoomOptions, RoomResult, evaluate_room
+from spatialcode.loading import load
 from spatialcode.scene.text import from_json, to_json
 from spatialcode.seeds import HELD_OUT_ROOMS
+from spatialcode.threads import limit_threads
 
 BUNDLED = "spatialcode.evaluation.watched:EvaluatedEncoder"
 
@@ -38,12 +38,7 @@ Progress = Callable[[int, int, int], None]
 def load_evaluated(name: str, device: str) -> ClipEncoder:
     """The encoder that a configuration names. ConfigError where there is no such class."""
     spec = name if ":" in name else BUNDLED
-    module_name, _, class_name = spec.partition(":")
-    try:
-        encoder_class: Any = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"encoder: cannot load {spec!r}: {error}") from error
-    encoder: ClipEncoder = encoder_class.load(name, device)
+    encoder: ClipEncoder = load(spec, "encoder").load(name, device)
     return encoder
 
 

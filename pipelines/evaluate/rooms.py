@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.encode.encoders import limit_threads
 from pipelines.evaluate.answering import Known, Progress, answer_rooms
 from pipelines.evaluate.config import EvaluateConfig
 from pipelines.evaluate.vsibench import Material, asked_rooms, folds_of, known_by_fold
@@ -28,6 +27,7 @@ from spatialcode.questions.generate import GenerateConfig, generate
 from spatialcode.questions.types import QuestionItem
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import from_json, to_json
+from spatialcode.threads import limit_threads
 
 Row = dict[str, Any]
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
-from spatialcode.config import require
+from spatialcode.config import checked, setting
 from spatialcode.errors import ActorsLostError
 
 _log = logging.getLogger(__name__)
@@ -51,23 +51,15 @@ class Finished:
 
 
 @dataclass(frozen=True)
+@checked
 class PoolLimits:
-    """``depth``: jobs that an actor holds at a time, the one it works on included.
-    ``max_attempts``: actors that may die over one job. ``max_replaced``: actors replaced in
-    the pool's life. ``start_s``: seconds that an actor may take to come up.
-    """
+    """How many actors there are, and how much they may lose."""
 
-    num_actors: int = 1
-    depth: int = 2
-    max_attempts: int = 2
-    max_replaced: int = 20
-    start_s: float = 300.0
-
-    def __post_init__(self) -> None:
-        for name in ("num_actors", "depth", "max_attempts"):
-            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        require(self.max_replaced >= 0, "max_replaced", "at least 0", self.max_replaced)
-        require(self.start_s > 0, "start_s", "above 0", self.start_s)
+    num_actors: int = setting("actors in the pool", 1, at_least=1)
+    depth: int = setting("jobs that an actor holds, the one under way included", 2, at_least=1)
+    max_attempts: int = setting("actors that may die over one job", 2, at_least=1)
+    max_replaced: int = setting("actors replaced in the pool's life", 20, at_least=0)
+    start_s: float = setting("seconds that an actor may take to come up", 300.0, above=0)
 
 
 @dataclass

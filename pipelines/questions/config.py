@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spatialcode.config import require, setting
+from spatialcode.config import checked, require, setting
 from spatialcode.questions.generate_config import GenerateConfig
 
 
 @dataclass(frozen=True)
+@checked
 class QuestionsConfig:
     """All settings of ``python -m jobs.questions``."""
 
@@ -16,26 +17,21 @@ class QuestionsConfig:
         "output of the encode or synthesize job, a folder of Parquet or JSON codes, or one Parquet"
     )
     output: str = setting("folder (shared by all workers) for questions/, scenes/ and report.json")
-    seed: int = setting("with a code's name it decides every draw", 0)
+    seed: int = setting("with a code's name it decides every draw", 0, at_least=0)
     generate: GenerateConfig = setting("", default_factory=GenerateConfig)
     jsonl: bool = setting("also write questions.jsonl, as VSI-Bench publishes questions", False)
     overwrite: bool = setting("replace a question set in output; without it that is refused", False)
-    codes_per_task: int = setting("codes a task asks about; they share a file", 64)
+    codes_per_task: int = setting("codes a task asks about; they share a file", 64, at_least=1)
     num_workers: int | None = setting(
-        "tasks at once; null: as many as fit; 0: here, without Ray", None
+        "tasks at once; null: as many as fit; 0: here, without Ray", None, at_least=0
     )
-    num_cpus: float = setting("cores a task reserves", 1.0)
-    max_failed_fraction: float = setting("failed share of codes that still counts as success", 0.0)
+    num_cpus: float = setting("cores a task reserves", 1.0, above=0)
+    max_failed_fraction: float = setting(
+        "failed share of codes that still counts as success", 0.0, at_least=0, at_most=1
+    )
     ray_address: str | None = setting("cluster to join; null: RAY_ADDRESS or a local one", None)
 
     def __post_init__(self) -> None:
         for name in ("codes", "output"):
             value = getattr(self, name)
             require("://" not in value, name, "a folder that all workers share", value)
-        require(self.seed >= 0, "seed", "0 or more", self.seed)
-        require(self.codes_per_task >= 1, "codes_per_task", "at least 1", self.codes_per_task)
-        workers = self.num_workers
-        require(workers is None or workers >= 0, "num_workers", "0 or more, or null", workers)
-        require(self.num_cpus > 0, "num_cpus", "more than 0", self.num_cpus)
-        share = self.max_failed_fraction
-        require(0 <= share <= 1, "max_failed_fraction", "between 0 and 1", share)

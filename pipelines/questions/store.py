@@ -8,8 +8,6 @@ follow from their codes. Local, or shared by all workers.
 from __future__ import annotations
 
 import fcntl
-import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ import pyarrow.parquet as pq
 
 from pipelines.stored import rows
 from spatialcode.errors import InputError
+from spatialcode.files import whole_file, write_json, write_jsonl
 
 _PARTS = ("questions", "scenes")
 _FILES = ("questions.jsonl", "report.json")
@@ -83,26 +82,15 @@ class QuestionSet:
 
     def write_jsonl(self) -> None:
         """All questions as VSI-Bench publishes them, by scene: no options are null."""
-        target = Path(self.root) / "questions.jsonl"
-        partial = target.with_name(f".{target.name}.partial")
-        with partial.open("w", encoding="utf-8") as file:
-            for path in sorted((Path(self.root) / "questions").glob("part-*.parquet")):
-                for row in pq.read_table(path).to_pylist():
-                    row["options"] = row["options"] or None
-                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        partial.replace(target)
+        files = sorted((Path(self.root) / "questions").glob("part-*.parquet"))
+        found = (row for path in files for row in pq.read_table(path).to_pylist())
+        published = (row | {"options": row["options"] or None} for row in found)
+        write_jsonl(Path(self.root) / "questions.jsonl", published)
 
     def write_report(self, report: dict[str, Any]) -> None:
         """Write ``report.json``, last of all."""
-        target = Path(self.root) / "report.json"
-        partial = target.with_name(".report.json.partial")
-        partial.write_text(
-            json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        partial.replace(target)
+        write_json(Path(self.root) / "report.json", report)
 
     def _put(self, name: str, table: pa.Table) -> None:
-        target = Path(self.root) / name
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        pq.write_table(table, partial, compression="zstd")
-        partial.replace(target)
+        with whole_file(Path(self.root) / name) as partial:
+            pq.write_table(table, partial, compression="zstd")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator
@@ -12,6 +11,7 @@ from typing import Any
 
 from pipelines.stored.reading import StoredCode, list_codes, read_stored
 from spatialcode.errors import FormatError, InputError
+from spatialcode.files import read_jsonl
 from spatialcode.questions.parse import read_options
 from spatialcode.questions.types import QuestionItem
 from spatialcode.scene.axes import Axis, AxisOrder
@@ -51,14 +51,8 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
         ):
             yield f"{path}, row {number}", row
         return
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        place = f"{path}:{number}"
-        try:
-            yield place, json.loads(line)
-        except ValueError as error:
-            raise FormatError(
-                f"{place}: expected a JSON object with {_EXPECTED}; {error}"
-            ) from error
+    for number, row in read_jsonl(path):
+        yield f"{path}:{number}", row
 
 
 def _item(place: str, row: Any) -> QuestionItem:

@@ -92,9 +92,13 @@ ASKED = pa.schema(
     ]
 )
 
-# What the writer hands back to the driver: everything but the code.
-RECEIPT_COLUMNS = (
-    *("input_id", "uri", "work_key", "status", "error_code", "error", "num_frames", "encode_s"),
+# What a writer of results hands back to the driver, which counts it: everything but the code.
+RECEIPT = pa.schema(
+    [
+        *(RESULT.field(name) for name in ("input_id", "uri", "work_key")),
+        *(RESULT.field(name) for name in ("status", "error_code", "error", "num_frames")),
+        RESULT.field("encode_s"),
+    ]
 )
 
 

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from pipelines.encode.inputs import s3_filesystem
 from pipelines.stored import rows
 from spatialcode.errors import InputError
+from spatialcode.files import remove_partial_files, write_bytes
 
 _KEY_COLUMNS = ["input_id", "work_key", "status", "error_code", "finished_s"]
 _NUM_READERS = 8  # listing many files is waiting, above all on S3
@@ -66,8 +67,7 @@ class CodeStore:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise InputError(f"{self.root}: another run is writing there") from None
-            for leftover in Path(self.codes).glob(".*.partial"):
-                leftover.unlink(missing_ok=True)
+            remove_partial_files(self.codes)
             yield
 
     def write(self, table: pa.Table) -> str:
@@ -143,14 +143,7 @@ class CodeStore:
         if self.is_s3:  # an S3 object appears whole when its upload ends
             self._s3().pipe_file(path, data)
             return
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
+        write_bytes(path, data, durable=True)
 
     def _remove(self, path: str) -> None:
         remove: Callable[[str], None] = self._s3().rm_file if self.is_s3 else os.remove

@@ -153,19 +153,8 @@ def render_shard(batch: pa.Table, config: SynthesizeConfig, store: CodeStore) ->
         for row in table_rows:
             row["shard"] = shard if row["status"] == rows.OK else None
     store.write(rows.table(table_rows, ROOM))
-    names = ("input_id", "work_key", "status", "error_code", "num_frames")
-    receipts = [
-        {n: row.get(n) for n in names} | {"encode_s": row["render_s"]} for row in table_rows
-    ]
-    return pa.Table.from_pylist(receipts, schema=_RECEIPT)
-
-
-_RECEIPT = pa.schema(
-    [
-        *(ROOM.field(n) for n in ("input_id", "work_key", "status", "error_code", "num_frames")),
-        pa.field("encode_s", pa.float64()),  # the name under which a tally adds up work
-    ]
-)
+    receipts = [{**row, "uri": row["input_id"], "encode_s": row["render_s"]} for row in table_rows]
+    return rows.table(receipts, rows.RECEIPT)
 
 
 def _attempt(seed: int, config: SynthesizeConfig) -> tuple[dict[str, Any], RenderedRoom | None]:

@@ -4,52 +4,52 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spatialcode.config import require, setting
+from spatialcode.config import checked, require, setting
 
 LAUNCHERS = ("process", "ray")
 
 
 @dataclass(frozen=True)
+@checked
 class TrainEncoderConfig:
     """All settings of ``python -m jobs.train_encoder``."""
 
     output: str = setting("folder for checkpoints, metrics, curve, weights and card")
-    launcher: str = setting("process: one plain torch process; ray: Ray Train (DDP)", "ray")
-    num_workers: int = setting("training workers of the ray launcher", 1)
+    launcher: str = setting(
+        "process: one plain torch process; ray: Ray Train (DDP)", "ray", one_of=LAUNCHERS
+    )
+    num_workers: int = setting("training workers of the ray launcher", 1, at_least=1)
     use_gpu: bool = setting("train on GPUs, one a worker", False)
-    num_threads: int = setting("torch threads a worker, where it trains on the CPU", 1)
-    num_renderers: int = setting("processes (or Ray tasks at once) that render frames", 1)
+    num_threads: int = setting("torch threads a worker, where it trains on the CPU", 1, at_least=1)
+    num_renderers: int = setting(
+        "processes (or Ray tasks at once) that render frames", 1, at_least=1
+    )
     max_failures: int = setting("restarts from the last checkpoint before giving up", 3)
-    num_steps: int = setting("optimiser steps", 10_000)
+    num_steps: int = setting("optimiser steps", 10_000, at_least=1)
     max_seconds: float | None = setting("training time after which the schedule ends too", None)
-    batch_size: int = setting("pictures a step and worker", 32)
-    learning_rate: float = setting("peak learning rate", 2e-3)
+    batch_size: int = setting("pictures a step and worker", 32, at_least=1)
+    learning_rate: float = setting("peak learning rate", 2e-3, above=0)
     bfloat16: bool = setting("compute in bfloat16 (fast where the processor has it)", True)
     first_seed: int = setting("seed of the first training room", 0)
-    frames_per_room: int = setting("pictures rendered of each room", 6)
-    frame_uses: float = setting("times each rendered picture is trained on, on average", 2.5)
-    buffer_frames: int = setting("rendered pictures kept to draw from", 16_384)
+    frames_per_room: int = setting("pictures rendered of each room", 6, at_least=1)
+    frame_uses: float = setting(
+        "times each rendered picture is trained on, on average", 2.5, at_least=1
+    )
+    buffer_frames: int = setting("rendered pictures kept to draw from", 16_384, at_least=1)
     validate_every_s: float = setting("seconds between validations on unseen rooms", 300.0)
     num_validation_rooms: int = setting("unseen rooms of a validation", 24)
-    checkpoint_every_steps: int = setting("steps between checkpoints", 100)
+    checkpoint_every_steps: int = setting("steps between checkpoints", 100, at_least=1)
     num_calibration_rooms: int = setting("unseen rooms that the score is fitted on at the end", 60)
     ray_address: str | None = setting("cluster to join; null: RAY_ADDRESS or a local one", None)
 
     def __post_init__(self) -> None:
-        require(self.launcher in LAUNCHERS, "launcher", " or ".join(LAUNCHERS), self.launcher)
-        for key in ("num_workers", "num_threads", "num_renderers", "num_steps", "batch_size"):
-            require(getattr(self, key) >= 1, key, "at least 1", getattr(self, key))
-        for key in ("frames_per_room", "buffer_frames", "checkpoint_every_steps"):
-            require(getattr(self, key) >= 1, key, "at least 1", getattr(self, key))
-        require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
-        require(self.frame_uses >= 1, "frame_uses", "at least 1", self.frame_uses)
         require(
             self.launcher == "ray" or self.num_workers == 1,
             "num_workers",
             "1 with launcher=process",
             self.num_workers,
         )
-        # workers that stop by their own clocks would wait for each other for ever
+        # Workers that stop by their own clocks would wait for each other forever.
         require(
             self.max_seconds is None or self.num_workers == 1,
             "max_seconds",

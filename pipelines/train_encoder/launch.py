@@ -8,7 +8,6 @@ their card.
 from __future__ import annotations
 
 import math
-import os
 import platform
 import tempfile
 from collections.abc import Iterator
@@ -18,17 +17,18 @@ from typing import Any
 
 import torch
 
+from cluster.connect import connect
 from pipelines.train_encoder.config import TrainEncoderConfig
 from pipelines.train_encoder.curve import write_curve
 from pipelines.train_encoder.frames import FrameSource, frames_of_room, process_frames
 from pipelines.train_encoder.run import STATE_FILE, WEIGHTS_FILE, Recorder, RunConfig, run
-from spatialcode.encoder.small.confidence import Calibration
+from spatialcode.encoder.confidence import Calibration
 from spatialcode.encoder.small.encoder import SpatialEncoder
-from spatialcode.encoder.small.replay import ReplayConfig
-from spatialcode.encoder.small.targets import TrainingFrames
+from spatialcode.encoder.small.targets import ReplayConfig, TrainingFrames
 from spatialcode.encoder.small.training import TrainConfig
 from spatialcode.encoder.small.weights import load_weights, save_weights
 from spatialcode.evaluation.calibration import fitted_calibration, judged_rooms
+from spatialcode.seeds import VALIDATION_ROOMS
 
 Card = dict[str, Any]
 
@@ -87,8 +87,9 @@ def train_on_ray(config: TrainEncoderConfig) -> None:
     from ray.train import RunConfig as RayRunConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    if not ray.is_initialized():
-        _start_ray(config)
+    # Trainers hold their cores while rendering needs some too: with fewer, both would wait forever.
+    cores = config.num_workers * config.num_threads + config.num_renderers + 1
+    connect(config.ray_address or None, cores)
     output = Path(config.output).resolve()
     output.mkdir(parents=True, exist_ok=True)
     resume_from = output / STATE_FILE
@@ -125,21 +126,6 @@ def _worker_resources(config: TrainEncoderConfig) -> dict[str, float]:
     """One GPU, or a core for every thread; rendering has cores of its own."""
     cores: dict[str, float] = {"CPU": config.num_threads}
     return cores | ({"GPU": 1} if config.use_gpu else {})
-
-
-def _start_ray(config: TrainEncoderConfig) -> None:
-    """Join a cluster, or start one here with logical cores for all that must run at once.
-
-    Trainers hold theirs while rendering needs some too: with fewer both would wait for ever.
-    """
-    import ray
-
-    address = config.ray_address or os.environ.get("RAY_ADDRESS")
-    if address:
-        ray.init(address=address)
-        return
-    needed = config.num_workers * config.num_threads + config.num_renderers + 1
-    ray.init(num_cpus=max(needed, os.cpu_count() or 1))
 
 
 def rendered_rows(
@@ -197,7 +183,7 @@ def finish(config: TrainEncoderConfig, command: str) -> Card:
         "licence": "Apache-2.0",
         "data": (
             "procedural rooms rendered by spatialcode.synthetic, seeds from "
-            f"{config.first_seed} below 900000000; no real video"
+            f"{config.first_seed} below {VALIDATION_ROOMS.start}; no real video"
         ),
         "calibration": fitted_calibration(rooms).to_dict(),
         "training": {key: trained[key] for key in ("step", "samples", "seconds")},

@@ -18,12 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.train_encoder.frames import frames_of_room
-from spatialcode.encoder.small.augment import CameraKnowledge, exact_knowledge, unknown_knowledge
-from spatialcode.encoder.small.geometry import cell_frames
+from spatialcode.encoder.small.inputs import (
+    CameraKnowledge,
+    cell_frames,
+    exact_knowledge,
+    unknown_knowledge,
+)
 from spatialcode.encoder.small.losses import quality_measures
 from spatialcode.encoder.small.model import ModelConfig, make_model
-from spatialcode.encoder.small.replay import ReplayBuffer, ReplayConfig
-from spatialcode.encoder.small.targets import TrainingFrames
+from spatialcode.encoder.small.targets import ReplayBuffer, ReplayConfig, TrainingFrames
 from spatialcode.encoder.small.training import (
     TrainConfig,
     TrainState,

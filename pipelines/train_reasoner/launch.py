@@ -6,7 +6,6 @@ a run: started again with the same command, it goes on from its last checkpoint.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
@@ -30,6 +29,7 @@ from pipelines.train_reasoner.prompts import (
 )
 from pipelines.train_reasoner.worker import RESULT_FILE, Prompts, Setting
 from spatialcode.config import to_dict
+from spatialcode.files import read_json, write_json
 
 RUN_NAME, CHECKPOINTS = "ray", "checkpoints"
 #: Prompts that a block of made-up rooms surely has, a room.
@@ -190,7 +190,7 @@ def _train_worker(values: dict[str, Any]) -> None:
 def write_report(config: TrainReasonerConfig) -> Row:
     """``report.json`` from what the workers left."""
     output = Path(config.output)
-    result = json.loads((output / RESULT_FILE).read_text(encoding="utf-8"))
+    result = read_json(output / RESULT_FILE)
     kept = result["kept"]
     seconds = kept.get("seconds", {})
     last = next((name for name in ("grpo", "sft") if name in seconds), None)
@@ -209,9 +209,7 @@ def write_report(config: TrainReasonerConfig) -> Row:
         "model": str(output / last) if last else None,
         "settings": to_dict(config),
     }
-    partial = output / ".report.json.partial"
-    partial.write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
-    partial.replace(output / "report.json")
+    write_json(output / "report.json", report, default=str)
     return report
 
 

@@ -6,10 +6,14 @@ so that after any number of crashes every step is there once.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from spatialcode.errors import FormatError
+from spatialcode.files import read_jsonl, whole_file
 
 METRICS_FILE, SAMPLES_FILE, READABLE_FILE, BOARD_FOLDER = (
     "metrics.jsonl", "samples.jsonl", "samples.md", "tensorboard",
@@ -66,20 +70,16 @@ def cut_back(path: Path, total_steps: int) -> None:
     if not path.is_file():
         return
     kept = [row for row in read_rows(path) if row["total_steps"] <= total_steps]
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("", encoding="utf-8")
-    _append(partial, kept)
-    partial.replace(path)
+    with whole_file(path) as partial:
+        partial.touch()
+        _append(partial, kept)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """All whole lines of a file; none where it does not exist."""
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break  # nothing follows a line that a crash cut off
+    with contextlib.suppress(FormatError):  # nothing follows a line that a crash cut off
+        rows.extend(row for _, row in read_jsonl(path)) if path.is_file() else None
     return rows
 
 

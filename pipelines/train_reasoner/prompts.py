@@ -20,6 +20,7 @@ from pipelines.stored.questions import read_codes, read_questions
 from pipelines.train_reasoner.config import PromptDataConfig
 from pipelines.train_reasoner.rewards.scorers import RewardSample, item_to_json
 from spatialcode.errors import InputError, PromptError
+from spatialcode.files import read_json, write_json
 from spatialcode.questions.generate import GenerateConfig, generate
 from spatialcode.questions.types import QuestionItem
 from spatialcode.reasoning.prompts import PromptSettings, render
@@ -235,13 +236,10 @@ def prompt_rows(
 def next_task(output: str, stage: str) -> int:
     """Where a stage of the run in a folder stands, 0 at its beginning."""
     path = Path(output, POSITION_FILE)
-    held = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    held = read_json(path) if path.is_file() else {}
     return int(held.get(stage, 0))
 
 
 def write_next_task(output: str, stage: str, number: int) -> None:
     """Keep where a stage stands, whole or not at all."""
-    path = Path(output, POSITION_FILE)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps({stage: number}), encoding="utf-8")
-    partial.replace(path)
+    write_json(Path(output, POSITION_FILE), {stage: number})

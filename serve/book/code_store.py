@@ -23,6 +23,7 @@ import fsspec
 
 from serve.book.code_ids import BadIdError, checked_id, checked_kind
 from spatialcode.errors import ParseError, SpatialCodeError
+from spatialcode.files import whole_file, write_bytes
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import from_json, to_json
 
@@ -116,7 +117,7 @@ class CodeStore:
             if self._is_s3:
                 self._fs.put_file(str(source), target)
             else:
-                with _whole(Path(target)) as partial:
+                with whole_file(target, durable=True) as partial:
                     _link_or_copy(source, partial)
 
     def video_size(self, code_id: str) -> int | None:
@@ -201,8 +202,7 @@ class CodeStore:
         if self._is_s3:  # an S3 object appears whole when its upload ends
             self._fs.pipe_file(path, data)
             return
-        with _whole(Path(path)) as partial:
-            partial.write_bytes(data)
+        write_bytes(path, data, durable=True)
 
     def _get(self, path: str) -> bytes | None:
         with self._errors(path):
@@ -246,27 +246,6 @@ class CodeStore:
             raise MissingFileError(f"{path}: no such file or folder") from error
         except Exception as error:  # besides OSError, any of the S3 client's many families
             raise StoreError(f"{path}: {' '.join(str(error).split())}") from error
-
-
-@contextmanager
-def _whole(target: Path) -> Iterator[Path]:
-    """A path beside the target that takes its place, on disk for good, when the block ends well."""
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
-    try:
-        yield partial
-        _sync(partial)
-        partial.replace(target)
-        _sync(target.parent)
-    finally:  # replacing a file by another name of itself leaves both
-        partial.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -18,13 +18,13 @@ from serve.book.code_store import CodeStore, MissingFileError
 from serve.book.database import CodeJob, JobBook, JobStatus
 from serve.config import ServeConfig
 from serve.metrics import Meters
-from spatialcode.api import Sampling, VideoEncoder
+from spatialcode.api import VideoEncoder
 from spatialcode.errors import EncodeError, VideoError
 from spatialcode.scene.schema import SpatialCode
-from spatialcode.video.child_process import SandboxLimits
 from spatialcode.video.decode import DecodedVideo
 from spatialcode.video.limits import VideoLimits
-from spatialcode.video.sandbox import SandboxedDecoder
+from spatialcode.video.sampling import Sampling
+from spatialcode.video.sandbox import SandboxedDecoder, SandboxLimits
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class WorkerSettings:
     def of(cls, config: ServeConfig) -> WorkerSettings:
         """The worker's part of the service's settings."""
         return cls(
-            sampling=sampling_of(config),
+            sampling=config.sampling,
             limits=config.video_limits,
             sandbox=config.video.sandbox(config.video.decode_timeout_s),
             max_batch=config.encoder.max_batch,
@@ -59,11 +59,6 @@ class WorkerSettings:
             deadline_s=config.limits.deadline_s,
             keep_videos=config.store.keep_videos,
         )
-
-
-def sampling_of(config: ServeConfig) -> Sampling:
-    """Which frames are looked at; the same for ids and for work."""
-    return Sampling(num_frames=config.sampling.num_frames, max_side_px=config.sampling.max_side_px)
 
 
 @dataclass
@@ -200,7 +195,8 @@ class EncodingWorker:
         if left_s <= 0:
             self._fail(item, "deadline", f"no code within {self._settings.deadline_s:g} s")
             return
-        num_frames = self._settings.sampling.num_frames
+        sampling = self._settings.sampling  # at a rate, decoding tells how many frames
+        num_frames = sampling.num_frames if sampling.rate_hz is None else None
         item.lost |= not self._book.beat(
             job.id, self.name, status=JobStatus.DECODING, frames_total=num_frames
         )

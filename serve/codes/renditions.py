@@ -21,8 +21,7 @@ from spatialcode.export.stills import page_frames
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import to_json
 from spatialcode.video import wire
-from spatialcode.video.child_process import DEFAULT_SANDBOX_LIMITS, SandboxLimits
-from spatialcode.video.sandbox import SandboxedDecoder
+from spatialcode.video.sandbox import DEFAULT_SANDBOX_LIMITS, SandboxedDecoder, SandboxLimits
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,7 @@ def _write_in_child(
 ) -> None:
     """Write the file in a child process; VideoError for any way in which that fails."""
     order = {
-        "module": chosen.write.__module__,
-        "writer": chosen.write.__name__,
+        "writer": f"{chosen.write.__module__}:{chosen.write.__name__}",
         "code": to_json(code),
         "video": str(video.absolute()),
         "path": str(path),

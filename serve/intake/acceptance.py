@@ -19,10 +19,9 @@ from serve.config import ServeConfig
 from serve.http import problems
 from serve.intake.declared import declared
 from spatialcode.errors import UnsupportedVideoError, VideoError, VideoLimitError
-from spatialcode.video.child_process import SandboxLimits
 from spatialcode.video.limits import VideoLimits
 from spatialcode.video.opening import VideoProbe
-from spatialcode.video.sandbox import SandboxedDecoder
+from spatialcode.video.sandbox import SandboxedDecoder, SandboxLimits
 from spatialcode.video.source import check_file
 
 RETRY_AFTER_S = 2.0

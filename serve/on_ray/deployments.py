@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import sys
 import threading
 import time
 import uuid
@@ -24,7 +22,7 @@ from serve.ask.asking import Answered, Asked
 from serve.ask.language_model import ModelReasoner, reasoners_of
 from serve.book.code_store import CodeStore
 from serve.book.database import JobBook
-from serve.book.encoding import EncodingWorker, WorkerSettings, sampling_of
+from serve.book.encoding import EncodingWorker, WorkerSettings
 from serve.config import EncoderConfig, IngressConfig, ReasonerConfig, ServeConfig
 from serve.ingress import build_ingress
 from serve.metrics import Meters
@@ -35,6 +33,7 @@ from serve.on_ray.warmup import ModelCheck
 from serve.services import Services
 from spatialcode.api import VideoEncoder
 from spatialcode.scene.schema import SpatialCode
+from spatialcode.threads import limit_threads
 from spatialcode.workkey import EncoderIdentity
 
 #: A released job is another's at once; so long the batch under way may still take before.
@@ -83,7 +82,7 @@ class Encoder:
     def __init__(self, config: ServeConfig) -> None:
         limit_threads(config.encoder.num_cpus)
         encoder = VideoEncoder.load(config.encoder.name, config.encoder.torch_device)
-        self._identity = encoder.identity(sampling_of(config))
+        self._identity = encoder.identity(config.sampling)
         self._check = ModelCheck(encoder)  # the warm-up: fails the replica, not its first video
         self._checked_at_s = time.monotonic()
         self._drain_s = max(0.0, config.autoscaling.drain_timeout_s - _RELEASE_MARGIN_S)
@@ -204,14 +203,3 @@ def _scaling(
         "metrics_interval_s": _METRICS_INTERVAL_S,
         "look_back_period_s": max(3 * _METRICS_INTERVAL_S, delays.upscale_delay_s),
     }
-
-
-def limit_threads(num_cpus: float) -> None:
-    """Keep a replica to the cores it reserved: libraries take all of a machine's by default."""
-    num_threads = max(1, int(num_cpus))
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(num_threads)  # for libraries not loaded yet
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(num_threads)
-    if "cv2" in sys.modules:
-        sys.modules["cv2"].setNumThreads(num_threads)

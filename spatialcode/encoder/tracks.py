@@ -18,15 +18,16 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from spatialcode.encoder.lifting import Array, Votes
-from spatialcode.encoder.small.fusion import (
+from spatialcode.encoder.maps import DenseMaps
+from spatialcode.encoder.votes import (
+    Array,
     Cluster,
     FusionConfig,
+    Votes,
     frame_balanced,
     triangulated_center,
     weighted_median,
 )
-from spatialcode.encoder.small.maps import DenseMaps
 from spatialcode.scene.categories import CATEGORIES
 
 _UNSEEN, _EMPTY, _TAKEN = 0, 1, 2

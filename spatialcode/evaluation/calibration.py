@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spatialcode.encoder.assembly import first_sight, scene_objects
-from spatialcode.encoder.lifting import Array
-from spatialcode.encoder.small import confidence
-from spatialcode.encoder.small.confidence import Calibration, Confidence
+from spatialcode.encoder import confidence
+from spatialcode.encoder.confidence import Calibration, Confidence
+from spatialcode.encoder.detections import Detection, first_sight, scene_objects
 from spatialcode.encoder.small.encoder import SpatialEncoder
-from spatialcode.encoder.small.objects import Detection
+from spatialcode.encoder.votes import Array
 from spatialcode.evaluation.metrics.box_tracks import from_objects
 from spatialcode.evaluation.metrics.metrics import EXCUSED, NOTHING, Counts, Overlaps, count, match
 from spatialcode.evaluation.metrics.scoring import overlaps_of

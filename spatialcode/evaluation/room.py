@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.encoder.small.maps import DenseMaps
+from spatialcode.encoder.maps import DenseMaps
 from spatialcode.evaluation.metrics.box_tracks import BoxTracks, from_objects
 from spatialcode.evaluation.metrics.scoring import (
     ClipScore,

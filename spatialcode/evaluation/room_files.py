@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import tarfile
 import tempfile
 from collections.abc import Iterable
@@ -21,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialcode.files import write_bytes
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import to_json
 from spatialcode.synthetic.clips import ClipConfig, make_clip
@@ -140,23 +140,15 @@ def write_tar(path: Path, rooms: Iterable[RenderedRoom]) -> None:
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             tar.addfile(entry, io.BytesIO(data))
-    put(path, buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
 
 
 def write_files(folder: Path, room: RenderedRoom) -> None:
     """``videos/KEY.mp4``, ``depth/KEY/0000.png`` …, ``instance/KEY/0000.png`` …"""
     for name, images in (("depth", room.depth_png), ("instance", room.instance_png)):
         for n, data in enumerate(images):
-            put(folder / name / room.key / f"{n:04d}.png", data)
-    put(folder / "videos" / f"{room.key}.mp4", room.video_mp4)
-
-
-def put(path: Path, data: bytes) -> None:
-    """Write a file so that it is never seen in part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+            write_bytes(folder / name / room.key / f"{n:04d}.png", data)
+    write_bytes(folder / "videos" / f"{room.key}.mp4", room.video_mp4)
 
 
 def _png(image: NDArray[np.uint16]) -> bytes:

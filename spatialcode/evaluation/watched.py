@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialcode.encoder.clip import ClipInput
+from spatialcode.encoder.maps import DenseMaps
 from spatialcode.encoder.small.encoder import SpatialEncoder
-from spatialcode.encoder.small.maps import DenseMaps
 from spatialcode.evaluation.room import Encoded, Seconds, View
 from spatialcode.scene.schema import SceneObject, SpatialCode, VideoInfo
 

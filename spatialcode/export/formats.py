@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from spatialcode.errors import InputError
+from spatialcode.files import whole_file, write_text
 from spatialcode.scene.schema import SpatialCode
 
 if TYPE_CHECKING:
@@ -150,13 +151,13 @@ def check_same_video(code: SpatialCode, video: Path) -> None:
 def _write_json(code: SpatialCode, _: ExportSource, path: Path) -> None:
     from spatialcode.scene.text import to_json
 
-    path.write_text(to_json(code) + "\n", encoding="utf-8", newline="\n")
+    write_text(path, to_json(code) + "\n")
 
 
 def _write_scene(code: SpatialCode, _: ExportSource, path: Path) -> None:
     from spatialcode.scene.text import render_scene
 
-    path.write_text(render_scene(code), encoding="utf-8", newline="\n")
+    write_text(path, render_scene(code))
 
 
 def _write_parquet(code: SpatialCode, _: ExportSource, path: Path) -> None:
@@ -164,7 +165,8 @@ def _write_parquet(code: SpatialCode, _: ExportSource, path: Path) -> None:
 
     from spatialcode.scene.table import to_table
 
-    pq.write_table(to_table([code]), path)
+    with whole_file(path) as partial:
+        pq.write_table(to_table([code]), partial)
 
 
 def _write_html(code: SpatialCode, source: ExportSource, path: Path) -> None:

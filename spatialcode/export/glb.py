@@ -35,6 +35,7 @@ from spatialcode.export.drawing import (
     label_rgb,
     triangulate,
 )
+from spatialcode.files import write_bytes
 from spatialcode.scene.frames import quaternion_from_matrix
 from spatialcode.scene.motion import CameraMotion, object_poses
 from spatialcode.scene.schema import FORMAT, Room, SceneObject, SpatialCode
@@ -79,10 +80,8 @@ def render_glb(code: SpatialCode) -> bytes:
 
 def write_glb(code: SpatialCode, path: str | Path) -> Path:
     """Write ``code`` as binary glTF to ``path`` (its folder is made) and return the path."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(render_glb(code))
-    return target
+    write_bytes(path, render_glb(code))
+    return Path(path)
 
 
 def _facts(code: SpatialCode) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from string import Template
 from typing import Any
 
 from spatialcode.export.stills import TimedFrame, jpeg, small
+from spatialcode.files import write_text
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import to_json
 
@@ -55,10 +56,8 @@ def render_html(code: SpatialCode, frames: Sequence[TimedFrame] = ()) -> str:
 
 def write_html(code: SpatialCode, path: str | Path, frames: Sequence[TimedFrame] = ()) -> Path:
     """Write the page of ``code`` to ``path`` (its folder is made) and return the path."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(render_html(code, frames), encoding="utf-8", newline="\n")
-    return target
+    write_text(path, render_html(code, frames))
+    return Path(path)
 
 
 def bundle(entry: str) -> str:

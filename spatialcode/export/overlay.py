@@ -30,6 +30,7 @@ from spatialcode.export.drawing import (
     has_front,
     label_rgb,
 )
+from spatialcode.files import whole_file
 from spatialcode.scene.frames import SE3, project
 from spatialcode.scene.motion import CameraMotion, object_poses
 from spatialcode.scene.schema import SceneObject, SpatialCode
@@ -84,15 +85,10 @@ def write_overlay(
     Raises SchemaError for a code without cameras, VideoError for a video that cannot be read.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
     painter = BoxPainter(code, options)
-    try:
+    with whole_file(target) as partial:
         frames = _Frames(Path(video), options)
         num_frames, codec = _write(painter, frames, partial, options)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
     return OverlayReport(target, num_frames, codec, frames.num_damaged)
 
 

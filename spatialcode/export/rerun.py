@@ -31,6 +31,7 @@ from spatialcode.export.drawing import (
     triangulate,
 )
 from spatialcode.export.stills import TimedFrame, jpeg, small
+from spatialcode.files import write_bytes
 from spatialcode.scene.frames import quaternion_from_matrix
 from spatialcode.scene.motion import CameraMotion, object_poses
 from spatialcode.scene.schema import Room, SceneObject, SpatialCode
@@ -74,11 +75,8 @@ def render_rrd(code: SpatialCode, frames: Sequence[TimedFrame] = ()) -> bytes:
 
 def write_rrd(code: SpatialCode, path: str | Path, frames: Sequence[TimedFrame] = ()) -> Path:
     """Write the recording to ``path`` (its folder is made) and return the path."""
-    data = render_rrd(code, frames)
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(data)
-    return target
+    write_bytes(path, render_rrd(code, frames))
+    return Path(path)
 
 
 def _layout(code: SpatialCode) -> Any:

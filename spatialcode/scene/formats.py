@@ -9,7 +9,6 @@ states both: axes name their own sizes, and z is up. Fields that hold a benchmar
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -20,6 +19,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from spatialcode.errors import FormatError, SchemaError
+from spatialcode.files import read_jsonl
 from spatialcode.scene import axes as detection
 from spatialcode.scene.axes import AXES, Axis, AxisOrder, Detection, Floats
 from spatialcode.scene.frames import quaternion_from_matrix
@@ -154,18 +154,8 @@ def all_orders() -> tuple[AxisOrder, ...]:
 
 
 def _documents(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise FormatError(f"{path}: not UTF-8: {error}") from error
     documents = []
-    for line_number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            document = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise FormatError(f"{path}:{line_number}: not JSON: {error}") from error
+    for line_number, document in read_jsonl(path):
         if not isinstance(document, dict) or "scene" not in document:
             raise FormatError(f"{path}:{line_number}: expected an object with 'scene'")
         documents.append((line_number, document))

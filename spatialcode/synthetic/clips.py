@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from spatialcode.synthetic.codec import through_codec
 from spatialcode.synthetic.imaging import Sensor, jpeg
 from spatialcode.synthetic.layout import furnish
-from spatialcode.synthetic.outline import plan_outline
 from spatialcode.synthetic.paths import scattered_views
+from spatialcode.synthetic.rooms import plan_outline
 from spatialcode.synthetic.shots import ClipConfig, Frame, Shot, draw_intrinsics
 from spatialcode.synthetic.stage import build_stage
 from spatialcode.synthetic.truth import SyntheticClip

@@ -86,7 +86,7 @@ def free_space(interior: Interior, extra: tuple[Footprint, ...] = ()) -> FreeSpa
 
 
 @dataclass(frozen=True)
-class CameraPath:
+class Walk:
     """Position (n,3), heading and pitch and roll (n,) at progress (n,); read by interpolation."""
 
     progress: F64
@@ -163,7 +163,7 @@ def _view_depth(interior: Interior, at: F64, look: F64) -> float:
     return best
 
 
-def walk(rng: Rng, interior: Interior, space: FreeSpace, share: float = 1.0) -> CameraPath:
+def walk(rng: Rng, interior: Interior, space: FreeSpace, share: float = 1.0) -> Walk:
     """A walk with a pan. ``share`` shortens it, for clips of few frames that must still overlap."""
     turn = np.radians(rng.uniform(200, 290)) * (1 if rng.random() < 0.5 else -1) * share
     start = rng.uniform(-np.pi, np.pi)
@@ -182,7 +182,7 @@ def walk(rng: Rng, interior: Interior, space: FreeSpace, share: float = 1.0) -> 
     pitch = np.radians(rng.uniform(-20, -9) + 6 * np.sin(2 * np.pi * (1.5 * s + rng.random())))
     pitch = pitch + np.radians(0.6) * np.sin(step)
     roll = np.radians(rng.normal(0, 0.8) + 1.2 * np.sin(step / 2 + rng.uniform(0, 6)))
-    return CameraPath(s, position, heading, pitch, roll)
+    return Walk(s, position, heading, pitch, roll)
 
 
 def _route(rng: Rng, interior: Interior, space: FreeSpace, start: float, turn: float) -> F64:

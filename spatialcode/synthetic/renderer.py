@@ -32,7 +32,7 @@ _EDGES = np.array(
 
 
 @dataclass(frozen=True)
-class View:
+class Pinhole:
     """A pinhole camera: ``K`` (3,3) for width × height pixels, ``T_world_camera`` (4,4)."""
 
     K: F64
@@ -61,7 +61,7 @@ class Traced:
     visibility: F32
 
 
-def trace(stage: Stage, view: View, num_objects: int) -> Traced:
+def trace(stage: Stage, view: Pinhole, num_objects: int) -> Traced:
     """Cast one ray through every pixel's centre."""
     u, v = view.rays()
     caster = _Caster(stage, view)
@@ -124,7 +124,7 @@ def _mend(primitive: NDArray[np.int32], depth: F32) -> tuple[NDArray[np.int32], 
     return primitive, depth
 
 
-def _whole_areas(caster: _Caster, view: View, alone: F64, owners: list[int]) -> F64:
+def _whole_areas(caster: _Caster, view: Pinhole, alone: F64, owners: list[int]) -> F64:
     """Projected area in pixels of every object, past the frame's edge too (on a coarse grid)."""
     step = _COARSE_PX * view.width_px / 160.0
     u, v = view.rays(step, _MARGIN_FRAMES)
@@ -159,7 +159,7 @@ def _whole_areas(caster: _Caster, view: View, alone: F64, owners: list[int]) -> 
 class _Caster:
     """Rays of one view in every primitive's unit space: direction = M (u, v, 1), origin o."""
 
-    def __init__(self, stage: Stage, view: View) -> None:
+    def __init__(self, stage: Stage, view: Pinhole) -> None:
         rotation, eye = view.T_world_camera[:3, :3], view.T_world_camera[:3, 3]
         self.kind = stage.kind.tolist()
         self.M = (stage.to_unit @ rotation).astype(np.float32)

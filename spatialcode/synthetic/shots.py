@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from spatialcode.synthetic.imaging import Sensor, expose, metered_gain
 from spatialcode.synthetic.layout import Interior, furnish
 from spatialcode.synthetic.motion import Motion, plan_motions, swept
-from spatialcode.synthetic.paths import CameraPath, free_space, walk
+from spatialcode.synthetic.paths import Walk, free_space, walk
 from spatialcode.synthetic.placement import Placed
-from spatialcode.synthetic.renderer import Traced, View, trace
+from spatialcode.synthetic.renderer import Pinhole, Traced, trace
 from spatialcode.synthetic.stage import Stage, build_stage, shadow_map
 from spatialcode.synthetic.textures import shade
 
@@ -94,7 +94,7 @@ class Shot:
     sensor: Sensor
     rng: Rng
     motions: tuple[Motion, ...] = ()
-    path: CameraPath | None = None
+    path: Walk | None = None
     duration_s: float = 0.0
     crf: int = 23
     shutter_s: float = 0.0
@@ -155,7 +155,7 @@ class Shot:
         return tuple(objects)
 
     def _render(self, T: F64, objects: tuple[Placed, ...]) -> tuple[Traced, F32]:
-        view = View(self.K, T, self.config.width_px, self.config.height_px)
+        view = Pinhole(self.K, T, self.config.width_px, self.config.height_px)
         traced = trace(self.stage, view, len(objects))
         return traced, shade(self.stage, view, traced)
 

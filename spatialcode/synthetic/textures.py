@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialcode.synthetic.primitives import CHECKER, ELLIPSOID, NOISE, PLANKS, STRIPES, TILES, WOOD
-from spatialcode.synthetic.renderer import Traced, View
+from spatialcode.synthetic.renderer import Pinhole, Traced
 from spatialcode.synthetic.stage import FLOOR, WALL, Stage
 
 F32 = NDArray[np.float32]
@@ -33,7 +33,7 @@ def _noise(a: F32, b: F32) -> F32:
     return _NOISE[b.astype(np.int32) & 255, a.astype(np.int32) & 255]
 
 
-def shade(stage: Stage, view: View, traced: Traced) -> F32:
+def shade(stage: Stage, view: Pinhole, traced: Traced) -> F32:
     """Linear RGB (H,W,3), unbounded above."""
     u, v = view.rays()
     eye = view.T_world_camera[:3, 3].astype(np.float32)

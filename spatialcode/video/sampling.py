@@ -1,7 +1,8 @@
-"""Which moments of a video to look at: by count, by rate, by explicit times. Pure.
+"""Which moments of a video to look at: by count, by rate, by explicit times.
 
-A plan gives target times in seconds from the first frame; the frame shown at such a time is
-the latest one whose presentation time does not exceed it.
+`Sampling` is the setting that jobs, service and library share. A plan gives target times in
+seconds from the first frame; the frame shown at such a time is the latest one whose presentation
+time does not exceed it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from spatialcode.config import require, setting
 
 Floats = NDArray[np.float64]
 
@@ -61,6 +64,24 @@ class ByTimes:
 
 
 SamplePlan = ByCount | ByRate | ByTimes
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames of a video are looked at; part of a result's work key."""
+
+    num_frames: int = setting("frames a video, spread evenly over it", 32)
+    rate_hz: float | None = setting("frames a second instead of a number of frames", None)
+    max_side_px: int = setting("frames are scaled down to this longer side", 640)
+
+    def __post_init__(self) -> None:
+        require(self.num_frames >= 1, "num_frames", "at least 1", self.num_frames)
+        require(self.rate_hz is None or self.rate_hz > 0, "rate_hz", "more than 0", self.rate_hz)
+        require(self.max_side_px >= 16, "max_side_px", "at least 16", self.max_side_px)
+
+    def plan(self) -> ByCount | ByRate:
+        """The frames as the decoder wants them named."""
+        return ByCount(self.num_frames) if self.rate_hz is None else ByRate(self.rate_hz)
 
 
 def target_times_s(plan: SamplePlan, last_frame_s: float) -> Floats:

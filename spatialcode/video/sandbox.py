@@ -9,13 +9,16 @@ uploads in a container without either.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import json
+import mmap
 import os
 import signal
-import subprocess
+import socket
 import threading
 import time
 import weakref
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,19 +26,43 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.errors import DecodeCrashError, DecodeMemoryError, DecodeTimeoutError, VideoError
-from spatialcode.video import wire
-from spatialcode.video.child_process import (
-    DEFAULT_SANDBOX_LIMITS,
+from spatialcode.child import (
     Child,
-    SandboxLimits,
-    share,
-    start_child,
+    ChildSpec,
+    ChildStartError,
+    ConnectionLostError,
+    receive,
 )
+from spatialcode.errors import DecodeCrashError, DecodeMemoryError, DecodeTimeoutError, VideoError
+from spatialcode.threads import thread_environment
+from spatialcode.video import wire
 from spatialcode.video.decode import DecodedVideo, OnDamage, Request, Rows
 from spatialcode.video.limits import DEFAULT_LIMITS, VideoLimits
 from spatialcode.video.opening import VideoProbe
 from spatialcode.video.sampling import ByCount, SamplePlan
+
+_CHILD = "spatialcode.video.sandbox_child"
+
+
+@dataclass(frozen=True)
+class SandboxLimits:
+    """Per request: seconds of wall clock and of processor time. For the child: bytes of memory
+    beyond the bare interpreter (frames included), open files, seconds to start.
+    """
+
+    wall_s: float = 120.0
+    cpu_s: int = 240
+    memory_bytes: int = 4 * 2**30
+    num_open_files: int = 64
+    start_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not value > 0:
+                raise ValueError(f"SandboxLimits.{name}: expected > 0, got {value!r}")
+
+
+DEFAULT_SANDBOX_LIMITS = SandboxLimits()
 
 
 class SandboxedDecoder:
@@ -132,7 +159,7 @@ class SandboxedDecoder:
             except TimeoutError:
                 self._end_child()
                 raise DecodeTimeoutError(f"no answer in {self.limits.wall_s:g} s") from None
-            except wire.ConnectionLostError as error:
+            except ConnectionLostError as error:
                 raise self._death_of(child, str(error)) from None
             except BaseException:
                 self._end_child()
@@ -149,11 +176,9 @@ class SandboxedDecoder:
         for attempt in (1, 2):
             child = self._ready_child()
             try:
-                child.connection.settimeout(self.limits.start_s)
-                wire.send(child.connection, message)
-                wire.receive(child.connection, time.monotonic() + self.limits.start_s)
+                child.ask(message, time.monotonic() + self.limits.start_s)
                 return child
-            except (wire.ConnectionLostError, TimeoutError) as error:
+            except (ConnectionLostError, TimeoutError) as error:
                 self._end_child()
                 if attempt == 2:
                     raise DecodeCrashError(f"the decoder takes no request: {error}") from error
@@ -168,14 +193,14 @@ class SandboxedDecoder:
         child.connection.settimeout(self.limits.wall_s)
         shared = np.empty(0, np.uint8)
         while True:
-            reply = wire.receive(child.connection, deadline)
+            reply = receive(child.connection, deadline)
             if reply.get("kind") != "allocate":
                 return reply, shared
             num_bytes = reply.get("num_bytes")
             limit = request.limits.max_output_bytes
             if not isinstance(num_bytes, int) or not 0 < num_bytes <= limit or shared.size:
-                raise wire.ConnectionLostError("asked for memory it may not have")
-            shared = share(child.connection, num_bytes)
+                raise ConnectionLostError("asked for memory it may not have")
+            shared = _share(child.connection, num_bytes)
 
     def _ready_child(self) -> Child:
         child = self._child
@@ -183,7 +208,7 @@ class SandboxedDecoder:
         if child and (child.owner_pid != os.getpid() or child.process.poll() is not None):
             self._end_child()
         if not self._child:
-            self._child = start_child(self.limits)
+            self._child = _start_child(self.limits)
             self._finalizer = weakref.finalize(self, self._child.kill)
             self.num_starts += 1
         return self._child
@@ -197,10 +222,7 @@ class SandboxedDecoder:
 
     def _death_of(self, child: Child, what: str) -> VideoError:
         """Which error the end of the child amounts to."""
-        try:
-            status = child.process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            status = 0
+        status = child.ended() or 0
         self._end_child()
         if status == -signal.SIGXCPU:
             return DecodeTimeoutError(f"more than {self.limits.cpu_s} s of processor time")
@@ -209,3 +231,31 @@ class SandboxedDecoder:
         if status < 0:
             return DecodeCrashError(f"the decoder died of {signal.Signals(-status).name}")
         return DecodeCrashError(f"the decoder ended with status {status}: {what}")
+
+
+def _start_child(limits: SandboxLimits) -> Child:
+    """A child that is confined; DecodeCrashError when it does not come up."""
+    # Each thread of OpenBLAS reserves address space, which is limited; none is needed here.
+    arguments, environment = (json.dumps(asdict(limits)),), thread_environment(1)
+    try:
+        return Child.start(ChildSpec(_CHILD, arguments, environment), limits.start_s)
+    except ChildStartError as error:
+        raise DecodeCrashError(f"the decoder did not start: {error}") from error
+
+
+def _share(connection: socket.socket, num_bytes: int) -> NDArray[np.uint8]:
+    """Memory without a name, hence never left over, of which the child gets a descriptor."""
+    descriptor = os.memfd_create("frames", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(descriptor, num_bytes)
+        # Shrunk by the child, it would turn the parent's reads into SIGBUS.
+        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+        shared = mmap.mmap(descriptor, num_bytes)
+        try:
+            socket.send_fds(connection, [b"m"], [descriptor])
+        except OSError as error:
+            raise ConnectionLostError(f"cannot send: {error}") from error
+    finally:
+        os.close(descriptor)
+    return np.frombuffer(shared, np.uint8)

@@ -6,46 +6,42 @@ a restart costs little.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import mmap
 import os
-import resource
-import signal
 import socket
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialcode.child import (
+    ConnectionLostError,
+    allow_cpu,
+    confine,
+    parent_connection,
+    requests_of,
+    send,
+)
 from spatialcode.errors import DecodeMemoryError, VideoError
 from spatialcode.video import faults, wire
 from spatialcode.video.decode import decode_rows
 from spatialcode.video.probe import probe
 
-PR_SET_PDEATHSIG = 1
-PR_SET_NO_NEW_PRIVS = 38
-
 
 def main(arguments: list[str]) -> None:
     """Confine this process, say so, serve."""
-    connection = socket.socket(fileno=int(arguments[0]))
-    limits = json.loads(arguments[2])
-    _die_with_parent(int(arguments[1]))
-    _confine(limits)
-    wire.send(connection, {"kind": "ready", "pid": os.getpid()})
-    while True:
-        try:
-            message = wire.receive(connection)
-        except wire.ConnectionLostError:
-            return
-        wire.send(connection, {"kind": "accepted"})
-        _allow_cpu(limits["cpu_s"])
+    connection, (limits_json,) = parent_connection(arguments)
+    limits = json.loads(limits_json)
+    confine(limits["memory_bytes"], max_file_bytes=0, num_open_files=limits["num_open_files"])
+    send(connection, {"kind": "ready"})
+    for message in requests_of(connection):
+        send(connection, {"kind": "accepted"})
+        allow_cpu(limits["cpu_s"])
         reply = _serve(connection, message)
-        wire.send(connection, reply)
+        send(connection, reply)
         if reply.get("code") == DecodeMemoryError.code:
             # Whatever filled the memory may still hold some of it.
             return
@@ -60,7 +56,7 @@ def _serve(connection: socket.socket, message: dict[str, Any]) -> dict[str, Any]
     except MemoryError:
         text = "the decoder reached its memory limit"
         return {"kind": "error", "code": DecodeMemoryError.code, "message": text}
-    except wire.ConnectionLostError:
+    except ConnectionLostError:
         raise
     except Exception as error:  # the boundary: one video's bug is its own error
         return {"kind": "error", "code": "", "message": f"{type(error).__name__}: {error}"}
@@ -84,10 +80,10 @@ def _answer(connection: socket.socket, message: dict[str, Any]) -> dict[str, Any
 def _shared_array(connection: socket.socket, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """An array in memory that the parent makes (this process may create no file) and shares."""
     num_bytes = int(np.prod(shape, dtype=np.int64))
-    wire.send(connection, {"kind": "allocate", "num_bytes": num_bytes})
+    send(connection, {"kind": "allocate", "num_bytes": num_bytes})
     _, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
     if not descriptors:
-        raise wire.ConnectionLostError("no memory came")
+        raise ConnectionLostError("no memory came")
     try:
         shared = mmap.mmap(descriptors[0], num_bytes)
     except OSError as error:
@@ -95,33 +91,6 @@ def _shared_array(connection: socket.socket, shape: tuple[int, ...]) -> NDArray[
     finally:
         os.close(descriptors[0])
     return np.frombuffer(shared, np.uint8).reshape(shape)
-
-
-def _die_with_parent(parent: int) -> None:
-    """SIGKILL to this process when the thread that started it ends, however that comes."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    if os.getppid() != parent:
-        sys.exit("the parent ended before the child was ready")
-
-
-def _confine(limits: dict[str, int]) -> None:
-    """Limits for the rest of this process' life; memory counts on top of what is mapped now."""
-    mapped_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    total = mapped_pages * mmap.PAGESIZE + limits["memory_bytes"]
-    resource.setrlimit(resource.RLIMIT_AS, (total, total))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limits["num_open_files"],) * 2)
-
-
-def _allow_cpu(cpu_s: int) -> None:
-    """`cpu_s` more seconds of processor time than used so far, then SIGXCPU."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    soft = int(usage.ru_utime + usage.ru_stime) + 1 + cpu_s
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,10 @@
-"""Messages between a caller and its decoding child: length-prefixed JSON over a Unix socket.
+"""What a caller and its decoding child say to each other, as JSON objects (`spatialcode.child`).
 
-JSON and not pickle: the child has read a file nobody vouches for, so nothing that it says
-may run code in the parent. Pixels do not pass through here; they lie in shared memory.
+Pixels do not pass through here; they lie in shared memory.
 """
 
 from __future__ import annotations
 
-import json
-import socket
-import struct
-import time
 from dataclasses import asdict
 from typing import Any
 
@@ -19,56 +14,7 @@ from spatialcode.video.limits import VideoLimits
 from spatialcode.video.opening import VideoProbe
 from spatialcode.video.sampling import ByCount, ByRate, ByTimes
 
-HEADER = struct.Struct("!I")
-MAX_MESSAGE_BYTES = 32 * 2**20
 PLANS = {plan.__name__: plan for plan in (ByCount, ByRate, ByTimes)}
-
-
-class ConnectionLostError(ConnectionError):
-    """The other side is gone or does not speak this protocol."""
-
-
-def send(connection: socket.socket, message: dict[str, Any]) -> None:
-    """One message; ConnectionLostError when the other side is gone."""
-    body = json.dumps(message).encode("ascii")
-    try:
-        connection.sendall(HEADER.pack(len(body)) + body)
-    except TimeoutError:
-        raise
-    except OSError as error:
-        raise ConnectionLostError(f"cannot send: {error}") from error
-
-
-def receive(connection: socket.socket, deadline: float | None = None) -> dict[str, Any]:
-    """The next message; TimeoutError past `deadline` (of time.monotonic)."""
-    (length,) = HEADER.unpack(_read(connection, HEADER.size, deadline))
-    if length > MAX_MESSAGE_BYTES:
-        raise ConnectionLostError(f"a message of {length} bytes")
-    try:
-        message = json.loads(_read(connection, length, deadline))
-    except ValueError as error:
-        raise ConnectionLostError(f"not JSON: {error}") from error
-    if not isinstance(message, dict):
-        raise ConnectionLostError("not a JSON object")
-    return message
-
-
-def _read(connection: socket.socket, num_bytes: int, deadline: float | None) -> bytes:
-    pieces, missing = [], num_bytes
-    while missing:
-        if deadline is not None:
-            connection.settimeout(max(1e-3, deadline - time.monotonic()))
-        try:
-            piece = connection.recv(min(missing, 1 << 20))
-        except TimeoutError:
-            raise
-        except OSError as error:
-            raise ConnectionLostError(f"cannot receive: {error}") from error
-        if not piece:
-            raise ConnectionLostError("closed by the other side")
-        pieces.append(piece)
-        missing -= len(piece)
-    return b"".join(pieces)
 
 
 def request_to_dict(request: Request) -> dict[str, Any]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spatialcode.encoder.lifting import Votes
-from spatialcode.encoder.small.fusion import FusionConfig, cluster_votes
-from spatialcode.encoder.small.maps import FLOOR_CHANNEL, NUM_CLASSES, DenseMaps
+from spatialcode.encoder.maps import FLOOR_CHANNEL, NUM_CLASSES, DenseMaps
 from spatialcode.encoder.tracks import (
     Places,
     TrackConfig,
@@ -17,6 +15,7 @@ from spatialcode.encoder.tracks import (
     observed_places,
     whole_cluster,
 )
+from spatialcode.encoder.votes import FusionConfig, Votes, cluster_votes
 from tests.encoder.small.test_fusion import CHAIR, DOOR, directions, together, votes_for
 
 EMPTY, TAKEN, UNSEEN = 1, 2, 0

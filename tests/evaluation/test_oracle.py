@@ -5,7 +5,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from spatialcode.encoder.small.maps import NUM_CLASSES, DenseMaps
+from spatialcode.encoder.maps import NUM_CLASSES, DenseMaps
 from spatialcode.evaluation.oracle import FIELDS, replace_with_truth, rungs, true_maps
 from spatialcode.evaluation.room import RoomOptions, evaluate_clip
 from spatialcode.scene.categories import LABELS

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from spatialcode.encoder.small.confidence import Calibration
+from spatialcode.encoder.confidence import Calibration
 from spatialcode.encoder.small.encoder import SpatialEncoder
-from spatialcode.encoder.small.model import ModelConfig, make_model
-from spatialcode.encoder.small.towers import TrunkConfig
+from spatialcode.encoder.small.model import ModelConfig, TrunkConfig, make_model
 from spatialcode.encoder.small.weights import save_weights
 from spatialcode.errors import WeightsError
 from spatialcode.evaluation.room import RoomOptions, View, evaluate_clip

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from spatialcode.encoder.small.confidence import Confidence
-from spatialcode.encoder.small.maps import grid_intrinsics
-from spatialcode.encoder.small.objects import DetectionConfig, detect
+from spatialcode.encoder.confidence import Confidence
+from spatialcode.encoder.detections import DetectionConfig, detect
+from spatialcode.encoder.maps import grid_intrinsics
 from spatialcode.evaluation.oracle import true_maps
 from spatialcode.evaluation.room import Encoded, Seconds, truth_scene, truth_tracks
 from spatialcode.scene.frames import quaternion_from_yaw

@@ -9,7 +9,7 @@ import pytest
 
 from spatialcode.scene import SceneObject, SpatialCode
 from spatialcode.synthetic.layout import furnish
-from spatialcode.synthetic.outline import plan_outline
+from spatialcode.synthetic.rooms import plan_outline
 from tests.questions.by_hand import LOOKING_NORTH, scene_of
 from tests.scene import builders
 

@@ -1,15 +1,27 @@
-"""The red team's table of docs/rubric.md: what each attack scores, measured.
+"""The tables of docs/rubric.md: the registered terms, and what each attack scores, measured.
 
-python -m tests.reasoning.red_team_table   # prints it, to be put between the page's marks
+python -m tests.reasoning.red_team_table   # prints both, to be put between the page's marks
 """
 
 from __future__ import annotations
 
 from spatialcode.reasoning.rubric.scoring import score
+from spatialcode.reasoning.rubric.terms import TERMS
 from tests.reasoning.red_team import ATTACKS, CODE
 from tests.reasoning.red_team_programs import PROGRAM_ATTACKS
 
 START, END = "<!-- red team -->\n", "<!-- end of red team -->"
+TERMS_START, TERMS_END = "<!-- terms -->\n", "<!-- end of terms -->"
+
+
+def terms_table() -> str:
+    """Markdown, one row for each registered term."""
+    rows = ["| term | weight | about | value |", "|---|---|---|---|"]
+    for term in TERMS.values():
+        about = term.meaning[0].lower() + term.meaning[1:].rstrip(".")
+        weight = f"{term.weight:.2f}"
+        rows.append(f"| `{term.name}` | {weight} | {about} | {term.definition.rstrip('.')} |")
+    return "\n".join(rows) + "\n"
 
 
 def table() -> str:
@@ -22,4 +34,5 @@ def table() -> str:
 
 
 if __name__ == "__main__":
+    print(terms_table())
     print(table())

@@ -12,7 +12,7 @@ from spatialcode.reasoning.rubric.changes import (
     without,
 )
 from spatialcode.reasoning.rubric.claims import read_statements
-from spatialcode.reasoning.rubric.counterfactual import counterfactual
+from spatialcode.reasoning.rubric.counterfactual import share_followed
 from spatialcode.reasoning.rubric.scoring import RubricConfig, score
 from spatialcode.scene.relations import View
 from tests.reasoning.red_team import CODE, DIRECTION, DIRECTION_TEXT, DISTANCE, HONEST
@@ -25,7 +25,7 @@ def _read(text):
 
 def _follows(family, old="", new=""):
     question, _, text, _ = HONEST[family]
-    return counterfactual(question, CODE, _read(text.replace(old, new) if old else text))
+    return share_followed(question, CODE, _read(text.replace(old, new) if old else text))
 
 
 @pytest.mark.parametrize("family", HONEST)
@@ -40,15 +40,15 @@ def test_another_target_does_not_lead_to_the_answer_at_all():
 def test_angle_of_other_vectors_does_not_follow():
     # forward and to_target named the other way round: the angle is -90, right instead of left
     text = DIRECTION_TEXT.replace("angle(forward, to_target)", "angle(to_target, forward)")
-    assert counterfactual(DIRECTION, CODE, _read(text)) == 0.0
+    assert share_followed(DIRECTION, CODE, _read(text)) == 0.0
 
 
 def test_a_count_falls_by_one_for_each_thing_deleted():
     question = Counting(target=Reference("chair"))
     right = _read("count(chair) = 2 [chair_1, chair_2]")
-    assert counterfactual(question, CODE, right) == 1.0
+    assert share_followed(question, CODE, right) == 1.0
     # the sofa is no chair: in a room of chair_1 and the sofa there is one chair, not two
-    assert counterfactual(question, CODE, _read("count(chair) = 2 [chair_1, sofa_1]")) == 0.0
+    assert share_followed(question, CODE, _read("count(chair) = 2 [chair_1, sofa_1]")) == 0.0
 
 
 def test_what_the_result_does_not_rest_on_is_found_out():
@@ -58,12 +58,12 @@ def test_what_the_result_does_not_rest_on_is_found_out():
     question = AbsoluteDistance(a=Reference("sofa"), b=Reference("chair"))
     text = "distance(sofa_1, chair_1) = 4.00 m"
     padded = _read(text + "\nchair_2 is at (5.00, 3.00, 0.50)")
-    assert counterfactual(question, CODE, _read(text)) == 1.0
-    assert counterfactual(question, CODE, padded) == pytest.approx(2 / 3)
+    assert share_followed(question, CODE, _read(text)) == 1.0
+    assert share_followed(question, CODE, padded) == pytest.approx(2 / 3)
 
 
 def test_nothing_cited_follows_nothing():
-    assert counterfactual(DISTANCE, CODE, _read("distance of 3 m")) == 0.0
+    assert share_followed(DISTANCE, CODE, _read("distance of 3 m")) == 0.0
 
 
 def test_weight_puts_it_in_the_score():

@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 
 from spatialcode.reasoning.rubric.scoring import RubricConfig, score
+from spatialcode.reasoning.rubric.terms import TERMS
 from tests.reasoning.red_team import ATTACKS, CODE, HONEST
 from tests.reasoning.red_team_programs import PROGRAM_ATTACKS
-from tests.reasoning.red_team_table import END, START, table
+from tests.reasoning.red_team_table import END, START, TERMS_END, TERMS_START, table, terms_table
 
 _ALL = ATTACKS + PROGRAM_ATTACKS
 
@@ -37,12 +38,9 @@ def test_the_page_shows_what_is_measured():
     assert page.partition(START)[2].partition(END)[0] == table()
 
 
-def test_the_page_shows_the_weights():
+def test_the_page_shows_the_terms():
     page = (Path(__file__).parents[2] / "docs" / "rubric.md").read_text(encoding="utf-8")
+    assert page.partition(TERMS_START)[2].partition(TERMS_END)[0] == terms_table()
     shown = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", page, re.MULTILINE))
-    weights = {
-        name.removeprefix("weight_"): value
-        for name, value in vars(RubricConfig()).items()
-        if name.startswith("weight_")
-    }
-    assert {name: float(value) for name, value in shown.items()} == weights
+    assert {name: float(value) for name, value in shown.items()} == RubricConfig().weights()
+    assert list(shown) == list(TERMS)

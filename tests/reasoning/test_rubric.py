@@ -3,15 +3,17 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spatialcode.config import load_config
+from spatialcode.config import describe, load_config
 from spatialcode.errors import ConfigError, SchemaError
 from spatialcode.questions.types import Counting, Reference
 from spatialcode.reasoning.rubric.scoring import RubricConfig, score
+from spatialcode.reasoning.rubric.terms import TERMS
 from tests.reasoning.red_team import CODE, DIRECTION, DIRECTION_TEXT, DISTANCE, HONEST
 
 _LINES = [
@@ -34,6 +36,18 @@ def test_any_text_scores_in_range_and_always_the_same(family, lines):
 
 def test_yaml_is_the_default():
     assert load_config(RubricConfig, "configs/rubric.yaml") == RubricConfig()
+    written = re.findall(r"^(\w+):", Path("configs/rubric.yaml").read_text("utf-8"), re.MULTILINE)
+    assert sorted(written) == sorted(vars(RubricConfig()))
+
+
+def test_each_term_is_a_setting_with_a_line_of_help():
+    shown = describe(RubricConfig)
+    for name, one in TERMS.items():
+        about = one.meaning[0].lower() + one.meaning[1:].rstrip(".")
+        line = rf"^  weight_{name}={one.weight} +weight of {about} \(float\)$"
+        assert re.search(line, shown, re.MULTILINE), shown
+    assert RubricConfig().weights() == {name: one.weight for name, one in TERMS.items()}
+    assert load_config(RubricConfig, None, ["weight_smooth=0.25"]).weights()["smooth"] == 0.25
 
 
 def test_bad_config_names_its_key():

@@ -18,7 +18,7 @@ from serve.access.keys import KeyRing
 from serve.ask.asking import Answered, Asked, answer
 from serve.book.code_store import CodeStore
 from serve.book.database import CodeJob, JobBook, JobStatus
-from serve.book.encoding import EncodingWorker, WorkerSettings, sampling_of
+from serve.book.encoding import EncodingWorker, WorkerSettings
 from serve.book.job_table import OPEN
 from serve.config import ServeConfig
 from serve.ingress import build_ingress
@@ -88,7 +88,7 @@ class LocalEncoder:
     worker: EncodingWorker | None = None
 
     async def identity(self) -> EncoderIdentity:
-        return self.encoder.identity(sampling_of(self.config))
+        return self.encoder.identity(self.config.sampling)
 
     async def ready(self) -> bool:
         return self.is_ready

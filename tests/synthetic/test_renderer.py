@@ -10,7 +10,7 @@ import pytest
 from spatialcode.synthetic.layout import Interior
 from spatialcode.synthetic.placement import Placed
 from spatialcode.synthetic.primitives import BOX, CYLINDER, ELLIPSOID, Builder, Material, Model
-from spatialcode.synthetic.renderer import Traced, View, trace
+from spatialcode.synthetic.renderer import Pinhole, Traced, trace
 from spatialcode.synthetic.rooms import FloorPlan, RoomPlan, Wall
 from spatialcode.synthetic.shots import ClipConfig, Shot
 from spatialcode.synthetic.stage import CEILING, FLOOR, WALL, Stage, build_stage
@@ -34,13 +34,13 @@ def empty_room(objects: tuple[Placed, ...]) -> Stage:
     return build_stage(np.random.default_rng(0), interior)
 
 
-def view_north(width: int = 80, height: int = 60, focal: float = 40.0) -> View:
+def view_north(width: int = 80, height: int = 60, focal: float = 40.0) -> Pinhole:
     """From (3, 1, 1.5), looking level along +y: x right = world x, y down = world -z."""
     T = np.eye(4)
     T[:3, :3] = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]], float)
     T[:3, 3] = (3.0, 1.0, 1.5)
     K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-    return View(K, T, width, height)
+    return Pinhole(K, T, width, height)
 
 
 def placed(model: Model, center: tuple[float, float, float], yaw: float = 0.0) -> Placed:
@@ -52,7 +52,7 @@ def render(*objects: Placed) -> tuple[Stage, Traced]:
     return stage, trace(stage, view_north(), len(objects))
 
 
-def oracle(stage: Stage, view: View) -> tuple[np.ndarray, np.ndarray]:
+def oracle(stage: Stage, view: Pinhole) -> tuple[np.ndarray, np.ndarray]:
     """Depth and primitive, one ray and one primitive at a time, by textbook formulas."""
     depth = np.full((view.height_px, view.width_px), np.inf)
     winner = np.full(depth.shape, -1)
@@ -102,7 +102,7 @@ def hit(kind: int, o: list[float], d: list[float]) -> float:
 def test_agrees_with_the_slow_oracle_on_whole_rooms(seed: int) -> None:
     shot = Shot.plan(seed, ClipConfig(width_px=32, height_px=24))
     T = shot.poses(np.array([0.3]))[0]
-    view = View(shot.K, T, 32, 24)
+    view = Pinhole(shot.K, T, 32, 24)
     traced = trace(shot.stage, view, len(shot.interior.objects))
     depth, winner = oracle(shot.stage, view)
     owner, expected = shot.stage.owner[traced.primitive], shot.stage.owner[winner]

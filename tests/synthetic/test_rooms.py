@@ -15,10 +15,9 @@ from spatialcode.scene.categories import LABELS
 from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.synthetic.layout import Interior, furnish
 from spatialcode.synthetic.motion import MOVABLE, plan_motions
-from spatialcode.synthetic.outline import outline, plan_outline
 from spatialcode.synthetic.paths import free_space, scattered_views, walk
 from spatialcode.synthetic.placement import Footprint, Placed, facing, footprint_of, overlap
-from spatialcode.synthetic.rooms import Wall, make_floor_plan, room_polygon
+from spatialcode.synthetic.rooms import Wall, make_floor_plan, outline, plan_outline, room_polygon
 
 NUM_ROOMS = 150
 

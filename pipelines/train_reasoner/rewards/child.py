@@ -1,48 +1,38 @@
 """The scoring child, run as a module with ``FD PARENT_PID SCORER SETTINGS``.
 
 Scores one completion after another until the connection FD closes. It may hang or die without
-harm: its parent ends it. JSON both ways. A code is sent once and then named; the child asks for one
-that it no longer keeps.
+harm: its parent ends it (`spatialcode.child`). A code is sent once and then named; the child asks
+for one that it no longer keeps.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
-import os
-import signal
 import sys
 from collections import OrderedDict
-from multiprocessing.connection import Connection
 from typing import Any
 
 from pipelines.train_reasoner.rewards.scorers import Scorer, item_from_json, load_scorer
+from spatialcode.child import parent_connection, requests_of, send
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import from_json
 
 #: Codes that a child keeps, the last used ones.
 MAX_CODES = 256
 
-_PR_SET_PDEATHSIG = 1
-
 
 def main(arguments: list[str]) -> None:
     """Load the scorer, say so, serve."""
-    _die_with_parent(int(arguments[1]))
-    connection = Connection(int(arguments[0]))
+    connection, (name, settings) = parent_connection(arguments)
     try:
-        scorer = load_scorer(arguments[2], json.loads(arguments[3]))
+        scorer = load_scorer(name, json.loads(settings))
     except Exception as error:  # told to the parent, which knows what to do about it
-        _send(connection, {"error": f"{type(error).__name__}: {error}"})
+        send(connection, {"error": f"{type(error).__name__}: {error}"})
         return
-    _send(connection, {"error": None})
+    send(connection, {"error": None})
     codes: OrderedDict[str, SpatialCode] = OrderedDict()
-    while True:
-        try:
-            request = json.loads(connection.recv_bytes())
-        except (EOFError, OSError):
-            return
-        _send(connection, _answer(request, scorer, codes))
+    for request in requests_of(connection):
+        send(connection, _answer(request, scorer, codes))
 
 
 def _answer(
@@ -67,17 +57,6 @@ def _answer(
         "terms": terms, "total": scored.total, "reasons": list(scored.reasons),
         "error": scored.error,
     }  # fmt: skip
-
-
-def _send(connection: Connection[Any, Any], message: dict[str, Any]) -> None:
-    connection.send_bytes(json.dumps(message).encode("ascii"))
-
-
-def _die_with_parent(parent_pid: int) -> None:
-    """Ask the kernel to end this process with the thread that started it."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:
-        sys.exit("the parent is gone")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Light: neither Ray nor torch, because scoring children start often and should st
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 
 from spatialcode.errors import ConfigError, InputError
 from spatialcode.grpo.types import Scored
+from spatialcode.loading import load
 from spatialcode.questions.parse import parse
 from spatialcode.questions.types import Question, QuestionItem, UnparsedQuestion
 from spatialcode.reasoning.rubric import RubricConfig, score
@@ -71,12 +71,7 @@ class RubricScorer:
 
 def load_scorer(name: str, settings: Mapping[str, Any]) -> Scorer:
     """The scorer that ``module:Class`` names. ConfigError where there is no such class."""
-    module_name, _, class_name = name.partition(":")
-    try:
-        scorer_class: Any = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"scorer: cannot load {name!r}: {error}") from error
-    scorer: Scorer = scorer_class.load(settings)
+    scorer: Scorer = load(name, "scorer").load(settings)
     return scorer
 
 

@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import subprocess
-import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
-from pipelines.encode.encoders import limit_threads
 from pipelines.train_reasoner.rewards.child import MAX_CODES
+from spatialcode.child import Child, ChildSpec, ChildStartError, ConnectionLostError
 from spatialcode.grpo.types import Scored
+from spatialcode.threads import limit_threads
 
 #: Why a sample has no score: no answer in time, the child died, an exception, the actor died.
 CAUSES = ("timeout", "crash", "error", "actor")
+
+_CHILD = "pipelines.train_reasoner.rewards.child"
 
 
 @dataclass(frozen=True)
@@ -59,23 +57,24 @@ def masked(cause: str, why: str, seconds: float = 0.0) -> Outcome:
 class ScoringChild:
     """A child process that scores; starts on first use and again after a failure.
 
-    To be used by one thread, the one that lives as long as the process: the child dies with it.
+    To be used by one thread at a time.
     """
 
     def __init__(self, spec: ScoringSpec) -> None:
         self.spec = spec
         self.num_starts = 0
-        self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection[Any, Any] | None = None
+        self._child: Child | None = None
         self._sent: set[str] = set()
 
     def score(self, item: str, code_id: str, completion: str, code: Callable[[], str]) -> Outcome:
         """Score a completion within the deadline; ``code`` gives the code's JSON if needed."""
-        if self._connection is None:
+        if self._child is None:
+            settings = json.dumps(dict(self.spec.settings))
+            child = ChildSpec(_CHILD, (self.spec.scorer, settings), quiet=False)
+            self.num_starts += 1
             try:
-                self._start()
-            except (OSError, EOFError, TimeoutError, RuntimeError) as error:
-                self.close()
+                self._child = Child.start(child, self.spec.start_s)
+            except (OSError, ChildStartError) as error:
                 return masked("crash", f"the scoring process did not start: {error}")
         begun_s = time.perf_counter()
         request = {"item": item, "code_id": code_id, "completion": completion, "code": None}
@@ -83,15 +82,16 @@ class ScoringChild:
             request["code"] = code()
         deadline_s = time.monotonic() + self.spec.deadline_s
         try:
-            reply = self._ask(request, deadline_s)
+            reply = self._child.ask(request, deadline_s)
             if reply.get("needs_code"):
-                reply = self._ask({**request, "code": code()}, deadline_s)
+                reply = self._child.ask({**request, "code": code()}, deadline_s)
         except TimeoutError:
             self.close()
             took_s = time.perf_counter() - begun_s
             return masked("timeout", f"no score within {self.spec.deadline_s:g} s", took_s)
-        except (OSError, EOFError) as error:
-            status = self.close()
+        except ConnectionLostError as error:
+            status = self._child.ended()
+            self.close()
             took_s = time.perf_counter() - begun_s
             why = f"the scoring process died (status {status}): {type(error).__name__}"
             return masked("crash", why, took_s)
@@ -100,50 +100,9 @@ class ScoringChild:
 
     def close(self) -> int | None:
         """End the child, whatever it does; its exit status (negative: the signal)."""
-        process, self._process = self._process, None
-        connection, self._connection = self._connection, None
+        child, self._child = self._child, None
         self._sent.clear()
-        if connection is not None:
-            connection.close()
-        if process is None:
-            return None
-        process.kill()
-        return process.wait()
-
-    def _start(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with theirs:
-            command = [
-                sys.executable, "-m", "pipelines.train_reasoner.rewards.child",
-                str(theirs.fileno()), str(os.getpid()), self.spec.scorer,
-                json.dumps(dict(self.spec.settings)),
-            ]  # fmt: skip
-            paths = os.pathsep.join(str(Path(path).absolute()) for path in sys.path)
-            self._process = subprocess.Popen(
-                command,
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-                env=os.environ | {"PYTHONPATH": paths},
-            )
-        self._connection = Connection(ours.detach())
-        self.num_starts += 1
-        reply = self._receive(time.monotonic() + self.spec.start_s)
-        if reply["error"] is not None:
-            raise RuntimeError(reply["error"])
-
-    def _ask(self, request: dict[str, Any], deadline_s: float) -> dict[str, Any]:
-        assert self._connection is not None, "started before it is asked"
-        self._connection.send_bytes(json.dumps(request).encode("ascii"))
-        return self._receive(deadline_s)
-
-    def _receive(self, deadline_s: float) -> dict[str, Any]:
-        assert self._connection is not None, "started before it is heard"
-        if not self._connection.poll(max(0.0, deadline_s - time.monotonic())):
-            raise TimeoutError("no reply in time")
-        reply: dict[str, Any] = json.loads(self._connection.recv_bytes())
-        return reply
+        return None if child is None else child.kill()
 
 
 def _outcome(reply: dict[str, Any], seconds: float) -> Outcome:

@@ -16,7 +16,6 @@ from typing import Any
 
 from torch import Tensor
 
-from pipelines.encode.encoders import limit_threads
 from pipelines.on_ray.actor_pool import ActorPool, Job, PoolLimits
 from pipelines.train_reasoner.rollouts.buckets import TensorSpec, WeightSyncConfig, layout_of
 from pipelines.train_reasoner.rollouts.engines import EngineSpec, load_engine
@@ -30,6 +29,7 @@ from pipelines.train_reasoner.rollouts.weights import (
 from spatialcode.config import require, setting
 from spatialcode.errors import ActorsLostError, WeightSyncError
 from spatialcode.grpo.types import Sample, SamplerSettings
+from spatialcode.threads import limit_threads
 
 _POLL_S = 0.2
 

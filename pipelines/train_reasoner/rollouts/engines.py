@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spatialcode.errors import ConfigError, ModelError
+from spatialcode.errors import ModelError
 from spatialcode.grpo.types import Engine
+from spatialcode.loading import load
 
 HF = "pipelines.train_reasoner.rollouts.engines:hf_engine"
 
@@ -26,12 +26,7 @@ class EngineSpec:
 
 def load_engine(spec: EngineSpec) -> Engine:
     """The engine that a spec names. ConfigError where there is no such factory."""
-    module_name, _, factory_name = spec.factory.partition(":")
-    try:
-        factory: Any = getattr(importlib.import_module(module_name), factory_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"engine: cannot load {spec.factory!r}: {error}") from error
-    engine: Engine = factory(**spec.settings)
+    engine: Engine = load(spec.factory, "engine")(**spec.settings)
     return engine
 
 

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.encoder.odometry.bundle_motion import RelativeMotions
 from spatialcode.encoder.odometry.flow import coarse_shift_px
+from spatialcode.encoder.odometry.problem import RelativeMotions
 from spatialcode.encoder.odometry.rotations import exp_rotation
 
 Array = NDArray[np.float64]

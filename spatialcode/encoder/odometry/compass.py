@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Complex, Float
 
-from spatialcode.encoder.lifting import Array
-from spatialcode.encoder.small.maps import NUM_OBJECT_CLASSES, WALL_CHANNEL, DenseMaps
+from spatialcode.encoder.maps import NUM_OBJECT_CLASSES, WALL_CHANNEL, DenseMaps
+from spatialcode.encoder.votes import Array
 from spatialcode.scene.categories import CATEGORIES
 from spatialcode.scene.frames import level_rotation, pixel_centres
 

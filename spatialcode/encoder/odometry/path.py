@@ -14,9 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialcode.encoder.odometry.alignment import AlignmentConfig, align
-from spatialcode.encoder.odometry.bundle import BundleConfig, BundleProblem, BundleState, adjust
-from spatialcode.encoder.odometry.bundle_motion import RelativeMotions
-from spatialcode.encoder.odometry.depth_samples import sample_log_depth
+from spatialcode.encoder.odometry.bundle import adjust
 from spatialcode.encoder.odometry.edge_directions import (
     EdgeConfig,
     EdgeDirections,
@@ -24,7 +22,19 @@ from spatialcode.encoder.odometry.edge_directions import (
     find_edges,
     upright,
 )
-from spatialcode.encoder.odometry.flow import FlowConfig, Predict, Tracks, track_features
+from spatialcode.encoder.odometry.flow import (
+    FlowConfig,
+    Predict,
+    Tracks,
+    sample_log_depth,
+    track_features,
+)
+from spatialcode.encoder.odometry.problem import (
+    BundleConfig,
+    BundleProblem,
+    BundleState,
+    RelativeMotions,
+)
 from spatialcode.errors import EncodeError
 from spatialcode.scene.frames import level_rotation
 

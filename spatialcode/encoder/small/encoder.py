@@ -15,26 +15,34 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from spatialcode.encoder.assembly import SOFTWARE, cameras_of, scene_objects
 from spatialcode.encoder.clip import ClipInput
-from spatialcode.encoder.lifting import Array
+from spatialcode.encoder.confidence import Calibration
+from spatialcode.encoder.detections import (
+    SOFTWARE,
+    Detection,
+    DetectionConfig,
+    cameras_of,
+    confident,
+    detect,
+    scene_objects,
+)
+from spatialcode.encoder.maps import DenseMaps, grid_intrinsics
 from spatialcode.encoder.odometry.compass import CompassConfig, steadied
 from spatialcode.encoder.odometry.path import CameraPath, OdometryConfig, estimate_path
 from spatialcode.encoder.room.estimate import estimate_room
 from spatialcode.encoder.room.layout import LayoutConfig
-from spatialcode.encoder.small.confidence import Calibration
 from spatialcode.encoder.small.inference import (
     DenseRunner,
     FrameBatch,
+    has_fast_bfloat16,
     resized,
     run_together,
     with_poses,
     without_gravity,
 )
-from spatialcode.encoder.small.maps import DenseMaps, grid_intrinsics
 from spatialcode.encoder.small.model import DenseEncoder
-from spatialcode.encoder.small.objects import Detection, DetectionConfig, confident, detect
-from spatialcode.encoder.small.weights import ASSETS, has_fast_bfloat16, load_weights
+from spatialcode.encoder.small.weights import ASSETS, load_weights
+from spatialcode.encoder.votes import Array
 from spatialcode.errors import EncodeError, SpatialCodeError, WeightsError
 from spatialcode.scene.schema import Provenance, Room, Scale, SpatialCode
 from spatialcode.workkey import config_sha256

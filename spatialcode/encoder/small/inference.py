@@ -7,6 +7,7 @@ same numbers.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
@@ -14,13 +15,86 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from spatialcode.encoder.small.decoding import decode
-from spatialcode.encoder.small.folding import folded
-from spatialcode.encoder.small.geometry import cell_frames
-from spatialcode.encoder.small.inputs import GRAVITY_ESTIMATED, GRAVITY_EXACT, GRAVITY_UNKNOWN
-from spatialcode.encoder.small.maps import STRIDE_PX, DenseMaps, concatenate
-from spatialcode.encoder.small.model import DenseEncoder
+from spatialcode.encoder.maps import NUM_OBJECT_CLASSES, STRIDE_PX, DenseMaps, concatenate
+from spatialcode.encoder.small.inputs import (
+    GRAVITY_ESTIMATED,
+    GRAVITY_EXACT,
+    GRAVITY_UNKNOWN,
+    CellFrames,
+    cell_frames,
+)
+from spatialcode.encoder.small.losses import LOG_SCALE_RANGE, predicted_center
+from spatialcode.encoder.small.model import DenseEncoder, RawMaps, ResidualBlock, channels_last
+from spatialcode.scene.categories import CATEGORIES
+
+
+def folded(model: DenseEncoder) -> DenseEncoder:
+    """A copy in evaluation mode that computes the same with its normalisations folded away."""
+    copied = copy.deepcopy(model).eval().requires_grad_(False)
+    for module in list(copied.modules()):
+        if isinstance(module, ResidualBlock):
+            _fold(module, "first", "first_norm")
+            _fold(module, "second", "second_norm")
+        elif isinstance(module, nn.Sequential) and len(module) > 1:
+            _fold(module, "0", "1")
+    return channels_last(copied)
+
+
+def _fold(module: nn.Module, conv_name: str, norm_name: str) -> None:
+    conv, norm = module.get_submodule(conv_name), module.get_submodule(norm_name)
+    if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+        setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
+        setattr(module, norm_name, nn.Identity())
+
+
+_HAS_FRONT = torch.tensor([c.has_front for c in CATEGORIES])
+
+
+def relative_yaw(raw: RawMaps) -> Float[Tensor, "b h w"]:
+    """Box yaw relative to the cell's azimuth frame.
+
+    The axis (twice the angle) is the more precise one; where the likeliest category has a
+    front, the heading decides between its two directions.
+    """
+    axis_yaw = 0.5 * torch.atan2(raw.axis[:, 1], raw.axis[:, 0])
+    along = raw.heading[:, 0] * axis_yaw.cos() + raw.heading[:, 1] * axis_yaw.sin()
+    label = raw.class_logits[:, :NUM_OBJECT_CLASSES].argmax(1)
+    turned = (along < 0) & _HAS_FRONT.to(label.device)[label]
+    return torch.where(turned, axis_yaw + torch.pi, axis_yaw)
+
+
+def decode(
+    raw: RawMaps,
+    frames: CellFrames,
+    up_camera: Float[Tensor, "b 3"],
+    camera_height_m: Float[Tensor, " b"] | None,
+) -> DenseMaps:
+    """Dense maps in numpy. ``frames`` must be those of ``up_camera``.
+
+    ``camera_height_m`` None takes the network's own estimate of the height.
+    """
+    height = raw.log_height.exp() if camera_height_m is None else camera_height_m
+    vote = frames.to_level(predicted_center(raw, frames))
+    depth_scale = raw.log_depth_log_scale[:, 0].clamp(*LOG_SCALE_RANGE).exp()
+    vote_scale = raw.vote_log_scale.clamp(*LOG_SCALE_RANGE).exp()
+    tensors = {
+        "class_prob": raw.class_logits.softmax(1),
+        "depth_m": raw.log_depth[:, 0].exp(),
+        "depth_log_scale": depth_scale,
+        "vote_level_m": vote,
+        "vote_scale_m": vote_scale.permute(0, 2, 3, 1),
+        "size_m": raw.log_size.clamp(-4, 2).exp().permute(0, 2, 3, 1),
+        "yaw_level_rad": relative_yaw(raw) + frames.azimuth_rad,
+        "up_camera": up_camera,
+        "camera_height_m": height,
+        "gravity_scale_rad": raw.up_log_scale.clamp(*LOG_SCALE_RANGE).exp(),
+    }
+    arrays = {k: v.float().cpu().numpy().astype(np.float32) for k, v in tensors.items()}
+    return DenseMaps(**arrays)
+
 
 #: Pixels of the network input; its aspect follows the video.
 NETWORK_AREA_PX = 160 * 120
@@ -166,3 +240,8 @@ def concatenated(batches: Sequence[FrameBatch]) -> FrameBatch:
     """One batch of the frames of several, in order."""
     names = [f.name for f in fields(FrameBatch)]
     return FrameBatch(**{n: np.concatenate([getattr(b, n) for b in batches]) for n in names})
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 matrices in hardware (several times faster)."""
+    return torch.cpu._is_amx_tile_supported()

@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from spatialcode.encoder.small.geometry import CellFrames
-from spatialcode.encoder.small.heads import RawMaps
-from spatialcode.encoder.small.maps import CEILING_CHANNEL, FLOOR_CHANNEL, WALL_CHANNEL
+from spatialcode.encoder.maps import CEILING_CHANNEL, FLOOR_CHANNEL, WALL_CHANNEL
+from spatialcode.encoder.small.inputs import CellFrames
+from spatialcode.encoder.small.model import RawMaps
 from spatialcode.scene.categories import CATEGORIES
 
 STRUCTURE_CHANNEL = {-1: FLOOR_CHANNEL, -2: WALL_CHANNEL, -3: CEILING_CHANNEL}

@@ -1,57 +1,319 @@
 """The dense network: towers, feature fusion and heads in one module.
 
 It sees single pictures. What it knows of time, of poses and of the world is nothing;
-lifting and fusion add that.
+lifting and fusion add that. Everything about an object is predicted in the frame turned to the
+cell's own ray azimuth (lateral, radial, vertical): a network that sees a picture knows where a
+thing is relative to the line of sight, not relative to the middle of the picture.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from spatialcode.encoder.small.heads import DenseHeads, FeatureFusion, RawMaps
-from spatialcode.encoder.small.inputs import input_channels
-from spatialcode.encoder.small.maps import STRIDE_PX
-from spatialcode.encoder.small.towers import ConvTrunk, TrunkConfig
+from spatialcode.encoder.maps import NUM_CLASSES, STRIDE_PX
+from spatialcode.encoder.small.inputs import NUM_CHANNELS, input_channels
+from spatialcode.errors import ConfigError, WeightsError
+
+#: Strides, in input pixels, of the maps that a tower returns, finest first.
+PYRAMID_STRIDES_PX = (4, 8, 16)
+
+
+class Tower(Protocol):
+    """Gives one feature map per stride of ``PYRAMID_STRIDES_PX``; a torch module.
+
+    ``channels``: how many the map of each stride has. Inputs are those of ``input_channels``.
+    """
+
+    channels: tuple[int, ...]
+
+    def __call__(self, inputs: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]: ...
+
+
+@dataclass(frozen=True)
+class TowerKind:
+    """An entry of ``TOWERS``: the frozen dataclass of a tower's options, and what builds it.
+
+    ``build`` takes an instance of ``options`` and returns a torch module that is a `Tower`.
+    """
+
+    options: type[Any]
+    build: Callable[[Any], nn.Module]
+
+
+@dataclass(frozen=True)
+class TrunkConfig:
+    """Widths and depths of the small trunk: stages at strides 2, 4, 8, 16."""
+
+    widths: tuple[int, int, int, int] = (32, 64, 128, 192)
+    depths: tuple[int, int, int, int] = (0, 2, 2, 3)
+    num_attention_blocks: int = 1
+    num_heads: int = 4
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with batch normalisation around an identity path."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(width)
+        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(width)
+        nn.init.zeros_(self.second_norm.weight)  # starts as the identity
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.first_norm(self.first(x)))
+        return torch.relu(x + self.second_norm(self.second(y)))
+
+
+class AttentionBlock(nn.Module):
+    """Pre-norm self-attention over all cells of the coarsest map.
+
+    No positional code: the rays among the input channels already tell cells apart, and so
+    any picture size works.
+    """
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.to_qkv = nn.Linear(width, 3 * width)
+        self.attention_out = nn.Linear(width, width)
+        self.mlp_norm = nn.LayerNorm(width)
+        last = nn.Linear(2 * width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), last)
+        nn.init.zeros_(self.attention_out.weight)
+        nn.init.zeros_(last.weight)
+
+    def forward(self, tokens: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
+        b, t, d = tokens.shape
+        qkv = self.to_qkv(self.attention_norm(tokens))
+        q, k, v = qkv.view(b, t, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        # spelled out: on CPUs the fused kernel's backward pass takes far longer
+        scores = (q @ k.transpose(-1, -2)) * (d // self.num_heads) ** -0.5
+        mixed = scores.softmax(-1) @ v
+        tokens = tokens + self.attention_out(mixed.transpose(1, 2).reshape(b, t, d))
+        return tokens + self.mlp(self.mlp_norm(tokens))
+
+
+class ConvTrunk(nn.Module):
+    """Residual stages at strides 2 to 16, attention on the coarsest.
+
+    Source: none; residual stages after He et al. 2016, attention after Vaswani et al. 2017.
+    """
+
+    def __init__(self, config: TrunkConfig) -> None:
+        super().__init__()
+        widths = config.widths
+        self.channels = widths[1:]
+        ins = (NUM_CHANNELS, *widths[:-1])
+        self.downs = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(i, o, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(o), nn.ReLU()
+            )
+            for i, o in zip(ins, widths, strict=True)
+        )
+        self.stages = nn.ModuleList(
+            nn.Sequential(*(ResidualBlock(w) for _ in range(n)))
+            for w, n in zip(widths, config.depths, strict=True)
+        )
+        self.attention = nn.ModuleList(
+            AttentionBlock(widths[-1], config.num_heads) for _ in range(config.num_attention_blocks)
+        )
+
+    def forward(self, inputs: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
+        maps = []
+        x = inputs
+        for down, stage in zip(self.downs, self.stages, strict=True):
+            x = stage(down(x))
+            maps.append(x)
+        b, d, h, w = x.shape
+        tokens = x.flatten(2).transpose(1, 2)
+        for block in self.attention:
+            tokens = block(tokens)
+        maps[-1] = tokens.transpose(1, 2).reshape(b, d, h, w)
+        return tuple(maps[1:])
+
+
+#: Raw channels per cell, in this order.
+CELL_CHANNELS: dict[str, int] = {
+    "class_logits": NUM_CLASSES,
+    "log_depth": 1,
+    "log_depth_log_scale": 1,
+    "offset": 3,
+    "vote_log_scale": 3,
+    "log_size": 3,
+    "axis": 2,
+    "heading": 2,
+}
+#: Raw values per picture: correction of "up" (3), its log scale, log camera height.
+NUM_GLOBAL = 5
+
+
+@dataclass(frozen=True, eq=False)
+class RawMaps:
+    """Raw network output, float32. Cells are (b, channels, h, w); see CELL_CHANNELS.
+
+    ``offset``: object centre minus the seen surface point, metres, in the (lateral, radial,
+    vertical) frame of the cell's ray. ``axis``: (cos, sin) of twice the yaw, ``heading``:
+    of the yaw itself, both relative to the ray's azimuth; ``heading`` means something for
+    categories with a front only.
+    """
+
+    class_logits: Float[Tensor, "b c h w"]
+    log_depth: Float[Tensor, "b 1 h w"]
+    log_depth_log_scale: Float[Tensor, "b 1 h w"]
+    offset: Float[Tensor, "b 3 h w"]
+    vote_log_scale: Float[Tensor, "b 3 h w"]
+    log_size: Float[Tensor, "b 3 h w"]
+    axis: Float[Tensor, "b 2 h w"]
+    heading: Float[Tensor, "b 2 h w"]
+    up: Float[Tensor, "b 3"]
+    up_log_scale: Float[Tensor, " b"]
+    log_height: Float[Tensor, " b"]
+
+
+def _conv_norm(width_in: int, width_out: int, kernel: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(width_in, width_out, kernel, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(width_out),
+        nn.ReLU(),
+    )
+
+
+class FeatureFusion(nn.Module):
+    """Joins the pyramids of one or more towers and brings them to the finest stride.
+
+    At each stride the towers' maps are concatenated and projected; coarser results are
+    added to finer ones. Source: feature pyramids, Lin et al. 2017.
+    """
+
+    def __init__(self, channels_per_stride: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        self.laterals = nn.ModuleList(nn.Conv2d(c, width, 1) for c in channels_per_stride)
+        self.smooth = nn.ModuleList(_conv_norm(width, width, 3) for _ in channels_per_stride[:-1])
+
+    def forward(self, pyramids: list[tuple[Tensor, ...]]) -> Tensor:
+        joined = [torch.cat(maps, dim=1) for maps in zip(*pyramids, strict=True)]
+        x = self.laterals[-1](joined[-1])
+        for i in reversed(range(len(joined) - 1)):
+            finer = self.laterals[i](joined[i])
+            x = nn.functional.interpolate(x, size=finer.shape[-2:], mode="nearest")
+            x = self.smooth[i](finer + x)
+        return x
+
+
+class DenseHeads(nn.Module):
+    """One shared 3x3 convolution, then all cell channels; pooled coarse features per picture."""
+
+    def __init__(self, width: int, coarse_width: int) -> None:
+        super().__init__()
+        self.shared = _conv_norm(width, width, 3)
+        self.cells = nn.Conv2d(width, sum(CELL_CHANNELS.values()), 1)
+        last = nn.Linear(128, NUM_GLOBAL)
+        nn.init.zeros_(last.weight)
+        self.picture = nn.Sequential(nn.Linear(coarse_width, 128), nn.GELU(), last)
+
+    def forward(self, fused: Tensor, coarse: Tensor, grid_hw: tuple[int, int]) -> RawMaps:
+        h, w = grid_hw
+        # float32 from here: exponentials and angles lose too much in bfloat16
+        cells = self.cells(self.shared(fused))[:, :, :h, :w].float()
+        split = torch.split(cells, list(CELL_CHANNELS.values()), dim=1)
+        named = dict(zip(CELL_CHANNELS, split, strict=True))
+        picture = self.picture(coarse.mean(dim=(2, 3))).float()
+        upright = torch.tensor([0.0, -1.0, 0.0], device=picture.device)
+        up = nn.functional.normalize(upright + picture[:, :3], dim=-1)
+        return RawMaps(**named, up=up, up_log_scale=picture[:, 3], log_height=picture[:, 4])
+
+
+#: Every tower that a model may be built of, by the name that weights cards give it.
+TOWERS: dict[str, TowerKind] = {"trunk": TowerKind(TrunkConfig, ConvTrunk)}
+
+
+def _kind_of(options: Any) -> tuple[str, TowerKind]:
+    for name, kind in TOWERS.items():
+        if type(options) is kind.options:
+            return name, kind
+    known = ", ".join(kind.options.__name__ for kind in TOWERS.values())
+    raise ConfigError(f"tower: expected options of one of {known}, got {options!r}")
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Architecture of the small encoder."""
+    """Architecture of the network: options of its towers, which tell their kinds by their types.
 
-    trunk: TrunkConfig = field(default_factory=TrunkConfig)
+    ``geometry_tower`` None: the object tower serves as both and is run once.
+    """
+
+    object_tower: Any = field(default_factory=TrunkConfig)
     fusion_width: int = 96
+    geometry_tower: Any = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as a weights card holds them."""
-        return asdict(self)
+        if isinstance(self.object_tower, TrunkConfig) and self.geometry_tower is None:
+            return {"trunk": asdict(self.object_tower), "fusion_width": self.fusion_width}
+        towers = {"object_tower": self.object_tower, "geometry_tower": self.geometry_tower}
+        named: dict[str, Any] = {
+            key: {"name": _kind_of(options)[0], "options": asdict(options)}
+            for key, options in towers.items()
+            if options is not None
+        }
+        return named | {"fusion_width": self.fusion_width}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
-        """Inverse of :meth:`to_dict`, also after JSON has turned tuples into lists."""
-        trunk: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in values["trunk"].items()
-        }
-        return cls(trunk=TrunkConfig(**trunk), fusion_width=values["fusion_width"])
+        """Inverse of :meth:`to_dict`, also after JSON has turned tuples into lists.
+
+        Raises KeyError or TypeError for what is no architecture, and WeightsError for a tower
+        that is not in ``TOWERS``.
+        """
+        if "trunk" in values:
+            return cls(TrunkConfig(**_with_tuples(values["trunk"])), values["fusion_width"])
+        geometry = values.get("geometry_tower")
+        return cls(
+            _options(values["object_tower"]),
+            values["fusion_width"],
+            None if geometry is None else _options(geometry),
+        )
+
+
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
+def _options(tower: dict[str, Any]) -> Any:
+    kind = TOWERS.get(tower["name"])
+    if kind is None:
+        known = ", ".join(sorted(TOWERS))
+        raise WeightsError(f"tower: expected one of {known}, got {tower['name']!r}")
+    return kind.options(**_with_tuples(tower["options"]))
 
 
 class DenseEncoder(nn.Module):
     """Pictures and camera knowledge in, raw dense maps out.
 
-    The two towers may be one: the small encoder's trunk serves as object tower and as
-    geometry tower, and is then run once.
+    ``trunk`` is the object tower and, where there is no other, the geometry tower as well: it is
+    then run once.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.trunk = ConvTrunk(config.trunk)
-        self.fusion = FeatureFusion(self.trunk.channels, config.fusion_width)
-        self.heads = DenseHeads(config.fusion_width, self.trunk.channels[-1])
+        self.trunk = _kind_of(config.object_tower)[1].build(config.object_tower)
+        towers: list[Any] = [self.trunk]
+        if config.geometry_tower is not None:
+            self.geometry = _kind_of(config.geometry_tower)[1].build(config.geometry_tower)
+            towers.append(self.geometry)
+        channels = tuple(sum(c) for c in zip(*(tower.channels for tower in towers), strict=True))
+        self.fusion = FeatureFusion(channels, config.fusion_width)
+        self.heads = DenseHeads(config.fusion_width, towers[-1].channels[-1])
 
     def forward(
         self,
@@ -63,10 +325,13 @@ class DenseEncoder(nn.Module):
     ) -> RawMaps:
         """See :func:`spatialcode.encoder.small.inputs.input_channels` for the arguments."""
         inputs = input_channels(rgb, K, up_camera, camera_height_m, quality)
-        pyramid = self.trunk(inputs)
-        fused = self.fusion([pyramid])
+        pyramids = [self.trunk(inputs)]
+        if self.config.geometry_tower is not None:
+            pyramids.append(self.geometry(inputs))
+        fused = self.fusion(pyramids)
         grid_hw = (rgb.shape[1] // STRIDE_PX, rgb.shape[2] // STRIDE_PX)
-        return self.heads(fused, pyramid[-1], grid_hw)
+        # gravity and camera height are geometry: the last tower's coarsest map tells them
+        return self.heads(fused, pyramids[-1][-1], grid_hw)
 
 
 def make_model(config: ModelConfig | None = None) -> DenseEncoder:

@@ -17,15 +17,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spatialcode.encoder.small.augment import (
+from spatialcode.encoder.small.inputs import (
     CameraKnowledge,
     KnowledgeConfig,
     augmented,
+    cell_frames,
     noisy_knowledge,
 )
-from spatialcode.encoder.small.geometry import cell_frames
-from spatialcode.encoder.small.heads import RawMaps
 from spatialcode.encoder.small.losses import LossWeights, loss_terms, total_loss
+from spatialcode.encoder.small.model import RawMaps
+from spatialcode.files import whole_file
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,16 @@ class TrainState:
 
     def save(self, path: Path) -> None:
         """Write atomically; tensors and plain values only."""
-        temporary = path.with_suffix(".partial")
-        torch.save(
-            {
-                "model": bare(self.model).state_dict(),
-                "ema": self.ema.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "generator": self.generator.get_state(),
-                "step": self.step,
-                "seconds": self.seconds,
-            },
-            temporary,
-        )
-        temporary.replace(path)
+        state = {
+            "model": bare(self.model).state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        with whole_file(path) as partial:
+            torch.save(state, partial)
 
     def load(self, path: Path) -> None:
         """Continue from a file written by :meth:`save`. No pickled code is ever run."""

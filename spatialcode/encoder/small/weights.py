@@ -1,18 +1,19 @@
-"""Weights on disk: safetensors in half precision beside a JSON card. No pickle."""
+"""Weights on disk: safetensors in half precision beside a JSON card. No pickle.
+
+Reading a card loads no torch, so that an encoder can be named without loading its network.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-
-from spatialcode.encoder.small.model import DenseEncoder, ModelConfig, make_model
 from spatialcode.errors import WeightsError
+
+if TYPE_CHECKING:
+    from spatialcode.encoder.small.model import DenseEncoder
 
 ASSETS = Path(__file__).parents[2] / "assets"
 FORMAT = "spatialcode-encoder/1"
@@ -31,6 +32,8 @@ def card_path(weights: Path) -> Path:
 
 def save_weights(model: DenseEncoder, path: Path, card: dict[str, Any]) -> None:
     """Write float16 weights and their card (with architecture and checksum added)."""
+    from safetensors.torch import save_file
+
     tensors = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in model.state_dict().items()
@@ -71,6 +74,11 @@ def read_card(path: Path) -> dict[str, Any]:
 
 def load_weights(path: Path) -> tuple[DenseEncoder, dict[str, Any]]:
     """Network in float32, in evaluation mode, with its card. WeightsError if unusable."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from spatialcode.encoder.small.model import ModelConfig, make_model
+
     card = read_card(path)
     try:
         model = make_model(ModelConfig.from_dict(card["architecture"]))
@@ -85,8 +93,3 @@ def load_weights(path: Path) -> tuple[DenseEncoder, dict[str, Any]]:
             f"unexpected {unexpected[:3]}"
         )
     return model.eval().requires_grad_(False), card
-
-
-def has_fast_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 matrices in hardware (several times faster)."""
-    return torch.cpu._is_amx_tile_supported()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from spatialcode.config import require, setting
+from spatialcode.config import checked, setting
 from spatialcode.reasoning.models.completions import Completion, CompletionModel
 from spatialcode.reasoning.models.endpoint import OpenAICompatible
 from spatialcode.reasoning.models.local import HuggingFaceModel, LocalSettings
@@ -32,25 +32,23 @@ __all__ = [
 
 
 @dataclass(frozen=True)
+@checked
 class ModelSpec:
     """Which model, as settings of a job. With ``base_url`` an endpoint, else a local model."""
 
     model: str = setting("name at the endpoint, or folder (or hub name) of a local model", "")
     base_url: str = setting("OpenAI-compatible endpoint, http://host:port/v1; empty: local", "")
     api_key_env: str = setting("environment variable with the endpoint's key; empty: none", "")
-    max_tokens: int = setting("tokens of an answer", 1024)
-    temperature: float = setting("0: greedy", 0.0)
-    timeout_s: float = setting("endpoint: seconds for one attempt", 120.0)
-    max_retries: int = setting("endpoint: attempts after the first", 4)
-    concurrency: int = setting("endpoint: requests under way at once", 8)
+    max_tokens: int = setting("tokens of an answer", 1024, at_least=1)
+    temperature: float = setting("0: greedy", 0.0, at_least=0)
+    timeout_s: float = setting("endpoint: seconds for one attempt", 120.0, above=0)
+    max_retries: int = setting("endpoint: attempts after the first", 4, at_least=0)
+    concurrency: int = setting("endpoint: requests under way at once", 8, at_least=1)
     device: str = setting("local: cpu, cuda or auto", "auto")
     dtype: str = setting("local: auto, float32, bfloat16 or float16", "auto")
-    batch_size: int = setting("local: prompts that run together", 8)
+    batch_size: int = setting("local: prompts that run together", 8, at_least=1)
     seed: int = setting("local: seed of sampling", 0)
     thinking: bool = setting("local: let the chat template ask for thinking", False)
-
-    def __post_init__(self) -> None:
-        require(self.max_tokens >= 1, "max_tokens", "a whole number >= 1", self.max_tokens)
 
 
 def load_model(spec: ModelSpec) -> CompletionModel:

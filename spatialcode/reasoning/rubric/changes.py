@@ -13,8 +13,8 @@ from spatialcode.questions.types import (
     Question,
     RoomSize,
 )
+from spatialcode.reasoning.rubric.facts import ids_of
 from spatialcode.reasoning.rubric.needs import references
-from spatialcode.reasoning.rubric.terms import ids_of
 from spatialcode.reasoning.rubric.verify import Context
 from spatialcode.scene.schema import Camera, SceneObject, SpatialCode, Vec3, Vec4
 

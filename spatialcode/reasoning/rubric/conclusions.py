@@ -23,8 +23,8 @@ from spatialcode.questions.types import (
 )
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.rubric.entailed import word_of
+from spatialcode.reasoning.rubric.facts import Cast, Fact, Ids
 from spatialcode.reasoning.rubric.needs import legs_of, viewed_ends
-from spatialcode.reasoning.rubric.terms import Cast, Fact, Ids
 from spatialcode.reasoning.rubric.verify import Context, bind, signed_angle_deg, view_of
 from spatialcode.scene import relations
 from spatialcode.scene.relations import View

@@ -35,8 +35,8 @@ from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.rubric.answers import Meaning, meaning_of
 from spatialcode.reasoning.rubric.changes import mirrored, permuted, without
 from spatialcode.reasoning.rubric.entailed import Allows, allowed
+from spatialcode.reasoning.rubric.facts import CONCLUSIONS, facts_of, ids_of
 from spatialcode.reasoning.rubric.needs import needs_of, references
-from spatialcode.reasoning.rubric.terms import CONCLUSIONS, facts_of, ids_of
 from spatialcode.reasoning.rubric.verify import Context, recomputed
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import SpatialCode
@@ -54,7 +54,7 @@ class Change:
     deleted: str | None = None
 
 
-def counterfactual(question: Question, code: SpatialCode, statements: Sequence[Any]) -> float:
+def share_followed(question: Question, code: SpatialCode, statements: Sequence[Any]) -> float:
     """Share of the changes that the stated reasoning follows; 1 where none makes sense.
 
     0 where the reasoning gives nothing even in the room as it is.

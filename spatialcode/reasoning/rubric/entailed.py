@@ -27,9 +27,9 @@ from spatialcode.questions.types import (
 )
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.rubric.answers import Meaning, nearest_offers, per_metre
+from spatialcode.reasoning.rubric.facts import Cast, Fact, Ids
 from spatialcode.reasoning.rubric.needs import direction_ends, legs_of, viewed_ends
 from spatialcode.reasoning.rubric.steps import Ends, is_between
-from spatialcode.reasoning.rubric.terms import Cast, Fact, Ids
 from spatialcode.reasoning.rubric.verify import HALF_DEG, HALF_M, Context
 from spatialcode.scene import relations
 

@@ -21,8 +21,8 @@ from spatialcode.questions.types import (
 )
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.rubric import steps
+from spatialcode.reasoning.rubric.facts import Cast, Fact, Ids, ids_of
 from spatialcode.reasoning.rubric.steps import Ends, Need
-from spatialcode.reasoning.rubric.terms import Cast, Fact, Ids, ids_of
 from spatialcode.reasoning.rubric.verify import DISTANCE_M, HALF_M, Context
 
 FRONT = frozenset({"front"})

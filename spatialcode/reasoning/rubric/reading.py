@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from spatialcode.errors import SchemaError
 from spatialcode.questions.types import Question
@@ -11,11 +12,14 @@ from spatialcode.reasoning.rubric.answers import given_answer, is_numeric, other
 from spatialcode.reasoning.rubric.claims import Located
 from spatialcode.reasoning.rubric.conclusions import judged
 from spatialcode.reasoning.rubric.entailed import Allows, allowed, concluded
+from spatialcode.reasoning.rubric.facts import Fact, facts_of, ids_of
 from spatialcode.reasoning.rubric.needs import needs_of, references
 from spatialcode.reasoning.rubric.steps import Need
-from spatialcode.reasoning.rubric.terms import Fact, facts_of, ids_of
 from spatialcode.reasoning.rubric.verify import HALF_M, Context
 from spatialcode.scene.schema import SpatialCode
+
+if TYPE_CHECKING:  # settings are made of the terms, which are functions of what is read
+    from spatialcode.reasoning.rubric.config import RubricConfig
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,23 @@ class Reading:
     false_conclusion: str
     allows: Allows | None
     concludes: Allows | None
+
+
+@dataclass(frozen=True)
+class ReadCompletion:
+    """What a term of the rubric judges.
+
+    ``completion``: the text, "" for one that is too long. ``statements``: as they were written, or
+    of a program's trace. ``given``, ``reading``: the answer, and the statements recomputed.
+    """
+
+    question: Question
+    code: SpatialCode
+    completion: str
+    config: RubricConfig
+    given: Given
+    reading: Reading
+    statements: list[say.Statement]
 
 
 def read_given(

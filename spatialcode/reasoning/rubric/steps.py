@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from spatialcode.reasoning import statements as say
-from spatialcode.reasoning.rubric.terms import Fact, Ids, Term
+from spatialcode.reasoning.rubric.facts import Fact, Ids, StatementTerm
 
 
 @dataclass(frozen=True)
 class Need:
     """One step that must be stated; optional ones may be."""
 
-    term: Term
+    term: StatementTerm
     what: str
     accepts: Callable[[Fact], bool]
     required: bool = True

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spatialcode.encoder.maps import grid_intrinsics
 from spatialcode.encoder.odometry.compass import CompassConfig, steadied, turned, wall_directions
 from spatialcode.encoder.odometry.compass import yaw_corrections as corrections
-from spatialcode.encoder.small.maps import grid_intrinsics
 from spatialcode.evaluation.oracle import true_maps
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.synthetic.truth import SyntheticClip

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from spatialcode.encoder.odometry.bundle_motion import RelativeMotions, whitening
 from spatialcode.encoder.odometry.path import (
     CameraPath,
     chained,
@@ -14,6 +13,7 @@ from spatialcode.encoder.odometry.path import (
     in_first_camera_world,
     levelled,
 )
+from spatialcode.encoder.odometry.problem import RelativeMotions, whitening
 from spatialcode.errors import EncodeError
 from spatialcode.evaluation.oracle import true_maps
 from spatialcode.scene.frames import level_rotation

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from spatialcode.encoder.room.estimate import estimate_room
-from spatialcode.encoder.small.maps import (
+from spatialcode.encoder.maps import (
     CEILING_CHANNEL,
     FLOOR_CHANNEL,
     NUM_CLASSES,
     WALL_CHANNEL,
     DenseMaps,
 )
+from spatialcode.encoder.room.estimate import estimate_room
 from spatialcode.scene.schema import Room
 
 GRID = (30, 40)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spatialcode.encoder.room.estimate import outline, room_of
 from spatialcode.encoder.room.layout import Layout, LayoutConfig
-from spatialcode.encoder.room.outline import outline, room_of
 
 CONFIG = LayoutConfig(door_m=1.5, min_door_wall_m=0.5)
 

@@ -9,20 +9,19 @@ import pytest
 import torch
 
 from spatialcode.encoder.clip import ClipInput
-from spatialcode.encoder.small.confidence import Calibration
+from spatialcode.encoder.confidence import Calibration
 from spatialcode.encoder.small.encoder import EncoderConfig, SpatialEncoder, assumed_intrinsics
-from spatialcode.encoder.small.folding import folded
 from spatialcode.encoder.small.inference import (
     DenseRunner,
     FrameBatch,
+    folded,
     network_size,
     resized,
     run_together,
     with_poses,
     without_gravity,
 )
-from spatialcode.encoder.small.model import ModelConfig, make_model
-from spatialcode.encoder.small.towers import TrunkConfig
+from spatialcode.encoder.small.model import ModelConfig, TrunkConfig, make_model
 from spatialcode.errors import EncodeError, SchemaError
 from spatialcode.scene.schema import SpatialCode, VideoInfo
 from spatialcode.scene.text import to_json

@@ -6,20 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from spatialcode.encoder.lifting import LiftingConfig, lift
-from spatialcode.encoder.small.augment import exact_knowledge, mirrored
-from spatialcode.encoder.small.decoding import decode
-from spatialcode.encoder.small.geometry import cell_frames
-from spatialcode.encoder.small.heads import RawMaps
+from spatialcode.encoder.maps import NUM_CLASSES, grid_intrinsics
+from spatialcode.encoder.small.inference import decode
+from spatialcode.encoder.small.inputs import cell_frames, exact_knowledge, mirrored
 from spatialcode.encoder.small.inputs import level_rotation as torch_level_rotation
 from spatialcode.encoder.small.losses import cell_targets, loss_terms, quality_measures
-from spatialcode.encoder.small.maps import NUM_CLASSES, grid_intrinsics
+from spatialcode.encoder.small.model import RawMaps
 from spatialcode.encoder.small.targets import (
     TrainingFrames,
     TruthFrames,
     cell_depth,
     training_frames,
 )
+from spatialcode.encoder.votes import LiftingConfig, lift
 from spatialcode.scene.categories import LABEL_INDEX
 from spatialcode.scene.frames import level_rotation
 

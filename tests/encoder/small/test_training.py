@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from spatialcode.encoder.small.model import ModelConfig, make_model
-from spatialcode.encoder.small.replay import ReplayBuffer, ReplayConfig
-from spatialcode.encoder.small.targets import MAX_OBJECTS, TrainingFrames
-from spatialcode.encoder.small.towers import TrunkConfig
+from spatialcode.encoder.small.model import ModelConfig, TrunkConfig, make_model
+from spatialcode.encoder.small.targets import (
+    MAX_OBJECTS,
+    ReplayBuffer,
+    ReplayConfig,
+    TrainingFrames,
+)
 from spatialcode.encoder.small.training import TrainConfig, learning_rate, start_state, train
 from spatialcode.encoder.small.weights import load_weights, read_card, save_weights
 from spatialcode.errors import WeightsError

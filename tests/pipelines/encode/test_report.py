@@ -8,6 +8,7 @@ from jobs.progress import progress_line, summary
 from pipelines.encode.inputs import Source
 from pipelines.encode.plan import Plan, Work
 from pipelines.encode.report import Tally
+from pipelines.stored import rows
 from pipelines.stored.store import StoredRow
 from spatialcode.errors import VideoNotFoundError
 
@@ -33,6 +34,15 @@ def receipt(status: str, code: str | None = None) -> dict[str, Any]:
     error = code and f"because of {code}"
     outcome = {"status": status, "error_code": code, "error": error, "uri": "v.mp4"}
     return {**outcome, "num_frames": 8 if status == "ok" else 0, "encode_s": 0.5}
+
+
+def test_any_receipt_can_be_counted() -> None:
+    """What the tally reads of a failed row is a column of the receipts' schema."""
+    failed = {"status": "failed", "num_frames": 0, "encode_s": 0.1, "error_code": "a", "error": "b"}
+    table = rows.table([{"input_id": "i", "uri": "u", "work_key": "", **failed}], rows.RECEIPT)
+    tally = Tally(1)
+    tally.add(table.to_pylist())
+    assert tally.examples == [{"uri": "u", "error_code": "a", "error": "b"}]
 
 
 def test_counts_add_up_at_every_moment(tally: Tally) -> None:

@@ -2,18 +2,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.encode.config import EncoderConfig, SamplingConfig
+from pipelines.encode.config import EncoderConfig
 from pipelines.encode.encoders import identity_of, load_encoder
 from pipelines.encode.graph import run_encode
 from pipelines.stored.store import read_codes
 from spatialcode import api
-from spatialcode.config import to_dict
 from spatialcode.encoder.small.encoder import BUNDLED
 from spatialcode.scene.table import from_row, to_row
 from tests.pipelines.conftest import MakeConfig
@@ -59,12 +57,8 @@ def test_the_pipeline_gives_the_code_of_the_single_call(
             assert piped[path] == value, path
 
 
-def test_both_look_at_the_same_frames() -> None:
-    assert asdict(api.Sampling()) == to_dict(SamplingConfig())
-
-
 @needs_weights
 def test_both_make_the_same_work_key() -> None:
     encoder = load_encoder(EncoderConfig(), "cpu")
     single = api.VideoEncoder.load().identity(api.Sampling())
-    assert identity_of(encoder, SamplingConfig()) == single
+    assert identity_of(encoder, api.Sampling()) == single

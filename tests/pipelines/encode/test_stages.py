@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.encode.encoders import limit_threads, load_encoder
+from pipelines.encode.encoders import load_encoder
 from pipelines.encode.stages import AttemptLedger, EncodeStage
 from pipelines.stored import rows
 from spatialcode.errors import ConfigError
+from spatialcode.threads import limit_threads
 from spatialcode.video.probe import VideoProbe
 from tests.pipelines.conftest import MakeConfig
 from tests.pipelines.stand_in import NAME

@@ -260,7 +260,7 @@ def test_direction_is_the_mean_of_its_levels() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", ":2: expected a JSON object"),
+        ("{", ":2: not JSON"),
         ('{"id": "x"}', ":2: expected id, scene"),
         ("[1]", ":2: expected id, scene"),
         (json.dumps(vars(asked("a0")[0])), ":2: id 'a0-far' occurs twice"),

@@ -25,6 +25,7 @@ from spatialcode.evaluation.room_files import (
     read_depth_m,
     read_instance,
     render_room,
+    room_key,
 )
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import from_row
@@ -136,7 +137,7 @@ def test_every_setting_that_shows_changes_the_key(tmp_path: Path) -> None:
 
 def test_settings_are_checked(tmp_path: Path) -> None:
     for changes, message in (
-        ({"format": "zip"}, "format: expected mp4 or webdataset or parquet"),
+        ({"format": "zip"}, "format: expected one of mp4, webdataset, parquet"),
         ({"width_px": 33}, "width_px"),
         ({"num_rooms": 0}, "num_rooms"),
         ({"output": "s3://bucket/rooms"}, "output"),
@@ -170,6 +171,23 @@ def test_a_run_on_ray_adds_up_and_a_second_one_adds_what_is_missing(
         depth = [sample[f"depth.{n:04d}.png"] for n in range(4)]
         instance = [sample[f"instance.{n:04d}.png"] for n in range(4)]
         assert_same_frames(clip, depth, instance)
+
+
+def test_a_room_that_fails_is_a_row_and_the_report_names_it(
+    tmp_path: Path, ray_session: Any
+) -> None:
+    config = config_for(tmp_path, num_rooms=3, rooms_per_shard=2)
+    object.__setattr__(config, "seed", -1)  # no setting allows it: it fails as a bug would
+    report = run_synthesize(config)
+    parts = ("done", "failed", "skipped", "unfinished")
+    assert [report[part] for part in parts] == [2, 1, 0, 0]
+    assert not report["ok"]
+    assert report["failed_by_code"] == {"internal": 1}
+    (failure,) = report["failures"]
+    assert failure["uri"] == room_key(-1)
+    assert "ValueError" in failure["error"]
+    again = run_synthesize(config)  # which tries it again, as it may have been the machine
+    assert [again[part] for part in parts] == [0, 1, 2, 0]
 
 
 def read_sample(shard: Path, key: str) -> dict[str, bytes]:

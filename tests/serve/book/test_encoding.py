@@ -13,7 +13,7 @@ import pytest
 
 from serve.book.code_store import CodeStore
 from serve.book.database import JobBook, JobStatus
-from serve.book.encoding import EncodingWorker, WorkerSettings, sampling_of
+from serve.book.encoding import EncodingWorker, WorkerSettings
 from serve.config import ServeConfig
 from serve.metrics import MemoryMeters, Meters
 from spatialcode.errors import EncodeError
@@ -47,7 +47,7 @@ class Bench:
         """A new video's job, its video in the store."""
         path = small_video(self.folder / f"video{shade}.mp4", shade)
         sha256 = hash_file(path)
-        key = work_key(sha256, self.encoder.identity(sampling_of(self.config)))
+        key = work_key(sha256, self.encoder.identity(self.config.sampling))
         self.store.put_video(key, path)
         self.book.add(
             key, name=path.name, video_sha256=sha256, num_bytes=path.stat().st_size, owner="local"
@@ -77,6 +77,17 @@ def test_a_job_becomes_a_code(bench: Bench) -> None:
     assert bench.counted.value("spatialcode_frames", stage="encoded") == NUM_FRAMES
     assert bench.counted.count("spatialcode_decode_seconds") == 1
     assert bench.counted.value("spatialcode_jobs", status="done") == 1
+
+
+def test_frames_can_be_asked_for_at_a_rate(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "sampling.rate_hz=1.0")
+    key = bench.queue()
+    bench.worker().step()
+    code, job = bench.store.get_code(key), bench.book.get(key)
+    assert code is not None
+    assert job is not None
+    assert code.video.sampled_s == (0.0, 1.0, 2.0)
+    assert job.frames_total == 3
 
 
 def test_progress_is_told_while_a_video_is_encoded(bench: Bench) -> None:

@@ -24,7 +24,7 @@ from spatialcode.scene.scene_parser import parse_scene
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import from_table
 from spatialcode.scene.text import from_json
-from spatialcode.video.child_process import SandboxLimits
+from spatialcode.video.sandbox import SandboxLimits
 from tests.export.codes import code, item
 from tests.export.recordings import read
 from tests.export.test_overlay import grey_video

@@ -16,11 +16,12 @@ from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric.verify import Bound, Context, check
 
-Term = Literal["grounding", "perspective", "geometry"]
+#: The terms of the rubric that one statement each counts in.
+StatementTerm = Literal["grounding", "perspective", "geometry"]
 Ids = frozenset[str]
 #: What follows from quantities; whether it does depends on the question.
 CONCLUSIONS = (say.Direction, say.Extreme, say.TurnAt, say.Order, say.Holds)
-_TERM_OF: dict[type, Term] = {
+_TERM_OF: dict[type, StatementTerm] = {
     say.Position: "grounding",
     say.Extents: "grounding",
     say.RoleOf: "perspective",
@@ -204,7 +205,7 @@ def _role_fact(fact: Fact) -> Fact | None:
     return Fact(role, key, said, fact.ok, fact.reason, origin=s)
 
 
-def term_of(fact: Fact, present: Sequence[Term]) -> Term | None:
+def term_of(fact: Fact, present: Sequence[StatementTerm]) -> StatementTerm | None:
     """Which of the terms that apply a fact counts in; None for conclusions."""
     if fact.is_conclusion or not present:
         return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spatialcode.encoder.small.confidence import FEATURES, Confidence, features, fit, frames_in_view
-from spatialcode.encoder.small.fusion import FusionConfig, cluster_votes
+from spatialcode.encoder.confidence import FEATURES, Confidence, features, fit, frames_in_view
+from spatialcode.encoder.votes import FusionConfig, cluster_votes
 from spatialcode.errors import WeightsError
 from tests.encoder.small.test_fusion import CHAIR, directions, votes_for
 

@@ -16,8 +16,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from spatialcode.encoder.lifting import Array, Votes
-from spatialcode.encoder.small.fusion import Cluster
+from spatialcode.encoder.votes import Array, Cluster, Votes
 from spatialcode.errors import WeightsError
 from spatialcode.scene.categories import CATEGORIES
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spatialcode.encoder.lifting import LiftingConfig, Votes, joined
-from spatialcode.encoder.small.fusion import (
+from spatialcode.encoder.votes import (
     FusionConfig,
+    LiftingConfig,
+    Votes,
     cluster_votes,
     frame_balanced,
     fused_yaw,
+    joined,
     triangulated_center,
     weighted_median,
 )
