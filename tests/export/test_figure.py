@@ -131,7 +131,8 @@ def test_faces_and_names_can_be_left_out(modules: Path) -> None:
 def test_the_legend_has_every_label_once_in_its_colour(modules: Path) -> None:
     spatial = code(item("table_1", "table"), item("table_2", "table"), item("sofa_1", "sofa"))
     drawn = figure(modules, spatial, 0.0, hiddenLabels=["sofa"])
-    legend = [one for one in drawn["data"] if one.get("showlegend") is not False]
+    assert not any(one["showlegend"] for one in drawn["data"])
+    legend = drawn["legend"]
     assert [(one["name"], one["visible"]) for one in legend] == [
         ("sofa", "legendonly"),
         ("table", True),
@@ -176,7 +177,9 @@ def test_axes_hold_everything_at_all_times(modules: Path) -> None:
 )
 def test_plotly_accepts_every_figure(modules: Path, poor: SpatialCode) -> None:
     drawn = figure(modules, poor, 1.0)
-    go.Figure({"data": drawn["data"], "layout": drawn["layout"]})  # raises on what it does not know
+    go.Figure(
+        {"data": drawn["data"] + drawn["legend"], "layout": drawn["layout"]}
+    )  # raises on what it does not know
 
 
 def test_a_figure_holds_every_object_once(modules: Path) -> None:
@@ -197,7 +200,7 @@ def test_a_figure_holds_every_object_once(modules: Path) -> None:
 def test_no_tag_of_a_label_reaches_plotly(modules: Path) -> None:
     # Plotly reads tags in hover texts and legends.
     drawn = figure(modules, code(item(make_id(EVIL, 1), EVIL)), 0.0)
-    for one in drawn["data"]:
+    for one in drawn["data"] + drawn["legend"]:
         assert "<img" not in one["name"]
         assert not any("<img" in text for text in one.get("text", []))
 

@@ -119,7 +119,7 @@ function cameraTraces(path, t_s) {
 }
 
 // An entry of the legend for each label. It holds no point: a click on it hides the label's boxes,
-// which the traces above hold (see Room3D).
+// which other traces hold (see Room3D).
 function legend(code, hiddenLabels) {
   const labels = [...new Set(code.objects.map((item) => item.label))].sort();
   return labels.map((label) => ({
@@ -135,8 +135,8 @@ function legend(code, hiddenLabels) {
   }));
 }
 
-// All traces at `t_s`, always of the same names in the same order, and the objects whose vertices
-// the two meshes hold, for picking. `marked`: ids that stand out. `shown`: see filter.js.
+// All traces at `t_s`, always of the same names in the same order; those of the legend; and the
+// objects whose vertices the two meshes hold, for picking. `marked`: ids that stand out. `shown`: see filter.js.
 export function tracesAt(code, t_s, marked, shown) {
   const boxes = code.objects
     .filter((item) => isShown(item, t_s, shown))
@@ -155,10 +155,9 @@ export function tracesAt(code, t_s, marked, shown) {
     solids("highlighted boxes", lit, { opacity: 0.55, visible: shown.faces }),
     edges("highlighted edges", lit, 9, INK),
     names(lit.length > 0 ? lit : boxes, shown.names),
-    ...legend(code, shown.hiddenLabels),
   ];
   const idsOf = (some) => some.map(({ item }) => item.id);
-  return { data, picked: { boxes: idsOf(others), "highlighted boxes": idsOf(lit) } };
+  return { data, legend: legend(code, shown.hiddenLabels), picked: { boxes: idsOf(others), "highlighted boxes": idsOf(lit) } };
 }
 
 // The whole room with a little air, whatever the time.

@@ -7,8 +7,8 @@ const CENTER = { x: 0, y: 0, z: -0.15 };
 // Redrawing the room is slow on a machine without a graphics card; the video is to stay smooth.
 const LEAST_PAUSE_MS = 120;
 
-// Narrower windows have no room for the legend.
-const LEAST_LEGEND_PX = 900;
+// In a narrower plot the legend would hide the room.
+const LEAST_LEGEND_PX = 600;
 
 // Events: "pick" with the id of a box, "label" with a label of the legend and whether it was pressed
 // twice.
@@ -39,8 +39,7 @@ export class Room3D extends EventTarget {
     this.#code = code;
     this.#eye = OVERVIEW;
     // plotly keeps where the user looks from for as long as this name stays.
-    const showlegend = window.innerWidth > LEAST_LEGEND_PX;
-    this.#layout = { ...layoutOf(code, OVERVIEW, CENTER), showlegend, uirevision: ++this.#numShown };
+    this.#layout = { ...layoutOf(code, OVERVIEW, CENTER), uirevision: ++this.#numShown };
     await this.#loadPlotly();
     await this.draw(wanted);
   }
@@ -72,7 +71,7 @@ export class Room3D extends EventTarget {
   }
 
   async #drawNow({ t_s, marked, shown }) {
-    const { data, picked } = tracesAt(this.#code, t_s, marked, shown);
+    const { data, legend, picked } = tracesAt(this.#code, t_s, marked, shown);
     this.#picked = picked;
     const options = {
       displaylogo: false,
@@ -80,8 +79,10 @@ export class Room3D extends EventTarget {
       responsive: false,
       modeBarButtons: [["toImage", "zoom3d", "pan3d", "resetCameraDefault3d"]],
     };
+    const isWide = this.#plot.clientWidth >= LEAST_LEGEND_PX;
+    this.#layout.showlegend = isWide;
     const isFirst = this.#plot.data === undefined;
-    await window.Plotly.react(this.#plot, data, this.#layout, options);
+    await window.Plotly.react(this.#plot, isWide ? [...data, ...legend] : data, this.#layout, options);
     if (isFirst) this.#listen();
   }
 

@@ -76,6 +76,7 @@ def test_both_pages_draw_the_same_figure(browser: Any, exported: Exported) -> No
         theirs = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
         theirs.goto(f"{origin}/#{FIRST_ID}")
         wait(theirs, "document.getElementById('plot').data !== undefined")
+        theirs.locator("#inset").check()  # the room is as wide as the exported page's, or wider
         for page in (ours, theirs):
             page.locator("#seen").uncheck()
             at(page, 4.0)
