@@ -169,7 +169,7 @@ def run_ours(folder: Path, given: Row) -> Row:
 
     sys.path.insert(0, str(ROOT))
     from spatialcode.grpo.engine import HFEngine
-    from spatialcode.grpo.stepper import TorchStepper
+    from spatialcode.grpo.update import TorchStepper
 
     torch.set_num_threads(given["threads"])
     model = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -211,8 +211,8 @@ def ray_worker(told: Row) -> None:
     import torch
     from transformers import Qwen3ForCausalLM
 
+    from pipelines.train_reasoner.config import AdamConfig, ZeroConfig
     from pipelines.train_reasoner.deepspeed import DeepSpeedStepper
-    from pipelines.train_reasoner.deepspeed_config import AdamConfig, ZeroConfig
     from spatialcode.grpo.engine import HFEngine
 
     given = told["given"]
@@ -232,8 +232,8 @@ def timed_steps(stepper: Any, engine: Any, given: Row, follow: Callable[[int], N
     from spatialcode.grpo.advantages import mean_std_advantages
     from spatialcode.grpo.batch import rollout_batch
     from spatialcode.grpo.losses import LossSettings
-    from spatialcode.grpo.step import UpdateConfig, update
     from spatialcode.grpo.types import SamplerSettings
+    from spatialcode.grpo.update import UpdateConfig, update
 
     prompts, num = prompts_of(given["num_prompts"]), given["num_samples"]
     config = UpdateConfig(loss="dapo", settings=LossSettings(0.2, 0.2))

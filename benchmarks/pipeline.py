@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,51 +29,63 @@ from pipelines.encode.config import EncodeConfig
 from pipelines.encode.graph import plan_run, run_encode
 from pipelines.encode.report import Tally
 from pipelines.stored import rows
-from pipelines.stored.store import CodeStore
+from pipelines.stored.store import ResultStore
+from spatialcode.api import VideoEncoder
 from spatialcode.config import load_config
+from spatialcode.encoder.protocol import (
+    ClipHeader,
+    ClipInput,
+    CollectedSession,
+    FrameRequest,
+    OnShare,
+)
 from spatialcode.errors import EncodeError
-from spatialcode.scene.schema import Provenance, Scale, SpatialCode, VideoInfo
+from spatialcode.scene.schema import Provenance, Scale, SpatialCode
 from spatialcode.scene.table import to_row
-from spatialcode.video.decode import DecodedVideo
 from spatialcode.video.sampling import ByCount
 from spatialcode.video.sandbox import SandboxedDecoder
+from spatialcode.workkey import EncoderIdentity
 
 BUSY_S_PER_FRAME = 0.005  # about half of what the small encoder takes on one core
 NUM_SAMPLED = 8
 
 
+@dataclass(frozen=True)
+class NoSettings:
+    """The busy encoder has none of its own."""
+
+
 class BusyEncoder:
-    """Keeps its core busy for a fixed processor time a frame and returns empty codes."""
+    """Keeps its core busy for a fixed processor time a frame and makes empty codes."""
 
-    name = "busy"
-    weights_sha256 = "0" * 64
-    config_sha256 = "0" * 64
+    settings = NoSettings
+    identity = EncoderIdentity("busy", "0" * 64, "0" * 64)
+    frames = FrameRequest()
 
-    @classmethod
-    def load(cls, name: str, device: str) -> BusyEncoder:
-        return cls()
+    def __init__(self, name: str, settings: NoSettings) -> None:
+        """It has nothing to set."""
 
-    def encode_batch(self, videos: Sequence[DecodedVideo]) -> list[SpatialCode | EncodeError]:
-        """One empty code a video."""
-        return [self._encode(video) for video in videos]
+    def load(self, device: str) -> BusyEncoder:
+        """It has nothing to load."""
+        return self
 
-    def _encode(self, video: DecodedVideo) -> SpatialCode:
-        end_s = time.thread_time() + BUSY_S_PER_FRAME * len(video.rgb)
+    def session(self, clip: ClipHeader) -> CollectedSession:
+        """See `CollectedSession`."""
+        return CollectedSession(self, clip)
+
+    def encode_batch(
+        self, clips: Sequence[ClipInput], on_share: OnShare | None = None
+    ) -> list[SpatialCode | EncodeError]:
+        """One empty code a clip."""
+        return [self._encode(clip) for clip in clips]
+
+    def _encode(self, clip: ClipInput) -> SpatialCode:
+        end_s = time.thread_time() + BUSY_S_PER_FRAME * clip.num_frames
         matrix = np.ones((64, 64), np.float32)
         while time.thread_time() < end_s:
             matrix @ matrix
-        probe = video.probe
-        info = VideoInfo(
-            uri=probe.uri,
-            sha256=probe.sha256,
-            duration_s=probe.duration_s,
-            fps=probe.fps,
-            width_px=probe.width_px,
-            height_px=probe.height_px,
-            sampled_s=tuple(video.times_s.tolist()),
-        )
         provenance = Provenance("busy", "", "", "benchmark", "")
-        return SpatialCode(info, (), (), None, Scale("given", 1.0), provenance)
+        return SpatialCode(clip.video, (), (), None, Scale("given", 1.0), provenance)
 
 
 def write_clips(folder: Path, count: int) -> None:
@@ -109,15 +122,16 @@ def config_for(videos: Path, output: Path, work: Path) -> EncodeConfig:
 def bare_loop(config: EncodeConfig) -> float:
     """Seconds for all clips on one thread, from listing to the last file."""
     start_s = time.perf_counter()
-    store = CodeStore(config.output)
-    works = plan_run(config, store).compute
-    encoder, pending = BusyEncoder(), []
+    store = ResultStore(config.output)
+    encoder = config.encoder.make()
+    works = plan_run(config, store, encoder).compute
+    loaded, pending = VideoEncoder(encoder), []
     with SandboxedDecoder() as decoder:
         for number, work in enumerate(works, 1):
             video = decoder.decode(
                 work.source.uri, ByCount(NUM_SAMPLED), sha256=work.source.content_id
             )
-            (code,) = encoder.encode_batch([video])
+            (code,) = loaded.encode_batch([video])
             assert isinstance(code, SpatialCode)
             outcome = {"status": rows.OK, "attempts": 1, "num_frames": len(video.rgb)}
             row = {**work.row(), **outcome, "decode_s": 0.0}

@@ -20,7 +20,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from pipelines.stored.questions import read_codes, read_questions
+from pipelines.stored.questions import read_questions
+from pipelines.stored.reading import read_codes
 from spatialcode.questions.generate import generate
 from spatialcode.questions.parse import parse
 from spatialcode.questions.types import QuestionItem

@@ -20,10 +20,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from cluster.connect import connect
-from pipelines.train_reasoner.rollouts.actors import RolloutActors, RolloutConfig
-from pipelines.train_reasoner.rollouts.buckets import CHECKSUMS, WeightSyncConfig, layout_of, packed
-from pipelines.train_reasoner.rollouts.engines import HF, EngineSpec, hf_engine
-from pipelines.train_reasoner.rollouts.weights import apply_buckets
+from pipelines.train_reasoner.rollouts.actors import RolloutActors, RolloutPoolConfig
+from pipelines.train_reasoner.rollouts.engines import EngineSpec, hf_engine
+from pipelines.train_reasoner.rollouts.weights import (
+    CHECKSUMS,
+    WeightSyncConfig,
+    apply_buckets,
+    layout_of,
+    packed,
+)
 
 #: 512 × 8000 embeddings, 12 layers of 2.1 M: 29.7 M parameters.
 MODEL = {
@@ -80,7 +85,8 @@ def main() -> None:
     for checksum in CHECKSUMS:
         config = WeightSyncConfig(bucket_bytes, checksum)
         pool = RolloutActors(
-            EngineSpec(HF, {"model": MODEL}), RolloutConfig(num_actors, num_cpus=0.5, sync=config)
+            EngineSpec("hf", {"model": MODEL}),
+            RolloutPoolConfig(num_actors, num_cpus=0.5, sync=config),
         )
         pool.pids()
         ray_seconds(model, pool, 0)  # the first one fills the object store's pages

@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(config: AskConfig, log: EventLog) -> bool:
-    from pipelines.stored.lookup import load_code
+    from pipelines.stored.reading import load_code
     from spatialcode.api import ask
     from spatialcode.reasoning.priors.known import read_priors
 

@@ -7,7 +7,6 @@ returns whether the report is good, and a ``main`` that hands both to `run_job`.
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 
 from spatialcode.config import describe, load_config
 from spatialcode.errors import ConfigError, SpatialCodeError
+from spatialcode.files import append_jsonl
 
 T = TypeVar("T")
 
@@ -39,8 +39,7 @@ class EventLog:
         """Write one line; values that JSON does not know are written as their text."""
         if self._path is not None:
             line = {"time_s": round(time.time(), 3), "event": name, **values}
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, default=str) + "\n")
+            append_jsonl(self._path, [line], default=str)
 
 
 def run_job(

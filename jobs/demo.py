@@ -154,9 +154,9 @@ def matched(code: SpatialCode, truth: SpatialCode) -> dict[str, tuple[str, float
     The label must be right and the boxes overlap by ``FOUND_IOU``; each true object is found
     once, by the surest that fits.
     """
-    from spatialcode.evaluation.metrics.box_tracks import from_objects
-    from spatialcode.evaluation.metrics.metrics import match
+    from spatialcode.evaluation.metrics.detection import match
     from spatialcode.evaluation.metrics.scoring import overlaps_of
+    from spatialcode.evaluation.metrics.tracks import from_objects
 
     if not code.objects or not truth.objects:
         return {}

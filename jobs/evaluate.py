@@ -51,11 +51,11 @@ def _vsibench(config: EvaluateConfig, log: EventLog) -> bool:
 
 def _rooms(config: EvaluateConfig, log: EventLog) -> bool:
     from pipelines.evaluate.rooms import run_rooms
-    from spatialcode.evaluation.rooms_report import markdown
+    from spatialcode.evaluation.answer_report import rooms_markdown
 
     report = run_rooms(config, _shown("rooms", log))
     log.event("report", **{name: report[name] for name in ("num_rooms", "num_failed")})
-    print(markdown(report))
+    print(rooms_markdown(report))
     print(f"report: {config.report}/report.json, report.md, report.html, answers.jsonl")
     return bool(report["num_failed"] + report["num_failed_questions"] == 0)
 

@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _work(config: FitPriorsConfig, log: EventLog) -> bool:
     from pathlib import Path
 
-    from pipelines.stored.questions import read_codes, read_questions
+    from pipelines.stored.questions import read_questions
+    from pipelines.stored.reading import read_codes
     from spatialcode.config import to_dict
     from spatialcode.errors import InputError
     from spatialcode.reasoning.priors.fit import fit_priors

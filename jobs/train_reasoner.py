@@ -1,6 +1,7 @@
 """Trains the reasoner: a supervised warm start, then GRPO; resumes where its output left off.
 
-Writes metrics.jsonl, samples.md, TensorBoard events, a model a stage, and report.json.
+Writes metrics.jsonl, samples.md, TensorBoard events, a model a stage, and report.json; and where
+ship.folder is given, a folder of weights to ship with its card.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ def _work(config: TrainReasonerConfig, log: EventLog) -> bool:
         report = train(config, show)
     for name, accuracy in report["heldout_accuracy"].items():
         print(f"{name}: held-out accuracy {accuracy['mean']:.1f}")
+    for name, found in report.get("shipped", {}).get("made_up_rooms", {}).items():
+        print(f"shipped: {config.ship.folder}; held-out rooms, {name} sentences: {found['mean']}")
+    for note in report["notes"]:
+        print(note)
     for alarm in report["alarms"]:
         print(f"alarm: {alarm}")
     if report["failed"]:

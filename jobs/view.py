@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(config: ViewConfig, log: EventLog) -> bool:
-    from pipelines.stored.lookup import load_code
+    from pipelines.stored.reading import load_code
     from spatialcode.export.overlay import OverlayOptions
 
     code = load_code(config.code)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from serve.access.keys import load_keys
-from serve.config import EncoderConfig, IngressConfig, ReasonerConfig, ServeConfig
+from serve.config import EncoderReplicas, IngressConfig, ReasonerConfig, ServeConfig
 from spatialcode.config import describe, load_config
 from spatialcode.errors import ConfigError, SpatialCodeError
 
@@ -114,7 +114,7 @@ def _config_of(arguments: Sequence[str]) -> ServeConfig:
 
 def _num_cpus(config: ServeConfig) -> int:
     """Logical cores for all replicas: cores are reservations, a smaller machine offers them too."""
-    parts: list[EncoderConfig | IngressConfig | ReasonerConfig] = [config.encoder, config.ingress]
+    parts: list[EncoderReplicas | IngressConfig | ReasonerConfig] = [config.encoder, config.ingress]
     if config.reasoner.has_model:
         parts.append(config.reasoner)
     return int(sum(part.num_cpus * part.max_replicas for part in parts)) + 1

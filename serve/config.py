@@ -21,13 +21,14 @@ from serve.limits import (
     more_than_zero,
 )
 from spatialcode.config import require, setting
+from spatialcode.encoder.registry import EncoderSettings
 from spatialcode.video.limits import VideoLimits
 from spatialcode.video.sampling import Sampling
 
 __all__ = [
     "AccessConfig",
     "AutoscalingConfig",
-    "EncoderConfig",
+    "EncoderReplicas",
     "FetchConfig",
     "IngressConfig",
     "LimitConfig",
@@ -65,7 +66,7 @@ class StoreConfig:
         return os.environ.get(self.database_url_env) or self.database_url
 
 
-def check_replicas(config: EncoderConfig | ReasonerConfig | IngressConfig) -> None:
+def check_replicas(config: EncoderReplicas | ReasonerConfig | IngressConfig) -> None:
     """Raise `ConfigError` where a deployment's resources or replicas make no sense."""
     more_than_zero(config, "num_cpus")
     at_least(config, 1, "min_replicas")
@@ -74,10 +75,9 @@ def check_replicas(config: EncoderConfig | ReasonerConfig | IngressConfig) -> No
 
 
 @dataclass(frozen=True)
-class EncoderConfig:
-    """The deployment that turns videos into codes."""
+class EncoderReplicas(EncoderSettings):
+    """The deployment that turns videos into codes: which encoder, and its replicas."""
 
-    name: str = setting("bundled weights by name, or a .safetensors file", "small")
     device: str = setting("auto, cpu or cuda; auto is cuda where num_gpus is above 0", "auto")
     num_gpus: float = setting("GPUs a replica reserves; a fraction shares one", 0.0)
     num_cpus: float = setting("cores a replica reserves; caps its threads", 1.0)
@@ -171,7 +171,7 @@ class ServeConfig:
     sampling: Sampling = setting("", default_factory=Sampling)
     fetch: FetchConfig = setting("", default_factory=FetchConfig)
     store: StoreConfig = setting("", default_factory=StoreConfig)
-    encoder: EncoderConfig = setting("", default_factory=EncoderConfig)
+    encoder: EncoderReplicas = setting("", default_factory=EncoderReplicas)
     reasoner: ReasonerConfig = setting("", default_factory=ReasonerConfig)
     ingress: IngressConfig = setting("", default_factory=IngressConfig)
     autoscaling: AutoscalingConfig = setting("", default_factory=AutoscalingConfig)

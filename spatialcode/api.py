@@ -7,17 +7,24 @@ pipeline encodes through the same class, so both give the same code for the same
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from spatialcode.encoder.clip import ClipInput
+from spatialcode.encoder.protocol import (
+    ClipInput,
+    Encoder,
+    FrameGeometry,
+    OnShare,
+    encode_windows,
+)
+from spatialcode.encoder.registry import make_encoder
 from spatialcode.errors import EncodeError, SchemaError
 from spatialcode.questions.parse import parse
 from spatialcode.reasoning.evidence import Answer
@@ -28,16 +35,11 @@ from spatialcode.scene.schema import SpatialCode, VideoInfo
 from spatialcode.video.decode import DecodedVideo, decode
 from spatialcode.video.sampling import Sampling
 from spatialcode.video.sandbox import SandboxedDecoder
-from spatialcode.workkey import EncoderIdentity, config_sha256, work_key
-
-if TYPE_CHECKING:
-    from spatialcode.encoder.small.encoder import SpatialEncoder
+from spatialcode.workkey import EncoderIdentity, work_key
 
 Array = NDArray[np.float64]
 
 ASSETS = Path(__file__).parent / "assets"
-#: The frames that are looked at unless the caller says otherwise.
-EVEN = Sampling()
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,19 +89,24 @@ def encode(
     *,
     encoder: str | VideoEncoder = "small",
     device: str = "cpu",
-    sampling: Sampling = EVEN,
+    sampling: Sampling | None = None,
     camera: KnownCamera | None = None,
     sandbox: bool = True,
 ) -> SpatialCode:
     """The spatial code of a video file.
 
-    ``encoder``: bundled weights by name, the path of a .safetensors file, or a loaded
-    `VideoEncoder`. ``camera``: intrinsics, poses or gravity, where known, are used in the place
+    ``encoder``: what `make_encoder` takes (bundled weights by name, the path of a .safetensors
+    file, module:Class), or a loaded `VideoEncoder`. ``sampling`` None: the frames that the encoder
+    asks for. ``camera``: intrinsics, poses or gravity, where known, are used in the place
     of estimates. ``sandbox``: decode in a child process, which may crash or hang without harm.
     Raises the VideoError family for a file that cannot be decoded, EncodeError for one of which
-    no code can be made, WeightsError for weights that are missing or damaged.
+    no code can be made, WeightsError for weights that are missing or damaged, ConfigError for an
+    encoder that is not known.
     """
     loaded = _loaded(encoder, device) if isinstance(encoder, str) else encoder
+    request = loaded.encoder.frames
+    if sampling is None:
+        sampling = Sampling(request.count, request.rate_hz, request.side_px)
     if sandbox:
         with SandboxedDecoder() as decoder:
             video = decoder.decode(path, sampling.plan(), max_side_px=sampling.max_side_px)
@@ -107,10 +114,7 @@ def encode(
         video = decode(path, sampling.plan(), max_side_px=sampling.max_side_px)
     # a key stands for what anyone would get of these bytes; private knowledge has none
     key = "" if camera else work_key(video.probe.sha256, loaded.identity(sampling))
-    (code,) = loaded.encode_clips([clip_of(video, key, camera)])
-    if isinstance(code, EncodeError):
-        raise code
-    return code
+    return encode_windows(loaded.loaded, clip_of(video, key, camera), request)
 
 
 def ask(
@@ -136,45 +140,36 @@ def _bundled_priors() -> Priors:
 
 
 class VideoEncoder:
-    """Decoded videos in, spatial codes out; stateless between calls."""
+    """An encoder loaded on a device: decoded videos in, spatial codes out."""
 
-    def __init__(self, encoder: SpatialEncoder) -> None:
-        self._encoder = encoder
-        self.name = encoder.name
-        self.weights_sha256 = encoder.weights_sha256
-        self.config_sha256 = encoder.config_sha256
+    def __init__(self, encoder: Encoder, device: str = "cpu") -> None:
+        self.encoder = encoder
+        self.loaded = encoder.load(device)
 
     @classmethod
-    def load(cls, name: str = "small", device: str = "cpu") -> VideoEncoder:
-        """Bundled weights by name, or a .safetensors file, on a torch device."""
-        from spatialcode.encoder.small.encoder import SpatialEncoder
-
-        return cls(SpatialEncoder.load(name, device))
+    def load(
+        cls, name: str = "small", device: str = "cpu", settings: Mapping[str, Any] | None = None
+    ) -> VideoEncoder:
+        """An encoder by the name and settings that `make_encoder` takes, on a torch device."""
+        return cls(make_encoder(name, settings), device)
 
     def identity(self, sampling: Sampling) -> EncoderIdentity:
         """What work keys are made of; which frames are looked at is part of it."""
-        settings = {"encoder": self.config_sha256, "sampling": asdict(sampling)}
-        return EncoderIdentity(self.name, self.weights_sha256, config_sha256(settings))
+        return self.encoder.identity.looking_at(asdict(sampling))
 
     def encode_batch(
         self,
         videos: Sequence[DecodedVideo],
         work_keys: Sequence[str] = (),
-        on_frames: Callable[[int], None] | None = None,
+        on_share: OnShare | None = None,
     ) -> list[SpatialCode | EncodeError]:
         """One code or error a video, in order; the network runs over the frames of all.
 
-        ``on_frames`` is told how many frames more are through the network, which all pass twice.
+        ``on_share`` is told which share of the work is done, from 0 to 1.
         """
         keys = work_keys or [""] * len(videos)
         clips = [clip_of(video, key) for video, key in zip(videos, keys, strict=True)]
-        return self.encode_clips(clips, on_frames)
-
-    def encode_clips(
-        self, clips: Sequence[ClipInput], on_frames: Callable[[int], None] | None = None
-    ) -> list[SpatialCode | EncodeError]:
-        """The same for clips that already are as the encoder takes them."""
-        return self._encoder.encode_batch(clips, on_frames)
+        return self.loaded.encode_batch(clips, on_share)
 
 
 def clip_of(video: DecodedVideo, key: str = "", camera: KnownCamera | None = None) -> ClipInput:
@@ -196,9 +191,11 @@ def clip_of(video: DecodedVideo, key: str = "", camera: KnownCamera | None = Non
     return ClipInput(
         video=info,
         rgb=video.rgb,
-        K=None if camera.K is None else shrink @ camera.K,
-        T_world_camera=camera.poses_at(video.times_s),
-        up_camera=up,
+        geometry=FrameGeometry(
+            K=None if camera.K is None else shrink @ camera.K,
+            T_world_camera=camera.poses_at(video.times_s),
+            up_camera=up,
+        ),
         work_key=key,
     )
 

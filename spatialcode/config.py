@@ -24,7 +24,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 from spatialcode.errors import ConfigError
 
-__all__ = ["MISSING", "checked", "describe", "load_config", "require", "setting", "to_dict"]
+__all__ = [
+    "MISSING",
+    "build",
+    "checked",
+    "describe",
+    "load_config",
+    "require",
+    "setting",
+    "to_dict",
+]
 
 T = TypeVar("T")
 
@@ -109,12 +118,28 @@ def load_config(
 ) -> T:
     """Merge schema defaults, a YAML file and ``key=value`` arguments into a schema instance.
 
-    A sequence setting takes one bare value as well (``input=a.mp4`` or ``input=[a.mp4,b.mp4]``).
+    A sequence setting takes one bare value as well (``input=a.mp4`` or ``input=[a.mp4,b.mp4]``),
+    and so does a group of settings that names one of its keys as ``BARE``.
     Raises ConfigError for a missing or malformed file, an unknown key (with a suggestion), a value
     of the wrong type or out of range, and a mandatory setting that nobody gave.
     """
     layers = [] if yaml_path is None else [(str(yaml_path), _read_yaml(Path(yaml_path)))]
     layers += [("arguments", _parse_argument(schema, argument)) for argument in dotlist]
+    return _merged(schema, layers)
+
+
+def build(schema: type[T], values: Mapping[str, Any], origin: str) -> T:
+    """A schema instance of defaults and values that another configuration held, checked alike.
+
+    ``origin``: the key that held them, which errors begin with.
+    """
+    try:
+        return _merged(schema, [(origin, values)])
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}") from None
+
+
+def _merged(schema: type[T], layers: Sequence[tuple[str, Mapping[str, Any]]]) -> T:
     config = OmegaConf.structured(schema)
     OmegaConf.set_readonly(config, False)
     for origin, values in layers:
@@ -264,6 +289,8 @@ def _checked_keys(
         nested = _nested(hints[name])
         if nested is not None and isinstance(value, Mapping):
             value = _checked_keys(nested, value, origin, f"{prefix}{name}.")
+        elif nested is not None and isinstance(value, str) and hasattr(nested, "BARE"):
+            value = {nested.BARE: value}
         elif nested is not None and value is not None:
             group = f"{prefix}{name}"
             leaf = dataclasses.fields(nested)[0].name

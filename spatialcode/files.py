@@ -61,6 +61,16 @@ def write_jsonl(path: str | Path, values: Iterable[Any], **options: Any) -> None
             file.write(json.dumps(value, ensure_ascii=False, **options) + "\n")
 
 
+def append_jsonl(path: str | Path, values: Iterable[Any], **options: Any) -> None:
+    """Add one JSON value a line, all in one write: a crash can cut off no more than the last line.
+
+    ``options`` are those of `json.dumps`.
+    """
+    lines = (json.dumps(value, ensure_ascii=False, **options) + "\n" for value in values)
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.write("".join(lines))
+
+
 def read_json(path: str | Path) -> Any:
     """The value of a JSON file. FormatError, naming the file and the line, where it is not JSON."""
     return _parse(str(path), Path(path).read_bytes(), 0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,11 @@ class EncoderIdentity:
     name: str
     weights_sha256: str
     config_sha256: str
+
+    def looking_at(self, sampling: Mapping[str, Any]) -> EncoderIdentity:
+        """The identity that work keys are made of: which frames are looked at is part of it."""
+        settings = {"encoder": self.config_sha256, "sampling": dict(sampling)}
+        return EncoderIdentity(self.name, self.weights_sha256, config_sha256(settings))
 
 
 def config_sha256(settings: dict[str, Any]) -> str:

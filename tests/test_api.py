@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import spatialcode
-from pipelines.encode.encoders import identity_of
 from spatialcode.api import KnownCamera, Sampling, VideoEncoder, clip_of, encode
+from spatialcode.encoder.registry import EncoderSettings
 from spatialcode.errors import SchemaError, VideoNotFoundError, WeightsError
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.video.decode import decode
@@ -47,10 +47,11 @@ def test_a_code_says_what_it_is_of_and_what_made_it(
     assert code.video.sampled_s == pytest.approx((0.0, 0.5, 1.5, 2.5))
     assert [camera.t_s for camera in code.cameras] == list(code.video.sampled_s)
     encoder = VideoEncoder.load(str(weights))
-    assert code.provenance.weights_sha256 == hash_file(weights) == encoder.weights_sha256
+    identity = encoder.encoder.identity
+    assert code.provenance.weights_sha256 == hash_file(weights) == identity.weights_sha256
     # The pipeline must know a result of encode() as its own.
-    identity = identity_of(encoder, FEW)
-    assert code.provenance.work_key == work_key(hash_file(video), identity)
+    keyed = EncoderSettings(str(weights)).make().identity.looking_at(asdict(FEW))
+    assert code.provenance.work_key == work_key(hash_file(video), keyed)
 
 
 def test_the_sandbox_changes_nothing(code: SpatialCode, weights: Path, video: Path) -> None:

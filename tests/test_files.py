@@ -6,6 +6,7 @@ import pytest
 
 from spatialcode.errors import FormatError
 from spatialcode.files import (
+    append_jsonl,
     read_json,
     read_jsonl,
     remove_partial_files,
@@ -77,6 +78,13 @@ def test_json_comes_back_and_errors_name_file_and_line(tmp_path: Path) -> None:
     path.write_text("[" * 10**6)
     with pytest.raises(FormatError, match=r"a\.json:1: not JSON"):
         read_json(path)
+
+
+def test_lines_are_added_behind_those_that_are_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    append_jsonl(path, [{"a": 1}, Path("x")], default=str)
+    append_jsonl(path, ["é"])
+    assert path.read_text(encoding="utf-8") == '{"a": 1}\n"x"\n"é"\n'
 
 
 def test_lines_come_with_their_numbers_up_to_the_first_broken_one(tmp_path: Path) -> None:

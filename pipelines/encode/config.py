@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spatialcode.config import checked, require, setting
+from spatialcode.encoder.registry import EncoderSettings
 from spatialcode.video.sampling import Sampling
 
 
@@ -23,10 +24,9 @@ class DecodeConfig:
 
 @dataclass(frozen=True)
 @checked
-class EncoderConfig:
-    """The encoding stage."""
+class EncodingConfig(EncoderSettings):
+    """The encoding stage: which encoder, and the actors that hold it."""
 
-    name: str = setting("bundled weights by name, a .safetensors file, or module:Class", "small")
     device: str = setting(
         "auto, cpu or cuda; auto is cuda where num_gpus is above 0",
         "auto",
@@ -57,7 +57,7 @@ class EncodeConfig:
     output: str = setting("folder or s3:// prefix for codes/ and report.json")
     sampling: Sampling = setting("", default_factory=Sampling)
     decode: DecodeConfig = setting("", default_factory=DecodeConfig)
-    encoder: EncoderConfig = setting("", default_factory=EncoderConfig)
+    encoder: EncodingConfig = setting("", default_factory=EncodingConfig)
     max_attempts: int = setting(
         "tries of one video before a crash or a timeout is final", 2, at_least=1
     )

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from cluster.connect import connect
 from pipelines.encode.config import EncodeConfig
-from pipelines.encode.content import ContentCache, default_cache_dir
-from pipelines.encode.encoders import identity_of, load_encoder
 from pipelines.encode.inputs import list_inputs
-from pipelines.encode.plan import Plan, Work, identify, keyed, make_plan
+from pipelines.encode.plan import (
+    ContentCache,
+    Plan,
+    Work,
+    default_cache_dir,
+    identify,
+    keyed,
+    make_plan,
+)
 from pipelines.encode.report import Tally
 from pipelines.encode.stages import (
     AttemptLedger,
@@ -29,19 +34,23 @@ from pipelines.encode.stages import (
     decode_videos,
     write_rows,
 )
+from pipelines.on_ray.dataset import abort_line, connect_for_data
 from pipelines.stored import rows
-from pipelines.stored.store import CodeStore
+from pipelines.stored.store import ResultStore
+from spatialcode.encoder.protocol import Encoder
 
 _WRITER_CPUS = 0.25
 _log = logging.getLogger(__name__)
 Progress = Callable[[Tally], None]
 
 
-def build(works: list[Work], config: EncodeConfig, store: CodeStore, ledger: Any) -> Any:
+def build(
+    works: list[Work], encoder: Encoder, config: EncodeConfig, store: ResultStore, ledger: Any
+) -> Any:
     """The stages. Each states its resources: that also keeps Ray from fusing two of them."""
     import ray
 
-    decode, encoder = config.decode, config.encoder
+    decode, encoding = config.decode, config.encoder
     arguments = {"config": config, "ledger": ledger}
     return (
         ray.data.from_arrow(_blocks(works, decode.videos_per_task))
@@ -62,16 +71,16 @@ def build(works: list[Work], config: EncodeConfig, store: CodeStore, ledger: Any
         # more would queue decoded frames in memory. Ray replaces an actor that died.
         .map_batches(
             EncodeStage,
-            batch_size=encoder.videos_per_batch,
+            batch_size=encoding.videos_per_batch,
             batch_format="pyarrow",
-            fn_constructor_kwargs=arguments,
+            fn_constructor_kwargs={**arguments, "encoder": encoder},
             compute=ray.data.ActorPoolStrategy(
-                min_size=encoder.min_actors,
+                min_size=encoding.min_actors,
                 max_size=_max_actors(config),
                 max_tasks_in_flight_per_actor=2,
             ),
-            num_cpus=encoder.num_cpus,
-            num_gpus=encoder.num_gpus or None,
+            num_cpus=encoding.num_cpus,
+            num_gpus=encoding.num_gpus or None,
             udf_modifying_row_count=False,
         )
         # A quarter of a core: compressing a few rows, then waiting for the disk.
@@ -99,16 +108,17 @@ def run_encode(config: EncodeConfig, on_progress: Progress = lambda _: None) -> 
     Raises InputError where the inputs cannot be listed, ConfigError or WeightsError where there is
     no such encoder. Everything that concerns one video is a row.
     """
-    store = CodeStore(config.output, config.s3_endpoint_url)
+    store = ResultStore(config.output, config.s3_endpoint_url)
     with store.lock():
-        plan = plan_run(config, store)
+        encoder = config.encoder.make()  # who it is, without its weights
+        plan = plan_run(config, store, encoder)
         tally = Tally.of_plan(plan)
         on_progress(tally)
         if plan.unusable:
             failed = [_failed(work, work.error, "list") for work in plan.unusable if work.error]
             store.write(rows.table(failed, rows.RESULT))
         if plan.compute:
-            for receipts in _compute(plan.compute, config, store, tally):
+            for receipts in _compute(plan.compute, encoder, config, store, tally):
                 tally.add(receipts)
                 on_progress(tally)
         if tally.aborted is None:
@@ -120,36 +130,32 @@ def run_encode(config: EncodeConfig, on_progress: Progress = lambda _: None) -> 
     return report
 
 
-def plan_run(config: EncodeConfig, store: CodeStore) -> Plan:
+def plan_run(config: EncodeConfig, store: ResultStore, encoder: Encoder) -> Plan:
     """List the inputs, identify their content, compare with what is stored."""
     sources = list_inputs(config.input, config.s3_endpoint_url)
-    encoder = load_encoder(config.encoder, "cpu")
     cache = ContentCache(Path(config.cache_dir) if config.cache_dir else default_cache_dir())
     try:
         sources = identify(sources, cache)
     finally:
         cache.close()
-    works = keyed(sources, identity_of(encoder, config.sampling))
+    works = keyed(sources, encoder.identity.looking_at(asdict(config.sampling)))
     return make_plan(works, store.rows(), config.retry_failed)
 
 
 def _compute(
-    works: list[Work], config: EncodeConfig, store: CodeStore, tally: Tally
+    works: list[Work], encoder: Encoder, config: EncodeConfig, store: ResultStore, tally: Tally
 ) -> Iterator[list[dict[str, Any]]]:
     """Run the stages; yields receipts as files are written. An error of Ray's ends the run."""
     import ray
-    from ray.data import DataContext
     from ray.data.exceptions import ExecutionTimeoutError, SystemException
     from ray.exceptions import RayError
 
     encoders = config.encoder.num_cpus * config.encoder.min_actors
-    connect(config.ray_address, encoders + config.decode.num_cpus + _WRITER_CPUS)
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # our own progress is shown instead
-    DataContext.get_current().enable_progress_bars = False
+    connect_for_data(config.ray_address, encoders + config.decode.num_cpus + _WRITER_CPUS)
     ledger = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(AttemptLedger).remote()
     outstanding = {work.source.input_id: work for work in works}
     try:
-        dataset = build(works, config, store, ledger)
+        dataset = build(works, encoder, config, store, ledger)
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
             receipts = batch.to_pylist()
             for receipt in receipts:
@@ -158,7 +164,7 @@ def _compute(
             yield receipts
     except (RayError, SystemException, ExecutionTimeoutError) as error:
         _log.error("the run was aborted", exc_info=error)
-        tally.aborted = f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"
+        tally.abort(abort_line(error))
         return
     finally:
         ray.kill(ledger)
@@ -172,7 +178,7 @@ def _compute(
 
 
 def _max_actors(config: EncodeConfig) -> int | None:
-    """Encoders at most. On CPUs a decoder must fit beside them; GPUs decoders do not want."""
+    """The most encoders that fit: on CPUs, cores for one decoder must stay free."""
     import ray
 
     encoder = config.encoder
@@ -186,7 +192,7 @@ def _failed(work: Work, error: Exception, stage: str) -> dict[str, Any]:
     return rows.result_row(work.row(), **rows.failure(error, stage))
 
 
-def _copy(works: list[Work], store: CodeStore, tally: Tally) -> None:
+def _copy(works: list[Work], store: ResultStore, tally: Tally) -> None:
     """Give each input whose content another one has a row of its own."""
     if not works:
         return

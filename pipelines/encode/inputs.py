@@ -1,8 +1,8 @@
 """Lists the videos to encode: files, folders, globs, ``s3://`` prefixes, manifests.
 
-Every listed thing becomes exactly one `Source`, in a stable order; what cannot be used becomes a
-source with an error, not an exception, so that one bad line does not stop a run. Only a listing
-that cannot be made at all raises `InputError`. Nothing is read but names, sizes and manifests.
+Every listed thing becomes exactly one `ListedVideo`, in a stable order; what cannot be used becomes
+one with an error, not an exception, so that one bad line does not stop a run. Only a listing that
+cannot be made at all raises `InputError`. Nothing is read but names, sizes and manifests.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipelines.stored.s3 import s3_filesystem
 from spatialcode.errors import InputError, SpatialCodeError, VideoNotFoundError
 
 VIDEO_SUFFIXES = frozenset(
@@ -27,7 +28,7 @@ MANIFEST_SUFFIXES = frozenset({".parquet", ".jsonl", ".ndjson"})
 
 
 @dataclass(frozen=True)
-class Source:
+class ListedVideo:
     """One listed video.
 
     ``input_id``: the uri, with ``#2``, ``#3`` … for its repetitions in one listing; stable
@@ -42,7 +43,7 @@ class Source:
     error: SpatialCodeError | None = None
 
 
-def list_inputs(patterns: Sequence[str], s3_endpoint_url: str | None = None) -> list[Source]:
+def list_inputs(patterns: Sequence[str], s3_endpoint_url: str | None = None) -> list[ListedVideo]:
     """All sources that the patterns name, in the order of the patterns, each folder sorted.
 
     A folder is searched at every depth for files with a video's suffix; a file or manifest row
@@ -55,14 +56,7 @@ def list_inputs(patterns: Sequence[str], s3_endpoint_url: str | None = None) -> 
     return _numbered(sources)
 
 
-def s3_filesystem(endpoint_url: str | None) -> Any:
-    """An s3fs file system; credentials come from the environment as for any AWS tool."""
-    import s3fs
-
-    return s3fs.S3FileSystem(endpoint_url=endpoint_url, use_listings_cache=False)
-
-
-def _numbered(sources: Iterable[Source]) -> list[Source]:
+def _numbered(sources: Iterable[ListedVideo]) -> list[ListedVideo]:
     """The sources with ids that are unique: repetitions of a uri are counted."""
     seen: Counter[str] = Counter()
     numbered = []
@@ -81,7 +75,7 @@ class _Lister:
         self._endpoint_url = s3_endpoint_url
         self._s3: Any = None
 
-    def expand(self, pattern: str) -> Iterator[Source]:
+    def expand(self, pattern: str) -> Iterator[ListedVideo]:
         """The sources of one pattern."""
         suffix = Path(pattern).suffix.lower()
         if suffix in MANIFEST_SUFFIXES:
@@ -99,7 +93,7 @@ class _Lister:
             self._s3 = s3_filesystem(self._endpoint_url)
         return self._s3
 
-    def _s3_entries(self, pattern: str) -> Iterator[Source]:
+    def _s3_entries(self, pattern: str) -> Iterator[ListedVideo]:
         has_wildcard = any(character in pattern for character in "*?[")
         try:
             if has_wildcard:
@@ -120,7 +114,7 @@ class _Lister:
             raise InputError(f"{pattern}: no videos there")
         yield from found
 
-    def _manifest(self, path: str, suffix: str) -> Iterator[Source]:
+    def _manifest(self, path: str, suffix: str) -> Iterator[ListedVideo]:
         try:
             with self._open(path) as file:
                 rows = list(_parquet_uris(file) if suffix == ".parquet" else _json_uris(file))
@@ -132,11 +126,11 @@ class _Lister:
         for number, (uri, problem) in enumerate(rows, 1):
             if problem:
                 name = f"{path}:{number}"
-                yield Source("", name, error=InputError(f"{name}: {problem}"))
+                yield ListedVideo("", name, error=InputError(f"{name}: {problem}"))
             else:
                 yield self._manifest_source(uri, base)
 
-    def _manifest_source(self, uri: str, base: str) -> Source:
+    def _manifest_source(self, uri: str, base: str) -> ListedVideo:
         if "://" not in uri and not Path(uri).is_absolute() and base:
             uri = f"{base}/{uri}"
         if uri.startswith("s3://"):
@@ -145,9 +139,11 @@ class _Lister:
             except FileNotFoundError:
                 return _missing(uri)
             except (OSError, ValueError) as error:
-                return Source("", uri, error=InputError(f"{uri}: {error}"))
+                return ListedVideo("", uri, error=InputError(f"{uri}: {error}"))
         if "://" in uri:
-            return Source("", uri, error=InputError(f"{uri}: only local paths and s3:// are read"))
+            return ListedVideo(
+                "", uri, error=InputError(f"{uri}: only local paths and s3:// are read")
+            )
         return _local_source(Path(uri))
 
     def _open(self, path: str) -> Any:
@@ -156,7 +152,7 @@ class _Lister:
         return Path(path).open("rb")
 
 
-def _local_entries(pattern: str) -> Iterator[Source]:
+def _local_entries(pattern: str) -> Iterator[ListedVideo]:
     path = Path(pattern)
     if path.is_dir():
         found = [entry for entry in sorted(path.rglob("*")) if _is_video(entry.name)]
@@ -173,27 +169,27 @@ def _local_entries(pattern: str) -> Iterator[Source]:
     yield from (_local_source(entry) for entry in found)
 
 
-def _local_source(path: Path) -> Source:
+def _local_source(path: Path) -> ListedVideo:
     absolute = str(path.absolute())
     try:
         if path.is_dir():
-            return Source("", absolute, error=InputError(f"{absolute}: is a folder"))
-        return Source("", absolute, num_bytes=path.stat().st_size)
+            return ListedVideo("", absolute, error=InputError(f"{absolute}: is a folder"))
+        return ListedVideo("", absolute, num_bytes=path.stat().st_size)
     except FileNotFoundError:
         return _missing(absolute)
     except (OSError, ValueError) as error:
-        return Source("", absolute, error=InputError(f"{absolute}: {error}"))
+        return ListedVideo("", absolute, error=InputError(f"{absolute}: {error}"))
 
 
-def _s3_source(entry: dict[str, Any]) -> Source:
+def _s3_source(entry: dict[str, Any]) -> ListedVideo:
     """The ETag changes with the content; together with the size it names it without reading."""
     etag = str(entry["ETag"]).strip('"')
     uri = f"s3://{entry['name']}"
-    return Source("", uri, f"s3:{etag}:{entry['size']}", int(entry["size"]))
+    return ListedVideo("", uri, f"s3:{etag}:{entry['size']}", int(entry["size"]))
 
 
-def _missing(uri: str) -> Source:
-    return Source("", uri, error=VideoNotFoundError(f"{uri}: not found"))
+def _missing(uri: str) -> ListedVideo:
+    return ListedVideo("", uri, error=VideoNotFoundError(f"{uri}: not found"))
 
 
 def _is_video(name: str) -> bool:

@@ -99,6 +99,10 @@ class Tally:
         finished = self.settled - self.settled_at_start
         return self.seconds / finished * (self.inputs - self.settled) if finished else None
 
+    def abort(self, why: str) -> None:
+        """Note that the run ended before its end, and why."""
+        self.aborted = why
+
     def report(self, max_failed_fraction: float) -> dict[str, Any]:
         """The run's report: the counts add up to ``inputs``.
 

@@ -23,10 +23,11 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.encode.config import EncodeConfig
-from pipelines.encode.encoders import load_encoder
-from pipelines.encode.inputs import s3_filesystem
 from pipelines.stored import rows
-from pipelines.stored.store import CodeStore
+from pipelines.stored.s3 import s3_filesystem
+from pipelines.stored.store import ResultStore
+from spatialcode.api import VideoEncoder
+from spatialcode.encoder.protocol import Encoder
 from spatialcode.errors import (
     DecodeCrashError,
     DecodeMemoryError,
@@ -186,9 +187,9 @@ def _local_file(uri: str, s3_endpoint_url: str | None) -> Iterator[Path]:
 class EncodeStage:
     """Decoded rows to result rows; an actor that loads the encoder once."""
 
-    def __init__(self, config: EncodeConfig, ledger: Any) -> None:
+    def __init__(self, config: EncodeConfig, ledger: Any, encoder: Encoder) -> None:
         limit_threads(config.encoder.num_cpus)
-        self._encoder = load_encoder(config.encoder, config.encoder.torch_device)
+        self._encoder = VideoEncoder(encoder, config.encoder.torch_device)
         limit_threads(config.encoder.num_cpus)  # loading may have imported torch
         self._max_attempts = max(2, config.max_attempts)  # the first may be a neighbour's fault
         self._ledger = _Ledger(ledger, "encode")
@@ -281,7 +282,7 @@ def _video(head: dict[str, Any], rgb: pa.Buffer) -> DecodedVideo:
     )
 
 
-def write_rows(batch: pa.Table, store: CodeStore) -> pa.Table:
+def write_rows(batch: pa.Table, store: ResultStore) -> pa.Table:
     """Write result rows to the output; what goes on to the driver are receipts."""
     store.write(batch)
     return batch.select(rows.RECEIPT.names)

@@ -1,8 +1,8 @@
-"""Questions about many rooms answered: a room with its questions is one row of one Ray Data
-stage, or of a plain loop.
+"""Answers questions about many rooms: a room with its questions is one row of a Ray Data stage, or
+of a plain loop.
 
-Questions are read from text and options alone. A question that cannot be answered is a scored row
-that says why; none is lost.
+Questions are read from their text and options alone. A question that cannot be answered is a scored
+row that says why; no question is lost.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from spatialcode.scene.text import from_json, to_json
 from spatialcode.threads import limit_threads
 
 Row = dict[str, Any]
-#: Called after every room with how many are done, how many failed (none does), and of how many.
+#: Called after every room with the numbers of rooms done, failed (always 0), and in all.
 Progress = Callable[[int, int, int], None]
 
 
@@ -45,7 +45,7 @@ class Known:
 
 @dataclass(frozen=True)
 class AskedRoom:
-    """A room's code and what is asked about it; ``known``: which of the `Known` holds for it."""
+    """A room's code and its questions; ``known``: the index of the `Known` that holds for it."""
 
     scene: str
     code: SpatialCode
@@ -98,7 +98,7 @@ class Answerer:
 
 
 def _blind(question: Question, item: QuestionItem, known: Known) -> Row:
-    """What priors alone score."""
+    """The score of a guess from priors alone."""
     try:
         guess = solve_blind(question, known.blind)
         return {"priors_only": score(guess.option, guess.value, item)}
@@ -138,7 +138,7 @@ def answer_rooms(
         stream: Iterator[Row] = map(Answerer(config, known), rows)
     else:
         check_reasoner(config)  # a wrong model fails here, not in every actor
-        stream = through_actors(rows, Answerer, (config, known), config)
+        stream = through_actors(rows, Answerer, (config, known), config.workers)
     answers = []
     for done, row in enumerate(stream, 1):
         answers += json.loads(row["answers"])

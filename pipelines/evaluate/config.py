@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipelines.on_ray.dataset import Workers
 from spatialcode.config import checked, require, setting
+from spatialcode.encoder.registry import EncoderSettings
 from spatialcode.reasoning.models.loading import ModelSpec
 from spatialcode.seeds import HELD_OUT_ROOMS
 
@@ -25,7 +27,7 @@ class EvaluateConfig:
         "encoder",
         one_of=BENCHMARKS,
     )
-    encoder: str = setting("bundled weights by name, a .safetensors, or module:Class", "small")
+    encoder: EncoderSettings = setting("", default_factory=EncoderSettings)
     device: str = setting("where the network runs: cpu or cuda", "cpu", one_of=("cpu", "cuda"))
     num_rooms: int = setting("rooms to render, or clips to take from `clips`", 100, at_least=1)
     seed: int = setting(
@@ -35,6 +37,9 @@ class EvaluateConfig:
     )
     num_frames: int = setting("frames a room", 32, at_least=1)
     clips: str | None = setting("folder of recorded clips with codes, instead of rendering", None)
+    clips_format: str | None = setting(
+        "layout of `clips`, by its reader's name, as codes; null: recognised", None
+    )
     known_intrinsics: bool = setting("tell the pinhole matrix also where poses are not", True)
     ladder: bool = setting("also replace one output after the other by truth", True)
     num_workers: int = setting(
@@ -84,3 +89,8 @@ class EvaluateConfig:
             require(self.boxes is not None, "boxes", "a file or a folder, for vsibench", None)
         ordered = not self.boxes_order or sorted(self.boxes_order) == [0, 1, 2]
         require(ordered, "boxes_order", "each of 0, 1, 2 once", self.boxes_order)
+
+    @property
+    def workers(self) -> Workers:
+        """What rows are sent through: one core each, as times are reported of one core."""
+        return Workers(self.num_workers, 1.0, self.num_gpus, self.ray_address)

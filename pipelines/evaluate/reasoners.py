@@ -1,9 +1,8 @@
-"""Who answers: the exact solver, or a model over text or programs. One room at a time."""
+"""What answers the questions about one room: the exact solver, or a model over text or programs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,7 +10,7 @@ from pipelines.evaluate.config import EvaluateConfig
 from spatialcode.questions.types import Question
 from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.kept import kept_code
-from spatialcode.reasoning.models.loading import BUNDLED_REASONER, BUNDLED_TOKENS, ModelSpec
+from spatialcode.reasoning.models.loading import ModelSpec, bundled
 from spatialcode.reasoning.priors.guesses import guess as guess_from
 from spatialcode.reasoning.priors.known import Priors
 from spatialcode.reasoning.solver import solve
@@ -43,7 +42,6 @@ def load_reasoner(config: EvaluateConfig) -> RoomReasoner:
     from spatialcode.reasoning.reasoner import ProgramReasoner, TextReasoner
 
     model = load_model(model_of(config))
-
     settings = PromptSettings(max_tokens=config.prompt_tokens, keep=config.keep)
     kind = {"text": TextReasoner, "program": ProgramReasoner}[config.reasoner]
     return ModelReasoner(kind(model, settings), config.fallback == "priors")
@@ -59,16 +57,10 @@ def check_reasoner(config: EvaluateConfig) -> None:
 
 
 def model_of(config: EvaluateConfig) -> ModelSpec:
-    """The model that is set; for programs without one, the bundled tiny reasoner.
-
-    Its programs have at most some hundred tokens; what exceeds its context is cut off there.
-    """
+    """The model that is set; for programs without one, the bundled tiny reasoner."""
     spec = config.model
-    if config.reasoner != "program" or spec.model or spec.base_url:
-        return spec
-    return replace(
-        spec, model=str(BUNDLED_REASONER), max_tokens=min(spec.max_tokens, BUNDLED_TOKENS)
-    )
+    named = config.reasoner != "program" or spec.model or spec.base_url
+    return spec if named else bundled(spec)
 
 
 class SolverReasoner:
@@ -91,8 +83,10 @@ class SolverReasoner:
 
 
 class ModelReasoner:
-    """A language model. With ``fall_back`` a question that it has no answer to (a thing that is
-    missing from the code, nothing to read in what it wrote) is guessed from priors.
+    """A language model.
+
+    With ``fall_back`` a question that it does not answer, because an object is missing from the
+    code or its completion holds no answer, is guessed from priors.
     """
 
     def __init__(self, reasoner: TextReasoner | ProgramReasoner, fall_back: bool) -> None:
@@ -137,10 +131,10 @@ def outcome(answer: Answer) -> Row:
 
 
 def unanswered(why: str) -> Row:
-    """The columns of a question that a reasoner has no answer to."""
+    """The columns of a question that a reasoner does not answer."""
     return {"option": None, "value": None, "error": why}
 
 
 def failed(why: str) -> Row:
-    """The columns of a question that could not be put to the reasoner, or broke it."""
+    """The columns of a question at which an endpoint or our own code failed."""
     return {**unanswered(why), "failed": True}

@@ -16,13 +16,15 @@ from typing import Any
 
 from pipelines.evaluate.answering import Known, Progress, answer_rooms
 from pipelines.evaluate.config import EvaluateConfig
-from pipelines.evaluate.vsibench import Material, asked_rooms, folds_of, known_by_fold
+from pipelines.evaluate.vsibench import BenchmarkData, asked_rooms, folds_of, known_by_fold
 from pipelines.on_ray.dataset import through_actors
 from pipelines.stored import rows
 from spatialcode.config import to_dict
+from spatialcode.encoder.protocol import Encoder
 from spatialcode.errors import EncodeError
+from spatialcode.evaluation.answer_report import rooms_figure, rooms_markdown, summarise_rooms
+from spatialcode.evaluation.report import write_report
 from spatialcode.evaluation.room_files import room_key
-from spatialcode.evaluation.rooms_report import summarise_rooms, write_report
 from spatialcode.questions.generate import GenerateConfig, generate
 from spatialcode.questions.types import QuestionItem
 from spatialcode.scene.schema import SpatialCode
@@ -48,12 +50,12 @@ class MadeRoom:
 class RoomMaker:
     """The stage: one seed in, one row with a made room out, whatever happens."""
 
-    def __init__(self, config: EvaluateConfig) -> None:
+    def __init__(self, config: EvaluateConfig, encoder: Encoder) -> None:
         limit_threads(1)
         from spatialcode.api import VideoEncoder
 
         self.config = config
-        self.encoder = VideoEncoder.load(config.encoder, config.device)
+        self.encoder = VideoEncoder(encoder, config.device)
         limit_threads(1)  # again, for libraries that the encoder has brought
 
     def __call__(self, row: Row) -> Row:
@@ -119,7 +121,9 @@ def run_rooms(config: EvaluateConfig, on_progress: Progress | None = None) -> Ro
     answers = {}
     for name in CONDITIONS:
         codes = {room.scene: room.codes[name] for room in rooms}
-        known = known_by_fold(config, Material(items, codes, None if name == TRUE else truth), fold)
+        known = known_by_fold(
+            config, BenchmarkData(items, codes, None if name == TRUE else truth), fold
+        )
         if name == TRUE:  # exact codes need priors for nothing but what no code holds
             known = [Known(None, one.blind, one.frequent) for one in known]
         asked = asked_rooms(items, codes, fold)
@@ -130,18 +134,22 @@ def run_rooms(config: EvaluateConfig, on_progress: Progress | None = None) -> Ro
     report.update(num_rooms=len(rooms) + len(failures), num_failed=len(failures))
     report["failures"] = failures
     report["config"] = to_dict(config)
-    write_report(report, [row for rows_ in answers.values() for row in rows_], Path(config.report))
+    write_report(
+        report, Path(config.report), markdown=rooms_markdown(report), figure=rooms_figure(report),
+        rows={"answers.jsonl": [row for found in answers.values() for row in found]},
+    )  # fmt: skip
     return report
 
 
 def _made(config: EvaluateConfig, on_progress: Progress | None) -> tuple[list[MadeRoom], list[str]]:
     """Every seed's room, in order, and why the others failed."""
     seeds = [{"seed": seed} for seed in range(config.seed, config.seed + config.num_rooms)]
+    encoder = config.encoder.make()  # a wrong name fails here, not in every actor
     stream: Iterator[Row]
     if config.num_workers == 0:
-        stream = map(RoomMaker(config), seeds)
+        stream = map(RoomMaker(config, encoder), seeds)
     else:
-        stream = through_actors(seeds, RoomMaker, (config,), config)
+        stream = through_actors(seeds, RoomMaker, (config, encoder), config.workers)
     rooms, failures = [], []
     for row in stream:
         if row["status"] == rows.OK:

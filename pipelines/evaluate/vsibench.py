@@ -10,10 +10,12 @@ from typing import Any
 
 from pipelines.evaluate.answering import AskedRoom, Known, Progress, answer_rooms
 from pipelines.evaluate.config import EvaluateConfig
-from pipelines.stored.questions import Stated, read_codes, read_questions
+from pipelines.stored.questions import read_questions
+from pipelines.stored.reading import Stated, read_codes
 from spatialcode.config import to_dict
 from spatialcode.errors import InputError
-from spatialcode.evaluation.answer_report import attribution, summarise, write_report
+from spatialcode.evaluation.answer_report import attribution, figure, markdown, summarise
+from spatialcode.evaluation.report import write_report
 from spatialcode.questions.types import QuestionItem
 from spatialcode.reasoning.priors.baselines import MostFrequent
 from spatialcode.reasoning.priors.fit import fit_priors, room_group
@@ -31,7 +33,7 @@ def folds_of(scenes: Sequence[str], num_folds: int) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
-class Material:
+class BenchmarkData:
     """What an evaluation is given: questions, codes by scene, and annotated codes if there are."""
 
     items: Sequence[QuestionItem]
@@ -39,7 +41,7 @@ class Material:
     truth: Mapping[str, SpatialCode] | None
 
     @classmethod
-    def read(cls, config: EvaluateConfig) -> Material:
+    def read(cls, config: EvaluateConfig) -> BenchmarkData:
         """From the files that the settings name. FormatError, InputError where they do not fit."""
         assert config.questions is not None
         assert config.boxes is not None
@@ -58,44 +60,45 @@ def run_vsibench(config: EvaluateConfig, on_progress: Progress | None = None) ->
     With ``truth_boxes`` the priors are fitted to the habits of whoever made ``boxes``, fold by
     fold on the other folds' rooms, and every task's loss is attributed to perception or reasoning.
     """
-    material = Material.read(config)
-    asked = [item for item in material.items if item.scene in material.codes]
+    data = BenchmarkData.read(config)
+    asked = [item for item in data.items if item.scene in data.codes]
     if not asked:
-        raise InputError(
-            f"questions: none of {len(material.items)} is about a scene of {config.boxes}"
-        )
-    scenes = sorted({*material.codes, *(material.truth or {})})
+        raise InputError(f"questions: none of {len(data.items)} is about a scene of {config.boxes}")
+    scenes = sorted({*data.codes, *(data.truth or {})})
     fold = folds_of(scenes, config.prior_folds)
-    known = known_by_fold(config, material, fold)
-    rooms = asked_rooms(asked, material.codes, fold)
+    known = known_by_fold(config, data, fold)
+    rooms = asked_rooms(asked, data.codes, fold)
     answers = answer_rooms(rooms, known, config, on_progress)
     report = {"benchmark": "vsibench", **summarise(answers)}
-    if material.truth is not None:
-        exact = [item for item in asked if item.scene in material.truth]
+    if data.truth is not None:
+        exact = [item for item in asked if item.scene in data.truth]
         # annotated boxes need no correction: the habits in the priors are the perceiver's
         plain = [Known(None, one.blind, one.frequent) for one in known]
-        annotated = answer_rooms(asked_rooms(exact, material.truth, fold), plain, config)
+        annotated = answer_rooms(asked_rooms(exact, data.truth, fold), plain, config)
         report["num_failed_annotated"] = sum(answer["failed"] for answer in annotated)
         kept = {item.id for item in exact}
         perceived = [answer for answer in answers if answer["id"] in kept]
         report["attribution"] = attribution(summarise(perceived), summarise(annotated))
-    report["num_without_boxes"] = len(material.items) - len(asked)
+    report["num_without_boxes"] = len(data.items) - len(asked)
     report["config"] = to_dict(config)
-    write_report(report, answers, Path(config.report))
+    write_report(
+        report, Path(config.report), markdown=markdown(report), figure=figure(report),
+        rows={"answers.jsonl": answers},
+    )  # fmt: skip
     return report
 
 
 def known_by_fold(
-    config: EvaluateConfig, material: Material, fold: Mapping[str, int]
+    config: EvaluateConfig, data: BenchmarkData, fold: Mapping[str, int]
 ) -> list[Known]:
     """What may be known in each fold: fitted on the rooms of the other folds."""
-    rooms = material.truth or material.codes
-    perceived = None if material.truth is None else material.codes
+    rooms = data.truth or data.codes
+    perceived = None if data.truth is None else data.codes
     given = None if config.priors in ("folds", "none") else read_priors(config.priors)
     known = []
     for n in range(config.prior_folds):
         others = {scene: code for scene, code in rooms.items() if fold[scene] != n}
-        items = [item for item in material.items if item.scene in others]
+        items = [item for item in data.items if item.scene in others]
         blind = fit_priors(others, items, perceived)
         priors = blind if config.priors == "folds" else given
         known.append(Known(priors, blind, MostFrequent.of(items)))

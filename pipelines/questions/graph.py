@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -17,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from cluster.connect import connect
+from pipelines.on_ray.dataset import Workers, through_tasks
 from pipelines.questions.config import QuestionsConfig
 from pipelines.questions.report import QuestionsTally
 from pipelines.questions.store import QuestionSet
@@ -49,10 +48,7 @@ def run_questions(config: QuestionsConfig, on_progress: Progress = lambda _: Non
         tally = QuestionsTally(len(codes), num_duplicates)
         on_progress(tally)
         blocks = _blocks(codes, config)
-        made = _plain(blocks, config, store) if config.num_workers == 0 else _ray(
-            blocks, config, store, tally
-        )  # fmt: skip
-        for receipts in made:
+        for receipts in _ask(blocks, config, store, tally):
             tally.add(receipts)
             on_progress(tally)
         if config.jsonl:
@@ -75,45 +71,16 @@ def _blocks(codes: Sequence[StoredCode], config: QuestionsConfig) -> list[pa.Tab
     ]  # fmt: skip
 
 
-def _plain(
-    blocks: list[pa.Table], config: QuestionsConfig, store: QuestionSet
-) -> Iterator[list[Row]]:
-    for block in blocks:
-        yield ask_codes(block, config, store).to_pylist()
-
-
-def _ray(
+def _ask(
     blocks: list[pa.Table], config: QuestionsConfig, store: QuestionSet, tally: QuestionsTally
 ) -> Iterator[list[Row]]:
-    from ray.data import DataContext
-    from ray.exceptions import RayError
-
-    connect(config.ray_address, config.num_cpus)
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # our own progress is shown instead
-    DataContext.get_current().enable_progress_bars = False
-    try:
-        for batch in build(blocks, config, store).iter_batches(
-            batch_size=None, batch_format="pyarrow"
-        ):
-            yield batch.to_pylist()
-    except RayError as error:
-        tally.aborted = f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"
-
-
-def build(blocks: list[pa.Table], config: QuestionsConfig, store: QuestionSet) -> Any:
-    """The graph: one block of codes is one task is one file of questions."""
-    import ray
-
-    stage: Any = ask_codes
-    return ray.data.from_arrow(blocks).map_batches(
-        stage,
-        batch_size=None,
-        batch_format="pyarrow",
-        fn_kwargs={"config": config, "store": store},
-        # One core: numpy on arrays this small has no use for a second thread.
-        num_cpus=config.num_cpus,
-        concurrency=config.num_workers,
-    )
+    """Ask about the blocks, one task each, here or on Ray."""
+    if config.num_workers == 0:
+        return (ask_codes(block, config, store).to_pylist() for block in blocks)
+    # One core: numpy on arrays this small has no use for a second thread.
+    workers = Workers(config.num_workers, config.num_cpus, ray_address=config.ray_address)
+    arguments = {"config": config, "store": store}
+    return through_tasks(blocks, ask_codes, arguments, workers, tally.abort)
 
 
 def ask_codes(batch: pa.Table, config: QuestionsConfig, store: QuestionSet) -> pa.Table:

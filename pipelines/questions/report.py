@@ -78,6 +78,10 @@ class QuestionsTally:
             for family, counts in json.loads(receipt["tally"]).items():
                 self.families.setdefault(family, _Family()).add(counts)
 
+    def abort(self, why: str) -> None:
+        """Note that the run ended before its end, and why."""
+        self.aborted = why
+
     def report(self, max_failed_fraction: float) -> dict[str, Any]:
         """The report. ``ok``: nothing is unfinished, no more than the allowed share failed, and
         there is a question.

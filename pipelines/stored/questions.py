@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines.stored.reading import StoredCode, list_codes, read_stored
 from spatialcode.errors import FormatError, InputError
 from spatialcode.files import read_jsonl
 from spatialcode.questions.parse import read_options
 from spatialcode.questions.types import QuestionItem
-from spatialcode.scene.axes import Axis, AxisOrder
-from spatialcode.scene.formats import read_boxes
-from spatialcode.scene.schema import SpatialCode
 
 _EXPECTED = "id, scene, question_type, question, options, ground_truth"
 
@@ -76,56 +70,3 @@ def _is_number(text: str) -> bool:
         return math.isfinite(float(text))
     except ValueError:
         return False
-
-
-@dataclass(frozen=True)
-class Stated:
-    """What a file of 9 or 10 numbers a box does not say itself: see `formats.read_boxes`."""
-
-    order: AxisOrder | None = None
-    up: Axis | None = None
-    scalar_first: bool | None = None
-
-
-_UNSTATED = Stated()
-
-
-def read_codes(
-    path: str | Path, scenes: Collection[str] = (), stated: Stated = _UNSTATED
-) -> dict[str, SpatialCode]:
-    """Codes by scene: a file of boxes in a published format, or a folder of codes (see
-    `stored_codes.list_codes`).
-
-    A code's scene is its name there or, where only that is among ``scenes``, its video's file name
-    without the ending: the encode job names codes by work key, benchmarks name videos. Videos that
-    failed to be encoded are left out. ParseError or InputError where a file or a code cannot be
-    read, or two videos have the same name; FormatError where a box cannot.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"boxes: {path} does not exist")
-    if path.is_file() and path.suffix != ".parquet":
-        return read_boxes(path, stated.order, up=stated.up, scalar_first=stated.scalar_first)
-    listed = []
-    for code in list_codes(path)[0]:
-        if code.error is None:
-            listed.append(code)
-        elif code.row < 0:  # not a video that failed, but a file that is broken
-            raise InputError(f"boxes: {code.error}")
-    by_file: dict[str, list[StoredCode]] = defaultdict(list)
-    for code in listed:
-        by_file[code.file].append(code)
-    codes = {}
-    for file, stored in by_file.items():
-        for code, read in zip(stored, read_stored(file, [c.row for c in stored]), strict=True):
-            if isinstance(read, Exception):
-                raise read
-            codes[code.scene] = read
-    named = {}
-    for code in listed:
-        video = Path(code.uri).stem
-        name = video if code.scene not in scenes and video in scenes else code.scene
-        if name in named:
-            raise InputError(f"boxes: {path} holds more than one code of scene {name!r}")
-        named[name] = codes[code.scene]
-    return named

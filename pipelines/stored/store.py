@@ -20,11 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.encode.inputs import s3_filesystem
-from pipelines.stored import rows
+from pipelines.stored.s3 import s3_filesystem
 from spatialcode.errors import InputError
 from spatialcode.files import remove_partial_files, write_bytes
 
@@ -46,7 +44,7 @@ class StoredRow:
     error_code: str | None
 
 
-class CodeStore:
+class ResultStore:
     """``OUTPUT/codes/*.parquet`` and ``OUTPUT/report.json``. Picklable: workers write with it."""
 
     def __init__(self, output: str, s3_endpoint_url: str | None = None) -> None:
@@ -164,13 +162,3 @@ def _parquet_bytes(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
-
-
-def read_codes(output: str, s3_endpoint_url: str | None = None) -> pa.Table:
-    """All rows with a code under an output folder, one an input, schema `rows.RESULT`."""
-    store = CodeStore(output, s3_endpoint_url)
-    best: dict[str, StoredRow] = {}
-    for row in store.rows():
-        best[row.input_id] = max(row, best.get(row.input_id, row))
-    whole = rows.table(store.read(best.values()), rows.RESULT)
-    return whole.filter(pc.equal(whole["status"], rows.OK)).sort_by("input_id")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,10 +16,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from cluster.connect import connect
 from pipelines.encode.report import Tally
+from pipelines.on_ray.dataset import Workers, through_tasks
 from pipelines.stored import rows
-from pipelines.stored.store import CodeStore
+from pipelines.stored.store import ResultStore
 from pipelines.synthesize.config import SynthesizeConfig
 from spatialcode.evaluation.room_files import (
     RenderedRoom,
@@ -72,7 +71,7 @@ def run_synthesize(
     config: SynthesizeConfig, on_progress: Progress = lambda _: None
 ) -> dict[str, Any]:
     """Bring the folder up to ``num_rooms`` rooms; returns the report it also writes."""
-    store = CodeStore(config.output)
+    store = ResultStore(config.output)
     with store.lock():
         done = {row.work_key for row in store.rows() if row.status == rows.OK}
         seeds = range(config.seed, config.seed + config.num_rooms)
@@ -89,43 +88,22 @@ def run_synthesize(
     return report
 
 
-def build(seeds: list[int], config: SynthesizeConfig, store: CodeStore) -> Any:
-    """The graph: one block of seeds is one task is one shard."""
-    import ray
-
+def _compute(
+    seeds: list[int], config: SynthesizeConfig, store: ResultStore, tally: Tally
+) -> Iterator[list[dict[str, Any]]]:
+    """Render the seeds; a block of them is a task is a shard."""
     size = config.rooms_per_shard
     blocks = [
         pa.Table.from_pylist([{"seed": seed} for seed in seeds[i : i + size]], schema=_SEEDS)
         for i in range(0, len(seeds), size)
     ]
-    return ray.data.from_arrow(blocks).map_batches(
-        render_shard,
-        batch_size=None,
-        batch_format="pyarrow",
-        fn_kwargs={"config": config, "store": store},
-        # One core: numpy, OpenCV and the video codec are each kept to one thread.
-        num_cpus=config.num_cpus,
-    )
+    # One core: numpy, OpenCV and the video codec are each kept to one thread.
+    workers = Workers(num_cpus=config.num_cpus, ray_address=config.ray_address)
+    arguments = {"config": config, "store": store}
+    return through_tasks(blocks, render_shard, arguments, workers, tally.abort)
 
 
-def _compute(
-    seeds: list[int], config: SynthesizeConfig, store: CodeStore, tally: Tally
-) -> Iterator[list[dict[str, Any]]]:
-    from ray.data import DataContext
-    from ray.exceptions import RayError
-
-    connect(config.ray_address, config.num_cpus)
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # our own progress is shown instead
-    DataContext.get_current().enable_progress_bars = False
-    try:
-        dataset = build(seeds, config, store)
-        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
-            yield batch.to_pylist()
-    except RayError as error:
-        tally.aborted = f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"
-
-
-def render_shard(batch: pa.Table, config: SynthesizeConfig, store: CodeStore) -> pa.Table:
+def render_shard(batch: pa.Table, config: SynthesizeConfig, store: ResultStore) -> pa.Table:
     """Render a block of seeds, write their files or shard, then their rows; returns receipts."""
     import cv2
 

@@ -61,7 +61,7 @@ def _render_forever(source: FrameSource, out: mp.Queue) -> None:
                 out.put(frames, timeout=5)
                 break
             except queue.Full:
-                # a killed trainer takes nothing any more, and cannot say goodbye
+                # a killed trainer takes no more frames and cannot tell its workers to stop
                 if parent is None or not parent.is_alive():
                     return
 

@@ -19,16 +19,24 @@ import torch
 
 from cluster.connect import connect
 from pipelines.train_encoder.config import TrainEncoderConfig
-from pipelines.train_encoder.curve import write_curve
 from pipelines.train_encoder.frames import FrameSource, frames_of_room, process_frames
-from pipelines.train_encoder.run import STATE_FILE, WEIGHTS_FILE, Recorder, RunConfig, run
-from spatialcode.encoder.confidence import Calibration
-from spatialcode.encoder.small.encoder import SpatialEncoder
+from pipelines.train_encoder.run import (
+    STATE_FILE,
+    WEIGHTS_FILE,
+    Recorder,
+    RunConfig,
+    run,
+    write_curve,
+)
+from spatialcode.encoder.detections import Calibration
+from spatialcode.encoder.small.encoder import SmallSettings
+from spatialcode.encoder.small.stages import SmallStages
 from spatialcode.encoder.small.targets import ReplayConfig, TrainingFrames
 from spatialcode.encoder.small.training import TrainConfig
 from spatialcode.encoder.small.weights import load_weights, save_weights
 from spatialcode.evaluation.calibration import fitted_calibration, judged_rooms
 from spatialcode.seeds import VALIDATION_ROOMS
+from spatialcode.workkey import EncoderIdentity
 
 Card = dict[str, Any]
 
@@ -176,8 +184,10 @@ def finish(config: TrainEncoderConfig, command: str) -> Card:
     output = Path(config.output)
     path = output / WEIGHTS_FILE
     model, trained = load_weights(path)
-    encoder = SpatialEncoder(model, path.stem, trained["sha256"], Calibration.uncalibrated())
-    rooms = judged_rooms(encoder, config.num_calibration_rooms, num_frames=32)
+    settings, calibration = SmallSettings(), Calibration.uncalibrated()
+    identity = EncoderIdentity(path.stem, trained["sha256"], settings.sha256(calibration))
+    stages = SmallStages(model, identity, calibration, settings)
+    rooms = judged_rooms(stages, config.num_calibration_rooms, num_frames=32)
     card = {
         "name": "spatialcode small encoder",
         "licence": "Apache-2.0",

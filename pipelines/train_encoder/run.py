@@ -6,7 +6,6 @@ once per worker. Rank 0 writes metrics, checkpoints and weights; all ranks train
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -35,6 +34,7 @@ from spatialcode.encoder.small.training import (
     train,
 )
 from spatialcode.encoder.small.weights import save_weights
+from spatialcode.files import append_jsonl
 from spatialcode.seeds import VALIDATION_ROOMS
 
 STATE_FILE, WEIGHTS_FILE, METRICS_FILE = "state.pt", "encoder.safetensors", "metrics.jsonl"
@@ -155,8 +155,7 @@ class Recorder:
         return {"step": state.step, "samples": samples, "seconds": round(state.seconds, 1)}
 
     def _write(self, row: dict[str, Any]) -> None:
-        with (self.output / METRICS_FILE).open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        append_jsonl(self.output / METRICS_FILE, [row])
 
 
 def run(
@@ -181,3 +180,36 @@ def run(
     recorder.validate(state)
     recorder.checkpoint(state)
     return state
+
+
+SHOWN = ("depth_abs_rel", "vote_error_m", "object_class_accuracy")
+
+
+def write_curve(output: Path) -> Path:
+    """An HTML page (nothing fetched) of loss and validation over samples; returns its path."""
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    rows = [json.loads(line) for line in (output / METRICS_FILE).read_text().splitlines()]
+    figure = make_subplots(rows=2, cols=1, subplot_titles=("training loss", "unseen rooms"))
+    trained = [row for row in rows if row["kind"] == "train"]
+    samples = [row["samples"] for row in trained]
+    for term in ("loss", "classes", "depth", "vote", "size"):
+        values = [row[term] for row in trained]
+        figure.add_trace(go.Scatter(x=samples, y=values, name=term), row=1, col=1)
+    validated = [row for row in rows if row["kind"] == "validation"]
+    for knowledge in ("exact", "unknown"):
+        for name in SHOWN:
+            figure.add_trace(
+                go.Scatter(
+                    x=[row["samples"] for row in validated],
+                    y=[row[knowledge][name] for row in validated],
+                    name=f"{name}, {knowledge} gravity",
+                ),
+                row=2,
+                col=1,
+            )
+    figure.update_xaxes(title_text="training pictures")
+    page = output / "curve.html"
+    figure.write_html(page, include_plotlyjs=True)
+    return page

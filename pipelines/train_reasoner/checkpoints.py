@@ -15,7 +15,6 @@ it only checkpoints that this software wrote.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import random
 import shutil
@@ -31,6 +30,7 @@ import torch
 
 from pipelines.train_reasoner.deepspeed import DeepSpeedStepper
 from spatialcode.errors import InputError
+from spatialcode.files import read_json, write_json
 
 POSITION_FILE, ENGINE_TAG, UNIVERSAL_TAG = "position.json", "deepspeed", "universal"
 _UNIVERSAL_INFO = {"universal_checkpoint_info": {"universal_checkpoint_version": 0.2}}
@@ -38,15 +38,14 @@ _MAX_SEED = 2**63
 
 
 @dataclass(frozen=True)
-class Position:
-    """Where a training stands: enough to go on with the next step as if nothing had happened.
+class RunPosition:
+    """Where a run stands: enough to go on with the next step as if nothing had happened.
 
     ``stage``: which part of the run; ``step``: optimiser steps done in it; ``total_steps``: in all
-    stages together; ``next_task``: index of
-    the first prompt not drawn yet; ``weight_version``: of the weights rollouts have; ``seconds``:
-    spent in the stage. ``sampler``, ``rubric`` are the settings they were made with;
-    ``rubric_version`` changes whenever a setting of the rubric does. ``kept`` holds results of
-    stages done.
+    stages together; ``next_task``: number of the first prompt not drawn yet; ``weight_version``: of
+    the weights that rollouts have; ``seconds``: spent in the stage. ``sampler``, ``rubric``: the
+    settings of both; ``rubric_version`` changes whenever a setting of the rubric does. ``kept``:
+    results of stages that are done.
     """
 
     stage: str
@@ -63,11 +62,11 @@ class Position:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundCheckpoint:
     """A checkpoint to resume from: its folder, position, and how DeepSpeed must read it."""
 
     folder: Path
-    position: Position
+    position: RunPosition
     world_size: int
     zero_stage: int
 
@@ -88,7 +87,7 @@ class Found:
         return True
 
 
-def save(stepper: DeepSpeedStepper, folder: Path, position: Position) -> None:
+def save(stepper: DeepSpeedStepper, folder: Path, position: RunPosition) -> None:
     """Write this rank's part of a checkpoint. All ranks call it, each with its own folder, or all
     with one.
     """
@@ -100,24 +99,25 @@ def save(stepper: DeepSpeedStepper, folder: Path, position: Position) -> None:
     torch.save(random_states(), folder / _rank_file(stepper.rank))
     if stepper.rank == 0:
         held = {"world_size": stepper.world_size, "zero_stage": stepper.zero.stage}
-        text = json.dumps({**asdict(position), **held}, indent=2)
-        (folder / POSITION_FILE).write_text(text + "\n", encoding="utf-8")
+        write_json(folder / POSITION_FILE, {**asdict(position), **held})
 
 
-def find(folder: Path) -> Found:
+def find(folder: Path) -> FoundCheckpoint:
     """What a folder holds; InputError where it is no whole checkpoint."""
     path = folder / POSITION_FILE
     if not path.is_file():
         raise InputError(f"{folder}: expected a checkpoint with {POSITION_FILE}, found none")
-    values = json.loads(path.read_text(encoding="utf-8"))
+    values = read_json(path)
     world_size, zero_stage = values.pop("world_size"), values.pop("zero_stage")
     missing = [n for n in map(_rank_file, range(world_size)) if not (folder / n).is_file()]
     if missing:
-        raise InputError(f"{folder}: expected the parts of {world_size} ranks, {missing[0]} lacks")
-    return Found(folder, Position(**values), world_size, zero_stage)
+        raise InputError(
+            f"{folder}: expected the parts of {world_size} ranks, {missing[0]} is missing"
+        )
+    return FoundCheckpoint(folder, RunPosition(**values), world_size, zero_stage)
 
 
-def load(stepper: DeepSpeedStepper, found: Found) -> Position:
+def load(stepper: DeepSpeedStepper, found: FoundCheckpoint) -> RunPosition:
     """Restore weights, optimizer and this rank's random numbers; returns the position.
 
     The stepper was made with ``load_universal=found.universal(…)``. A rank that the checkpoint

@@ -15,12 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipelines.train_reasoner.deepspeed_config import AdamConfig, LoraConfig, ZeroConfig
+from pipelines.train_reasoner.config import AdamConfig, LoraConfig, ZeroConfig
 
 #: Sums over shared memory for inference, which DeepSpeed would compile with a C++ compiler on first
 #: use and set up in every process on CPUs. Training never calls it.
 _UNUSED_OPERATOR = "deepspeed_shm_comm"
 _LORA_LAYER = ".base_layer."
+#: Muon's rate as a multiple of AdamW's, and the key of a parameter group that holds it.
+_MUON_RATE, _RATE_FACTOR = 2.5, "rate_factor"
 
 
 def with_adapters(model: Any, config: LoraConfig) -> Any:
@@ -74,6 +76,54 @@ def engine_config(zero: ZeroConfig, adam: AdamConfig, load_universal: bool) -> d
     }
 
 
+def make_adamw(parameters: Any, adam: AdamConfig) -> torch.optim.AdamW:
+    """AdamW over parameters, or over parameter groups with a weight decay of their own."""
+    betas = (adam.beta1, adam.beta2)
+    return torch.optim.AdamW(
+        parameters, lr=adam.learning_rate, betas=betas, weight_decay=adam.weight_decay, fused=True
+    )
+
+
+class MuonBesideAdamW(torch.optim.Optimizer):
+    """Muon over the matrices inside the layers, AdamW over the rest, as one optimizer.
+
+    Muon (Jordan et al., 2024) takes a gradient's nearest orthogonal matrix; its rate is scaled to
+    AdamW's usual size of a step (Liu et al., arXiv 2502.16982). Embeddings decay by
+    ``adam.weight_decay``, matrices and vectors do not.
+    """
+
+    def __init__(self, model: nn.Module, adam: AdamConfig) -> None:
+        matrices = {n: p for n, p in model.named_parameters() if p.ndim == 2 and ".layers." in n}
+        others = [p for n, p in model.named_parameters() if n not in matrices]
+        self._adamw = make_adamw(
+            [{"params": [p for p in others if p.ndim >= 2]},
+             {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0}], adam,
+        )  # fmt: skip
+        self._muon = torch.optim.Muon(
+            list(matrices.values()), lr=_MUON_RATE * adam.learning_rate, momentum=0.95,
+            weight_decay=0.0, adjust_lr_fn="match_rms_adamw",
+        )  # fmt: skip
+        self._muon.param_groups[0][_RATE_FACTOR] = _MUON_RATE
+        super().__init__([*self._adamw.param_groups, *self._muon.param_groups], {})
+        self._share()
+
+    def _share(self) -> None:
+        """Both parts work on this optimizer's own groups and state, which checkpoints hold."""
+        self._adamw.param_groups, self._muon.param_groups = (
+            self.param_groups[:-1], self.param_groups[-1:],
+        )  # fmt: skip
+        self._adamw.state = self._muon.state = self.state
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # noqa: ARG002
+        self._adamw.step()
+        self._muon.step()
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        super().load_state_dict(state_dict)
+        self._share()
+
+
 class DeepSpeedStepper:
     """A model in a DeepSpeed engine: ``backward`` as often as wanted, then one ``step``.
 
@@ -101,13 +151,7 @@ class DeepSpeedStepper:
         if zero.activation_checkpointing:
             _checkpoint_activations(model)
         trainable = [p for p in model.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(
-            trainable,
-            lr=adam.learning_rate,
-            betas=(adam.beta1, adam.beta2),
-            weight_decay=adam.weight_decay,
-            fused=True,
-        )
+        optimizer = MuonBesideAdamW(model, adam) if adam.muon else make_adamw(trainable, adam)
         self._norm = float("nan")
         if zero.stage == 0:
             optimizer.register_step_pre_hook(self._clip)
@@ -141,17 +185,17 @@ class DeepSpeedStepper:
         return float(self.engine.get_global_grad_norm()) if self.zero.stage else self._norm
 
     def _clip(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        """Without ZeRO the engine clips but tells no norm: done here, on reduced gradients."""
+        """Without ZeRO the engine clips but does not tell the norm: done here, on reduced
+        gradients.
+        """
         held = [p for group in optimizer.param_groups for p in group["params"]]
         limit = self.adam.max_grad_norm or float("inf")
         self._norm = float(torch.nn.utils.clip_grad_norm_(held, limit))
 
-    def zero_grad(self) -> None:
-        """Nothing to do: a DeepSpeed step clears the gradients it used."""
-
     def set_learning_rate(self, learning_rate: float) -> None:
+        """The rate of the next steps; that of Muon's matrices in proportion."""
         for group in self.engine.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group.get(_RATE_FACTOR, 1.0)
 
     def total(self, value: float) -> float:
         """The sum of the ranks' values."""
@@ -162,7 +206,7 @@ class DeepSpeedStepper:
         return float(self._reduced(value, torch.distributed.ReduceOp.MAX))
 
     def totals(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Sums over ranks by name; a name that a rank lacks counts as 0 there."""
+        """Sums over ranks by name; a name that a rank does not have counts as 0 there."""
         every: list[Any] = [None] * self.world_size
         torch.distributed.all_gather_object(every, dict(values))
         names = sorted({name for held in every for name in held})

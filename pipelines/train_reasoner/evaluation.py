@@ -1,4 +1,6 @@
-"""What the reward does not show: held-out greedy accuracy, a term never paid, what cheats get."""
+"""What the reward does not show: held-out greedy accuracy, a term that is never paid, and what
+completions get that do not look at the room.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,7 @@ from typing import Any
 from pipelines.train_reasoner.model import ReasonerText
 from pipelines.train_reasoner.prompts import PromptRow
 from pipelines.train_reasoner.rewards.scorers import RubricScorer, item_from_json
-from pipelines.train_reasoner.rollouts.rollouts import Rollouts
-from spatialcode.config import to_dict
+from pipelines.train_reasoner.rollouts.rollouts import RolloutRequest, Rollouts
 from spatialcode.grpo.types import SamplerSettings
 from spatialcode.questions.types import QuestionItem
 from spatialcode.reasoning.rubric.config import RubricConfig
@@ -25,9 +26,9 @@ class Judge:
     heldout_term: str
 
     def __post_init__(self) -> None:
-        with_term = {**to_dict(self.rubric), f"weight_{self.heldout_term}": 1.0}
+        with_term = self.rubric.with_weight(self.heldout_term, 1.0)
         object.__setattr__(self, "_paid", RubricScorer(self.rubric))
-        object.__setattr__(self, "_watched", RubricScorer(RubricConfig(**with_term)))
+        object.__setattr__(self, "_watched", RubricScorer(with_term))
 
     def figures(self, row: PromptRow, completion: str) -> dict[str, float]:
         """``accuracy`` (0 to 1, as VSI-Bench), ``reward``, ``heldout`` where the term applies."""
@@ -53,27 +54,38 @@ class Evaluation:
         return {**vars(self)}
 
 
+@dataclass(frozen=True)
+class Greedy:
+    """Limits of greedy decoding: a longer prompt counts as not answered, a longer completion is
+    cut.
+    """
+
+    max_prompt_tokens: int
+    max_new_tokens: int
+
+
 def evaluate(
     rollouts: Rollouts,
     text: ReasonerText,
     rows: Sequence[PromptRow],
     judge: Judge,
-    limits: tuple[int, int],
+    greedy: Greedy,
 ) -> dict[str, float]:
-    """Sums over this worker's rows, to be added over workers: see `summary`.
-
-    Greedy decoding. ``limits``: tokens of a prompt, a longer one counts as not answered; and of a
-    completion.
-    """
-    settings = SamplerSettings(temperature=0.0, max_new_tokens=limits[1])
+    """Sums over this worker's rows, to be added over workers: see `summary`."""
+    settings = SamplerSettings(temperature=0.0, max_new_tokens=greedy.max_new_tokens)
     ids = [text.prompt_ids(row.messages) for row in rows]
-    fitting = [number for number, prompt in enumerate(ids) if len(prompt) <= limits[0]]
-    groups = rollouts.groups([ids[number] for number in fitting], 1, settings)
+    fitting = [n for n, prompt in enumerate(ids) if len(prompt) <= greedy.max_prompt_tokens]
+    groups = rollouts.write(RolloutRequest([ids[number] for number in fitting], 1, settings))
     written = {n: group[0].completion_ids for n, group in zip(fitting, groups, strict=True)}
+    completions = [text.completion(written.get(number, ())) for number in range(len(rows))]
+    return judged(rows, completions, judge)
+
+
+def judged(rows: Sequence[PromptRow], completions: Sequence[str], judge: Judge) -> dict[str, float]:
+    """Sums of the figures of completions, one a row."""
     sums: dict[str, float] = {}
-    for number, row in enumerate(rows):
-        figures = judge.figures(row, text.completion(written.get(number, ())))
-        for name, value in figures.items():
+    for row, completion in zip(rows, completions, strict=True):
+        for name, value in judge.figures(row, completion).items():
             for key in (name, f"{name}/{row.family}"):
                 sums[key] = sums.get(key, 0.0) + value
                 sums[f"num/{key}"] = sums.get(f"num/{key}", 0.0) + 1

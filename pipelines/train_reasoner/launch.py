@@ -1,6 +1,6 @@
 """Launching the reasoner's training: on Ray Train, or in this process; and its report.
 
-Both hand `reasoner_stages.run` prompts and take its checkpoints. The output folder is the state of
+Both hand `stages.run` prompts and take its checkpoints. The output folder is the state of
 a run: started again with the same command, it goes on from its last checkpoint.
 """
 
@@ -10,24 +10,25 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from cluster.connect import connect
-from pipelines.train_reasoner.config import TrainReasonerConfig
-from pipelines.train_reasoner.dry_run import dry
+from pipelines.train_reasoner.config import TrainReasonerConfig, dry_run
 from pipelines.train_reasoner.metrics import METRICS_FILE, read_rows
 from pipelines.train_reasoner.model import is_compact, prepare_start
 from pipelines.train_reasoner.prompts import (
     BLOCK_NUMBERS,
     LocalPrompts,
     PromptMaker,
+    Prompts,
     StreamedPrompts,
+    StreamStart,
     next_task,
     prompt_rows,
 )
-from pipelines.train_reasoner.worker import RESULT_FILE, Prompts, Setting
+from pipelines.train_reasoner.worker import RESULT_FILE, WorkerSetup
 from spatialcode.config import to_dict
 from spatialcode.files import read_json, write_json
 
@@ -35,7 +36,7 @@ RUN_NAME, CHECKPOINTS = "ray", "checkpoints"
 #: Prompts that a block of made-up rooms surely has, a room.
 _PROMPTS_PER_ROOM = 10
 #: GRPO's rooms are counted from here, so that it meets none that were taught.
-_GRPO_ROOM = 100_000_000
+GRPO_ROOM = 100_000_000
 Row = dict[str, Any]
 
 
@@ -44,7 +45,8 @@ def train(config: TrainReasonerConfig, on_rows: Callable[[list[Row]], None] | No
 
     ``on_rows`` is called about once a second with all lines of metrics so far.
     """
-    config = dry(config) if config.dry_run else config
+    asked = config
+    config = dry_run(config, has_gpu=_has_gpu()) if config.dry_run else config
     Path(config.output).mkdir(parents=True, exist_ok=True)
     prepare_start(config)
     done = threading.Event()
@@ -55,14 +57,31 @@ def train(config: TrainReasonerConfig, on_rows: Callable[[list[Row]], None] | No
         (_train_on_ray if config.launcher == "ray" else _train_in_process)(config)
     finally:
         done.set()
-    return write_report(config)
+    notes = []
+    if asked.rollouts.engine != config.rollouts.engine:
+        notes.append(
+            f"dry run: rollouts.engine={config.rollouts.engine} wrote with the random tiny "
+            f"weights, in place of {asked.rollouts.engine}"
+        )
+    report = write_report(config, notes)
+    if config.ship.folder is not None and report["done"]:
+        from pipelines.train_reasoner.ship import ship
+
+        report["shipped"] = ship(config, report)["metrics"]
+    return report
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def prompt_maker(config: TrainReasonerConfig, stage: str) -> PromptMaker:
     """What makes a stage's prompts: GRPO meets other rooms than supervised training."""
     compact = is_compact(config)
     if stage == "grpo":
-        return PromptMaker(config.data, config.seed, compact, first_room=_GRPO_ROOM)
+        return PromptMaker(config.data, config.seed, compact, first_room=GRPO_ROOM)
     standard = config.sft.standard_sentences
     return PromptMaker(config.data, config.seed, compact, standard=standard)
 
@@ -99,7 +118,7 @@ def _train_in_process(config: TrainReasonerConfig) -> None:
         return LocalPrompts(prompt_maker(config, stage), start, 0, 1)
 
     found = [path for path in (last, last.with_name("before")) if path.is_dir()]
-    run(Setting(config, 0, prompts, report, found[0] if found else None))
+    run(WorkerSetup(config, 0, prompts, report, found[0] if found else None))
 
 
 def _train_on_ray(config: TrainReasonerConfig) -> None:
@@ -151,7 +170,7 @@ def _stream(config: TrainReasonerConfig, name: str) -> Any:
     stage: Any = prompt_rows
     return ray.data.range(num_blocks).map_batches(
         stage,
-        fn_kwargs={"maker": prompt_maker(config, name), "place": (output, name, first)},
+        fn_kwargs={"maker": prompt_maker(config, name), "begin": StreamStart(output, name, first)},
         batch_size=1,
         num_cpus=1,  # a room's geometry is one thread of numpy
         compute=ray.data.TaskPoolStrategy(config.data.num_tasks),
@@ -181,14 +200,14 @@ def _train_worker(values: dict[str, Any]) -> None:
 
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
-        run(Setting(config, rank, prompts, report))
+        run(WorkerSetup(config, rank, prompts, report))
         return
     with checkpoint.as_directory() as folder:
-        run(Setting(config, rank, prompts, report, Path(folder)))
+        run(WorkerSetup(config, rank, prompts, report, Path(folder)))
 
 
-def write_report(config: TrainReasonerConfig) -> Row:
-    """``report.json`` from what the workers left."""
+def write_report(config: TrainReasonerConfig, notes: Sequence[str] = ()) -> Row:
+    """``report.json`` from what the workers left, and notes for a reader."""
     output = Path(config.output)
     result = read_json(output / RESULT_FILE)
     kept = result["kept"]
@@ -204,6 +223,7 @@ def write_report(config: TrainReasonerConfig) -> Row:
         "red_team": kept.get("red_team", {}),
         "vsibench": kept.get("vsibench"),
         "alarms": kept.get("alarms", []),
+        "notes": list(notes),
         "steps": result["total_steps"],
         "rubric_version": result["rubric_version"],
         "model": str(output / last) if last else None,

@@ -7,13 +7,18 @@ so that after any number of crashes every step is there once.
 from __future__ import annotations
 
 import contextlib
-import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipelines.train_reasoner.groups import Harvest
+    from pipelines.train_reasoner.model import ReasonerText
+    from spatialcode.grpo.batch import RolloutBatch
 
 from spatialcode.errors import FormatError
-from spatialcode.files import read_jsonl, whole_file
+from spatialcode.files import append_jsonl, read_jsonl, write_jsonl
 
 METRICS_FILE, SAMPLES_FILE, READABLE_FILE, BOARD_FOLDER = (
     "metrics.jsonl", "samples.jsonl", "samples.md", "tensorboard",
@@ -42,7 +47,7 @@ class RunFiles:
 
     def row(self, kind: str, row: Mapping[str, Any]) -> None:
         """Append one line: a ``train`` step, an ``evaluation``, an ``alarm``."""
-        _append(self.output / METRICS_FILE, [{"kind": kind, **row}])
+        append_jsonl(self.output / METRICS_FILE, [{"kind": kind, **row}], default=float)
         if self._board is not None:
             for name, value in _flat(row):
                 if name not in {"step", "total_steps"}:
@@ -50,7 +55,8 @@ class RunFiles:
 
     def samples(self, total_steps: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append samples of a step: prompt, completion, terms, reasons, reward, advantage."""
-        _append(self.output / SAMPLES_FILE, [{"total_steps": total_steps, **row} for row in rows])
+        samples = [{"total_steps": total_steps, **row} for row in rows]
+        append_jsonl(self.output / SAMPLES_FILE, samples, default=float)
         with (self.output / READABLE_FILE).open("a", encoding="utf-8") as file:
             file.writelines(readable(total_steps, row) for row in rows)
 
@@ -70,16 +76,16 @@ def cut_back(path: Path, total_steps: int) -> None:
     if not path.is_file():
         return
     kept = [row for row in read_rows(path) if row["total_steps"] <= total_steps]
-    with whole_file(path) as partial:
-        partial.touch()
-        _append(partial, kept)
+    write_jsonl(path, kept)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """All whole lines of a file; none where it does not exist."""
-    rows = []
-    with contextlib.suppress(FormatError):  # nothing follows a line that a crash cut off
-        rows.extend(row for _, row in read_jsonl(path)) if path.is_file() else None
+    rows: list[dict[str, Any]] = []
+    if path.is_file():
+        with contextlib.suppress(FormatError):  # nothing follows a line that a crash cut off
+            for _, row in read_jsonl(path):
+                rows.append(row)
     return rows
 
 
@@ -117,12 +123,6 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _append(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    text = "".join(json.dumps(row, ensure_ascii=False, default=float) + "\n" for row in rows)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(text)
-
-
 def _flat(row: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
     found: list[tuple[str, float]] = []
     for name, value in row.items():
@@ -131,3 +131,74 @@ def _flat(row: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
         elif isinstance(value, int | float) and not isinstance(value, bool):
             found.append((f"{prefix}{name}", float(value)))
     return found
+
+
+def sums_of(found: Harvest, batch: RolloutBatch | None) -> dict[str, float]:
+    """Sums over this worker's samples, to be added over workers: see `figures_of`."""
+    sums: defaultdict[str, float] = defaultdict(float)
+    for group in found.every:
+        sums["groups"] += 1
+        sums["groups_without_variance"] += not group.varies
+        for sample, scored in zip(group.samples, group.scored, strict=True):
+            sums["samples"] += 1
+            sums["tokens"] += len(sample.completion_ids)
+            sums["truncated"] += not sample.finished
+            sums["invalid"] += not scored.valid
+            if scored.total is None or scored.terms is None:
+                continue
+            sums["reward"] += scored.total
+            for name, value in scored.terms.items():
+                sums[f"term/{name}"] += value
+                sums[f"term_num/{name}"] += 1
+            sums[f"family/{group.row.family}"] += scored.terms.get("answer", 0.0)
+            sums[f"family_num/{group.row.family}"] += 1
+    if batch is not None:
+        sums["advantage_abs"] = float(batch.advantages.abs().sum())
+        sums["advantage_num"] = batch.shape[0]
+    return dict(sums)
+
+
+def figures_of(sums: Mapping[str, float]) -> dict[str, Any]:
+    """Means for a line of metrics, from sums over all workers."""
+
+    def share(name: str, of: str) -> float:
+        return sums.get(name, 0.0) / max(1.0, sums.get(of, 0.0))
+
+    terms = [name.removeprefix("term/") for name in sums if name.startswith("term/")]
+    families = [name.removeprefix("family/") for name in sums if name.startswith("family/")]
+    num_valid = max(1.0, sums.get("samples", 0.0) - sums.get("invalid", 0.0))
+    return {
+        "reward": sums.get("reward", 0.0) / num_valid,
+        "accuracy": sum(sums[f"family/{name}"] for name in families) / num_valid,
+        "length": share("tokens", "samples"),
+        "truncated": share("truncated", "samples"),
+        "invalid": share("invalid", "samples"),
+        "without_variance": share("groups_without_variance", "groups"),
+        "advantage": share("advantage_abs", "advantage_num"),
+        "terms": {name: share(f"term/{name}", f"term_num/{name}") for name in terms},
+        "families": {name: share(f"family/{name}", f"family_num/{name}") for name in families},
+        "num_samples": sums.get("samples", 0.0),
+        "num_generated_tokens": sums.get("tokens", 0.0),
+    }
+
+
+def shown_samples(
+    found: Harvest, batch: RolloutBatch | None, text: ReasonerText, most: int = 2
+) -> list[dict[str, Any]]:
+    """Some samples for a reader: the best and the worst of a group that was learnt from."""
+    rows = []
+    for number, group in enumerate(found.kept[:1] or found.every[:1]):
+        size = len(group.samples)
+        order = sorted(range(size), key=lambda k: group.scored[k].total or 0.0, reverse=True)
+        for place in [order[0], order[-1]][:most]:
+            scored = group.scored[place]
+            learnt = batch is not None and bool(found.kept)
+            rows.append({
+                "family": group.row.family, "prompt": group.row.prompt,
+                "completion": text.completion(group.samples[place].completion_ids),
+                "reward": scored.total, "terms": dict(scored.terms or {}),
+                "reasons": list(scored.reasons), "error": scored.error,
+                "advantage": float(batch.advantages[number * size + place])
+                if learnt and batch is not None else 0.0,
+            })  # fmt: skip
+    return rows

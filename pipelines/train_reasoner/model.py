@@ -10,14 +10,24 @@ from typing import Any
 
 from pipelines.train_reasoner.checkpoints import seed_everything
 from pipelines.train_reasoner.config import PromptDataConfig, TrainReasonerConfig
-from pipelines.train_reasoner.prompts import PromptMaker
+from pipelines.train_reasoner.prompts import PromptMaker, PromptRow
 from spatialcode.errors import ConfigError
+from spatialcode.grpo.types import TaughtExample
 from spatialcode.reasoning.models.local import STYLE_FILE
 from spatialcode.seeds import TOKENIZER_ROOMS
-from spatialcode.tiny.model import TinyShape, make_model, save_reasoner
-from spatialcode.tiny.tokenizer import BEGIN_PROGRAM, train_tokenizer
+from spatialcode.tiny.model import (
+    TinyShape,
+    make_model,
+    program_ids,
+    program_text,
+    prompt_ids,
+    save_reasoner,
+)
+from spatialcode.tiny.tokenizer import train_tokenizer
 
 START_FOLDER = "start"
+#: Sets the start's random numbers apart from those of the stages.
+_START_SEED = 41
 
 
 def start_folder(config: TrainReasonerConfig) -> str:
@@ -36,7 +46,7 @@ def prepare_start(config: TrainReasonerConfig) -> str:
     own = config.model.source is None or config.dry_run
     if not own or (folder / STYLE_FILE).is_file():
         return str(folder)
-    seed_everything(config.seed, 41)
+    seed_everything(config.seed, _START_SEED)
     tokenizer = train_tokenizer(_texts(config), config.model.vocabulary_size)
     if config.dry_run and config.model.source is not None:
         model = random_tiny(config.model.architecture, tokenizer)
@@ -95,8 +105,8 @@ class ReasonerText:
         """Tokens of a prompt, given as JSON of its messages."""
         listed = json.loads(messages)
         if self.compact:
-            text = "".join(message["content"] for message in listed) + BEGIN_PROGRAM
-        elif self.tokenizer.chat_template is None:
+            return prompt_ids(self.tokenizer, "".join(message["content"] for message in listed))
+        if self.tokenizer.chat_template is None:
             text = "\n".join(message["content"] for message in listed) + "\n"
         else:
             text = self.tokenizer.apply_chat_template(
@@ -106,12 +116,15 @@ class ReasonerText:
 
     def target_ids(self, target: str) -> tuple[int, ...]:
         """Tokens of what should be written, its end included."""
-        ids = self.tokenizer(target, add_special_tokens=False)["input_ids"]
-        return (*ids, self.tokenizer.eos_token_id)
+        return program_ids(self.tokenizer, target)
+
+    def example(self, row: PromptRow) -> TaughtExample:
+        """What supervised training shows for a prompt."""
+        return TaughtExample(self.prompt_ids(row.messages), self.target_ids(row.target))
 
     def completion(self, ids: Sequence[int]) -> str:
         """What the rubric reads of written tokens: a small model writes a bare program."""
-        text = str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+        text = program_text(self.tokenizer, tuple(ids))
         return f"program: {text}" if self.compact else text
 
 
@@ -138,6 +151,7 @@ def _texts(config: TrainReasonerConfig) -> list[str]:
         max_prompt_tokens=config.data.max_prompt_tokens,
         rooms_per_block=config.model.tokenizer_rooms if not config.dry_run else 4,
         first_room=TOKENIZER_ROOMS.start,
+        nonsense_share=config.model.tokenizer_nonsense_share,
     )
     texts = []
     for row in PromptMaker(data, config.seed, is_compact(config)).block(0):

@@ -8,28 +8,28 @@ number is its block and its place there, so that any process makes the same prom
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from pipelines.stored.questions import read_codes, read_questions
+from pipelines.stored.questions import read_questions
+from pipelines.stored.reading import read_codes
 from pipelines.train_reasoner.config import PromptDataConfig
 from pipelines.train_reasoner.rewards.scorers import RewardSample, item_to_json
 from spatialcode.errors import InputError, PromptError
 from spatialcode.files import read_json, write_json
-from spatialcode.questions.generate import GenerateConfig, generate
+from spatialcode.questions.generate import GenerateConfig
 from spatialcode.questions.types import QuestionItem
 from spatialcode.reasoning.prompts import PromptSettings, render
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import to_json
-from spatialcode.seeds import HELD_OUT_ROOMS
-from spatialcode.tasks.rooms import made_up_room
-from spatialcode.tasks.tasks import Task, TaskSettings, held_out_settings, tasks_of
+from spatialcode.tasks.rooms import RoomSettings
+from spatialcode.tasks.tasks import Task, TaskSettings, held_out_settings, room_tasks, tasks_of
 
 #: Numbers that a block has; more than the questions of any block.
 BLOCK_NUMBERS = 100_000
@@ -82,58 +82,54 @@ class PromptMaker:
         made = self._made_up(number) if self.config.questions is None else self._stored(number)
         order = rng.permutation(len(made))
         first = number * BLOCK_NUMBERS
-        rows = [self._row(first + place, *made[k]) for place, k in enumerate(order.tolist())]
+        rows = [self._row(first + place, made[k]) for place, k in enumerate(order.tolist())]
         return [row for row in rows if row is not None]
 
-    def held_out(self, num_rooms: int, words: str = "trained") -> list[PromptRow]:
-        """Questions of made-up rooms that are never trained on."""
+    def held_out(
+        self, rooms: Sequence[int], words: str = "trained", furnished: bool = False
+    ) -> list[PromptRow]:
+        """Questions of rooms that are never trained on. ``words``: as in training, or those that
+        `held_out_settings` names; ``furnished``: floor plans in place of boxes at random.
+        """
         settings = self._task_settings()
         if words in ("standard", "heldout"):
             settings = held_out_settings("heldout" if words == "heldout" else "standard")
-        made = []
-        for room in HELD_OUT_ROOMS[:num_rooms]:
-            made += self._asked(room, settings)
-        rows = [self._row(number, *pair) for number, pair in enumerate(made)]
+        settings = replace(settings, seed=self.seed, furnished=furnished)
+        return self._rows(task for room in rooms for task in room_tasks(room, settings))
+
+    def of_files(self, folder: Path, boxes: str = "scenes.jsonl") -> list[PromptRow]:
+        """All questions of VSI-Bench's ``questions.jsonl`` about the boxes of a file beside it."""
+        items, codes = read_questions(folder / "questions.jsonl"), read_codes(folder / boxes)
+        return self._rows(tasks_of(items, codes))
+
+    def _rows(self, tasks: Iterable[Task]) -> list[PromptRow]:
+        rows = [self._row(number, task) for number, task in enumerate(tasks)]
         return [row for row in rows if row is not None]
 
-    def of_files(self, folder: Path) -> list[PromptRow]:
-        """All questions of VSI-Bench's ``questions.jsonl`` about boxes of ``scenes.jsonl``."""
-        items = read_questions(folder / "questions.jsonl")
-        codes = read_codes(folder / "scenes.jsonl")
-        made = [(item, task) for item in items for task in tasks_of([item], codes)]
-        rows = [self._row(number, *pair) for number, pair in enumerate(made)]
-        return [row for row in rows if row is not None]
-
-    def _made_up(self, number: int) -> list[tuple[QuestionItem, Task]]:
-        pairs = []
+    def _made_up(self, number: int) -> list[Task]:
+        settings = replace(self._task_settings(), seed=self.seed)
         first = self.config.first_room + self.first_room + number * self.config.rooms_per_block
-        for room in range(first, first + self.config.rooms_per_block):
-            pairs += self._asked(room, self._task_settings())
-        return pairs
+        rooms = range(first, first + self.config.rooms_per_block)
+        return [task for room in rooms for task in room_tasks(room, settings)]
 
     def _task_settings(self) -> TaskSettings:
+        room = RoomSettings(nonsense_share=self.config.nonsense_share)
         if not self.standard:
-            return TaskSettings(wording_share=0.0 if self.config.mode == "text" else 0.45)
+            share = 0.0 if self.config.mode == "text" else 0.45
+            return TaskSettings(wording_share=share, room=room)
         questions = GenerateConfig(
             questions_per_family=3, paraphrase_share=0.0, referring_share=0.2, use_ids=True
         )
-        return TaskSettings(wording_share=0.0, questions=questions)
+        return TaskSettings(wording_share=0.0, room=room, questions=questions)
 
-    def _asked(self, room: int, settings: TaskSettings) -> list[tuple[QuestionItem, Task]]:
-        code, scene = made_up_room(room, settings.room), f"made-up-{room}"
-        items = generate(code, scene=scene, seed=self.seed, config=settings.questions).items
-        rng = np.random.default_rng([self.seed, room, 11])
-        share, codes = settings.wording_share, {scene: code}
-        return [(item, task) for item in items for task in tasks_of([item], codes, share, rng)]
-
-    def _stored(self, number: int) -> list[tuple[QuestionItem, Task]]:
+    def _stored(self, number: int) -> list[Task]:
         """Every question once before any comes again, in another order each time."""
         items, codes = self._question_set
         size = min(len(items), 16 * self.config.rooms_per_block)
         epoch, part = divmod(number, -(-len(items) // size))
         order = np.random.default_rng([self.seed, epoch, 29]).permutation(len(items))
         chosen = [items[k] for k in order[part * size : (part + 1) * size]]
-        return [(item, task) for item in chosen for task in tasks_of([item], codes)]
+        return tasks_of(chosen, codes)
 
     @cached_property
     def _question_set(self) -> tuple[list[QuestionItem], dict[str, SpatialCode]]:
@@ -145,14 +141,16 @@ class PromptMaker:
             raise InputError(f"data.questions: no question is about a code of {self.config.codes}")
         return items, codes
 
-    def _row(self, number: int, item: QuestionItem, task: Task) -> PromptRow | None:
+    def _row(self, number: int, task: Task) -> PromptRow | None:
         try:
             messages, target = self._shown(task)
         except PromptError:
             return None
         text = json.dumps(messages, ensure_ascii=False)
-        reward = item_to_json(item), item.scene, to_json(task.code)
-        return PromptRow(number, task.family, text, target, *reward)
+        item = item_to_json(task.item)
+        return PromptRow(
+            number, task.family, text, target, item, task.item.scene, to_json(task.code)
+        )
 
     def _shown(self, task: Task) -> tuple[list[dict[str, str]], str]:
         if self.compact:
@@ -164,6 +162,18 @@ class PromptMaker:
         if self.config.mode == "program":
             return messages, f"```program\n{task.program}\n```"
         return messages, solve(task.question, task.code).text()
+
+
+class Prompts(Protocol):
+    """Where a training worker's prompts come from."""
+
+    def draw(self, count: int) -> list[PromptRow]:
+        """The next prompts of this worker."""
+        ...
+
+    def skip_to(self, number: int) -> None:
+        """Leave out prompts before a number: what other workers have drawn beyond."""
+        ...
 
 
 class LocalPrompts:
@@ -214,17 +224,24 @@ class StreamedPrompts:
         """Workers draw from one stream: nothing comes twice, and nothing is left out."""
 
 
+@dataclass(frozen=True)
+class StreamStart:
+    """Where a stage's stream begins: the run's output folder, the stage, its first block."""
+
+    output: str
+    stage: str
+    first_block: int
+
+
 def prompt_rows(
-    batch: Mapping[str, Any], maker: PromptMaker, place: tuple[str, str, int]
+    batch: Mapping[str, Any], maker: PromptMaker, begin: StreamStart
 ) -> Iterator[dict[str, Any]]:
     """Ray Data stage: numbers of blocks in, their prompts out, one block of rows each.
 
-    ``place``: output folder, stage, and a number that is added. Blocks that this stage has had
-    are left out.
+    Blocks that this stage has had are left out.
     """
-    output, stage, first = place
-    start = next_task(output, stage)
-    for number in batch["id"] + first:
+    start = next_task(begin.output, begin.stage)
+    for number in batch["id"] + begin.first_block:
         if int(number) < start // BLOCK_NUMBERS:
             continue
         rows = maker.block(int(number))

@@ -6,7 +6,6 @@ the same steps together; rank 0 writes.
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import time
@@ -19,11 +18,12 @@ from typing import Any
 import torch
 
 from pipelines.train_reasoner import checkpoints
-from pipelines.train_reasoner.checkpoints import Found, Position
-from pipelines.train_reasoner.config import TrainReasonerConfig
+from pipelines.train_reasoner.checkpoints import FoundCheckpoint, RunPosition
+from pipelines.train_reasoner.config import STAGES, TrainReasonerConfig
 from pipelines.train_reasoner.deepspeed import DeepSpeedStepper, with_adapters
 from pipelines.train_reasoner.evaluation import (
     Evaluation,
+    Greedy,
     Judge,
     alarm,
     evaluate,
@@ -32,27 +32,25 @@ from pipelines.train_reasoner.evaluation import (
 )
 from pipelines.train_reasoner.metrics import RunFiles
 from pipelines.train_reasoner.model import load_model, load_text, start_folder
-from pipelines.train_reasoner.prompts import (
-    LocalPrompts,
-    PromptMaker,
-    PromptRow,
-    StreamedPrompts,
-    write_next_task,
-)
+from pipelines.train_reasoner.prompts import PromptMaker, PromptRow, Prompts, write_next_task
 from pipelines.train_reasoner.rewards.pool import PlainRewards, RewardPool, Rewards
-from pipelines.train_reasoner.rollouts.rollouts import Rollouts
+from pipelines.train_reasoner.rollouts.rollouts import Rollouts, make_rollouts
 from spatialcode.config import to_dict
+from spatialcode.files import write_json
 from spatialcode.reasoning.models.local import STYLE_FILE
+from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.workkey import config_sha256
 
 #: Told of every checkpoint by every rank: figures, and the folder with this rank's part.
 Reporter = Callable[[dict[str, Any], Path], None]
-Prompts = LocalPrompts | StreamedPrompts
+RESULT_FILE = "result.json"
 
 
 @dataclass
-class Setting:
-    """What a worker is given: its settings, prompts and where checkpoints go."""
+class WorkerSetup:
+    """What a worker is given: its settings, prompts by stage and first number, and who takes its
+    checkpoints.
+    """
 
     config: TrainReasonerConfig
     rank: int
@@ -62,12 +60,13 @@ class Setting:
 
 
 @dataclass
-class Stage:
+class OpenStage:
     """What a stage works with, made anew for each from the folder that it starts from."""
 
     name: str
     stepper: DeepSpeedStepper
     rollouts: Rollouts
+    prompts: Prompts
     folder: str
 
 
@@ -75,29 +74,27 @@ class Stage:
 class Worker:
     """The state of a run on one rank."""
 
-    setting: Setting
-    position: Position
+    setup: WorkerSetup
+    position: RunPosition
     files: RunFiles | None
     judge: Judge
-    stage: Stage | None = None
-    rewards: Rewards | None = None
-    prompts: Prompts | None = None
+    stage: OpenStage | None = None
     begun_s: float = field(default_factory=time.monotonic)
 
     @property
     def config(self) -> TrainReasonerConfig:
-        return self.setting.config
+        return self.setup.config
 
     def __post_init__(self) -> None:
         self.text = load_text(start_folder(self.config), self.config)
         maker = PromptMaker(self.config.data, self.config.seed, self.text.compact)
         asked = self.config.evaluation
-        self.heldout = maker.held_out(asked.num_rooms, asked.words)
+        self.heldout = maker.held_out(HELD_OUT_ROOMS[: asked.num_rooms], asked.words)
 
-    def open_stage(self, name: str, folder: str, found: Found | None) -> Stage:
+    def open_stage(self, name: str, folder: str, found: FoundCheckpoint | None) -> OpenStage:
         """Model, optimizer and rollouts of a stage, restored from a checkpoint if one is given."""
         config = self.config
-        checkpoints.seed_everything(config.seed, self.setting.rank, len(name))
+        checkpoints.seed_everything(*stage_seed(config.seed, self.setup.rank, name))
         model = load_model(folder, revision=config.model.revision, bfloat16=config.zero.bfloat16)
         torch.manual_seed(config.seed)  # adapters are drawn alike on all ranks
         model = with_adapters(model, config.lora)
@@ -112,10 +109,16 @@ class Worker:
         )
         if found is not None:
             self.position = checkpoints.load(stepper, found)
-        self.stage = Stage(name, stepper, Rollouts(config, stepper, folder), folder)
+        trained, device = stepper.engine.module, str(stepper.device)
+        self.stage = OpenStage(
+            name=name,
+            stepper=stepper,
+            rollouts=make_rollouts(config, trained, device, folder),
+            prompts=self.setup.prompts(name, self.position.next_task),
+            folder=folder,
+        )
         self.begun_s = time.monotonic() - self.position.seconds
-        self.prompts = self.setting.prompts(name, self.position.next_task)
-        self.stage.rollouts.sync(self.position.weight_version)
+        self.stage.rollouts.sync(stepper.full_weights(), self.position.weight_version)
         return self.stage
 
     def close_stage(self, next_stage: str) -> str:
@@ -134,18 +137,18 @@ class Worker:
         torch.distributed.barrier()
         return str(folder)
 
-    def export(self, stage: Stage, folder: Path) -> None:
+    def export(self, stage: OpenStage, folder: Path) -> None:
         """The stage's weights as a folder that transformers loads."""
         from transformers import AutoConfig
 
         model_config = AutoConfig.from_pretrained(stage.folder, revision=self.config.model.revision)
         checkpoints.export(stage.stepper, model_config, folder, self.text.tokenizer)
         style = Path(stage.folder, STYLE_FILE)
-        if self.setting.rank == 0 and style.is_file():
+        if self.setup.rank == 0 and style.is_file():
             shutil.copyfile(style, folder / STYLE_FILE)
 
     @property
-    def opened(self) -> Stage:
+    def opened(self) -> OpenStage:
         assert self.stage is not None, "no stage is open"
         return self.stage
 
@@ -159,12 +162,16 @@ class Worker:
             place = {"stage": self.position.stage, "step": self.position.step}
             self.files.row(kind, {**place, "total_steps": self.position.total_steps, **row})
 
+    def show(self, samples: list[dict[str, Any]]) -> None:
+        """Keep samples of the step that is done for a reader."""
+        if self.files is not None:
+            self.files.samples(self.position.total_steps, samples)
+
     def advanced(self, next_task: int, seconds: float) -> None:
         """Count one optimiser step that is done."""
         now = self.position
         number = int(self.opened.stepper.largest(max(next_task, now.next_task)))
-        assert self.prompts is not None
-        self.prompts.skip_to(number)
+        self.opened.prompts.skip_to(number)
         self.position = replace(
             now, step=now.step + 1, total_steps=now.total_steps + 1, next_task=number,
             weight_version=now.weight_version + 1, seconds=seconds,
@@ -174,8 +181,8 @@ class Worker:
         """Hand a checkpoint to the launcher: every rank its own part."""
         with tempfile.TemporaryDirectory(prefix="reasoner-") as folder:
             checkpoints.save(self.opened.stepper, Path(folder), self.position)
-            self.setting.report({"total_steps": self.position.total_steps, **figures}, Path(folder))
-        if self.setting.rank == 0:
+            self.setup.report({"total_steps": self.position.total_steps, **figures}, Path(folder))
+        if self.setup.rank == 0:
             write_next_task(self.config.output, self.opened.name, self.position.next_task)
 
     def checkpoint_if_due(self) -> None:
@@ -242,9 +249,9 @@ class Worker:
     def _judged(self, rows: list[PromptRow]) -> Evaluation:
         """Figures of the present weights on rows, which workers share out."""
         stepper = self.opened.stepper
-        mine = rows[self.setting.rank :: stepper.world_size]
-        limits = self.config.data.max_prompt_tokens, self.config.grpo.max_new_tokens
-        sums = evaluate(self.opened.rollouts, self.text, mine, self.judge, limits)
+        mine = rows[self.setup.rank :: stepper.world_size]
+        greedy = Greedy(self.config.data.max_prompt_tokens, self.config.grpo.max_new_tokens)
+        sums = evaluate(self.opened.rollouts, self.text, mine, self.judge, greedy)
         return summary(stepper.totals(sums))
 
     def measure_red_team(self) -> None:
@@ -258,29 +265,31 @@ class Worker:
         self.position = replace(self.position, kept={**self.position.kept, **values})
 
     def write_result(self) -> None:
-        if self.setting.rank == 0:
+        if self.setup.rank == 0:
             path = Path(self.config.output, RESULT_FILE)
-            path.write_text(json.dumps(asdict(self.position), indent=2) + "\n", encoding="utf-8")
+            write_json(path, asdict(self.position))
 
 
-RESULT_FILE = "result.json"
+def stage_seed(seed: int, rank: int, stage: str) -> tuple[int, int, int]:
+    """Numbers that set a stage's random numbers on a rank apart from all others."""
+    return seed, rank, STAGES.index(stage)
 
 
-def make_worker(setting: Setting) -> tuple[Worker, Found | None]:
+def make_worker(setup: WorkerSetup) -> tuple[Worker, FoundCheckpoint | None]:
     """The worker at the beginning, or where a checkpoint stands."""
-    config = setting.config
-    found = checkpoints.find(setting.resume) if setting.resume is not None else None
+    config = setup.config
+    found = checkpoints.find(setup.resume) if setup.resume is not None else None
     rubric = to_dict(config.rubric)
-    position = found.position if found is not None else Position(
+    position = found.position if found is not None else RunPosition(
         stage=config.stages[0], step=0, seed=config.seed,
         sampler={"temperature": config.grpo.temperature, "top_p": 1.0, "top_k": 0,
                  "max_new_tokens": config.grpo.max_new_tokens},
         rubric=rubric, rubric_version=config_sha256(rubric),
     )  # fmt: skip
     kept_steps = position.total_steps if found is not None else -1  # not even those before a step
-    files = RunFiles(config.output, kept_steps) if setting.rank == 0 else None
+    files = RunFiles(config.output, kept_steps) if setup.rank == 0 else None
     judge = Judge(config.rubric, config.evaluation.heldout_term)
-    return Worker(setting, position, files, judge), found
+    return Worker(setup, position, files, judge), found
 
 
 def make_rewards(config: TrainReasonerConfig) -> Rewards:

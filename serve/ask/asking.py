@@ -20,7 +20,7 @@ from spatialcode.questions.types import Question, UnparsedQuestion
 from spatialcode.reasoning.answers.numbers import unit_of
 from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.evidence import Evidence as SolverEvidence
-from spatialcode.reasoning.models.completions import CompletionModel
+from spatialcode.reasoning.models.loading import CompletionModel
 from spatialcode.reasoning.reasoner import ModelAnswer, ProgramReasoner, TextReasoner
 from spatialcode.reasoning.solver import solve, with_letter
 from spatialcode.reasoning.statements import Assumed

@@ -71,16 +71,13 @@ class _Held:
 
 
 class _Progress:
-    """Tells the book how far the frames of a batch are: they pass the network twice."""
+    """Tells the book how far the frames of a batch are."""
 
     def __init__(self, book: JobBook, worker: str, ready: Sequence[_Held]) -> None:
         self._book, self._worker, self._ready = book, worker, ready
         self._counts = [len(item.video.rgb) for item in ready if item.video is not None]
-        self._num_passed = 0
 
-    def __call__(self, num_frames: int) -> None:
-        self._num_passed += num_frames
-        share = min(1.0, self._num_passed / (2 * sum(self._counts)))
+    def __call__(self, share: float) -> None:
         for item, count in zip(self._ready, self._counts, strict=True):
             item.lost |= not self._book.beat(
                 item.job.id, self._worker, frames_encoded=int(share * count)
@@ -105,7 +102,7 @@ class EncodingWorker:
         self._busy_since_s: float | None = None
 
     def run(self) -> None:
-        """Work until `stop`. A store or database that is away is waited for, not died of."""
+        """Work until `stop`; while store or database cannot be reached, wait."""
         try:
             while not self._stopping.is_set():
                 try:
@@ -134,7 +131,7 @@ class EncodingWorker:
 
     @property
     def busy_s(self) -> float:
-        """For how long the batch under way has been, in seconds; 0 while there is none."""
+        """Seconds since the batch under way was claimed; 0 while there is none."""
         since_s = self._busy_since_s
         return 0.0 if since_s is None else max(1e-3, time.monotonic() - since_s)
 
@@ -174,7 +171,7 @@ class EncodingWorker:
                 for item in held:
                     try:
                         item.lost |= not self._book.beat(item.job.id, self.name)
-                    except Exception:  # the database is away: the lease decides
+                    except Exception:  # the database cannot be reached: the lease decides
                         _log.exception("worker %s: no beat for %s", self.name, item.job.id)
 
         thread = threading.Thread(target=beat, name=f"beat-{self.name}", daemon=True)
@@ -229,7 +226,7 @@ class EncodingWorker:
                     max_side_px=settings.sampling.max_side_px, sha256=job.video_sha256,
                 )  # fmt: skip
             except VideoError as error:
-                # nobody outside is to learn where videos lie
+                # clients must not learn where videos are stored
                 raise _renamed(error, str(path), job.name or "the video") from None
         return replace(video, probe=replace(video.probe, uri=job.name or f"{job.id}.video"))
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from spatialcode.errors import VideoLimitError
+from spatialcode.video.containers import SEGMENT, read_id, read_vint
 from spatialcode.video.limits import VideoLimits
-from spatialcode.video.matroska import SEGMENT, read_id, read_vint
 
 MAX_STEPS = 20_000
 PAYLOAD_BYTES = 128

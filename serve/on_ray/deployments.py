@@ -23,7 +23,7 @@ from serve.ask.language_model import ModelReasoner, reasoners_of
 from serve.book.code_store import CodeStore
 from serve.book.database import JobBook
 from serve.book.encoding import EncodingWorker, WorkerSettings
-from serve.config import EncoderConfig, IngressConfig, ReasonerConfig, ServeConfig
+from serve.config import EncoderReplicas, IngressConfig, ReasonerConfig, ServeConfig
 from serve.ingress import build_ingress
 from serve.metrics import Meters
 from serve.on_ray.links import ServeEncoder, ServeReasoner
@@ -32,14 +32,16 @@ from serve.on_ray.scaling import WAITING, ByQueue
 from serve.on_ray.warmup import ModelCheck
 from serve.services import Services
 from spatialcode.api import VideoEncoder
+from spatialcode.encoder.protocol import Encoder
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.threads import limit_threads
 from spatialcode.workkey import EncoderIdentity
 
-#: A released job is another's at once; so long the batch under way may still take before.
+#: Another replica may take a job as soon as it is released; the batch under way has until so many
+#: seconds before the end of the drain.
 _RELEASE_MARGIN_S = 5.0
 _METRICS_INTERVAL_S = 1.0
-#: A dead replica is noticed within the period; an idle model is tried only so often.
+#: How often a replica's health is checked, and how often an idle model is tried.
 _HEALTH_PERIOD_S, _HEALTH_TIMEOUT_S, _MODEL_PERIOD_S = 5.0, 60.0, 30.0
 
 
@@ -56,7 +58,7 @@ def open_store(config: ServeConfig) -> CodeStore:
 
 @serve.ingress()
 class Ingress:
-    """Speaks HTTP; solves; holds nothing that another replica would miss."""
+    """Speaks HTTP and runs the exact solver; it keeps no state that another replica would miss."""
 
     def __init__(self, config: ServeConfig, keys: KeyRing, encoder: Any, reasoner: Any) -> None:
         self._book = open_book(config)
@@ -76,21 +78,21 @@ class Ingress:
         await self._services.run(self._book.depth)
 
 
-class Encoder:
+class EncoderReplica:
     """Holds the model and takes videos from the book, in a thread of its own."""
 
-    def __init__(self, config: ServeConfig) -> None:
+    def __init__(self, config: ServeConfig, encoder: Encoder) -> None:
         limit_threads(config.encoder.num_cpus)
-        encoder = VideoEncoder.load(config.encoder.name, config.encoder.torch_device)
-        self._identity = encoder.identity(config.sampling)
-        self._check = ModelCheck(encoder)  # the warm-up: fails the replica, not its first video
+        loaded = VideoEncoder(encoder, config.encoder.torch_device)
+        self._identity = loaded.identity(config.sampling)
+        self._check = ModelCheck(loaded)  # the warm-up: fails the replica, not its first video
         self._checked_at_s = time.monotonic()
         self._drain_s = max(0.0, config.autoscaling.drain_timeout_s - _RELEASE_MARGIN_S)
         self._deadline_s = config.limits.deadline_s
         self._book = open_book(config)
         self._meters = Meters(RaySink())
         self._worker = EncodingWorker(
-            f"encoder-{uuid.uuid4().hex}", self._book, open_store(config), encoder,
+            f"encoder-{uuid.uuid4().hex}", self._book, open_store(config), loaded,
             WorkerSettings.of(config), meters=self._meters,
         )  # fmt: skip
         self._thread = threading.Thread(target=self._worker.run, name="encoding", daemon=True)
@@ -121,7 +123,7 @@ class Encoder:
         busy_s = self._worker.busy_s
         if busy_s > self._deadline_s:
             raise RuntimeError(f"the encoding worker has not moved for {busy_s:.0f} s")
-        idle = busy_s == 0.0  # what is encoding shows that it can
+        idle = busy_s == 0.0  # a replica that is encoding shows that its model works
         if idle and time.monotonic() - self._checked_at_s > _MODEL_PERIOD_S:
             await asyncio.to_thread(self._check.run)
             self._checked_at_s = time.monotonic()
@@ -150,12 +152,12 @@ class Reasoner:
 def build(config: ServeConfig, keys: KeyRing) -> serve.Application:
     """The application of a configuration. ``keys``: who may call, read where keys are."""
     encoder = serve.deployment(
-        **_resources(config.encoder), **_care(config),
+        name="Encoder", **_resources(config.encoder), **_care(config),
         autoscaling_config=_scaling(config, config.encoder) | {
             "policy": {"policy_function": ByQueue,
                        "policy_kwargs": {"jobs_per_replica": 2.0 * config.encoder.max_batch}},
         },
-    )(Encoder).bind(config)  # fmt: skip
+    )(EncoderReplica).bind(config, config.encoder.make())  # fmt: skip
     reasoner = None
     if config.reasoner.has_model:
         reasoner = serve.deployment(
@@ -176,7 +178,7 @@ def build(config: ServeConfig, keys: KeyRing) -> serve.Application:
     return bound
 
 
-def _resources(config: EncoderConfig | ReasonerConfig | IngressConfig) -> dict[str, Any]:
+def _resources(config: EncoderReplicas | ReasonerConfig | IngressConfig) -> dict[str, Any]:
     options = {"num_cpus": config.num_cpus}
     num_gpus = getattr(config, "num_gpus", 0.0)
     return {"ray_actor_options": options | ({"num_gpus": num_gpus} if num_gpus else {})}
@@ -191,7 +193,7 @@ def _care(config: ServeConfig) -> dict[str, Any]:
 
 
 def _scaling(
-    config: ServeConfig, replicas: EncoderConfig | ReasonerConfig | IngressConfig
+    config: ServeConfig, replicas: EncoderReplicas | ReasonerConfig | IngressConfig
 ) -> dict[str, Any]:
     delays = config.autoscaling
     return {

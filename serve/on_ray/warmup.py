@@ -1,6 +1,6 @@
-"""Whether a model works: a clip that ships here, encoded once at the start and again on demand.
+"""Whether a model works: a bundled clip is encoded once at the start, and again on demand.
 
-It says that frames go in and the same boxes come out, not that the boxes are right.
+The check says that the same boxes come out each time, not that they are right.
 """
 
 from __future__ import annotations

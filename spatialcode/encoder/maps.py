@@ -11,9 +11,12 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import NDArray
 
 from spatialcode.errors import SchemaError
 from spatialcode.scene.categories import LABELS, STRUCTURE_LABELS
+
+Array = NDArray[np.float64]
 
 #: Side of a cell in network-input pixels.
 STRIDE_PX = 4
@@ -99,3 +102,12 @@ def grid_intrinsics(K: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
     With pixel centres at +0.5 on both grids this is a plain division by the stride.
     """
     return np.diag([1 / STRIDE_PX, 1 / STRIDE_PX, 1.0]) @ K
+
+
+def at_cells(values: NDArray[np.floating], grid_hw: tuple[int, int]) -> NDArray[np.floating]:
+    """(N, H, W) picked at the centres of an h x w grid of cells; (N, h, w) stays as it is."""
+    rows, columns = (
+        ((np.arange(cells) + 0.5) * pixels / cells).astype(int)
+        for cells, pixels in zip(grid_hw, values.shape[1:], strict=True)
+    )
+    return values[:, rows[:, None], columns]

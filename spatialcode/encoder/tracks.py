@@ -58,7 +58,7 @@ class TrackConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class ObservedPlaces:
     """What every frame shows of every cluster's place: (K, N) of unseen, empty or taken."""
 
     state: Int[np.ndarray, "k n"]
@@ -75,7 +75,7 @@ def observed_places(
     K_grid: Array,
     T_world_camera: Array,
     config: TrackConfig,
-) -> Places:
+) -> ObservedPlaces:
     """Look at every cluster's centre in every frame.
 
     Empty: the picture shows something farther away there and hardly the cluster's class.
@@ -107,7 +107,7 @@ def observed_places(
         taken = (np.abs(seen - depth) < half + 0.15 * depth) & (prob > 0.5)
         state[k, inside & empty] = _EMPTY
         state[k, inside & taken] = _TAKEN
-    return Places(state)
+    return ObservedPlaces(state)
 
 
 def _may_follow(a: Cluster, b: Cluster, config: TrackConfig) -> bool:
@@ -129,7 +129,7 @@ def _shown_empty(looks: tuple[int, int], config: TrackConfig) -> bool:
 
 
 def link_moving(
-    clusters: list[Cluster], votes: Votes, places: Places, config: TrackConfig
+    clusters: list[Cluster], votes: Votes, places: ObservedPlaces, config: TrackConfig
 ) -> list[tuple[int, ...]]:
     """Groups of cluster indices, each one object, in order of time; most hold one cluster.
 

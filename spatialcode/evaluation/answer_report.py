@@ -1,20 +1,26 @@
-"""The report of answered questions: scores with intervals by task, tables, every answer."""
+"""The reports of answered questions: scores with intervals by task, tables, figures.
+
+Of VSI-Bench, and of the whole system: each family answered from the true code, from the encoder's
+codes, and blind, and where the points between them are lost.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from spatialcode.evaluation.answer_plot import write_plot
+from spatialcode.evaluation.report import table
 from spatialcode.reasoning.metrics import DIRECTION_LEVELS, interval95, overall
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 Row = dict[str, Any]
 
 #: What each answer is scored by: the reasoner itself, and the two that see no code.
 SCORED = ("score", "priors_only", "most_frequent")
 DIRECTION = "object_rel_direction"
+_LOST_IN_ROOMS = ("poses", "boxes", "reasoning")
 _TITLES = {"mean": "mean of tasks", "mean_of_box_tasks": "mean of the six that boxes decide"}
 #: The tasks that boxes can decide: the other two need the video, or things that boxes lack.
 BOX_TASKS = (
@@ -100,81 +106,155 @@ def attribution(perceived: Row, annotated: Row) -> Row:
 
 
 def markdown(report: Row) -> str:
-    """The report as tables."""
+    """VSI-Bench's report as tables."""
     left_out = report.get("num_without_boxes", 0)
     without = f" {left_out} more are about rooms without boxes." if left_out else ""
-    lines = [
-        "# VSI-Bench over spatial codes", "",
+    parts = [
+        "# VSI-Bench over spatial codes",
         f"{report['num_questions']} questions about {report['num_rooms']} rooms; "
         f"{report['num_unanswered']} unanswered, {report['num_failed']} of them failed.{without} "
-        "Brackets: 95 %, by drawing rooms.", "",
-        *score_table(report),
-    ]  # fmt: skip
-    if "attribution" in report:
-        lines += ["", "## Points lost", "", *attribution_table(report["attribution"])]
-    if report["datasets"]:
-        lines += ["", "## By dataset", "", *_dataset_table(report["datasets"])]
-    return "\n".join(lines) + "\n"
-
-
-def score_table(report: Row) -> list[str]:
-    """Scores beside the blind baselines."""
-    lines = [
-        "| task | score | priors only | most frequent | questions | not grounded | unanswered |",
-        "|---|---|---|---|---|---|---|",
+        "Brackets: 95 %, by drawing rooms.",
+        _score_table(report),
     ]
+    if "attribution" in report:
+        parts += ["## Points lost", _attribution_table(report["attribution"])]
+    if report["datasets"]:
+        parts += ["## By dataset", _dataset_table(report["datasets"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _score_table(report: Row) -> str:
+    """Scores beside the blind baselines."""
+    head = ("task", "score", "priors only", "most frequent", "questions", "not grounded",
+            "unanswered")  # fmt: skip
+    rows = []
     for name, task in report["tasks"].items():
-        blind = f"{task['priors_only']:.1f} | {task['most_frequent']:.1f}"
-        counts = f"{task['n']} | {task['ungrounded']} | {task['unanswered']}"
-        lines.append(f"| {name} | {with_interval(task)} | {blind} | {counts} |")
+        counts = (str(task[count]) for count in ("n", "ungrounded", "unanswered"))
+        rows.append([name, _with_interval(task), *_blind(task), *counts])
     for name in ("mean", "mean_of_box_tasks"):
         mean = report[name]
         if mean is not None:
-            blind = f"{mean['priors_only']:.1f} | {mean['most_frequent']:.1f}"
-            lines.append(f"| {_TITLES[name]} | {with_interval(mean)} | {blind} | | | |")
-    return lines
+            rows.append([_TITLES[name], _with_interval(mean), *_blind(mean), "", "", ""])
+    return table(head, rows)
 
 
-def with_interval(entry: Row) -> str:
+def _with_interval(entry: Row) -> str:
     """As text: 66.6 (62.0–71.2)."""
     low, high = entry["ci95"]
     return f"{entry['score']:.1f} ({low:.1f}–{high:.1f})"
 
 
-def attribution_table(lost: Row) -> list[str]:
+def _blind(entry: Row) -> list[str]:
+    return [f"{entry[name]:.1f}" for name in ("priors_only", "most_frequent")]
+
+
+def _attribution_table(lost: Row) -> str:
     """Where points are lost, by task."""
-    lines = [
-        "| task | perceived | annotated | to perception | to reasoning |",
-        "|---|---|---|---|---|",
-    ]
-    for name, entry in lost.items():
-        lines.append(f"| {name} | " + " | ".join(f"{v:.1f}" for v in entry.values()) + " |")
-    return lines
+    head = ("task", "perceived", "annotated", "to perception", "to reasoning")
+    return table(head, ([name, *(f"{v:.1f}" for v in e.values())] for name, e in lost.items()))
 
 
-def _dataset_table(datasets: Row) -> list[str]:
+def _dataset_table(datasets: Row) -> str:
     tasks = sorted({task for scores in datasets.values() for task in scores})
-    lines = ["| task | " + " | ".join(datasets) + " |", "|---" * (len(datasets) + 1) + "|"]
-    for task in tasks:
-        cells = [f"{s[task]:.1f}" if task in s else "–" for s in datasets.values()]
-        lines.append(f"| {task} | " + " | ".join(cells) + " |")
-    return lines
+    rows = [
+        [task, *(f"{s[task]:.1f}" if task in s else "–" for s in datasets.values())]
+        for task in tasks
+    ]
+    return table(["task", *datasets], rows)
 
 
-def write_report(report: Row, answers: Sequence[Row], folder: Path) -> None:
-    """``report.json``, ``report.md``, ``report.html``, and every answer with its evidence in
-    ``answers.jsonl``.
+def figure(report: Row) -> Figure:
+    """Bars of scores with intervals, and where points are lost if that is known."""
+    from plotly.graph_objects import Bar
+    from plotly.subplots import make_subplots
+
+    lost: dict[str, Any] = report.get("attribution") or {}
+    titles = ["score by task (0 to 100)", *(["points lost"] if lost else [])]
+    drawn: Figure = make_subplots(rows=len(titles), cols=1, subplot_titles=titles)
+    tasks = report["tasks"]
+    for name, column in (("reasoner", "score"), ("priors only", "priors_only"),
+                         ("most frequent", "most_frequent")):  # fmt: skip
+        heights = [task[column] for task in tasks.values()]
+        spread = None
+        if column == "score":
+            over = [task["ci95"][1] - task["score"] for task in tasks.values()]
+            under = [task["score"] - task["ci95"][0] for task in tasks.values()]
+            spread = {"type": "data", "symmetric": False, "array": over, "arrayminus": under}
+        drawn.add_trace(Bar(x=list(tasks), y=heights, name=name, error_y=spread), 1, 1)
+    for part in ("lost_to_perception", "lost_to_reasoning") if lost else ():
+        heights = [entry[part] for entry in lost.values()]
+        drawn.add_trace(Bar(x=list(lost), y=heights, name=part.replace("_", " ")), 2, 1)
+    drawn.update_layout(height=420 * len(titles), template="plotly_white")
+    return drawn
+
+
+def summarise_rooms(answers: Mapping[str, Sequence[Row]]) -> Row:
+    """``conditions``: scores by task for each code answered from; ``tasks`` and ``mean``: those of
+    the encoder that was told no path; ``attribution``: points lost, by task;
+    ``num_failed_questions``: answers, of all conditions, that an error of ours or of an endpoint
+    stood in the way of.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report, indent=1, allow_nan=False)
-    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(markdown(report), encoding="utf-8")
-    write_plot(report, folder / "report.html")
-    write_answers(answers, folder / "answers.jsonl")
+    conditions = {name: summarise(found) for name, found in answers.items()}
+    seen = conditions["predicted_poses"]
+    return {
+        "num_questions": seen["num_questions"],
+        "num_failed_questions": sum(entry["num_failed"] for entry in conditions.values()),
+        "tasks": seen["tasks"],
+        "mean": seen["mean"],
+        "conditions": conditions,
+        "attribution": {name: _lost_in_room(conditions, name) for name in seen["tasks"]},
+    }
 
 
-def write_answers(answers: Sequence[Row], path: Path) -> None:
-    """One JSON object a line."""
-    with path.open("w", encoding="utf-8") as lines:
-        for answer in answers:
-            lines.write(json.dumps(answer, allow_nan=False) + "\n")
+def _lost_in_room(conditions: Mapping[str, Row], task: str) -> Row:
+    """Points lost to the estimated path, to the boxes, and to the reasoner; with the score, 100."""
+    predicted, given, true = (
+        conditions[name]["tasks"][task]["score"]
+        for name in ("predicted_poses", "given_poses", "true_code")
+    )
+    return dict(zip(_LOST_IN_ROOMS, (given - predicted, true - given, 100.0 - true), strict=True))
+
+
+def rooms_markdown(report: Row) -> str:
+    """The whole system's report as tables."""
+    failed = f", {report['num_failed']} failed" if report["num_failed"] else ""
+    broken = report["num_failed_questions"]
+    answers = f" {broken} answers failed: see answers.jsonl." if broken else ""
+    conditions = report["conditions"]
+    head = ("task", "questions", "true code", "encoder, given poses", "encoder, predicted poses",
+            "priors only", "most frequent")  # fmt: skip
+    rows = []
+    for task in report["tasks"]:
+        entries = [one["tasks"][task] for one in conditions.values()]
+        scores = map(_with_interval, entries)
+        rows.append([task, str(entries[-1]["n"]), *scores, *_blind(entries[-1])])
+    means = [one["mean"] for one in conditions.values()]
+    rows.append(["mean of tasks", "", *map(_with_interval, means), *_blind(means[-1])])
+    lost = [
+        [task, *(f"{points[name]:.1f}" for name in _LOST_IN_ROOMS)]
+        for task, points in report["attribution"].items()
+    ]
+    parts = [
+        "# Unseen rendered rooms, from video to answers",
+        f"{report['num_questions']} questions about {report['num_rooms']} rooms{failed}.{answers} "
+        "Brackets: 95 %, by drawing rooms.",
+        table(head, rows),
+        "## Points lost",
+        table(("task", "to poses", "to boxes", "to reasoning"), lost),
+        *(f"- {failure}" for failure in report["failures"]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def rooms_figure(report: Row) -> Figure:
+    """Bars by task, one colour a condition."""
+    from plotly.graph_objects import Bar, Figure
+
+    drawn: Figure = Figure()
+    for name, entry in report["conditions"].items():
+        heights = [task["score"] for task in entry["tasks"].values()]
+        drawn.add_trace(Bar(x=list(entry["tasks"]), y=heights, name=name.replace("_", " ")))
+    blind = [task["priors_only"] for task in report["tasks"].values()]
+    drawn.add_trace(Bar(x=list(report["tasks"]), y=blind, name="priors only"))
+    drawn.update_layout(height=480, template="plotly_white", yaxis_range=[0, 100])
+    return drawn

@@ -10,30 +10,43 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spatialcode.encoder import confidence
-from spatialcode.encoder.confidence import Calibration, Confidence
-from spatialcode.encoder.detections import Detection, first_sight, scene_objects
-from spatialcode.encoder.small.encoder import SpatialEncoder
-from spatialcode.encoder.votes import Array
-from spatialcode.evaluation.metrics.box_tracks import from_objects
-from spatialcode.evaluation.metrics.metrics import EXCUSED, NOTHING, Counts, Overlaps, count, match
+from spatialcode.encoder.detections import (
+    Calibration,
+    Confidence,
+    Detection,
+    first_sight,
+    fit,
+    scene_objects,
+)
+from spatialcode.encoder.maps import Array
+from spatialcode.encoder.protocol import ClipInput, FrameGeometry
+from spatialcode.encoder.small.stages import SmallStages
+from spatialcode.evaluation.metrics.detection import (
+    EXCUSED,
+    NOTHING,
+    Counts,
+    Overlaps,
+    count,
+    match,
+)
 from spatialcode.evaluation.metrics.scoring import overlaps_of
+from spatialcode.evaluation.metrics.tracks import BoxTracks, from_objects
 from spatialcode.evaluation.room import truth_tracks
+from spatialcode.evaluation.watched import clip_of
 from spatialcode.seeds import VALIDATION_ROOMS
 from spatialcode.synthetic.clips import ClipConfig, make_clip
-from spatialcode.synthetic.truth import SyntheticClip
 
 MATCH_IOU = 0.25
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class JudgedDetections:
     """All detections of one clip, whatever their score, and their overlaps with the truth."""
 
     detections: list[Detection]
     overlaps: Overlaps
 
-    def rescored(self, fitted: Confidence) -> Judged:
+    def rescored(self, fitted: Confidence) -> JudgedDetections:
         """The same with scores of another fit."""
         if not self.detections:
             return self
@@ -41,7 +54,7 @@ class Judged:
         detections = [
             replace(d, score=float(s)) for d, s in zip(self.detections, scores, strict=True)
         ]
-        return Judged(detections, replace(self.overlaps, scores=scores))
+        return JudgedDetections(detections, replace(self.overlaps, scores=scores))
 
     def counts(self, threshold: float) -> Counts:
         """Class-aware counts of the detections at or above a score."""
@@ -56,30 +69,33 @@ class Judged:
 class JudgedRoom:
     """One room's detections with given poses and with estimated ones."""
 
-    given: Judged
-    estimated: Judged
+    given: JudgedDetections
+    estimated: JudgedDetections
 
 
-def judged_rooms(encoder: SpatialEncoder, num_rooms: int, num_frames: int) -> Iterator[JudgedRoom]:
+def judged_rooms(stages: SmallStages, num_rooms: int, num_frames: int) -> Iterator[JudgedRoom]:
     """Encode validation rooms and compare with the truth, whatever the score."""
     for seed in VALIDATION_ROOMS[:num_rooms]:
         clip = make_clip(seed, ClipConfig(num_frames=num_frames))
-        prepared = encoder.prepare(clip.rgb, clip.K)
-        estimated = encoder.path(prepared, encoder.maps(prepared)).T_world_camera
+        seen = stages.prepare(clip_of(clip.rgb, clip.times_s, FrameGeometry(clip.K)))
+        (maps,) = stages.maps([seen], [None], True)
+        estimated = stages.path(seen, maps)
+        truth = truth_tracks(clip)
         yield JudgedRoom(
-            _judged(encoder, clip, clip.T_world_camera, True),
-            _judged(encoder, clip, estimated, False),
+            _judged(stages, seen, truth, clip.T_world_camera, given=True),
+            _judged(stages, seen, truth, estimated, given=False),
         )
 
 
-def _judged(encoder: SpatialEncoder, clip: SyntheticClip, path: Array, given: bool) -> Judged:
-    prepared = encoder.prepare(clip.rgb, clip.K)
-    maps = encoder.maps(prepared, path, given)
-    found = encoder.candidates(prepared, maps, path, given)
+def _judged(
+    stages: SmallStages, seen: ClipInput, truth: BoxTracks, path: Array, *, given: bool
+) -> JudgedDetections:
+    (maps,) = stages.maps([seen], [path], given)
+    found = stages.candidates(seen, maps, path, given)
     # objects come numbered by first sight; candidates must stand in that order
     found.sort(key=first_sight)
-    tracks = from_objects(scene_objects(found, clip.times_s), clip.times_s)
-    return Judged(found, overlaps_of(tracks, truth_tracks(clip)))
+    tracks = from_objects(scene_objects(found, seen.times_s), seen.times_s)
+    return JudgedDetections(found, overlaps_of(tracks, truth))
 
 
 def fitted_calibration(rooms: Iterable[JudgedRoom]) -> Calibration:
@@ -91,7 +107,7 @@ def fitted_calibration(rooms: Iterable[JudgedRoom]) -> Calibration:
     )
 
 
-def fitted_confidence(clips: Sequence[Judged]) -> Confidence:
+def fitted_confidence(clips: Sequence[JudgedDetections]) -> Confidence:
     """Regression on whether a detection is a true one, then the best threshold for F1."""
     rows, correct = [], []
     for clip in clips:
@@ -102,7 +118,7 @@ def fitted_confidence(clips: Sequence[Judged]) -> Confidence:
                 correct.append(hit >= 0)
     if not rows:
         return Confidence.uncalibrated()
-    fitted = confidence.fit(np.array(rows), np.array(correct))
+    fitted = fit(np.array(rows), np.array(correct))
     rescored = [clip.rescored(fitted) for clip in clips]
 
     def f1(threshold: float) -> float:

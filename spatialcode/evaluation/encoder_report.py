@@ -1,23 +1,25 @@
-"""The report of an evaluation: one dictionary, its tables in Markdown, one plot."""
+"""The report of an encoder: one dictionary, its tables in Markdown, its figure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spatialcode.evaluation.metrics.score_report import summarise, summarise_detection
+from spatialcode.evaluation.report import Report, table
 from spatialcode.evaluation.room import RoomResult, Seconds
 
-Report = dict[str, Any]
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 _IOU = ("0.10", "0.25", "0.50")
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedClip:
     """A clip that could not be evaluated."""
 
     name: str
@@ -25,7 +27,7 @@ class Failure:
     error: str
 
 
-def aggregate(results: Sequence[RoomResult], failures: Sequence[Failure] = ()) -> Report:
+def aggregate(results: Sequence[RoomResult], failures: Sequence[FailedClip] = ()) -> Report:
     """Pool the results of all clips, at least one.
 
     ``given_poses`` and ``predicted_poses`` hold everything; ``depth_abs_rel`` repeats the depth
@@ -104,11 +106,6 @@ def _number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def markdown(report: Report) -> str:
     """The report as tables."""
     parts = [
@@ -132,7 +129,7 @@ def markdown(report: Report) -> str:
     ]
     parts += [
         "## Time, milliseconds of CPU a frame (median over clips)",
-        _table(["", *next(iter(timing.values()))], rows),
+        table(["", *next(iter(timing.values()))], rows),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -149,7 +146,7 @@ def _detection_table(report: Report) -> str:
                 spread = "–" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
                 figures = [_number(block[name][iou]) for name in ("precision", "recall", "f1")]
                 rows.append([poses.replace("_", " "), labels, iou, *figures, spread])
-    return _table(["poses", "label", "IoU", "precision", "recall", "F1", "95 %"], rows)
+    return table(["poses", "label", "IoU", "precision", "recall", "F1", "95 %"], rows)
 
 
 def _scalar_table(report: Report) -> str:
@@ -183,7 +180,7 @@ def _scalar_table(report: Report) -> str:
         [name, pick(report["given_poses"], *keys), pick(report["predicted_poses"], *keys)]
         for name, keys in wanted.items()
     ]
-    return _table(["", "given poses", "predicted poses"], rows)
+    return table(["", "given poses", "predicted poses"], rows)
 
 
 def _class_table(report: Report) -> str:
@@ -197,7 +194,7 @@ def _class_table(report: Report) -> str:
         counts = given.get(label, predicted.get(label))["0.25"]
         rows.append([*row, str(counts["true"] + counts["missed"])])
     head = ["class", "P given", "R given", "F1 given", "P pred.", "R pred.", "F1 pred.", "objects"]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _ladder_tables(ladder: Report) -> list[str]:
@@ -219,7 +216,7 @@ def _ladder_tables(ladder: Report) -> list[str]:
             for name, figures in steps.items()
         ]
         head = ["true", "F1, any label", "F1, label right", "precision", "recall"]
-        parts += [titles[start], _table(head, rows)]
+        parts += [titles[start], table(head, rows)]
     return parts
 
 
@@ -242,3 +239,30 @@ def headline(report: Report) -> str:
         f"{_number(cpu['total'], 1)} ms of CPU a frame"
     )
     return "\n".join(lines)
+
+
+def figure(report: Report) -> Figure:
+    """Bars of F1 at IoU 0.25 (label right) by class, and of every ladder's rungs."""
+    from plotly.graph_objects import Bar
+    from plotly.subplots import make_subplots
+
+    ladders = {start: steps for start, steps in report["ladder"].items() if steps}
+    titles = ["F1@0.25 by class, label right", *(f"made true, from {s}" for s in ladders)]
+    drawn: Figure = make_subplots(rows=len(titles), cols=1, subplot_titles=titles)
+    for poses in ("given_poses", "predicted_poses"):
+        classes = report[poses]["per_class"]
+        heights = [figures["0.25"]["f1"] for figures in classes.values()]
+        drawn.add_trace(Bar(x=list(classes), y=heights, name=poses.replace("_", " ")), 1, 1)
+    for row, (start, steps) in enumerate(ladders.items(), start=2):
+        for name, block in (("any label", lambda f: f), ("label right", _aware)):
+            heights = [block(figures)["f1"]["0.25"] for figures in steps.values()]
+            bars = Bar(x=list(steps), y=heights, name=f"{start}, {name}")
+            drawn.add_trace(bars, row, 1)
+    drawn.update_yaxes(range=[0, 1])
+    drawn.update_layout(height=360 * len(titles), template="plotly_white")
+    return drawn
+
+
+def _aware(figures: dict[str, Any]) -> dict[str, Any]:
+    aware: dict[str, Any] = figures["class_aware"]
+    return aware

@@ -6,24 +6,25 @@ No Ray here, so that training can measure itself with the same function.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.encoder.maps import DenseMaps
-from spatialcode.evaluation.metrics.box_tracks import BoxTracks, from_objects
+from spatialcode.encoder.maps import at_cells
+from spatialcode.encoder.protocol import ClipInput, FrameGeometry, LoadedEncoder
 from spatialcode.evaluation.metrics.scoring import (
     ClipScore,
-    Detection,
+    DetectionCounts,
     ScoredScene,
     overlaps_of,
     score_clip,
     score_detection,
 )
+from spatialcode.evaluation.metrics.tracks import BoxTracks, from_objects
 from spatialcode.evaluation.oracle import Rung, TrueMaps, replace_with_truth, rungs, true_maps
+from spatialcode.evaluation.watched import Encoded, EvaluatedEncoder, Seconds, clip_of
 from spatialcode.scene.frames import quaternion_from_yaw
-from spatialcode.scene.schema import Room, SceneObject
+from spatialcode.scene.schema import Room
 from spatialcode.scene.symmetry import wrap_yaw
 from spatialcode.synthetic.clips import make_clip
 from spatialcode.synthetic.shots import ClipConfig
@@ -37,68 +38,10 @@ MOVED_M = 0.05
 TURNED_RAD = 0.1
 
 
-@dataclass(frozen=True, eq=False)
-class View:
-    """What an encoder is told of a clip: ``rgb`` (N, H, W, 3), ``times_s`` (N,), and ``K`` (3, 3)
-    and ``T_world_camera`` (N, 4, 4) or None where it must find them itself.
-    """
-
-    rgb: NDArray[np.uint8]
-    times_s: Array
-    K: Array | None
-    T_world_camera: Array | None
-
-
-@dataclass(frozen=True)
-class Seconds:
-    """Wall-clock and CPU seconds of one encoding, by step."""
-
-    network: float = 0.0
-    odometry: float = 0.0
-    fusion: float = 0.0
-    network_cpu: float = 0.0
-    odometry_cpu: float = 0.0
-    fusion_cpu: float = 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class Encoded:
-    """One clip as an encoder left it: objects, room, and what they were made of.
-
-    ``maps`` and ``T_world_camera`` (N, 4, 4) are those that the objects were made of, and
-    ``path_maps`` those that the path was, so that the ladder starts where the encoder ended.
-    """
-
-    objects: tuple[SceneObject, ...]
-    room: Room | None
-    maps: DenseMaps
-    path_maps: DenseMaps
-    T_world_camera: Array
-    seconds: Seconds = Seconds()
-
-
-class ClipEncoder(Protocol):
-    """An encoder, whole and in steps."""
-
-    def encode(self, view: View) -> Encoded:
-        """The whole encoding, as users get it."""
-        ...
-
-    def path(self, view: View, maps: DenseMaps) -> Array:
-        """The camera path (N, 4, 4) that other maps would have led to."""
-        ...
-
-    def objects(
-        self, view: View, maps: DenseMaps, T_world_camera: Array
-    ) -> tuple[SceneObject, ...]:
-        """The objects that other maps and poses would have led to."""
-        ...
-
-
 @dataclass(frozen=True)
 class RoomOptions:
     """``known_intrinsics``: tell the encoder K also where it must find the poses itself.
-    ``ladder``: climb it (a dozen more fusions a clip).
+    ``ladder``: climb it, where the encoder shows its stages (a dozen more fusions a clip).
     """
 
     num_frames: int = 32
@@ -118,7 +61,7 @@ class RoomResult:
     predicted: ClipScore
     given_seconds: Seconds
     predicted_seconds: Seconds
-    ladder: dict[str, dict[str, Detection]] = field(default_factory=dict)
+    ladder: dict[str, dict[str, DetectionCounts]] = field(default_factory=dict)
 
 
 def truth_tracks(clip: SyntheticClip) -> BoxTracks:
@@ -165,7 +108,7 @@ def truth_scene(clip: SyntheticClip, true: TrueMaps) -> ScoredScene:
 
 
 def evaluate_room(
-    seed: int, encoder: ClipEncoder, options: RoomOptions | None = None
+    seed: int, encoder: LoadedEncoder, options: RoomOptions | None = None
 ) -> RoomResult:
     """Render the room of a seed and evaluate the encoder on it. Deterministic by seed."""
     options = options or RoomOptions()
@@ -174,25 +117,26 @@ def evaluate_room(
 
 
 def evaluate_clip(
-    name: str, clip: SyntheticClip, encoder: ClipEncoder, options: RoomOptions
+    name: str, clip: SyntheticClip, encoder: LoadedEncoder, options: RoomOptions
 ) -> RoomResult:
     """Evaluate on a clip with dense truth: given poses, own poses, ladder."""
     true = true_maps(clip)
     truth = truth_scene(clip, true)
     own_K = clip.K if options.known_intrinsics else None
-    alone = View(clip.rgb, clip.times_s, own_K, None)
-    informed = View(clip.rgb, clip.times_s, clip.K, truth.T_world_camera)
-    predicted, own_score = score_view(encoder, alone, truth)
-    given, given_score = score_view(encoder, informed, truth)
+    watched = EvaluatedEncoder(encoder)
+    alone = clip_of(clip.rgb, clip.times_s, FrameGeometry(own_K))
+    informed = clip_of(clip.rgb, clip.times_s, FrameGeometry(clip.K, truth.T_world_camera))
+    predicted, own_score = score_view(watched, alone, truth)
+    given, given_score = score_view(watched, informed, truth)
     starts = {
         "given": (informed, given, given_score),
         "predicted": (alone, predicted, own_score),
         "cumulative": (alone, predicted, own_score),
     }
-    ladder: dict[str, dict[str, Detection]] = {}
-    for start, steps in rungs().items() if options.ladder else ():
+    ladder: dict[str, dict[str, DetectionCounts]] = {}
+    for start, steps in rungs().items() if options.ladder and watched.has_stages else ():
         view, encoded, below = starts[start]
-        climb = _Climb(encoder, view, encoded, truth, true)
+        climb = _Climb(watched, view, encoded, truth, true)
         ladder[start] = {"start": below.detection} | {rung.name: climb(rung) for rung in steps}
     return RoomResult(
         name=name,
@@ -205,42 +149,37 @@ def evaluate_clip(
     )
 
 
-def score_view(encoder: ClipEncoder, view: View, truth: ScoredScene) -> tuple[Encoded, ClipScore]:
+def score_view(
+    encoder: EvaluatedEncoder, view: ClipInput, truth: ScoredScene
+) -> tuple[Encoded, ClipScore]:
     """Encode and compare."""
     encoded = encoder.encode(view)
     tracks = from_objects(encoded.objects, view.times_s)
-    depth = encoded.maps.depth_m
-    if truth.depth_m is not None:
+    depth = None if encoded.maps is None else encoded.maps.depth_m
+    if truth.depth_m is not None and depth is not None:
         truth = replace(truth, depth_m=at_cells(truth.depth_m, depth.shape[1:3]))
     scene = ScoredScene(tracks, encoded.T_world_camera, encoded.room, depth)
     return encoded, score_clip(scene, truth)
-
-
-def at_cells(values: NDArray[np.floating], grid_hw: tuple[int, int]) -> NDArray[np.floating]:
-    """(N, H, W) picked at the centres of an h x w grid of cells; (N, h, w) stays as it is."""
-    rows, columns = (
-        ((np.arange(cells) + 0.5) * pixels / cells).astype(int)
-        for cells, pixels in zip(grid_hw, values.shape[1:], strict=True)
-    )
-    return values[:, rows[:, None], columns]
 
 
 @dataclass(frozen=True, eq=False)
 class _Climb:
     """What every rung above one encoding shares."""
 
-    encoder: ClipEncoder
-    view: View
+    encoder: EvaluatedEncoder
+    view: ClipInput
     encoded: Encoded
     truth: ScoredScene
     true: TrueMaps
 
-    def __call__(self, rung: Rung) -> Detection:
+    def __call__(self, rung: Rung) -> DetectionCounts:
         """Detection with the rung's truth in place."""
+        assert self.encoded.maps is not None
         mixed = replace_with_truth(self.encoded.maps, self.true, rung.fields)
         if rung.true_path:
             path = self.truth.T_world_camera
         elif {"depth", "gravity"} & set(rung.fields):
+            assert self.encoded.path_maps is not None
             seen = replace_with_truth(self.encoded.path_maps, self.true, rung.fields)
             path = self.encoder.path(self.view, seen)
         else:

@@ -35,8 +35,8 @@ def accepts(model: Any, name: str) -> bool:
 def cache_argument(model: Any) -> str | None:
     """What the model's forward calls its cache of keys and values; None where it has none.
 
-    transformers calls it ``cache`` from 5.24 on, and ``past_key_values`` before. What a model
-    without attention calls so holds states, which do not do without padding.
+    transformers calls it ``cache`` from 5.24 on, and ``past_key_values`` before. Models without
+    attention keep recurrent states under that name, which padded rows would spoil: they have none.
     """
     if not getattr(plain_model(model).config.get_text_config(), "num_attention_heads", 0):
         return None

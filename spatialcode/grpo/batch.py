@@ -1,4 +1,8 @@
-"""What an update learns from: samples with advantages, as padded tensors."""
+"""What an update learns from: samples with advantages, as padded tensors.
+
+A mask is (B, T) over completion tokens, True where a token counts. A row without any is as if it
+were not in the batch: losses and statistics leave it out of their denominators too.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from spatialcode.grpo.masks import counted_tokens
 from spatialcode.grpo.types import Sample
 
 
@@ -102,3 +105,25 @@ def rollout_batch(
     rows = counted if advantages.ndim == 1 else counted[:, None]
     known = torch.where(rows, advantages, torch.zeros_like(advantages))
     return RolloutBatch(tuple(samples), mask, logprobs, known, torch.as_tensor(group_ids))
+
+
+def length_mask(lengths: Int[Tensor, " b"], width: int) -> Bool[Tensor, "b t"]:
+    """True for the first ``lengths`` tokens of each row of ``width``."""
+    return torch.arange(width, device=lengths.device) < lengths[:, None]
+
+
+def counted_tokens(
+    lengths: Int[Tensor, " b"],
+    width: int,
+    valid: Bool[Tensor, " b"],
+    finished: Bool[Tensor, " b"],
+    *,
+    mask_truncated: bool = False,
+) -> Bool[Tensor, "b t"]:
+    """Tokens of completions with a valid reward; of those cut by the limit unless masked.
+
+    Leaving truncated ones out is the overlong filtering of DAPO, arXiv 2503.14476, section 3.4:
+    what was cut was never judged.
+    """
+    keep = valid & finished if mask_truncated else valid
+    return length_mask(lengths, width) & keep[:, None]

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from spatialcode.errors import ConfigError, ParityError
-from spatialcode.grpo.masks import length_mask
+from spatialcode.grpo.batch import length_mask
 from spatialcode.grpo.scoring import ScoringSettings, sequence_logprobs
 from spatialcode.grpo.statistics import logprob_difference
 from spatialcode.grpo.types import Sample

@@ -1,20 +1,25 @@
-"""What is watched while training: ratios, divergences, lengths, entropy, advantages, rewards.
+"""What an update reports: ratios to the old policy, and sums of its optimizer steps over workers.
 
-All take and give plain tensors, without gradient; nothing here enters a loss. Where there is
-nothing to count, means are 0 and ratios 1, with a count of 0 beside them: never NaN.
+Nothing here carries a gradient or enters a loss. Where there is nothing to count, means are 0 and
+ratios 1, with a count of 0 beside them: never NaN.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from spatialcode.grpo.advantages import group_moments
-from spatialcode.grpo.kl import KL_ESTIMATORS, LOG_RATIO_LIMIT
+from spatialcode.grpo.kl import LOG_RATIO_LIMIT
+
+if TYPE_CHECKING:
+    from spatialcode.grpo.losses import LossTerms
+    from spatialcode.grpo.update import Stepper
 
 Scalar = Float[Tensor, ""]
 
@@ -85,7 +90,7 @@ def logprob_difference(
 
 
 def merge_ratio_statistics(parts: Sequence[RatioStatistics]) -> RatioStatistics:
-    """Of the union of micro-batches: means weighted by count. Parts that count 0 say nothing.
+    """Of the union of micro-batches: means weighted by count. Parts with a count of 0 are left out.
 
     Raises ValueError for no parts at all.
     """
@@ -111,111 +116,104 @@ def merge_ratio_statistics(parts: Sequence[RatioStatistics]) -> RatioStatistics:
     )
 
 
-@torch.no_grad()
-def kl_statistics(
-    logprobs: Float[Tensor, "b t"], ref_logprobs: Float[Tensor, "b t"], mask: Bool[Tensor, "b t"]
-) -> dict[str, float]:
-    """Mean per token of each estimator of KL(π || π_ref): keys k1, k2, k3."""
-    return {
-        name: masked_mean(estimate(logprobs, ref_logprobs, mask), mask).item()
-        for name, estimate in KL_ESTIMATORS.items()
-    }
+@dataclass(frozen=True)
+class StepStatistics:
+    """Of one update over all workers; means over its optimizer steps unless said otherwise.
 
-
-@torch.no_grad()
-def entropy_from_logits(
-    logits: Float[Tensor, "b t v"],
-    mask: Bool[Tensor, "b t"],
-    *,
-    temperature: float = 1.0,
-    chunk_tokens: int = 1024,
-) -> Float[Tensor, "b t"]:
-    """Entropy in nats of softmax(logits / temperature) at each counted position; 0 elsewhere.
-
-    ``chunk_tokens`` positions at a time are held as float32 probabilities: with a vocabulary of
-    150,000 a whole batch of them would outweigh the model. A logit of -inf has probability 0.
+    ``first`` is the ratio to the old policy in the first optimizer step, before any weight
+    changed: 1 throughout where trainer and sampler agree and samples are fresh. ``before`` and
+    ``after``: of all steps, as computed and as the clip left it. ``kl``: to the reference, 0
+    without one. ``entropy``: nats a token. ``grad_norm``: the largest, before clipping.
+    ``num_skipped``: steps not taken because their gradient was no finite number.
     """
-    rows = logits.reshape(-1, logits.shape[-1])
-    entropy = torch.zeros(mask.numel(), device=logits.device)
-    for places in mask.reshape(-1).nonzero()[:, 0].split(chunk_tokens):
-        logp = (rows[places].float() / temperature).log_softmax(-1)
-        entropy[places] = -torch.where(logp.isfinite(), logp.exp() * logp, 0.0).sum(-1)
-    return entropy.reshape(mask.shape)
+
+    loss: float
+    policy: float
+    kl: float
+    entropy: float
+    grad_norm: float
+    clip_fraction: float
+    clip_fraction_low: float
+    clip_fraction_high: float
+    first: dict[str, float]
+    before: dict[str, float]
+    after: dict[str, float]
+    num_sequences: int
+    num_tokens: int
+    num_steps: int
+    num_skipped: int
+
+    def as_floats(self) -> dict[str, float]:
+        """Flat, for metrics: ``first/mean``, ``before/maximum`` and so on."""
+        flat: dict[str, float] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, dict):
+                flat |= {f"{name}/{key}": inner for key, inner in value.items()}
+            else:
+                flat[name] = float(value)
+        return flat
 
 
-def effective_sample_share(weights: Float[Tensor, "*s"], mask: Bool[Tensor, "*s"]) -> Scalar:
-    """(Σ w)² / (n Σ w²), in (0, 1]: 1 for equal weights; 1 where there are none.
+@dataclass(frozen=True)
+class WorkerStep:
+    """One optimizer step on one worker: sums over its samples; ``grad_norm`` is all workers'."""
 
-    Source: Kish's effective sample size, divided by the sample's.
-    """
-    used = torch.where(mask, weights.detach(), torch.zeros_like(weights))
-    squares = mask.sum() * used.square().sum()
-    return torch.where(squares > 0, used.sum().square() / squares.clamp(min=1e-30), 1.0)
-
-
-def length_statistics(lengths: Int[Tensor, " b"], finished: Bool[Tensor, " b"]) -> dict[str, float]:
-    """Tokens per completion: mean, std, min, max; and the share cut by the limit."""
-    if lengths.numel() == 0:
-        return dict.fromkeys(("mean", "std", "min", "max", "truncated_share"), 0.0)
-    values = lengths.double()
-    return {
-        "mean": values.mean().item(),
-        "std": values.std(correction=0).item(),
-        "min": values.min().item(),
-        "max": values.max().item(),
-        "truncated_share": (~finished).double().mean().item(),
-    }
+    terms: LossTerms | None  # None where it had no sample
+    entropy: float
+    num_tokens: float
+    num_sequences: float
+    grad_norm: float
 
 
-def advantage_statistics(
-    advantages: Float[Tensor, " b"], valid: Bool[Tensor, " b"]
-) -> dict[str, float]:
-    """Over valid samples: mean, std (divisor n), shares above, below and at 0; invalid share."""
-    mean = masked_mean(advantages, valid)
-    return {
-        "mean": mean.item(),
-        "std": masked_mean((advantages - mean).square(), valid).sqrt().item(),
-        "positive_share": masked_mean((advantages > 0).float(), valid).item(),
-        "negative_share": masked_mean((advantages < 0).float(), valid).item(),
-        "zero_share": masked_mean((advantages == 0).float(), valid).item(),
-        "invalid_share": masked_mean((~valid).float(), torch.ones_like(valid)).item(),
-    }
+def over_workers(stepper: Stepper, steps: Sequence[WorkerStep]) -> StepStatistics:
+    """The statistics of the steps. Workers call it together, with equally many steps."""
+    terms = [step.terms for step in steps if step.terms is not None]
+    first = [step.terms for step in steps[:1] if step.terms is not None]
+    num_tokens = stepper.total(sum(step.num_tokens for step in steps))
+    entropy = stepper.total(sum(step.entropy for step in steps))
+    weights = [float(term.before.num) for term in terms]
+    num_ratios = stepper.total(sum(weights))
+
+    def per_step(name: str) -> float:
+        added = stepper.total(sum(float(getattr(term, name)) for term in terms))
+        return added / max(1, len(steps))
+
+    def per_ratio(name: str) -> float:
+        parts = zip(terms, weights, strict=True)
+        added = stepper.total(sum(float(getattr(term, name)) * weight for term, weight in parts))
+        return added / max(1.0, num_ratios)
+
+    norms = [step.grad_norm for step in steps]
+    return StepStatistics(
+        loss=per_step("loss"),
+        policy=per_step("policy"),
+        kl=per_step("kl"),
+        entropy=entropy / max(1.0, num_tokens),
+        grad_norm=max((norm for norm in norms if math.isfinite(norm)), default=0.0),
+        clip_fraction=per_ratio("clip_fraction"),
+        clip_fraction_low=per_ratio("clip_fraction_low"),
+        clip_fraction_high=per_ratio("clip_fraction_high"),
+        first=_ratios(stepper, [term.before for term in first]),
+        before=_ratios(stepper, [term.before for term in terms]),
+        after=_ratios(stepper, [term.after for term in terms]),
+        num_sequences=int(stepper.total(sum(step.num_sequences for step in steps))),
+        num_tokens=int(num_tokens),
+        num_steps=len(steps),
+        num_skipped=sum(not math.isfinite(norm) for norm in norms),
+    )
 
 
-def explained_share(
-    rewards: Float[Tensor, " b"],
-    group_ids: Int[Tensor, " b"],
-    valid: Bool[Tensor, " b"] | None = None,
-) -> float:
-    """Share of the rewards' variance that the prompt explains, 0 to 1; 0 if they do not vary.
-
-    What remains, within the groups, is all that group advantages can learn from.
-    Source: eta squared of a one-way analysis of variance.
-    """
-    moments = group_moments(rewards, group_ids, valid)
-    num = moments.num_valid.double()
-    grand = (num * moments.mean).sum() / num.sum().clamp(min=1)
-    between = (num * (moments.mean - grand).square()).sum()
-    within = ((num - 1).clamp(min=0) * moments.std.square()).sum()
-    total = (between + within).item()
-    return between.item() / total if total > 0 else 0.0
-
-
-def term_variance_shares(
-    terms: Float[Tensor, "b k"], weights: Float[Tensor, " k"], valid: Bool[Tensor, " b"]
-) -> list[float]:
-    """cov(w·term, Σ w·term) / var(Σ w·term) over valid samples: how much each term moves the sum.
-
-    They add to 1 (all 0 if the sum does not vary); below 0 where a term goes against the rest.
-    Source: the covariance decomposition of a sum's variance.
-    """
-    weighted = (weights * terms)[valid].double()
-    if len(weighted) == 0:
-        return [0.0] * terms.shape[1]
-    centred = weighted - weighted.mean(0)
-    total = centred.sum(1)
-    variance = total.square().sum()
-    if not variance > 0:
-        return [0.0] * terms.shape[1]
-    shares: list[float] = ((centred * total[:, None]).sum(0) / variance).tolist()
-    return shares
+def _ratios(stepper: Stepper, parts: Sequence[RatioStatistics]) -> dict[str, float]:
+    """Of the union of parts and workers; ratios of 1 where nothing was counted."""
+    known = merge_ratio_statistics(parts).as_floats() if parts else {"num": 0.0}
+    num = known["num"]
+    total = stepper.total(num)
+    found = {"num": total}
+    neutral = {"mean": 1.0, "mean_abs_log": 0.0, "kl": 0.0}
+    for name, value in neutral.items():
+        added = stepper.total(known[name] * num if num else 0.0)
+        found[name] = added / total if total else value
+    for name, sign, value in (("minimum", -1, 1.0), ("maximum", 1, 1.0), ("max_abs_log", 1, 0.0)):
+        largest = stepper.largest(sign * known[name] if num else -math.inf)
+        found[name] = sign * largest if total else value
+    return found

@@ -1,4 +1,4 @@
-"""What passes between sampler, reward and update: settings, samples, scores, the engine's face.
+"""What passes between sampler, reward and update: settings, samples, scores, the engine protocol.
 
 Token ids are plain tuples of ints, so that samples travel between processes without torch.
 """
@@ -42,6 +42,26 @@ class SamplerSettings:
             raise ConfigError(f"max_new_tokens: expected 1 or more, got {self.max_new_tokens!r}")
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"seed: expected 0 to 2**63 - 1, got {self.seed!r}")
+
+
+class Trajectory(Protocol):
+    """Token ids of a prompt and of its completion: all that a forward pass needs to know."""
+
+    @property
+    def prompt_ids(self) -> tuple[int, ...]: ...
+
+    @property
+    def completion_ids(self) -> tuple[int, ...]: ...
+
+
+@dataclass(frozen=True)
+class TaughtExample:
+    """A completion that supervised training shows, its end token included. Nobody sampled it, so
+    it has no log-probabilities.
+    """
+
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from spatialcode.reasoning.answers.extraction import NoAnswer, extract
 from spatialcode.reasoning.answers.forms import after_thinking
 from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.kept import kept_code
-from spatialcode.reasoning.models.completions import Completion, CompletionModel
+from spatialcode.reasoning.models.loading import Completion, CompletionModel
 from spatialcode.reasoning.program.of_question import answer_of_program
 from spatialcode.reasoning.prompts import Prompt, PromptSettings, render
 from spatialcode.scene.schema import SpatialCode

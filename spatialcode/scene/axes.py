@@ -33,7 +33,7 @@ _MIN_KNOWN = 5
 
 
 @dataclass(frozen=True)
-class Detection:
+class DetectedAxes:
     """What was detected: ``order``, ``up``; how clear the order was, and from how many boxes."""
 
     order: AxisOrder
@@ -62,7 +62,7 @@ def detect_up(rotations: Floats) -> Axis:
 
 def detect_order(
     labels: Sequence[str], extents_m: Floats, rotations: Floats, up: Axis
-) -> Detection:
+) -> DetectedAxes:
     """Which published extent is which, from the heights of things of known height.
 
     ``extents_m`` (N, 3) as published. Only the vertical one shows; the other two are taken to
@@ -87,7 +87,7 @@ def detect_order(
         raise FormatError("axis order: no extent is clearly the vertical one (errors "
                           f"{np.round(errors, 2)}); state it")  # fmt: skip
     shift = int(best)
-    return Detection((shift, (shift + 1) % 3, (shift + 2) % 3), up, lead, len(upright))
+    return DetectedAxes((shift, (shift + 1) % 3, (shift + 2) % 3), up, lead, len(upright))
 
 
 def to_z_up(vectors: Floats, up: Axis) -> Floats:

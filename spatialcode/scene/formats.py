@@ -21,7 +21,7 @@ from scipy.spatial.transform import Rotation
 from spatialcode.errors import FormatError, SchemaError
 from spatialcode.files import read_jsonl
 from spatialcode.scene import axes as detection
-from spatialcode.scene.axes import AXES, Axis, AxisOrder, Detection, Floats
+from spatialcode.scene.axes import AXES, Axis, AxisOrder, DetectedAxes, Floats
 from spatialcode.scene.frames import quaternion_from_matrix
 from spatialcode.scene.schema import (
     Provenance,
@@ -35,7 +35,7 @@ from spatialcode.version import __version__
 
 __all__ = [
     "AxisOrder",
-    "Detection",
+    "DetectedAxes",
     "all_orders",
     "detect_order",
     "from_annotated",
@@ -102,7 +102,7 @@ def from_bbox10(
 def detect_order(
     scenes: Iterable[Sequence[Mapping[str, Any]]], *, up: Axis | None = None,
     scalar_first: bool | None = None,
-) -> Detection:  # fmt: skip
+) -> DetectedAxes:  # fmt: skip
     """Which extent is which and, where not stated, which axis is up; over all scenes together.
 
     Scenes are lists of 9- or 10-number objects. FormatError where the data leave a doubt.
@@ -184,7 +184,7 @@ def _up(entries: Sequence[_Published]) -> Axis:
     return detection.detect_up(np.array([e.rotation for e in entries]).reshape(-1, 3, 3))
 
 
-def _detected(entries: Sequence[_Published], up: Axis | None) -> Detection:
+def _detected(entries: Sequence[_Published], up: Axis | None) -> DetectedAxes:
     rotations = np.array([entry.rotation for entry in entries]).reshape(-1, 3, 3)
     extents = np.array([entry.extents for entry in entries]).reshape(-1, 3)
     labels = [entry.label for entry in entries]

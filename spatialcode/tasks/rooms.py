@@ -1,8 +1,8 @@
 """Spatial codes made up for training: boxes, times and a camera at random, nothing rendered.
 
 Questions in program mode need names, and geometry only for their answers; a code of this kind takes
-milliseconds where a rendered room takes seconds. It is a room for the reader of codes, not a place
-where someone lives.
+milliseconds where a rendered room takes seconds. Such a room need not look like a home: it is meant
+for a reader of codes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spatialcode.config import require
+from spatialcode.config import checked, require, setting
 from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.scene.schema import (
     Camera,
@@ -33,22 +33,18 @@ _FPS = 2.0
 
 
 @dataclass(frozen=True)
+@checked
 class RoomSettings:
-    """``nonsense_share``: of labels that mean nothing. ``min_kinds``, ``max_kinds``: of labels in a
-    room. ``several_share``: chance that a label has two to four things.
-    """
+    """What is in a room that is made up."""
 
-    nonsense_share: float = 0.4
-    min_kinds: int = 6
-    max_kinds: int = 11
-    several_share: float = 0.35
+    nonsense_share: float = setting("labels that mean nothing", 0.4, at_least=0, at_most=1)
+    min_kinds: int = setting("different labels at least", 6, at_least=1)
+    max_kinds: int = setting("different labels at most", 11)
+    several_share: float = setting("labels with two to four things", 0.35, at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
-        for name in ("nonsense_share", "several_share"):
-            require(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))
-        require(
-            1 <= self.min_kinds <= self.max_kinds, "min_kinds", "1 to max_kinds", self.min_kinds
-        )
+        fits = self.min_kinds <= self.max_kinds
+        require(fits, "min_kinds", "at most max_kinds", self.min_kinds)
 
 
 _DEFAULT = RoomSettings()
@@ -110,7 +106,7 @@ def _code(
         cameras=(_camera(rng, width_m, depth_m),),
         room=Room(0.0, _CEILING_M, corners, float(width_m * depth_m)),
         scale=Scale("given", 1.0),
-        provenance=Provenance("made-up", "", "", "spatialcode.grpo", ""),
+        provenance=Provenance("made-up", "", "", "spatialcode.tasks", ""),
     )
 
 

@@ -1,29 +1,25 @@
 """Tasks for a reasoner that writes programs: a prompt, the question behind it, its code and answer.
 
-`made_up_tasks` needs no files: rooms, questions and words follow from a seed and a number.
+`room_tasks` needs no files: room, questions and words follow from a seed and the room's number.
 `tasks_of` takes a set of questions over codes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from spatialcode.config import require
-from spatialcode.errors import ProgramError, SchemaError
 from spatialcode.questions.generate import GenerateConfig, generate
 from spatialcode.questions.parse import parse
-from spatialcode.questions.types import NUMERIC_FAMILIES, Question, QuestionItem, UnparsedQuestion
+from spatialcode.questions.types import Question, QuestionItem, UnparsedQuestion
 from spatialcode.reasoning.compact_prompt import compact_text
-from spatialcode.reasoning.evidence import Answer
-from spatialcode.reasoning.metrics import mean_relative_accuracy
-from spatialcode.reasoning.program import answer_of_program, to_program
+from spatialcode.reasoning.program import to_program
 from spatialcode.scene.schema import SpatialCode
-from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.tasks.rooms import RoomSettings, furnished_room, made_up_room
 from spatialcode.tasks.wordings import reworded
 
@@ -32,15 +28,23 @@ _ARTICLE = re.compile(r'"(?:the|a|an) (?=[^"]+")', re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Task:
-    """One question about one code. ``prompt``: the text that a model reads. ``gold``: a letter, or
-    a number as text, in the question's unit.
+    """One question about one code. ``prompt``: the text that a model reads. ``item``: the question
+    as it was asked first, with its right answer.
     """
 
     prompt: str
     question: Question
     code: SpatialCode
-    gold: str
-    family: str
+    item: QuestionItem
+
+    @property
+    def gold(self) -> str:
+        """A letter, or a number as text, in the question's unit."""
+        return self.item.ground_truth
+
+    @property
+    def family(self) -> str:
+        return self.item.question_type
 
     @property
     def program(self) -> str:
@@ -50,12 +54,11 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """``first_room``: rooms are counted from here. ``wording_share``: of questions put into a
+    """``wording_share``: of questions put into a
     grammar's words (`wordings`), never where sentences are held out. ``furnished``: floor plans as
     they are rendered for videos, in place of boxes at random.
     """
 
-    first_room: int = 0
     seed: int = 0
     wording_share: float = 0.45
     furnished: bool = False
@@ -81,26 +84,22 @@ def target_program(question: Question) -> str:
 
 
 def held_out_settings(words: Literal["standard", "heldout"], seed: int = 0) -> TaskSettings:
-    """Rooms never trained on, all questions in the standard or in held-out sentences."""
+    """All questions in the standard or in held-out sentences, for rooms of `HELD_OUT_ROOMS`."""
     other = words == "heldout"
     questions = GenerateConfig(
         questions_per_family=2, paraphrase_share=1.0 if other else 0.0, referring_share=0.35,
         paraphrases="heldout" if other else "train", use_ids=True,
     )  # fmt: skip
-    return TaskSettings(HELD_OUT_ROOMS.start, seed, 0.0, questions=questions)
+    return TaskSettings(seed, 0.0, questions=questions)
 
 
-def made_up_tasks(settings: TaskSettings, start: int = 0) -> Iterator[list[Task]]:
-    """The tasks of one made-up room after the other, without end, from the ``start``-th on."""
-    number = settings.first_room + start
-    while True:
-        code = furnished_room(number) if settings.furnished else made_up_room(number, settings.room)
-        made = generate(
-            code, scene=f"made-up-{number}", seed=settings.seed, config=settings.questions
-        )
-        rng = np.random.default_rng([settings.seed, number, 11])
-        yield tasks_of(made.items, {f"made-up-{number}": code}, settings.wording_share, rng)
-        number += 1
+def room_tasks(number: int, settings: TaskSettings) -> list[Task]:
+    """The tasks of the made-up room of this number."""
+    code = furnished_room(number) if settings.furnished else made_up_room(number, settings.room)
+    scene = f"made-up-{number}"
+    made = generate(code, scene=scene, seed=settings.seed, config=settings.questions)
+    rng = np.random.default_rng([settings.seed, number, 11])
+    return tasks_of(made.items, {scene: code}, settings.wording_share, rng)
 
 
 def tasks_of(
@@ -119,26 +118,5 @@ def tasks_of(
         if rng is not None and rng.random() < wording_share:
             question = reworded(question, rng)
         prompt = compact_text(question, code.objects)
-        made.append(Task(prompt, question, code, item.ground_truth, item.question_type))
+        made.append(Task(prompt, question, code, item))
     return made
-
-
-def answer(task: Task, program: str) -> Answer | None:
-    """What a program says; None where it says nothing that answers the question."""
-    try:
-        return answer_of_program(program, task.question, task.code)
-    except (ProgramError, SchemaError):
-        return None
-
-
-def accuracy(task: Task, program: str) -> float:
-    """0 to 1: the right letter, or mean relative accuracy of a number (as VSI-Bench scores)."""
-    given = answer(task, program)
-    return 0.0 if given is None else score_of(task, given)
-
-
-def score_of(task: Task, given: Answer) -> float:
-    """`accuracy` of an answer."""
-    if task.family in NUMERIC_FAMILIES:
-        return mean_relative_accuracy(float(given.value), float(task.gold))
-    return float(given.option == task.gold)

@@ -1,6 +1,6 @@
 """Names of things for rooms made up for training: kinds known from homes, and nonsense words.
 
-Nonsense makes copying the only way: who has learnt the common names by heart fails on them.
+Nonsense words can only be copied: a model that has learnt the common names by heart fails on them.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from spatialcode.config import require, setting
+from spatialcode.config import checked, require, setting
 from spatialcode.tiny.tokenizer import BEGIN_PROGRAM, END
 
 #: Mean losses, nats a token: longer runs from the first on, done from the second on.
@@ -22,30 +22,27 @@ _WINDOW = 10
 
 
 @dataclass(frozen=True)
-class Example:
-    """Token ids of a prompt and of what should follow it, its end token included."""
+class CopiedWords:
+    """Token ids of words as a prompt, and of those to be repeated, the end token included."""
 
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
 
-    def __len__(self) -> int:
-        return len(self.prompt_ids) + len(self.completion_ids)
-
 
 @dataclass(frozen=True)
+@checked
 class CopySettings:
     """Which runs are copied, and how fast they grow."""
 
-    shortest: int = setting("words of the shortest run", 4)
+    shortest: int = setting("words of the shortest run", 4, at_least=1)
     first: int = setting("words of the longest run at first", 8)
-    growth: int = setting("words more after every success", 4)
+    growth: int = setting("words more after every success", 4, at_least=1)
     longest: int = setting("words of the longest run at last", 24)
     batch_tokens: int = setting("tokens of a step, prompts and completions", 900)
 
     def __post_init__(self) -> None:
-        order = 1 <= self.shortest <= self.first <= self.longest
+        order = self.shortest <= self.first <= self.longest
         require(order, "shortest, first, longest", "in this order", self)
-        require(self.growth >= 1, "growth", "at least 1", self.growth)
         least = 2 * self.longest + 3
         require(self.batch_tokens >= least, "batch_tokens", f"at least {least}", self.batch_tokens)
 
@@ -98,14 +95,14 @@ class CopyTokens:
         words = sorted(number for token, number in vocabulary.items() if _is_word(token))
         return cls(tuple(words), *(vocabulary[token] for token in (BEGIN_PROGRAM, '")', END)))
 
-    def example(self, prompt: Sequence[int], repeated: Sequence[int]) -> Example:
+    def example(self, prompt: Sequence[int], repeated: Sequence[int]) -> CopiedWords:
         """A prompt of words and what of it is to be repeated."""
-        return Example((*prompt, self.begin), (*repeated, self.close, self.end))
+        return CopiedWords((*prompt, self.begin), (*repeated, self.close, self.end))
 
 
 def copy_batch(
     tokens: CopyTokens, progress: CopyProgress, settings: CopySettings, rng: np.random.Generator
-) -> list[Example]:
+) -> list[CopiedWords]:
     """Runs of random words, each to be repeated, of lengths up to the present longest."""
     words = np.asarray(tokens.words)
     batch = []
@@ -116,7 +113,7 @@ def copy_batch(
     return batch
 
 
-def copy_examples(num: int, tokens: CopyTokens, rng: np.random.Generator) -> list[Example]:
+def copy_examples(num: int, tokens: CopyTokens, rng: np.random.Generator) -> list[CopiedWords]:
     """Runs of 8 to 32 words to keep copying alive among programs.
 
     Two thirds repeat all words, a third some of them, asked for by the first two.

@@ -1,6 +1,6 @@
 """A small BPE tokenizer in which a word is the same token in a question and in a program.
 
-Text is put into small letters and split into words, digits and signs; blanks are dropped and every
+Text is put into lower case and split into words, digits and signs; blanks are dropped and every
 piece gets one before it, so that ``("bed"`` and ``the bed`` hold the same `` bed``. What frames the
 names in a program (``distance("``, ``", facing="``) is one token each: a program is hardly longer
 than its names. Decoding takes the blanks away again where names and programs have none.

@@ -20,7 +20,7 @@ from spatialcode.video.containers import check_container
 from spatialcode.video.limits import VideoLimits
 from spatialcode.video.orientation import Orientation
 from spatialcode.video.packets import PacketTable, scan
-from spatialcode.video.source import Source, check_file, first_frame, square_size
+from spatialcode.video.source import VideoFile, check_file, first_frame, square_size
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class VideoProbe:
 class OpenedVideo:
     """An accepted video whose packets are known; `source` opens it afresh from the start."""
 
-    source: Source
+    source: VideoFile
     packets: PacketTable
     facts: VideoProbe
     orientation: Orientation
@@ -66,7 +66,7 @@ def open_video(path: str | os.PathLike[str], limits: VideoLimits) -> Iterator[Op
     num_bytes, format_name = check_file(path, limits)
     damage = _container_damage(path, format_name)
     try:
-        source = Source(path, format_name, limits)
+        source = VideoFile(path, format_name, limits)
     except CorruptVideoError as error:
         raise damage or error from error
     with source:
@@ -103,7 +103,7 @@ def _container_damage(
     return None
 
 
-def _check_stream(source: Source, limits: VideoLimits) -> str:
+def _check_stream(source: VideoFile, limits: VideoLimits) -> str:
     """Codec, pixels and what the header declares; returns the codec's name."""
     context, stream = source.stream.codec_context, source.stream
     if context is None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.config import require, setting
+from spatialcode.config import checked, setting
 
 Floats = NDArray[np.float64]
 
@@ -67,17 +67,13 @@ SamplePlan = ByCount | ByRate | ByTimes
 
 
 @dataclass(frozen=True)
+@checked
 class Sampling:
     """Which frames of a video are looked at; part of a result's work key."""
 
-    num_frames: int = setting("frames a video, spread evenly over it", 32)
-    rate_hz: float | None = setting("frames a second instead of a number of frames", None)
-    max_side_px: int = setting("frames are scaled down to this longer side", 640)
-
-    def __post_init__(self) -> None:
-        require(self.num_frames >= 1, "num_frames", "at least 1", self.num_frames)
-        require(self.rate_hz is None or self.rate_hz > 0, "rate_hz", "more than 0", self.rate_hz)
-        require(self.max_side_px >= 16, "max_side_px", "at least 16", self.max_side_px)
+    num_frames: int = setting("frames a video, spread evenly over it", 32, at_least=1)
+    rate_hz: float | None = setting("frames a second instead of a number of frames", None, above=0)
+    max_side_px: int = setting("frames are scaled down to this longer side", 640, at_least=16)
 
     def plan(self) -> ByCount | ByRate:
         """The frames as the decoder wants them named."""

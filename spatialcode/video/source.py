@@ -31,7 +31,7 @@ UNMARKED_CODECS = frozenset(("mjpeg", "mpeg1video", "mpeg2video"))
 MAX_PACKETS_TO_FIRST_FRAME = 256
 
 
-class Source:
+class VideoFile:
     """Container and picture stream of one file; `reopen` starts again from the first packet."""
 
     container: av.container.InputContainer
@@ -118,7 +118,7 @@ def _picture_stream(container: av.container.InputContainer) -> av.video.stream.V
     raise NoVideoStreamError(f"no video stream; streams: {kinds}")
 
 
-def first_frame(source: Source) -> tuple[int | None, Orientation]:
+def first_frame(source: VideoFile) -> tuple[int | None, Orientation]:
     """Presentation tick and orientation of the first frame that decodes; (None, upright) if
     none of the first packets gives one. Leaves `source` at the start.
     """

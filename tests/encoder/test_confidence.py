@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spatialcode.encoder.confidence import FEATURES, Confidence, features, fit, frames_in_view
+from spatialcode.encoder.detections import FEATURES, Confidence, features, fit, frames_in_view
 from spatialcode.encoder.votes import FusionConfig, cluster_votes
 from spatialcode.errors import WeightsError
-from tests.encoder.small.test_fusion import CHAIR, directions, votes_for
+from tests.encoder.test_votes import CHAIR, directions, votes_for
 
 
 def test_frames_in_view_by_hand() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from spatialcode.encoder.maps import FLOOR_CHANNEL, NUM_CLASSES, DenseMaps
 from spatialcode.encoder.tracks import (
-    Places,
+    ObservedPlaces,
     TrackConfig,
     drifting_path,
     link_moving,
@@ -16,7 +16,7 @@ from spatialcode.encoder.tracks import (
     whole_cluster,
 )
 from spatialcode.encoder.votes import FusionConfig, Votes, cluster_votes
-from tests.encoder.small.test_fusion import CHAIR, DOOR, directions, together, votes_for
+from tests.encoder.test_votes import CHAIR, DOOR, directions, together, votes_for
 
 EMPTY, TAKEN, UNSEEN = 1, 2, 0
 SIZE = (0.5, 0.5, 0.9)
@@ -35,8 +35,8 @@ def two_chairs(gap_m: float = 1.0) -> tuple[Votes, list]:
     return votes, clusters
 
 
-def states(first: list[int], second: list[int]) -> Places:
-    return Places(np.array([first, second]))
+def states(first: list[int], second: list[int]) -> ObservedPlaces:
+    return ObservedPlaces(np.array([first, second]))
 
 
 def test_left_here_empty_and_arrived_there_is_one_moving_object() -> None:
@@ -63,7 +63,7 @@ def test_left_here_empty_and_arrived_there_is_one_moving_object() -> None:
     ],
     ids=["camera turned away", "second never seen empty", "first still there", "unclear"],
 )
-def test_without_proof_two_chairs_stay_two(places: Places) -> None:
+def test_without_proof_two_chairs_stay_two(places: ObservedPlaces) -> None:
     votes, clusters = two_chairs()
     assert sorted(link_moving(clusters, votes, places, TrackConfig())) == [(0,), (1,)]
 

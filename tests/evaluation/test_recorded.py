@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -7,10 +9,12 @@ import pytest
 
 from pipelines.evaluate.config import EvaluateConfig
 from pipelines.evaluate.encoder import inputs_of
+from spatialcode.encoder.maps import at_cells
 from spatialcode.errors import InputError
 from spatialcode.evaluation.encoder_report import aggregate
-from spatialcode.evaluation.recorded import evaluate_recorded, list_recorded, recorded_depth
-from spatialcode.evaluation.room import RoomOptions, at_cells
+from spatialcode.evaluation.recorded import evaluate_recorded
+from spatialcode.evaluation.recordings import CodeFolder, recorded_depth, recordings_in
+from spatialcode.evaluation.room import RoomOptions
 from spatialcode.evaluation.room_files import depth_png
 from spatialcode.scene.table import to_table
 from spatialcode.synthetic.clips import make_clip
@@ -40,21 +44,21 @@ def folder(clip, tmp_path_factory):
 class Looking(Knowing):
     """Checks that it is shown the frames of the clip, in order, with the right camera."""
 
-    def encode(self, view):
-        shown = view.rgb.astype(int)
+    def prepare(self, clip):
+        shown = clip.rgb.astype(int)
         for n, frame in enumerate(shown):
             distances = np.abs(self.clip.rgb.astype(int) - frame).mean(axis=(1, 2, 3))
             assert distances.argmin() == n
-        assert pytest.approx(self.clip.K, abs=1e-4) == view.K
-        return super().encode(view)
+        assert pytest.approx(self.clip.K, abs=1e-4) == clip.geometry.K
+        return super().prepare(clip)
 
 
 def test_a_recorded_clip_is_evaluated_on_the_frames_of_its_cameras(clip, folder):
-    [(video, code)] = list_recorded(folder)
-    result = evaluate_recorded(video, code, Looking(clip), RoomOptions())
+    [recording] = recordings_in(folder)
+    result = evaluate_recorded(recording, Looking(clip), RoomOptions())
     report = aggregate([result])
     assert report["given_poses"]["class_aware"]["f1"]["0.50"] == 1.0
-    assert report["given_poses"]["counts"]["0.25"]["true"] == len(code.objects) >= 3
+    assert report["given_poses"]["counts"]["0.25"]["true"] == len(recording.code.objects) >= 3
     assert report["predicted_poses"]["room"]["area_error_mean"] == pytest.approx(0.0, abs=1e-6)
     # Maps hold exact depth at cell centres, the recording millimetres at the pixel beside it.
     assert report["depth_abs_rel"] < 0.02
@@ -65,7 +69,9 @@ def test_a_recorded_clip_is_evaluated_on_the_frames_of_its_cameras(clip, folder)
 def test_recordings_are_rows_with_their_codes(folder):
     [row] = inputs_of(EvaluateConfig(report="unused", clips=str(folder), num_rooms=5))
     assert row["name"] == "room.mp4"
-    assert row["video"] == str(folder / "videos" / "room.mp4")
+    recording = pickle.loads(row["recording"])
+    assert recording.video == folder / "videos" / "room.mp4"
+    assert len(recording.code.cameras) == len(recording.read_depth_m()) == 6
 
 
 def test_rooms_that_could_not_be_recorded_are_passed_over(clip, folder, tmp_path):
@@ -75,16 +81,16 @@ def test_rooms_that_could_not_be_recorded_are_passed_over(clip, folder, tmp_path
     both = both.append_column("status", pa.array(["ok", "failed"]))
     pq.write_table(both, tmp_path / "codes.parquet")
     (tmp_path / "room.mp4").write_bytes((folder / "videos" / "room.mp4").read_bytes())
-    assert [video.name for video, _ in list_recorded(tmp_path)] == ["room.mp4"]
-    [(video, code)] = list_recorded(tmp_path)
-    result = evaluate_recorded(video, code, Knowing(clip), RoomOptions())
+    [recording] = recordings_in(tmp_path)
+    assert recording.name == recording.video.name == "room.mp4"
+    result = evaluate_recorded(recording, Knowing(clip), RoomOptions())
     assert aggregate([result])["depth_abs_rel"] is None
 
 
 def test_missing_depth_maps_are_an_error(folder):
-    [(video, _)] = list_recorded(folder)
+    [recording] = recordings_in(folder)
     with pytest.raises(InputError, match="6 depth maps for 7 frames"):
-        recorded_depth(video, 7)
+        recorded_depth(recording.video, 7)
 
 
 def test_values_at_cells():
@@ -96,7 +102,7 @@ def test_values_at_cells():
 
 def test_missing_videos_and_empty_folders_are_errors(clip, tmp_path):
     with pytest.raises(InputError, match="no Parquet file"):
-        list_recorded(tmp_path)
+        recordings_in(tmp_path, CodeFolder.name)
     pq.write_table(to_table([clip.code]), tmp_path / "codes.parquet")
     with pytest.raises(InputError, match="expected one"):
-        list_recorded(tmp_path)
+        recordings_in(tmp_path)

@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from spatialcode.encoder.confidence import Calibration
-from spatialcode.encoder.small.encoder import SpatialEncoder
+from spatialcode.encoder.detections import Calibration
+from spatialcode.encoder.protocol import FrameGeometry
+from spatialcode.encoder.registry import make_encoder
+from spatialcode.encoder.small.encoder import SmallSettings
 from spatialcode.encoder.small.model import ModelConfig, TrunkConfig, make_model
+from spatialcode.encoder.small.stages import SmallStages, SpatialEncoder
 from spatialcode.encoder.small.weights import save_weights
 from spatialcode.errors import WeightsError
-from spatialcode.evaluation.room import RoomOptions, View, evaluate_clip
-from spatialcode.evaluation.watched import EvaluatedEncoder, WatchedEncoder, clip_of
+from spatialcode.evaluation.room import RoomOptions, evaluate_clip
+from spatialcode.evaluation.watched import EvaluatedEncoder, clip_of
 from spatialcode.synthetic.clips import make_clip
 from spatialcode.synthetic.shots import ClipConfig
+from spatialcode.workkey import EncoderIdentity
 
 #: A network that knows nothing, and a threshold that keeps whatever it says.
 TINY = ModelConfig(TrunkConfig((8, 8, 16, 16), (0, 1, 1, 1)), fusion_width=16)
@@ -27,18 +31,25 @@ def clip():
 
 
 @pytest.fixture(scope="module")
-def encoders():
+def encoder():
     torch.manual_seed(0)
     model = make_model(TINY).eval()
-    return [cls(model, "tiny", "0" * 64, ANYTHING) for cls in (SpatialEncoder, WatchedEncoder)]
+    identity = EncoderIdentity("tiny", "0" * 64, "0" * 64)
+    return SpatialEncoder(SmallStages(model, identity, ANYTHING, SmallSettings()))
+
+
+def view_of(clip, given, num_frames=6):
+    poses = clip.T_world_camera[:num_frames] if given else None
+    geometry = FrameGeometry(clip.K, poses)
+    return clip_of(clip.rgb[:num_frames], clip.times_s[:num_frames], geometry)
 
 
 @pytest.mark.parametrize("given", [True, False])
-def test_watching_changes_nothing_and_steps_rebuild_the_whole(encoders, clip, given):
-    plain, watched = encoders[0], EvaluatedEncoder(encoders[1])
-    view = View(clip.rgb, clip.times_s, clip.K, clip.T_world_camera if given else None)
+def test_watching_changes_nothing_and_steps_rebuild_the_whole(encoder, clip, given):
+    watched = EvaluatedEncoder(encoder)
+    view = view_of(clip, given)
     encoded = watched.encode(view)
-    code = plain.encode(clip_of(view))
+    code = encoder.encode(view)
     assert len(code.objects) >= 1
     assert encoded.objects == code.objects
     assert encoded.room == code.room
@@ -54,8 +65,8 @@ def test_watching_changes_nothing_and_steps_rebuild_the_whole(encoders, clip, gi
         assert all(getattr(encoded.seconds, f.name) > 0 for f in fields(encoded.seconds))
 
 
-def test_a_network_that_knows_nothing_is_evaluated_all_the_same(encoders, clip):
-    result = evaluate_clip("a", clip, EvaluatedEncoder(encoders[1]), RoomOptions())
+def test_a_network_that_knows_nothing_is_evaluated_all_the_same(encoder, clip):
+    result = evaluate_clip("a", clip, encoder, RoomOptions())
     right = result.given.detection.class_aware("0.50")
     assert right.true + right.missed >= 5
     assert right.f1 < 0.3
@@ -71,9 +82,28 @@ def test_a_network_that_knows_nothing_is_evaluated_all_the_same(encoders, clip):
 def test_weights_are_loaded_by_path(tmp_path, clip):
     path = tmp_path / "tiny.safetensors"
     save_weights(make_model(TINY), path, {})
-    loaded = EvaluatedEncoder.load(str(path), "cpu")
-    view = View(clip.rgb[:1], clip.times_s[:1], clip.K, clip.T_world_camera[:1])
-    encoded = loaded.encode(view)
+    loaded = EvaluatedEncoder(make_encoder(str(path)).load("cpu"))
+    encoded = loaded.encode(view_of(clip, True, num_frames=1))
     assert encoded.maps.num_frames == 1
     with pytest.raises(WeightsError):
-        EvaluatedEncoder.load(str(tmp_path / "none.safetensors"), "cpu")
+        make_encoder(str(tmp_path / "none.safetensors"))
+
+
+class Sealed:
+    """The same encoder, its stages hidden."""
+
+    def __init__(self, encoder):
+        self.encode_batch, self.session = encoder.encode_batch, encoder.session
+
+
+def test_an_encoder_without_stages_is_measured_as_a_whole(encoder, clip):
+    open_, sealed = (
+        evaluate_clip("a", clip, one, RoomOptions(ladder=True))
+        for one in (encoder, Sealed(encoder))
+    )
+    assert sealed.given.detection == open_.given.detection
+    assert sealed.predicted.detection == open_.predicted.detection
+    assert sealed.predicted.path.world_m == pytest.approx(open_.predicted.path.world_m, abs=1e-5)
+    assert sealed.given.depth is None
+    assert sealed.ladder == {}
+    assert sealed.given_seconds.network > 0

@@ -10,9 +10,10 @@ import pytest
 from jobs.cli import run_job
 from pipelines.train_reasoner.config import TrainReasonerConfig
 from pipelines.train_reasoner.evaluation import Judge
+from pipelines.train_reasoner.groups import Harvest, ScoredGroup
+from pipelines.train_reasoner.metrics import figures_of, sums_of
 from pipelines.train_reasoner.prompts import PromptRow
 from pipelines.train_reasoner.rewards.scorers import RubricScorer
-from pipelines.train_reasoner.steps import Group, Harvest, figures_of, sums_of
 from spatialcode.config import to_dict
 from spatialcode.grpo.types import Sample
 from spatialcode.questions.types import QuestionItem
@@ -81,7 +82,7 @@ def test_it_shows_in_the_metrics_of_training(tmp_path):
     samples = [Sample((1,), (2,), (-0.5,), True, 0) for _ in scored]
     item = json.dumps(vars(ITEM))
     row = PromptRow(0, ITEM.question_type, "[]", "", item, "room", to_json(CODE))
-    found = Harvest(every=[Group(row, samples, scored)])
+    found = Harvest(every=[ScoredGroup(row, samples, scored)])
     assert figures_of(sums_of(found, None))["terms"]["calm"] == pytest.approx(1 / 3)
     assert any("calm: it shouts" in one.reasons for one in scored)
 

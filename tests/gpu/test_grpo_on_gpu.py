@@ -8,15 +8,15 @@ from itertools import pairwise
 import pytest
 import torch
 
+from pipelines.train_reasoner.config import AdamConfig
+from pipelines.train_reasoner.deepspeed import MuonBesideAdamW, make_adamw
 from spatialcode.grpo.advantages import mean_std_advantages
 from spatialcode.grpo.batch import rollout_batch
 from spatialcode.grpo.engine import HFEngine
 from spatialcode.grpo.parity import check_parity
 from spatialcode.grpo.scoring import ScoringSettings, sequence_logprobs
-from spatialcode.grpo.step import UpdateConfig, update
-from spatialcode.grpo.stepper import TorchStepper
-from spatialcode.grpo.types import SamplerSettings
-from spatialcode.plain_recipe.sft import Example, SftSettings, sft_steps
+from spatialcode.grpo.types import SamplerSettings, TaughtExample
+from spatialcode.grpo.update import TorchStepper, UpdateConfig, supervised_update, update
 from tests.grpo.tiny_policy import PROMPTS, policy
 
 pytestmark = [
@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 SETTINGS = SamplerSettings(max_new_tokens=12, seed=3)
-EXAMPLES = [Example(prompt, (prompt[0], prompt[-1], 1)) for prompt in PROMPTS]
+EXAMPLES = [TaughtExample(prompt, (prompt[0], prompt[-1], 1)) for prompt in PROMPTS]
 
 
 def both_models():
@@ -74,10 +74,11 @@ def test_an_update_moves_the_weights_as_on_the_cpu(loss):
 @pytest.mark.parametrize("muon", [False, True])
 def test_supervised_steps_follow_the_cpus(muon):
     """Muon's rounding in bfloat16 differs between devices: the first steps stay close."""
-    settings = SftSettings(steps=4, warmup_steps=1, learning_rate=1e-3, muon=muon)
-    losses = [
-        [step.loss for step in sft_steps(model.train(), iter([EXAMPLES] * 4), settings)]
-        for model in both_models()
-    ]
+    losses = []
+    for model in both_models():
+        adam = AdamConfig(learning_rate=1e-3, beta2=0.98, weight_decay=0.05, muon=muon)
+        optimizer = MuonBesideAdamW(model, adam) if muon else make_adamw(model.parameters(), adam)
+        stepper = TorchStepper(model, optimizer)
+        losses.append([supervised_update(stepper, EXAMPLES, 2048).loss for _ in range(4)])
     assert losses[1] == pytest.approx(losses[0], rel=3e-2 if muon else 1e-3)
     assert all(after < before for before, after in pairwise(losses[1]))

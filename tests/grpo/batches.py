@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from spatialcode.grpo.losses import LOSSES, LossInputs, LossSettings, LossTerms
 
 CLIPS = (0.2, 0.28)
 LIMIT = 9
@@ -56,3 +59,12 @@ def random_batch(seed: int, clips: tuple[float, float] = CLIPS, rows: int = 7) -
         weights=0.25 + rand(rows, width),
         mask=mask,
     )
+
+
+def loss_of(
+    name: str, logprobs: Tensor, old: Tensor, advantages: Tensor, *rest: Any, **more: Any
+) -> LossTerms:
+    """The loss named, of a mask and settings that follow, and of more inputs by name."""
+    mask, settings = rest
+    assert isinstance(settings, LossSettings)
+    return LOSSES[name](LossInputs(logprobs, old, advantages, mask, **more), settings)

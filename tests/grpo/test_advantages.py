@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from spatialcode.errors import SchemaError
 from spatialcode.grpo.advantages import (
     ADVANTAGES,
-    flatten_groups,
+    MIN_RANGE,
     group_moments,
     leave_one_out_advantages,
     mean_advantages,
     mean_std_advantages,
-    zero_variance,
 )
 from tests.grpo.loops import slow_advantages
 
@@ -24,6 +23,12 @@ NAN = float("nan")
 SAMPLES = st.lists(
     st.tuples(st.integers(0, 16), st.integers(0, 3), st.booleans()), min_size=1, max_size=24
 )
+
+
+def flatten_groups(rewards: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rewards of g prompts with k completions each, flat, and their group ids 0 … g-1."""
+    num_groups, size = rewards.shape
+    return rewards.reshape(-1), torch.arange(num_groups).repeat_interleave(size)
 
 
 def test_hand_computed_group() -> None:
@@ -126,9 +131,8 @@ def test_groups_without_variance_are_found() -> None:
     rewards = torch.tensor([0.7, 0.7, 0.0, 1.0, 1.0, 1.0, NAN, NAN, 0.5, NAN, 0.5])
     valid = rewards.isfinite()
     moments = group_moments(rewards, ids, valid)
-    without, mine = zero_variance(ids, moments)
-    assert without.tolist() == [0, 2, 3, 4, 5]
-    assert mine.tolist() == (ids != 1).tolist()
+    assert moments.ids[~moments.varies].tolist() == [0, 2, 3, 4, 5]
+    assert moments.varies[moments.index].tolist() == (ids == 1).tolist()
     assert moments.num_valid.tolist() == [2, 2, 1, 1, 0, 2]
     for function in ADVANTAGES.values():
         advantages = function(rewards, ids, valid)
@@ -140,6 +144,15 @@ def test_rounding_is_no_variance() -> None:
     rewards = torch.tensor([0.1 + 0.2, 0.3], dtype=torch.float64)
     assert rewards[0] != rewards[1]
     assert mean_std_advantages(rewards, torch.zeros(2, dtype=torch.long)).tolist() == [0.0, 0.0]
+
+
+def test_small_differences_are_variance_down_to_the_least_range() -> None:
+    # Twice the least range is learnt from in full, half of it not at all.
+    ids = torch.zeros(2, dtype=torch.long)
+    for factor, expected in ((2.0, 1 / math.sqrt(2)), (0.5, 0.0)):
+        rewards = torch.tensor([0.0, factor * MIN_RANGE], dtype=torch.float64)
+        assert group_moments(rewards, ids).varies.tolist() == [expected > 0]
+        assert mean_std_advantages(rewards, ids)[1].item() == pytest.approx(expected)
 
 
 def test_large_offset_keeps_its_digits() -> None:

@@ -8,48 +8,56 @@ import torch
 from torch import Tensor
 
 from spatialcode.errors import ConfigError, SchemaError
-from spatialcode.grpo.advantages import mean_advantages, mean_std_advantages
-from spatialcode.grpo.aggregation import (
+from spatialcode.grpo.advantages import (
     AGGREGATIONS,
-    batch_sums,
+    BatchSums,
+    GroupedRewards,
+    mean_advantages,
+    mean_std_advantages,
     normalise_over_batch,
     normalise_then_sum,
-    stack_terms,
     sum_then_normalise,
-    weighted_sum,
+    weighted_term_advantages,
 )
+from spatialcode.grpo.types import Scored
 
 ROOT = math.sqrt(2)
 
 
-def test_stack_terms_keeps_absent_invalid_and_zero_apart() -> None:
-    scored = [{"answer": 1.0, "format": 0.0, "other": 9.0}, None, {"format": 0.5}]
-    terms, present, valid = stack_terms(scored, ["answer", "format"])
-    assert terms.tolist() == [[1.0, 0.0], [0.0, 0.0], [0.0, 0.5]]
-    assert present.tolist() == [[True, True], [False, False], [False, True]]
-    assert valid.tolist() == [True, False, True]
-    terms, present, valid = stack_terms([], ["answer"])
-    assert terms.shape == present.shape == (0, 1)
+def alone(value: float) -> float:
+    """The sum over workers where there is one."""
+    return value
 
 
-def test_weighted_sum_by_hand() -> None:
-    terms = torch.tensor([[1.0, 0.5], [float("nan"), 0.5], [1.0, 1.0]])
-    present = torch.tensor([[True, True], [False, True], [False, False]])
-    weights = torch.tensor([3.0, 1.0])
-    # (3 + 0.5) / 4; 0.5 / 1; nothing.
-    got = weighted_sum(terms, present, weights)
-    torch.testing.assert_close(got, torch.tensor([0.875, 0.5, 0.0]))
-    got = weighted_sum(terms, present, weights, renormalise=False)
-    torch.testing.assert_close(got, torch.tensor([3.5, 0.5, 0.0]))
+def rewards_of(
+    terms: Tensor,
+    present: Tensor,
+    weights: Tensor,
+    ids: Tensor,
+    valid: Tensor | None = None,
+) -> GroupedRewards:
+    """With the weighted sums of the terms present as totals."""
+    used = torch.where(present, terms, 0.0)
+    valid = torch.ones(len(terms), dtype=torch.bool) if valid is None else valid
+    return GroupedRewards((used * weights).sum(1), terms, present, weights, ids, valid)
 
 
-def test_totals_are_the_rubrics_own() -> None:
-    # The rubric's weights: answer .40, format .05, smooth .10 where it applies.
-    scored = [{"format": 1.0, "answer": 0.5, "smooth": 0.25}, {"format": 1.0, "answer": 0.0}]
-    terms, present, _ = stack_terms(scored, ["format", "answer", "smooth"])
-    got = weighted_sum(terms, present, torch.tensor([0.05, 0.40, 0.10]))
-    expected = [(0.05 + 0.2 + 0.025) / 0.55, 0.05 / 0.45]
-    torch.testing.assert_close(got, torch.tensor(expected))
+def test_absent_invalid_and_zero_are_told_apart() -> None:
+    scored = [
+        Scored({"answer": 1.0, "format": 0.0, "other": 9.0}, 0.75),
+        Scored(None, None, error="hung"),
+        Scored({"format": 0.5}, 0.5),
+    ]
+    ids = torch.tensor([0, 0, 1])
+    found = GroupedRewards.of(scored, ids, {"answer": 0.4, "format": 0.05})
+    assert found.terms.tolist() == [[1.0, 0.0], [0.0, 0.0], [0.0, 0.5]]
+    assert found.present.tolist() == [[True, True], [False, False], [False, True]]
+    assert found.valid.tolist() == [True, False, True]
+    assert found.totals.tolist() == [0.75, 0.0, 0.5]
+    torch.testing.assert_close(found.weights, torch.tensor([0.4, 0.05]))
+    nothing = GroupedRewards.of([], ids[:0], {"answer": 1.0})
+    assert nothing.terms.shape == nothing.present.shape == (0, 1)
+    assert all(f(nothing, "mean_std", alone).shape == (0,) for f in AGGREGATIONS.values())
 
 
 def test_one_total_from_different_terms_stays_different_with_gdpo() -> None:
@@ -58,13 +66,14 @@ def test_one_total_from_different_terms_stays_different_with_gdpo() -> None:
     terms = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 0.0], [1.0, 1.0]])
     present, weights = torch.ones(4, 2, dtype=torch.bool), torch.ones(2)
     ids = torch.tensor([0, 0, 1, 1])
-    summed = sum_then_normalise(terms, present, weights, ids)
+    rewards = rewards_of(terms, present, weights, ids)
+    summed = sum_then_normalise(rewards, "mean_std", alone)
     torch.testing.assert_close(summed, torch.tensor([-1.0, 1.0, -1.0, 1.0]) / ROOT)
     # Each term that varies gives ∓1/√2: sums (-1, 1, -2, 2)/√2.
-    kept = normalise_then_sum(terms, present, weights, ids, batch_normalise=False)
+    kept = weighted_term_advantages(rewards)
     torch.testing.assert_close(kept, torch.tensor([-1.0, 1.0, -2.0, 2.0]) / ROOT)
     # Over the batch: mean 0, sample std sqrt((.5 + .5 + 2 + 2) / 3).
-    batch = normalise_then_sum(terms, present, weights, ids)
+    batch = normalise_then_sum(rewards, "mean_std", alone)
     torch.testing.assert_close(batch, kept / math.sqrt(5 / 3))
 
 
@@ -97,7 +106,7 @@ def test_gdpo_equals_the_loop(seed: int) -> None:
     counted = [summed[i] for i in range(20) if valid[i]]
     mean, spread = statistics.mean(counted), statistics.stdev(counted)
     expected = [(summed[i] - mean) / spread if valid[i] else 0.0 for i in range(20)]
-    got = normalise_then_sum(terms, present, weights, ids, valid)
+    got = normalise_then_sum(rewards_of(terms, present, weights, ids, valid), "mean_std", alone)
     torch.testing.assert_close(got, torch.tensor(expected, dtype=torch.float64))
 
 
@@ -106,7 +115,7 @@ def test_better_in_every_term_is_a_better_advantage(name: str) -> None:
     terms, present, weights, ids, _ = random_terms(0)
     terms = terms.nan_to_num(0.5)
     terms[7] = 2.0
-    advantages = AGGREGATIONS[name](terms, present, weights, ids)
+    advantages = AGGREGATIONS[name](rewards_of(terms, present, weights, ids), "mean_std", alone)
     mine = advantages[ids == ids[7]]
     assert advantages[7] == mine.max()
     assert advantages[7] > 0
@@ -116,26 +125,28 @@ def test_better_in_every_term_is_a_better_advantage(name: str) -> None:
 def test_gdpo_ignores_the_scale_of_a_term_and_the_sum_does_not() -> None:
     terms, present, weights, ids, valid = random_terms(1)
     scaled = terms * torch.tensor([1.0, 50.0, 1.0], dtype=torch.float64)
-    arguments = (present, weights, ids, valid)
+    plain = rewards_of(terms, present, weights, ids, valid)
+    large = rewards_of(scaled, present, weights, ids, valid)
     torch.testing.assert_close(
-        normalise_then_sum(scaled, *arguments), normalise_then_sum(terms, *arguments)
+        normalise_then_sum(large, "mean_std", alone), normalise_then_sum(plain, "mean_std", alone)
     )
-    changed = sum_then_normalise(scaled, *arguments) - sum_then_normalise(terms, *arguments)
+    changed = sum_then_normalise(large, "mean_std", alone)
+    changed = changed - sum_then_normalise(plain, "mean_std", alone)
     assert changed.abs().max() > 0.1
 
 
 def test_gdpo_of_one_term_without_the_batch_step_is_grpo() -> None:
     terms, _, _, ids, valid = random_terms(2)
     one, all_there = terms[:, 1:2], torch.ones(20, 1, dtype=torch.bool)
-    got = normalise_then_sum(one, all_there, torch.ones(1), ids, valid, batch_normalise=False)
+    got = weighted_term_advantages(rewards_of(one, all_there, torch.ones(1), ids, valid))
     torch.testing.assert_close(got, mean_std_advantages(one[:, 0], ids, valid))
 
 
 def test_sum_takes_the_advantage_named() -> None:
-    terms, present, weights, ids, valid = random_terms(0)
-    total = weighted_sum(terms, present, weights)
-    got = sum_then_normalise(terms, present, weights, ids, valid, advantage="mean")
-    torch.testing.assert_close(got, mean_advantages(total, ids, valid))
+    rewards = rewards_of(*random_terms(0))
+    got = sum_then_normalise(rewards, "mean", alone)
+    totals = rewards.totals
+    torch.testing.assert_close(got, mean_advantages(totals, rewards.group_ids, rewards.valid))
 
 
 @pytest.mark.parametrize("name", sorted(AGGREGATIONS))
@@ -144,38 +155,45 @@ def test_edges(name: str) -> None:
     ids, present = torch.tensor([0, 0, 1]), torch.ones(3, 2, dtype=torch.bool)
     nan = torch.full((3, 2), float("nan"))
     none = torch.zeros(3, dtype=torch.bool)
-    assert aggregate(nan, present, weights, ids, none).tolist() == [0.0] * 3
-    assert aggregate(torch.ones(3, 2), present, weights, ids).tolist() == [0.0] * 3
-    assert aggregate(nan, ~present, weights, ids).tolist() == [0.0] * 3
+    for edge in (
+        rewards_of(nan, present, weights, ids, none),
+        rewards_of(torch.ones(3, 2), present, weights, ids),
+        rewards_of(nan, ~present, weights, ids),
+    ):
+        assert aggregate(edge, "mean_std", alone).tolist() == [0.0] * 3
     with pytest.raises(ConfigError, match="advantage"):
-        aggregate(torch.ones(3, 2), present, weights, ids, advantage="median")
+        aggregate(rewards_of(torch.ones(3, 2), present, weights, ids), "median", alone)
+    rest = (torch.ones(3), torch.ones(3, 2))
     with pytest.raises(SchemaError, match="present"):
-        aggregate(torch.ones(3, 2), present[:, :1], weights, ids)
+        GroupedRewards(*rest, present[:, :1], weights, ids, ~none)
     with pytest.raises(SchemaError, match="weights"):
-        aggregate(torch.ones(3, 2), present, torch.ones(3), ids)
+        GroupedRewards(*rest, present, torch.ones(3), ids, ~none)
 
 
 def test_batch_normalisation_by_hand() -> None:
     # Valid 1, 3: mean 2, sample std √2.
-    got = normalise_over_batch(torch.tensor([1.0, 99.0, 3.0]), torch.tensor([True, False, True]))
+    advantages, valid = torch.tensor([1.0, 99.0, 3.0]), torch.tensor([True, False, True])
+    got = normalise_over_batch(advantages, valid, BatchSums.of(advantages, valid))
     torch.testing.assert_close(got, torch.tensor([-1.0, 0.0, 1.0]) / ROOT)
 
 
 def test_workers_that_add_their_sums_normalise_as_one() -> None:
     terms, present, weights, ids, valid = random_terms(3)
-    whole = normalise_then_sum(terms, present, weights, ids, valid)
-    halves = []
-    for mine in (ids < 1, ids >= 1):
-        part = (terms[mine], present[mine], weights, ids[mine], valid[mine])
-        halves.append((normalise_then_sum(*part, batch_normalise=False), valid[mine]))
-    sums = [sum(column) for column in zip(*(batch_sums(*half) for half in halves), strict=True)]
-    together = (float(sums[0]), float(sums[1]), float(sums[2]))
-    parts = [normalise_over_batch(*half, together) for half in halves]
+    whole = normalise_then_sum(rewards_of(terms, present, weights, ids, valid), "mean_std", alone)
+    shares = [
+        rewards_of(terms[mine], present[mine], weights, ids[mine], valid[mine])
+        for mine in (ids < 1, ids >= 1)
+    ]
+    sums = [BatchSums.of(weighted_term_advantages(share), share.valid) for share in shares]
+    added = iter([
+        *(sum(getattr(one, name) for one in sums) for name in ("num", "total", "squares"))
+    ] * 2)  # fmt: skip
+    parts = [normalise_then_sum(share, "mean_std", lambda _: next(added)) for share in shares]
     torch.testing.assert_close(torch.cat(parts), whole)
-    alone = torch.cat([normalise_over_batch(*half) for half in halves])
-    assert not torch.allclose(alone, whole, rtol=1e-3)
+    apart = torch.cat([normalise_then_sum(share, "mean_std", alone) for share in shares])
+    assert not torch.allclose(apart, whole, rtol=1e-3)
 
 
 def test_batch_sums_by_hand() -> None:
-    got = batch_sums(torch.tensor([1.0, float("nan"), -3.0]), torch.tensor([True, False, True]))
-    assert got == (2.0, -2.0, 10.0)
+    advantages, valid = torch.tensor([1.0, float("nan"), -3.0]), torch.tensor([True, False, True])
+    assert BatchSums.of(advantages, valid) == BatchSums(2.0, -2.0, 10.0)

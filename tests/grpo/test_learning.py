@@ -7,6 +7,7 @@ import torch
 
 from spatialcode.grpo.advantages import ADVANTAGES
 from spatialcode.grpo.losses import LOSSES, LossSettings
+from tests.grpo.batches import loss_of
 
 ROUNDS, GROUP, LENGTH, ACTIONS, BEST = 25, 8, 3, 4, 2
 
@@ -29,7 +30,7 @@ def test_a_rewarded_token_becomes_likely(loss: str, advantage: str) -> None:
         advantages = ADVANTAGES[advantage](rewards, ids)
         old = probs.log()[tokens]
         for _ in range(2):  # the second pass is off-policy: the clip takes part
-            terms = LOSSES[loss](logits.log_softmax(-1)[tokens], old, advantages, mask, settings)
+            terms = loss_of(loss, logits.log_softmax(-1)[tokens], old, advantages, mask, settings)
             optimizer.zero_grad()
             terms.loss.backward()
             optimizer.step()
@@ -52,7 +53,7 @@ def test_the_reference_holds_the_policy_back(loss: str) -> None:
             logprobs = logits.log_softmax(-1)[tokens]
             # Every token once: weighted as the policy itself would draw it.
             drawn = ACTIONS * logprobs.detach().exp()[:, 0]
-            terms = LOSSES[loss](
+            terms = loss_of(loss,
                 logprobs, logprobs.detach(), advantages, mask, settings,
                 weights=drawn, ref_logprobs=ref,
             )  # fmt: skip

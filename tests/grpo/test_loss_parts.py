@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from spatialcode.errors import ConfigError
-from spatialcode.grpo.importance import truncated_importance_weights
 from spatialcode.grpo.losses import LOSSES, LossSettings, denominator, merge_loss_terms
-from tests.grpo.batches import LIMIT, random_batch
+from spatialcode.grpo.objective import truncated_importance_weights
+from tests.grpo.batches import LIMIT, loss_of, random_batch
 
 NAMES = sorted(LOSSES)
 SETTINGS = LossSettings(max_completion_tokens=LIMIT, kl_coefficient=0.05)
@@ -26,12 +26,12 @@ def test_micro_batches_add_up_to_the_batch(name: str) -> None:
     batch = random_batch(21, rows=9)
     whole, parts = with_grad(batch.logprobs), with_grad(batch.logprobs)
     arguments = (batch.old, batch.advantages, batch.mask)
-    terms = LOSSES[name](whole, *arguments, SETTINGS, ref_logprobs=batch.ref)
+    terms = loss_of(name, whole, *arguments, SETTINGS, ref_logprobs=batch.ref)
     terms.loss.backward()
     shared = denominator(name, batch.mask, SETTINGS)
     pieces = []
     for rows in (slice(0, 1), slice(1, 2), slice(2, 3), slice(3, 6), slice(6, 9)):
-        piece = LOSSES[name](
+        piece = loss_of(name,
             parts[rows], *(one[rows] for one in arguments), SETTINGS,
             ref_logprobs=batch.ref[rows], normaliser=shared,
         )  # fmt: skip
@@ -51,7 +51,7 @@ def test_micro_batches_add_up_to_the_batch(name: str) -> None:
 def test_nothing_to_count_is_a_loss_of_zero(name: str, shape: tuple[int, int]) -> None:
     logprobs = torch.full(shape, float("nan"), requires_grad=True)
     nothing = torch.zeros(shape, dtype=torch.bool)
-    terms = LOSSES[name](
+    terms = loss_of(name,
         logprobs, logprobs.detach(), torch.full(shape[:1], float("nan")), nothing, SETTINGS,
         ref_logprobs=logprobs.detach(), weights=torch.full(shape[:1], float("nan")),
     )  # fmt: skip
@@ -77,7 +77,7 @@ def test_extreme_ratios_stay_finite(name: str) -> None:
     old = torch.tensor([[-0.0, -1.0], [-300.0, -1.0]])
     mask = torch.ones(2, 2, dtype=torch.bool)
     for sign in (1.0, -1.0):
-        terms = LOSSES[name](logprobs, old, torch.tensor([sign, sign]), mask, SETTINGS,
+        terms = loss_of(name, logprobs, old, torch.tensor([sign, sign]), mask, SETTINGS,
                              ref_logprobs=old)  # fmt: skip
         (grad,) = torch.autograd.grad(terms.loss, logprobs)
         assert terms.loss.isfinite()
@@ -92,7 +92,7 @@ def test_half_precision_log_probabilities_lose_no_ratio(name: str) -> None:
     logprobs = torch.tensor([[-1.0, -2.0]], dtype=torch.bfloat16)
     old = torch.tensor([[-1.0001, -2.0]])
     mask = torch.ones(1, 2, dtype=torch.bool)
-    terms = LOSSES[name](logprobs, old, torch.ones(1), mask, SETTINGS, ref_logprobs=old)
+    terms = loss_of(name, logprobs, old, torch.ones(1), mask, SETTINGS, ref_logprobs=old)
     assert terms.loss.dtype == torch.float32
     assert terms.before.max_abs_log.item() == pytest.approx(
         5e-5 if name == "gspo" else 1e-4, rel=1e-2
@@ -126,7 +126,7 @@ def test_importance_weights_undo_an_older_sampler() -> None:
     def gradient(sampler: Tensor, weights: Tensor | None) -> Tensor:
         # Each row is one token; its advantage times how often the sampler draws it.
         logprobs = old.log()[:, None].requires_grad_(True)
-        terms = LOSSES["dapo"](
+        terms = loss_of("dapo",
             logprobs, old.log()[:, None], 3 * sampler * reward, mask, LossSettings(),
             weights=weights,
         )  # fmt: skip
@@ -142,9 +142,9 @@ def test_importance_weights_undo_an_older_sampler() -> None:
 def test_one_weight_a_sequence_is_that_of_its_tokens(name: str) -> None:
     batch = random_batch(5)
     arguments = (batch.logprobs, batch.old, batch.advantages, batch.mask, SETTINGS)
-    by_row = LOSSES[name](*arguments, ref_logprobs=batch.ref, weights=batch.weights[:, 0])
+    by_row = loss_of(name, *arguments, ref_logprobs=batch.ref, weights=batch.weights[:, 0])
     spread = batch.weights[:, :1].expand_as(batch.mask)
-    assert LOSSES[name](*arguments, ref_logprobs=batch.ref, weights=spread).loss == by_row.loss
+    assert loss_of(name, *arguments, ref_logprobs=batch.ref, weights=spread).loss == by_row.loss
 
 
 def test_importance_settings_are_checked() -> None:

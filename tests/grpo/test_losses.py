@@ -9,7 +9,7 @@ from torch import Tensor
 
 from spatialcode.errors import ConfigError, SchemaError
 from spatialcode.grpo.losses import DEFAULT_CLIPS, LOSSES, LossSettings, denominator
-from tests.grpo.batches import CLIPS, LIMIT, Batch, random_batch
+from tests.grpo.batches import CLIPS, LIMIT, Batch, loss_of, random_batch
 from tests.grpo.loops import SLOW, rows_of, slow_mean_kl
 
 NAMES = sorted(LOSSES)
@@ -57,7 +57,9 @@ def gradient(values: Tensor) -> Tensor:
 )
 def test_hand_computed(name: str, expected: float, grads: list[list[float]]) -> None:
     logprobs = with_grad(LOGPROBS)
-    terms = LOSSES[name](logprobs, OLD, ADVANTAGES, MASK, LossSettings(max_completion_tokens=LIMIT))
+    terms = loss_of(
+        name, logprobs, OLD, ADVANTAGES, MASK, LossSettings(max_completion_tokens=LIMIT)
+    )
     assert terms.loss.item() == pytest.approx(expected, rel=1e-9)
     assert terms.policy.item() == pytest.approx(expected, rel=1e-9)
     terms.loss.backward()
@@ -65,7 +67,7 @@ def test_hand_computed(name: str, expected: float, grads: list[list[float]]) -> 
 
 
 def test_hand_computed_statistics() -> None:
-    terms = LOSSES["grpo"](LOGPROBS, OLD, ADVANTAGES, MASK, LossSettings())
+    terms = loss_of("grpo", LOGPROBS, OLD, ADVANTAGES, MASK, LossSettings())
     # Ratios 2, 1/2, 1/2: mean 1; log 2 each. k3 of (2): 2 - 1 - log 2; of 1/2: 1/2 - 1 + log 2.
     log2 = math.log(2)
     assert terms.before.as_floats() == pytest.approx(
@@ -83,14 +85,14 @@ def test_hand_computed_statistics() -> None:
     assert terms.clip_fraction_low.item() == pytest.approx(1 / 3)
     # With both advantages positive only the ratio 2 is clipped, at the upper bound; negative: both
     # ratios 1/2, at the lower.
-    both = LOSSES["grpo"](LOGPROBS, OLD, ADVANTAGES.abs(), MASK, LossSettings())
+    both = loss_of("grpo", LOGPROBS, OLD, ADVANTAGES.abs(), MASK, LossSettings())
     assert both.clip_fraction_high.item() == pytest.approx(1 / 3)
     assert both.clip_fraction_low.item() == 0
-    both = LOSSES["grpo"](LOGPROBS, OLD, -ADVANTAGES.abs(), MASK, LossSettings())
+    both = loss_of("grpo", LOGPROBS, OLD, -ADVANTAGES.abs(), MASK, LossSettings())
     assert both.clip_fraction_high.item() == 0
     assert both.clip_fraction_low.item() == pytest.approx(2 / 3)
     # gspo counts sequences: ratios 1 and 1/2, the second clipped.
-    terms = LOSSES["gspo"](LOGPROBS, OLD, ADVANTAGES, MASK, LossSettings())
+    terms = loss_of("gspo", LOGPROBS, OLD, ADVANTAGES, MASK, LossSettings())
     assert terms.before.num.item() == 2
     assert terms.before.mean.item() == pytest.approx(0.75, rel=1e-6)
     assert terms.clip_fraction.item() == 0.5
@@ -111,8 +113,8 @@ def test_values_and_gradients_equal_the_loop(name: str, seed: int) -> None:
     batch = random_batch(seed, SETTINGS[name].clips(name))
     weights = weights_for(name, batch)
     fast, reference = with_grad(batch.logprobs), with_grad(batch.logprobs)
-    terms = LOSSES[name](
-        fast, batch.old, batch.advantages, batch.mask, SETTINGS[name], weights=weights
+    terms = loss_of(
+        name, fast, batch.old, batch.advantages, batch.mask, SETTINGS[name], weights=weights
     )
     expected = slow(name, batch, weights, reference)
     terms.loss.backward()
@@ -126,7 +128,7 @@ def test_batches_reach_every_case() -> None:
     for name in NAMES:
         clips = SETTINGS[name].clips(name)
         seen = [
-            LOSSES[name](b.logprobs, b.old, b.advantages, b.mask, SETTINGS[name])
+            loss_of(name, b.logprobs, b.old, b.advantages, b.mask, SETTINGS[name])
             for b in (random_batch(seed, clips) for seed in range(5))
         ]
         assert sum(terms.clip_fraction_low.item() for terms in seen) > 0
@@ -144,7 +146,7 @@ def test_gradient_equals_finite_differences(name: str, kl: str) -> None:
     weights = weights_for(name, batch)
 
     def loss(values: Tensor) -> Tensor:
-        return LOSSES[name](
+        return loss_of(name,
             values, batch.old, batch.advantages, batch.mask, settings,
             weights=weights, ref_logprobs=batch.ref,
         ).loss  # fmt: skip
@@ -169,7 +171,7 @@ def test_divergence_equals_the_loop(name: str, kl: str) -> None:
     # No advantage: the loss is the divergence alone.
     zero = torch.zeros_like(batch.advantages)
     fast, reference = with_grad(batch.logprobs), with_grad(batch.logprobs)
-    terms = LOSSES[name](fast, batch.old, zero, batch.mask, settings, ref_logprobs=batch.ref)
+    terms = loss_of(name, fast, batch.old, zero, batch.mask, settings, ref_logprobs=batch.ref)
     rows = [
         [(reference[i, t], batch.ref[i, t].item()) for t in range(6) if batch.mask[i, t]]
         for i in range(len(batch.mask))
@@ -193,8 +195,8 @@ def test_divergence_is_measured_but_not_pulled_on_without_a_coefficient(name: st
     batch = random_batch(4)
     plain, measured = with_grad(batch.logprobs), with_grad(batch.logprobs)
     arguments = (batch.old, batch.advantages, batch.mask, SETTINGS[name])
-    first = LOSSES[name](plain, *arguments)
-    second = LOSSES[name](measured, *arguments, ref_logprobs=batch.ref)
+    first = loss_of(name, plain, *arguments)
+    second = loss_of(name, measured, *arguments, ref_logprobs=batch.ref)
     first.loss.backward()
     second.loss.backward()
     assert first.kl.item() == 0
@@ -210,7 +212,7 @@ def test_raising_a_good_token_lowers_the_loss_and_a_bad_one_raises_it(name: str)
     advantages = torch.tensor([1.5, -0.5], dtype=torch.float64)
 
     def loss(logprobs: Tensor) -> Tensor:
-        return LOSSES[name](logprobs, old, advantages, mask, SETTINGS[name]).loss
+        return loss_of(name, logprobs, old, advantages, mask, SETTINGS[name]).loss
 
     on_policy = with_grad(old)
     loss(on_policy).backward()
@@ -238,8 +240,8 @@ def test_the_clip_stops_what_has_moved_far_enough_and_only_that(name: str) -> No
     ]
     for ratio, advantage, flows in cases:
         logprobs = with_grad(old + math.log(ratio))
-        LOSSES[name](
-            logprobs, old, torch.tensor([advantage]), mask, replace(SETTINGS[name])
+        loss_of(
+            name, logprobs, old, torch.tensor([advantage]), mask, replace(SETTINGS[name])
         ).loss.backward()
         assert (gradient(logprobs).item() != 0) == flows, (ratio, advantage)
 
@@ -253,7 +255,7 @@ def test_order_of_rows_padding_and_masked_rows_do_not_matter(name: str) -> None:
         def padded(values: Tensor, fill: float) -> Tensor:
             return torch.nn.functional.pad(values[rows], (0, pad), value=fill)
 
-        return LOSSES[name](
+        return loss_of(name,
             padded(batch.logprobs, float("nan")), padded(batch.old, 3.0), batch.advantages[rows],
             padded(batch.mask, False), SETTINGS[name],
             weights=weights[rows] if name == "gspo" else padded(weights, 5.0),
@@ -271,10 +273,10 @@ def test_token_advantages_equal_those_of_the_sequence(name: str) -> None:
     arguments = (batch.logprobs, batch.old)
     if name == "gspo":
         with pytest.raises(SchemaError, match="advantages"):
-            LOSSES[name](*arguments, spread, batch.mask, SETTINGS[name])
+            loss_of(name, *arguments, spread, batch.mask, SETTINGS[name])
         return
-    one = LOSSES[name](*arguments, batch.advantages, batch.mask, SETTINGS[name]).loss
-    assert LOSSES[name](*arguments, spread, batch.mask, SETTINGS[name]).loss == one
+    one = loss_of(name, *arguments, batch.advantages, batch.mask, SETTINGS[name]).loss
+    assert loss_of(name, *arguments, spread, batch.mask, SETTINGS[name]).loss == one
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -298,7 +300,7 @@ def test_losses_differ_in_how_long_answers_count() -> None:
     }
     for name, (short, long) in expected.items():
         logprobs = with_grad(old)
-        LOSSES[name](logprobs, old, torch.ones(2), mask, SETTINGS[name]).loss.backward()
+        loss_of(name, logprobs, old, torch.ones(2), mask, SETTINGS[name]).loss.backward()
         got = -gradient(logprobs)[:, 0]
         torch.testing.assert_close(got, torch.tensor([short, long]))
 
@@ -339,14 +341,14 @@ def test_wrong_inputs_are_named(name: str) -> None:
     ones, mask = torch.ones(2, 3), torch.ones(2, 3, dtype=torch.bool)
     good, settings = torch.ones(2), SETTINGS[name]
     with pytest.raises(SchemaError, match="old_logprobs"):
-        LOSSES[name](ones, ones[:, :2], good, mask, settings)
+        loss_of(name, ones, ones[:, :2], good, mask, settings)
     with pytest.raises(SchemaError, match="mask"):
-        LOSSES[name](ones, ones, good, mask[:1], settings)
+        loss_of(name, ones, ones, good, mask[:1], settings)
     with pytest.raises(SchemaError, match="advantages"):
-        LOSSES[name](ones, ones, torch.ones(3), mask, settings)
+        loss_of(name, ones, ones, torch.ones(3), mask, settings)
     with pytest.raises(SchemaError, match="weights"):
-        LOSSES[name](ones, ones, good, mask, settings, weights=torch.ones(3))
+        loss_of(name, ones, ones, good, mask, settings, weights=torch.ones(3))
     with pytest.raises(SchemaError, match="ref_logprobs"):
-        LOSSES[name](ones, ones, good, mask, settings, ref_logprobs=torch.ones(2, 1))
+        loss_of(name, ones, ones, good, mask, settings, ref_logprobs=torch.ones(2, 1))
     with pytest.raises(ConfigError, match="kl_coefficient: above 0 needs ref_logprobs"):
-        LOSSES[name](ones, ones, good, mask, replace(settings, kl_coefficient=0.1))
+        loss_of(name, ones, ones, good, mask, replace(settings, kl_coefficient=0.1))

@@ -7,8 +7,15 @@ from hypothesis import strategies as st
 
 from spatialcode.errors import ConfigError
 from spatialcode.grpo.attention import takes_own_masks
-from spatialcode.grpo.packing import pack, plan_micro_batches, plan_rows
-from spatialcode.grpo.scoring import ScoringSettings, micro_batches, score, sequence_logprobs
+from spatialcode.grpo.scoring import (
+    ScoringSettings,
+    micro_batches,
+    pack,
+    plan_micro_batches,
+    plan_rows,
+    score,
+    sequence_logprobs,
+)
 from spatialcode.grpo.types import Sample
 from tests.grpo.tiny_policy import PROMPTS, drawn, full_logits, full_logprobs, gradients, policy
 

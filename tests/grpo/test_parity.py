@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from spatialcode.errors import ConfigError, ParityError
+from spatialcode.grpo.engine import sample
 from spatialcode.grpo.parity import ParityTolerance, check_parity, compare
-from spatialcode.grpo.sampling import sample
 from spatialcode.grpo.scoring import ScoringSettings
 from spatialcode.grpo.types import SamplerSettings
 from tests.grpo.tiny_policy import END, PROMPTS, drawn, policy

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from spatialcode.errors import ConfigError, ModelError
-from spatialcode.grpo.distribution import draw, sampling_logprobs
-from spatialcode.grpo.sampling import sample
+from spatialcode.grpo.engine import draw, sample, sampling_logprobs
 from spatialcode.grpo.types import Sample, SamplerSettings, Scored
 from tests.grpo.tiny_policy import (
     END,

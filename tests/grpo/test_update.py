@@ -13,9 +13,8 @@ from spatialcode.grpo.batch import rollout_batch
 from spatialcode.grpo.engine import HFEngine
 from spatialcode.grpo.losses import LossSettings
 from spatialcode.grpo.scoring import ScoringSettings, sequence_logprobs
-from spatialcode.grpo.step import UpdateConfig, update
-from spatialcode.grpo.stepper import TorchStepper
 from spatialcode.grpo.types import SamplerSettings
+from spatialcode.grpo.update import TorchStepper, UpdateConfig, update
 from tests.grpo.tiny_policy import (
     END,
     batch_of,

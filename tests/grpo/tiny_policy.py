@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spatialcode.grpo.batch import RolloutBatch, rollout_batch
-from spatialcode.grpo.sampling import sample
+from spatialcode.grpo.engine import sample
 from spatialcode.grpo.types import Sample, SamplerSettings
 
 VOCABULARY, END = 24, 1

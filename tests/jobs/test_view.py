@@ -12,8 +12,8 @@ import pytest
 
 from jobs.view import main
 from pipelines.stored import rows
-from pipelines.stored.lookup import load_code
-from pipelines.stored.store import CodeStore
+from pipelines.stored.reading import load_code
+from pipelines.stored.store import ResultStore
 from spatialcode.errors import InputError, ParseError
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import from_table, to_row
@@ -35,7 +35,7 @@ def code_of(video: Path, work_key: str = "d" * 64) -> SpatialCode:
 
 def stored(folder: Path, *codes: SpatialCode) -> Path:
     """An output folder of the encode job; the last input failed."""
-    store = CodeStore(str(folder))
+    store = ResultStore(str(folder))
     done = [
         rows.result_row(
             {"input_id": c.video.uri, "uri": c.video.uri, "work_key": c.provenance.work_key,

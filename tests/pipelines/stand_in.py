@@ -15,99 +15,112 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from spatialcode.encoder.protocol import (
+    ClipHeader,
+    ClipInput,
+    CollectedSession,
+    FrameRequest,
+    OnShare,
+)
 from spatialcode.errors import EncodeError
-from spatialcode.scene.schema import Provenance, Scale, SceneObject, SpatialCode, VideoInfo
-from spatialcode.video.decode import DecodedVideo
+from spatialcode.scene.schema import Provenance, Scale, SceneObject, SpatialCode
+from spatialcode.workkey import EncoderIdentity
 from tests.video.builders import read_index
 
 CONTROL_VARIABLE = "SPATIALCODE_STAND_IN_DIR"
 NAME = "tests.pipelines.stand_in:FrameReader"
 
 
+@dataclass(frozen=True)
+class NoSettings:
+    """These encoders have none of their own."""
+
+
 class FrameReader:
     """The well-behaved encoder, and base of those with a fault."""
 
-    name = "stand-in"
-    weights_sha256 = "0" * 64
-    config_sha256 = "1" * 64
+    settings = NoSettings
+    identity = EncoderIdentity("stand-in", "0" * 64, "1" * 64)
+    frames = FrameRequest()
 
-    @classmethod
-    def load(cls, name: str, device: str) -> FrameReader:
-        return cls()
+    def __init__(self, name: str, settings: NoSettings) -> None:
+        pass
 
-    def encode_batch(self, videos: Sequence[DecodedVideo]) -> list[SpatialCode | EncodeError]:
+    def load(self, device: str) -> FrameReader:
+        return self
+
+    def session(self, clip: ClipHeader) -> CollectedSession:
+        return CollectedSession(self, clip)
+
+    def encode_batch(
+        self, clips: Sequence[ClipInput], on_share: OnShare | None = None
+    ) -> list[SpatialCode | EncodeError]:
         control = Path(os.environ[CONTROL_VARIABLE])
-        _die_if_told(control, videos)
+        _die_if_told(control, clips)
         with (control / "journal").open("a") as journal:
             journal.writelines(
-                f"{video.probe.sha256} {os.getpid()} {len(videos)}\n" for video in videos
+                f"{clip.video.sha256} {os.getpid()} {len(clips)}\n" for clip in clips
             )
         if (control / "slow").exists():
-            time.sleep(float((control / "slow").read_text()) * len(videos))
+            time.sleep(float((control / "slow").read_text()) * len(clips))
         _wait_for_peer(control)
-        return [read(video) for video in videos]
+        return [read(clip) for clip in clips]
 
 
 class Swapping(FrameReader):
     """Returns results in the wrong order."""
 
-    def encode_batch(self, videos: Sequence[DecodedVideo]) -> list[SpatialCode | EncodeError]:
-        return super().encode_batch(videos)[::-1]
+    def encode_batch(
+        self, clips: Sequence[ClipInput], on_share: OnShare | None = None
+    ) -> list[SpatialCode | EncodeError]:
+        return super().encode_batch(clips)[::-1]
 
 
 class Picky(FrameReader):
-    """Raises for a batch that holds a video of odd length, as a bug would."""
+    """Raises for a batch that holds a video whose first frame's number is odd, as a bug would."""
 
-    def encode_batch(self, videos: Sequence[DecodedVideo]) -> list[SpatialCode | EncodeError]:
-        if any((video.probe.num_frames or 0) % 2 for video in videos):
+    def encode_batch(
+        self, clips: Sequence[ClipInput], on_share: OnShare | None = None
+    ) -> list[SpatialCode | EncodeError]:
+        if any(read_index(clip.rgb[0]) % 2 for clip in clips):
             raise ZeroDivisionError("odd")
-        return super().encode_batch(videos)
+        return super().encode_batch(clips)
 
 
 class Unloadable(FrameReader):
-    """Loads where the run is planned, but in no worker, as on a machine without the right GPU."""
+    """Loads in no worker, as on a machine without the right GPU."""
 
-    @classmethod
-    def load(cls, name: str, device: str) -> FrameReader:
+    def load(self, device: str) -> FrameReader:
         if "pytest" not in sys.modules:
             raise RuntimeError("no such device")
-        return cls()
+        return self
 
 
 class Retrained(FrameReader):
     """The same with other weights."""
 
-    name = "stand-in"
-    weights_sha256 = "2" * 64
+    identity = EncoderIdentity("stand-in", "2" * 64, "1" * 64)
 
 
-def read(video: DecodedVideo) -> SpatialCode:
+def read(clip: ClipInput) -> SpatialCode:
     """What a correct pipeline must deliver for these frames."""
-    probe = video.probe
-    first, last = read_index(video.rgb[0]), read_index(video.rgb[-1])
+    first, last = read_index(clip.rgb[0]), read_index(clip.rgb[-1])
     return SpatialCode(
-        video=VideoInfo(
-            uri=probe.uri,
-            sha256=probe.sha256,
-            duration_s=probe.duration_s,
-            fps=probe.fps,
-            width_px=probe.width_px,
-            height_px=probe.height_px,
-            sampled_s=tuple(video.times_s.tolist()),
-        ),
+        video=clip.video,
         objects=(
             SceneObject(
                 id="chair_1",
                 label="chair",
                 score=1.0,
-                center_m=(float(first), float(last), float(len(video.rgb))),
+                center_m=(float(first), float(last), float(clip.num_frames)),
                 size_m=(1.0, 1.0, 1.0),
                 quaternion_wxyz=(1.0, 0.0, 0.0, 0.0),
                 first_seen_s=0.0,
-                last_seen_s=float(video.times_s[-1]),
-                num_observations=len(video.rgb),
+                last_seen_s=float(clip.times_s[-1]),
+                num_observations=clip.num_frames,
                 visibility=1.0,
                 motion="static",
             ),
@@ -140,10 +153,10 @@ def _wait_for_peer(control: Path, timeout_s: float = 90.0) -> None:
         time.sleep(0.1)
 
 
-def _die_if_told(control: Path, videos: Sequence[DecodedVideo]) -> None:
+def _die_if_told(control: Path, clips: Sequence[ClipInput]) -> None:
     poison = control / "poison"
     poisoned = set(poison.read_text().split()) if poison.exists() else set()
-    if poisoned & {video.probe.sha256 for video in videos}:
+    if poisoned & {clip.video.sha256 for clip in clips}:
         os.kill(os.getpid(), signal.SIGKILL)
     try:
         (control / "die-once").unlink()

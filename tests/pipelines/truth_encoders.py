@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spatialcode.encoder.confidence import Confidence
-from spatialcode.encoder.detections import DetectionConfig, detect
+from spatialcode.encoder.detections import Confidence, DetectionConfig, detect
 from spatialcode.encoder.maps import grid_intrinsics
+from spatialcode.encoder.protocol import CollectedSession, FrameRequest
+from spatialcode.encoder.stages import encode_clips
 from spatialcode.evaluation.oracle import true_maps
-from spatialcode.evaluation.room import Encoded, Seconds, truth_scene, truth_tracks
+from spatialcode.evaluation.room import truth_scene, truth_tracks
 from spatialcode.scene.frames import quaternion_from_yaw
-from spatialcode.scene.schema import SceneObject, TrackPoint, make_id
+from spatialcode.scene.schema import (
+    Provenance,
+    Scale,
+    SceneObject,
+    SpatialCode,
+    TrackPoint,
+    make_id,
+)
 from spatialcode.synthetic.clips import make_clip
 from spatialcode.synthetic.shots import ClipConfig
+from spatialcode.workkey import EncoderIdentity
 
 NUM_FRAMES = 6
 SEEDS = (900_000_000, 900_000_001, 900_000_002)
@@ -65,24 +74,41 @@ class Knowing:
         self.clip, self.raised_by = clip, raised_by
         self.true = true_maps(clip)
         self.truth = truth_scene(clip, self.true)
+        self.stages = self
 
-    def encode(self, view):
-        objects = self.objects(view, self.true.maps, self.truth.T_world_camera)
-        seconds = Seconds(*(NUM_FRAMES * s for s in (0.1, 0.05, 0.025, 0.1, 0.05, 0.025)))
-        path = self.truth.T_world_camera
-        return Encoded(objects, self.truth.room, self.true.maps, self.true.maps, path, seconds)
+    def session(self, header):
+        return CollectedSession(self, header)
 
-    def path(self, view, maps):
+    def encode_batch(self, clips, on_share=None):
+        return encode_clips(self.stages, clips, on_share)
+
+    def prepare(self, clip):
+        return clip
+
+    def maps(self, clips, poses, exact, on_frames=None):
+        return [self.true.maps for _ in clips]
+
+    def path(self, clip, maps):
         return self.truth.T_world_camera
 
-    def objects(self, view, maps, T_world_camera):
+    def code(self, clip, maps, T_world_camera):
+        return SpatialCode(
+            video=clip.video,
+            objects=self.objects(clip, maps, T_world_camera),
+            cameras=(),
+            room=self.truth.room,
+            scale=Scale("given", 1.0),
+            provenance=Provenance("knowing", "", "", "tests", ""),
+        )
+
+    def objects(self, clip, maps, T_world_camera):
         return objects_of(truth_tracks(self.clip), self.clip.times_s, self.raised_by)
 
 
 class Fusing(Knowing):
     """Perfect maps through the real lifting and fusion."""
 
-    def objects(self, view, maps, T_world_camera):
+    def objects(self, clip, maps, T_world_camera):
         found = detect(
             maps,
             grid_intrinsics(self.clip.K),
@@ -102,8 +128,8 @@ class Fusing(Knowing):
                     center_m=tuple(entry.center_m),
                     size_m=tuple(entry.size_m),
                     quaternion_wxyz=tuple(quaternion_from_yaw(entry.yaw_rad)),
-                    first_seen_s=view.times_s[entry.frames[0]],
-                    last_seen_s=view.times_s[entry.frames[-1]],
+                    first_seen_s=clip.times_s[entry.frames[0]],
+                    last_seen_s=clip.times_s[entry.frames[-1]],
                     num_observations=len(entry.frames),
                     visibility=1.0,
                     motion="static",
@@ -115,11 +141,10 @@ class Fusing(Knowing):
 class Blurred(Fusing):
     """Perfect but for votes that miss by 0.6 m to the right of every camera."""
 
-    def encode(self, view):
+    def maps(self, clips, poses, exact, on_frames=None):
         offset = np.array([0.6, 0.0, 0.0], np.float32)
-        maps = replace(self.true.maps, vote_level_m=self.true.maps.vote_level_m + offset)
-        path = self.truth.T_world_camera
-        return Encoded(self.objects(view, maps, path), self.truth.room, maps, maps, path)
+        true = self.true.maps
+        return [replace(true, vote_level_m=true.vote_level_m + offset) for _ in clips]
 
 
 @functools.cache
@@ -128,26 +153,48 @@ def known_clips():
     return {clip.K.tobytes(): Knowing(clip) for clip in clips}
 
 
+@dataclass(frozen=True)
+class NoSettings:
+    """It has none of its own."""
+
+
 class Library:
     """Recognises the clips of SEEDS by their intrinsics; breaks on others, as data may."""
 
-    def __init__(self):
-        self.known = known_clips()
+    settings = NoSettings
+    identity = EncoderIdentity("library", "0" * 64, "0" * 64)
+    frames = FrameRequest()
 
-    @classmethod
-    def load(cls, name, device):
-        return cls()
+    def __init__(self, name, settings):
+        pass
 
-    def encode(self, view):
-        return self._of(view).encode(view)
+    def load(self, device):
+        return self
 
-    def path(self, view, maps):
-        return self._of(view).path(view, maps)
+    @property
+    def stages(self):
+        return self
 
-    def objects(self, view, maps, T_world_camera):
-        return self._of(view).objects(view, maps, T_world_camera)
+    def session(self, header):
+        return CollectedSession(self, header)
 
-    def _of(self, view):
-        if view.K.tobytes() not in self.known:
+    def encode_batch(self, clips, on_share=None):
+        return encode_clips(self, clips, on_share)
+
+    def prepare(self, clip):
+        return clip
+
+    def maps(self, clips, poses, exact, on_frames=None):
+        return [self._of(clip).true.maps for clip in clips]
+
+    def path(self, clip, maps):
+        return self._of(clip).path(clip, maps)
+
+    def code(self, clip, maps, T_world_camera):
+        return self._of(clip).code(clip, maps, T_world_camera)
+
+    def _of(self, clip):
+        key = clip.geometry.K.tobytes()
+        if key not in known_clips():
             raise ValueError("this clip is damaged")
-        return self.known[view.K.tobytes()]
+        return known_clips()[key]

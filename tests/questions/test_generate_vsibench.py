@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.stored.questions import read_codes, read_questions
+from pipelines.stored.questions import read_questions
+from pipelines.stored.reading import read_codes
 from spatialcode.questions.types import QuestionItem
 from tests.questions.by_hand import answer, answers, everything
 

@@ -10,13 +10,9 @@ import pytest
 
 from spatialcode.config import load_config
 from spatialcode.errors import ConfigError, ModelError
-from spatialcode.reasoning.models.loading import (
-    HuggingFaceModel,
-    LocalSettings,
-    ModelSpec,
-    OpenAICompatible,
-    load_model,
-)
+from spatialcode.reasoning.models.endpoint import OpenAICompatible
+from spatialcode.reasoning.models.loading import ModelSpec, load_model
+from spatialcode.reasoning.models.local import HuggingFaceModel
 from spatialcode.reasoning.prompts import Message, Prompt, estimate_tokens
 
 KEY = "sk-very-secret-123"
@@ -245,7 +241,7 @@ def greedy(path, ids, num_new):
 
 
 def local(path, **settings):
-    return HuggingFaceModel(path, LocalSettings(device="cpu", dtype="float32", **settings))
+    return HuggingFaceModel(path, ModelSpec(device="cpu", dtype="float32", **settings))
 
 
 def test_greedy_is_the_argmax_of_every_step_also_in_a_padded_batch(folder):
@@ -360,7 +356,7 @@ def test_a_gpu_that_is_not_there_is_said(folder):
     if torch.cuda.is_available():
         pytest.skip("there is one")
     with pytest.raises(ModelError, match="cuda"):
-        HuggingFaceModel(folder, LocalSettings(device="cuda"))
+        HuggingFaceModel(folder, ModelSpec(device="cuda"))
 
 
 def test_a_spec_leads_to_either_kind(folder, url):

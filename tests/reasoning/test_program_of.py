@@ -206,7 +206,8 @@ def test_agrees_with_the_solver_on_vsibench():
     data = Path(os.environ.get("SPATIALCODE_DATA", "")) / "vsibench"
     if "SPATIALCODE_DATA" not in os.environ or not data.exists():
         pytest.skip("SPATIALCODE_DATA is not set, or holds no vsibench")
-    from pipelines.evaluate.vsibench import read_codes, read_questions
+    from pipelines.stored.questions import read_questions
+    from pipelines.stored.reading import read_codes
 
     rooms = read_codes(data / "scenes.jsonl")
     families: dict[str, int] = {}

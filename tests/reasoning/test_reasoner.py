@@ -8,7 +8,7 @@ import pytest
 from spatialcode.questions.parse import parse
 from spatialcode.questions.types import Counting, Reference, UnparsedQuestion
 from spatialcode.reasoning.answers.extraction import NoAnswer, extract
-from spatialcode.reasoning.models.completions import Completion
+from spatialcode.reasoning.models.loading import Completion
 from spatialcode.reasoning.program.of_question import to_program
 from spatialcode.reasoning.prompts import PromptSettings, estimate_tokens, render
 from spatialcode.reasoning.reasoner import ProgramReasoner, TextReasoner, read_program

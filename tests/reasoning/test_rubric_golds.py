@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.stored.questions import read_codes, read_questions
+from pipelines.stored.questions import read_questions
+from pipelines.stored.reading import read_codes
 from spatialcode.questions.parse import parse
 from spatialcode.questions.types import FAMILIES, NUMERIC_FAMILIES, Question, UnparsedQuestion
 from spatialcode.reasoning.program.of_question import to_program

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from serve.metrics import MemoryMeters, Meters
 from serve.services import Services
 from spatialcode.api import ASSETS, VideoEncoder
 from spatialcode.config import load_config
+from spatialcode.encoder.protocol import FrameRequest, OnShare
 from spatialcode.errors import EncodeError
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import from_json
@@ -38,11 +39,21 @@ PATIENCE_S = 60.0
 NO_KEYS = KeyRing()
 
 
+class Named:
+    """Who the stand-in is; nothing is loaded."""
+
+    identity = EncoderIdentity("stand-in", "0" * 64, "1" * 64)
+    frames = FrameRequest()
+
+    def load(self, device: str) -> Any:
+        raise NotImplementedError
+
+
 class StandInEncoder(VideoEncoder):
     """Gives every video the sample room's code; counts, and does as a test says meanwhile."""
 
     def __init__(self) -> None:
-        self.name, self.weights_sha256, self.config_sha256 = "stand-in", "0" * 64, "1" * 64
+        self.encoder = Named()
         self.batches: list[list[str]] = []
         self.errors: dict[str, Exception] = {}
 
@@ -51,11 +62,11 @@ class StandInEncoder(VideoEncoder):
 
     def encode_batch(
         self, videos: Sequence[DecodedVideo], work_keys: Sequence[str] = (),
-        on_frames: Callable[[int], None] | None = None,
+        on_share: OnShare | None = None,
     ) -> list[SpatialCode | EncodeError]:  # fmt: skip
         self.batches.append(list(work_keys))
-        assert on_frames is not None
-        on_frames(sum(len(video.rgb) for video in videos))  # through the network once
+        assert on_share is not None
+        on_share(0.5)
         self.before(work_keys)
         results: list[SpatialCode | EncodeError] = []
         for video, key in zip(videos, work_keys, strict=True):

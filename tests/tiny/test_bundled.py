@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from itertools import islice
 
 import pytest
 
 from pipelines.evaluate.config import EvaluateConfig
 from pipelines.evaluate.reasoners import load_reasoner, model_of
+from pipelines.train_reasoner.ship import CARD_FILE, FORMAT
 from spatialcode.errors import ConfigError
-from spatialcode.plain_recipe.shipping import CARD_FILE, FORMAT
 from spatialcode.reasoning.models.loading import BUNDLED_REASONER, ModelSpec, load_model
 from spatialcode.reasoning.reasoner import ProgramReasoner
-from spatialcode.tasks.tasks import held_out_settings, made_up_tasks, score_of
+from spatialcode.seeds import HELD_OUT_ROOMS
+from spatialcode.tasks.tasks import held_out_settings, room_tasks
+from tests.tasks.scores import score_of
 
 CARD = json.loads((BUNDLED_REASONER / CARD_FILE).read_text(encoding="utf-8"))
 
@@ -37,7 +38,8 @@ def test_card_and_weights_belong_together(model):
 @pytest.mark.parametrize("words", ["standard", "heldout"])
 def test_it_is_as_good_as_its_card_says(model, words):
     """Over other rooms than the card's; by chance a few points less."""
-    tasks = [t for room in islice(made_up_tasks(held_out_settings(words), 5000), 4) for t in room]
+    rooms = HELD_OUT_ROOMS[5000:5004]
+    tasks = [t for room in rooms for t in room_tasks(room, held_out_settings(words))]
     answers = ProgramReasoner(model).answer_all([(task.question, task.code) for task in tasks])
     scores = [
         score_of(task, given.evidence) if given.evidence is not None else 0.0

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 import pytest
 
-from spatialcode.tasks.tasks import Task, TaskSettings, made_up_tasks
+from spatialcode.tasks.tasks import Task, TaskSettings, room_tasks
 from spatialcode.tiny.model import program_ids, program_text, prompt_ids
 from spatialcode.tiny.tokenizer import BEGIN_PROGRAM, END, frames, train_tokenizer
 
 
 @pytest.fixture(scope="module")
 def tasks() -> list[Task]:
-    return [task for room in islice(made_up_tasks(TaskSettings()), 25) for task in room]
+    return [task for room in range(25) for task in room_tasks(room, TaskSettings())]
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from spatialcode.errors import CorruptVideoError, TruncatedVideoError, VideoError
+from spatialcode.video.containers import read_id, read_vint
 from spatialcode.video.corruption import timestamp_gaps
 from spatialcode.video.decode import decode
 from spatialcode.video.limits import DEFAULT_LIMITS
-from spatialcode.video.matroska import read_id, read_vint
 from spatialcode.video.opening import open_video
 from spatialcode.video.probe import probe
 from spatialcode.video.sampling import ByCount, ByTimes

@@ -5,6 +5,7 @@ Light: neither Ray nor torch, because scoring children start often and should st
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,6 +68,18 @@ class RubricScorer:
         result = score(question, code, completion, gold, self.config)
         reasons = tuple(f"{name}: {reason}" for name, reason in result.reasons.items())
         return Scored(dict(result.terms), result.total, reasons)
+
+
+class DrawnScorer:
+    """Rewards that follow from the completion's hash, for dry runs."""
+
+    @classmethod
+    def load(cls, settings: Mapping[str, Any]) -> DrawnScorer:  # noqa: ARG003
+        return cls()
+
+    def score(self, item: QuestionItem, code: SpatialCode, completion: str) -> Scored:  # noqa: ARG002
+        drawn = hashlib.sha256(completion.encode()).digest()[0] / 255
+        return Scored({"answer": drawn}, drawn, ("a dry run's reward is drawn",))
 
 
 def load_scorer(name: str, settings: Mapping[str, Any]) -> Scorer:

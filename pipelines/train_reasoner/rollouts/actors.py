@@ -1,8 +1,8 @@
-"""Completions from a pool of Ray actors, each around an engine of its own.
+"""Completions from a pool of Ray actors, each around an engine of its own; at once, or ahead.
 
 `RolloutActors` is itself an `Engine`: prompts are shared out over the actors, samples come back in
-order, weights go to all. What an actor wrote that dies is lost; its prompts, and no others, are
-written again by another one, which first gets the same weights.
+order, weights go to all. An actor that dies loses what it was writing; those prompts, and no
+others, are written again by another actor, which first gets the same weights.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ from typing import Any
 from torch import Tensor
 
 from pipelines.on_ray.actor_pool import ActorPool, Job, PoolLimits
-from pipelines.train_reasoner.rollouts.buckets import TensorSpec, WeightSyncConfig, layout_of
 from pipelines.train_reasoner.rollouts.engines import EngineSpec, load_engine
+from pipelines.train_reasoner.rollouts.rollouts import OnGroup, RolloutRequest
 from pipelines.train_reasoner.rollouts.weights import (
     PublishedWeights,
     SyncReport,
+    TensorSpec,
+    WeightSyncConfig,
     apply_buckets,
     fetch,
+    layout_of,
     publish,
 )
-from spatialcode.config import require, setting
-from spatialcode.errors import ActorsLostError, WeightSyncError
+from spatialcode.config import checked, require, setting
+from spatialcode.errors import ActorsLostError, StaleSampleError, WeightSyncError
 from spatialcode.grpo.types import Sample, SamplerSettings
 from spatialcode.threads import limit_threads
 
@@ -35,25 +38,20 @@ _POLL_S = 0.2
 
 
 @dataclass(frozen=True)
-class RolloutConfig:
+@checked
+class RolloutPoolConfig:
     """Settings of the pool of engines."""
 
-    num_actors: int = setting("rollout actors", 1)
-    num_cpus: float = setting("CPU cores that a rollout actor reserves", 1.0)
-    num_gpus: float = setting("GPUs that a rollout actor reserves", 0.0)
-    prompts_per_call: int = setting("prompts that travel to an actor together", 8)
-    call_timeout_s: float = setting("seconds for one such call, then the actor is replaced", 1800.0)
-    max_attempts: int = setting("actors that may die over the same prompts", 3)
-    max_replaced: int = setting("actors replaced in one run before giving up", 20)
+    num_actors: int = setting("rollout actors", 1, at_least=1)
+    num_cpus: float = setting("CPU cores that a rollout actor reserves", 1.0, above=0)
+    num_gpus: float = setting("GPUs that a rollout actor reserves", 0.0, at_least=0)
+    prompts_per_call: int = setting("prompts that travel to an actor together", 8, at_least=1)
+    call_timeout_s: float = setting(
+        "seconds for one such call, then the actor is replaced", 1800.0, above=0
+    )
+    max_attempts: int = setting("actors that may die over the same prompts", 3, at_least=1)
+    max_replaced: int = setting("actors replaced in one run before giving up", 20, at_least=0)
     sync: WeightSyncConfig = field(default_factory=WeightSyncConfig)
-
-    def __post_init__(self) -> None:
-        for key in ("num_actors", "prompts_per_call", "max_attempts"):
-            require(getattr(self, key) >= 1, key, "at least 1", getattr(self, key))
-        for key in ("num_cpus", "call_timeout_s"):
-            require(getattr(self, key) > 0, key, "above 0", getattr(self, key))
-        for key in ("num_gpus", "max_replaced"):
-            require(getattr(self, key) >= 0, key, "at least 0", getattr(self, key))
 
 
 @dataclass
@@ -95,7 +93,7 @@ class RolloutWorker:
     def generate(
         self, prompts: Sequence[Sequence[int]], num_samples: int, settings: SamplerSettings
     ) -> list[list[Sample]]:
-        """See `Engine`. WeightSyncError before any weights came to an engine without its own."""
+        """See `Engine`. WeightSyncError where an engine made without weights has not got any."""
         if self._engine.weight_version < 0:
             raise WeightSyncError("the engine has no weights yet: send them before generating")
         return self._engine.generate(prompts, num_samples, settings)
@@ -121,7 +119,7 @@ def shards(prompts: Sequence[Sequence[int]], size: int) -> list[list[int]]:
 class RolloutActors:
     """An `Engine` over a pool of actors. One thread may load weights while another generates."""
 
-    def __init__(self, engine: EngineSpec, config: RolloutConfig) -> None:
+    def __init__(self, engine: EngineSpec, config: RolloutPoolConfig) -> None:
         self.config = config
         self.statistics = RolloutStatistics()
         self._spec = engine
@@ -279,3 +277,141 @@ class RolloutActors:
             except RayTaskError as error:
                 raise (error.cause if isinstance(error.cause, Exception) else error) from None
         return reports
+
+
+class ActorRollouts:
+    """Actors write a batch to its end before the caller goes on. See `Rollouts`."""
+
+    def __init__(self, actors: RolloutActors) -> None:
+        self.actors = actors
+        self._written: list[list[Sample]] = []
+
+    def sync(self, tensors: Iterable[tuple[str, Tensor]], version: int) -> None:
+        self.actors.load_weights(tensors, version)
+
+    def start(self, request: RolloutRequest, on_group: OnGroup) -> None:
+        groups = {}
+        stream = self.actors.stream(request.prompts, request.num_samples, request.settings)
+        for number, group in stream:
+            groups[number] = group
+            on_group(number, group)
+        self._written = [groups[number] for number in range(len(request.prompts))]
+
+    def take(self, version: int) -> list[list[Sample]]:  # noqa: ARG002
+        return self._written
+
+    def write(self, request: RolloutRequest) -> list[list[Sample]]:
+        return self.actors.generate(request.prompts, request.num_samples, request.settings)
+
+    def close(self) -> None:
+        self.actors.close()
+
+
+@dataclass
+class _Batch:
+    """A batch in the making."""
+
+    request: RolloutRequest
+    on_group: OnGroup
+    groups: dict[int, list[Sample]] = field(default_factory=dict)
+    error: BaseException | None = None
+    thread: threading.Thread | None = None
+
+
+class AheadRollouts:
+    """Actors write one step ahead of training, at most one batch at a time. See `Rollouts`.
+
+    While the trainer works on batch n, they write batch n + 1 with the weights of version n - 1 or
+    n (each actor takes new ones between two calls), and every sample says which. The losses correct
+    for it. ``max_staleness`` bounds it: versions that a sample may lag behind the trainer's when it
+    is taken; 1 is one step off, 0 generates with the newest weights only.
+
+    ``num_stale``: prompts written again because their samples lagged further; ``waiting_s``: the
+    trainer's time inside `take`.
+    """
+
+    def __init__(self, actors: RolloutActors, max_staleness: int = 1) -> None:
+        require(max_staleness >= 0, "max_staleness", "at least 0", max_staleness)
+        self.actors = actors
+        self.max_staleness = max_staleness
+        self.num_stale = 0
+        self.waiting_s = 0.0
+        self._batch: _Batch | None = None
+
+    def start(self, request: RolloutRequest, on_group: OnGroup) -> None:
+        """Begin a batch in the background. RuntimeError while another one is not taken.
+
+        ``on_group`` is called in a thread of its own, so that rewards start at once; and again,
+        in `take`, for prompts that are written again.
+        """
+        if self._batch is not None:
+            raise RuntimeError("start: the batch before has not been taken")
+        batch = _Batch(request, on_group)
+        batch.thread = threading.Thread(target=self._write, args=(batch,), daemon=True)
+        self._batch = batch
+        batch.thread.start()
+
+    def take(self, version: int) -> list[list[Sample]]:
+        """The batch's samples in the prompts' order, none further than allowed from ``version``,
+        which is that of the trainer's weights.
+
+        Prompts whose samples lag further are written again first. Raises StaleSampleError where
+        the actors' weights lag too, or a sample is ahead of the trainer; whatever generation
+        raised; RuntimeError where no batch was started.
+        """
+        batch, self._batch = self._batch, None
+        if batch is None or batch.thread is None:
+            raise RuntimeError("take: no batch was started")
+        begun_s = time.perf_counter()
+        batch.thread.join()
+        if batch.error is not None:
+            raise batch.error
+        stale = [number for number, group in batch.groups.items() if self._lags(group, version)]
+        if stale:
+            self._write_again(batch, sorted(stale), version)
+        self.waiting_s += time.perf_counter() - begun_s
+        return [batch.groups[number] for number in range(len(batch.request.prompts))]
+
+    def sync(self, tensors: Iterable[tuple[str, Tensor]], version: int) -> None:
+        """Give the actors new weights without waiting for them to finish what they write."""
+        self.actors.send_weights(tensors, version)
+
+    def write(self, request: RolloutRequest) -> list[list[Sample]]:
+        return self.actors.generate(request.prompts, request.num_samples, request.settings)
+
+    def close(self) -> None:
+        self.actors.close()
+
+    def _write(self, batch: _Batch) -> None:
+        try:
+            asked = batch.request
+            stream = self.actors.stream(asked.prompts, asked.num_samples, asked.settings)
+            for number, group in stream:
+                batch.groups[number] = group
+                batch.on_group(number, group)
+        except BaseException as error:  # raised in the thread that takes the batch
+            batch.error = error
+
+    def _write_again(self, batch: _Batch, numbers: list[int], version: int) -> None:
+        held = self.actors.weight_version
+        if version - held > self.max_staleness:
+            raise StaleSampleError(
+                f"{len(numbers)} prompts: expected weights of version "
+                f"{version - self.max_staleness} to {version}, the actors have {held}: send them"
+            )
+        self.num_stale += len(numbers)
+        asked = batch.request
+        prompts = [asked.prompts[number] for number in numbers]
+        for n, group in self.actors.stream(prompts, asked.num_samples, asked.settings):
+            if self._lags(group, version):
+                raise StaleSampleError(f"prompt {numbers[n]}: lags behind version {version} again")
+            batch.groups[numbers[n]] = group
+            batch.on_group(numbers[n], group)
+
+    def _lags(self, group: Sequence[Sample], version: int) -> bool:
+        versions = [sample.weight_version for sample in group]
+        if max(versions) > version:
+            raise StaleSampleError(
+                f"a sample of version {max(versions)}: the trainer is at {version}"
+            )
+        return version - min(versions) > self.max_staleness

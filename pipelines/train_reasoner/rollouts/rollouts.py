@@ -1,13 +1,15 @@
-"""Completions for a training worker: by the trained model itself, by a copy of it, or by actors."""
+"""Who writes completions for a training worker: its own process, actors, or actors ahead."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
 
 from pipelines.train_reasoner.config import TrainReasonerConfig
-from pipelines.train_reasoner.deepspeed import DeepSpeedStepper
-from pipelines.train_reasoner.model import load_model
+from pipelines.train_reasoner.rollouts.engines import EngineSpec, load_engine
 from spatialcode.grpo.attention import plain_model
 from spatialcode.grpo.engine import HFEngine, end_ids_of
 from spatialcode.grpo.types import Engine, Sample, SamplerSettings
@@ -16,122 +18,123 @@ from spatialcode.grpo.types import Engine, Sample, SamplerSettings
 OnGroup = Callable[[int, list[Sample]], None]
 
 
-class Rollouts:
+@dataclass(frozen=True)
+class RolloutRequest:
+    """Prompts as token ids, and how many completions of each are drawn in which way."""
+
+    prompts: Sequence[tuple[int, ...]]
+    num_samples: int
+    settings: SamplerSettings
+
+
+class Rollouts(Protocol):
     """Writes completions with the weights of the last `sync`.
 
-    Without rollout actors it is the model being trained that writes, where its weights are whole
-    (ZeRO 0 to 2, no adapters); else a copy, which `sync` fills: gathering weights once a step is
-    cheaper than at every token. `start` and `take` are `groups` in two halves, between which actors
-    write while the caller trains.
+    `start` and `take` are the two halves of one batch, so that writers which work ahead write
+    while the caller trains.
     """
 
-    def __init__(self, config: TrainReasonerConfig, stepper: DeepSpeedStepper, folder: str) -> None:
-        """``folder``: of the model that the stepper trains, as it was at first."""
-        self._stepper = stepper
-        self._max_rows = config.rollouts.max_rows
-        self._own = False
-        self._ahead: Any = None
-        self._held: tuple[list[tuple[int, ...]], int, SamplerSettings, OnGroup] | None = None
-        if config.rollouts.num_actors:
-            self.engine: Engine = self._actors(config)
-        elif stepper.zero.stage <= 2 and config.lora.rank == 0:
-            self._own = True
-            self.engine = HFEngine(stepper.engine.module, max_rows=self._max_rows)
-        else:
-            copy = load_model(folder, config.zero.bfloat16, config.model.revision)
-            copy = copy.to(stepper.device).eval()
-            self.engine = HFEngine(copy, max_rows=self._max_rows)
+    def sync(self, tensors: Iterable[tuple[str, Tensor]], version: int) -> None:
+        """Hand on the present weights, by name. All training workers call it together."""
+        ...
 
-    def _actors(self, config: TrainReasonerConfig) -> Engine:
-        from pipelines.train_reasoner.rollouts.actors import (
-            EngineSpec,
-            RolloutActors,
-            RolloutConfig,
-        )
-        from pipelines.train_reasoner.rollouts.ahead import AsyncRollouts
-        from pipelines.train_reasoner.rollouts.engines import HF
-
-        model = plain_model(self._stepper.engine.module)
-        settings = {
-            "model": model.config.to_dict(),
-            "dtype": "bfloat16" if config.zero.bfloat16 else "float32",
-            "device": "cuda" if config.rollouts.use_gpu else "cpu",
-            "end_ids": end_ids_of(model),
-            "max_rows": self._max_rows,
-        }
-        pool = RolloutConfig(
-            num_actors=config.rollouts.num_actors // config.num_workers,
-            num_cpus=config.rollouts.num_cpus,
-            num_gpus=float(config.rollouts.use_gpu),
-        )
-        actors = RolloutActors(EngineSpec(HF, settings), pool)
-        if config.rollouts.one_step_off:
-            self._ahead = AsyncRollouts(actors)
-        return actors
-
-    def sync(self, version: int) -> None:
-        """Give the writer the present weights. All workers call it together."""
-        if self._own:
-            self.engine.follow(version)  # type: ignore[attr-defined]
-        elif self._ahead is not None:
-            self._ahead.send_weights(self._stepper.full_weights(), version)
-        else:
-            self.engine.load_weights(self._stepper.full_weights(), version)
-
-    def start(
-        self,
-        prompts: Sequence[tuple[int, ...]],
-        num_samples: int,
-        settings: SamplerSettings,
-        on_group: OnGroup,
-    ) -> None:
-        """Begin a batch; actors that write ahead begin at once."""
-        self._held = (list(prompts), num_samples, settings, on_group)
-        if self._ahead is not None and prompts:
-            self._ahead.start(prompts, num_samples, settings, on_group)
+    def start(self, request: RolloutRequest, on_group: OnGroup) -> None:
+        """Begin a batch; ``on_group`` is told of each prompt's samples as they are finished."""
+        ...
 
     def take(self, version: int) -> list[list[Sample]]:
-        """The samples of the batch begun last, in the prompts' order."""
-        assert self._held is not None, "no batch was begun"
-        prompts, num_samples, settings, on_group = self._held
-        self._held = None
-        if not prompts:
-            return []
-        if self._ahead is not None:
-            taken: list[list[Sample]] = self._ahead.take(version)
-            return taken
-        return self.groups(prompts, num_samples, settings, on_group)
+        """The samples of the batch begun last, in the prompts' order, none of them staler than
+        allowed beside ``version``, that of the trainer's weights.
+        """
+        ...
 
-    def groups(
-        self,
-        prompts: Sequence[tuple[int, ...]],
-        num_samples: int,
-        settings: SamplerSettings,
-        on_group: OnGroup = lambda *_: None,
-    ) -> list[list[Sample]]:
-        """Samples of each prompt, in order; ``on_group`` hears of each as it is finished."""
-        if hasattr(self.engine, "stream"):
-            found = {}
-            for number, group in self.engine.stream(prompts, num_samples, settings):
-                found[number] = group
-                on_group(number, group)
-            return [found[number] for number in range(len(prompts))]
-        model = self.engine.model  # type: ignore[attr-defined]
-        was_training = model.training
-        model.eval()
-        written: list[list[Sample]] = []
-        size = max(1, self._max_rows // num_samples)
-        try:
-            for at in range(0, len(prompts), size):
-                part = self.engine.generate(prompts[at : at + size], num_samples, settings)
-                for number, group in enumerate(part, at):
-                    on_group(number, group)
-                written += part
-        finally:
-            model.train(was_training)
-        return written
+    def write(self, request: RolloutRequest) -> list[list[Sample]]:
+        """Samples of each prompt, in order, apart from any batch: for evaluations."""
+        ...
 
     def close(self) -> None:
-        """End the actors, if there are any."""
-        if hasattr(self.engine, "close"):
-            self.engine.close()
+        """End the writers; what they have not finished is lost."""
+        ...
+
+
+class TrainerRollouts:
+    """An engine in the training worker's own process. See `Rollouts`."""
+
+    def __init__(self, engine: Engine, max_rows: int) -> None:
+        """``max_rows``: completions written between two calls of ``on_group``."""
+        self.engine = engine
+        self._max_rows = max_rows
+        self._written: list[list[Sample]] = []
+
+    def sync(self, tensors: Iterable[tuple[str, Tensor]], version: int) -> None:
+        self.engine.load_weights(tensors, version)
+
+    def start(self, request: RolloutRequest, on_group: OnGroup) -> None:
+        self._written = []
+        size = max(1, self._max_rows // request.num_samples)
+        for at in range(0, len(request.prompts), size):
+            prompts = request.prompts[at : at + size]
+            part = self.engine.generate(prompts, request.num_samples, request.settings)
+            for number, group in enumerate(part, at):
+                on_group(number, group)
+            self._written += part
+
+    def take(self, version: int) -> list[list[Sample]]:  # noqa: ARG002
+        return self._written
+
+    def write(self, request: RolloutRequest) -> list[list[Sample]]:
+        return self.engine.generate(request.prompts, request.num_samples, request.settings)
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class TrainedModelEngine(HFEngine):
+    """Writes with the very model that is trained, whose weights need no copying."""
+
+    def load_weights(self, tensors: Iterable[tuple[str, Tensor]], version: int) -> None:  # noqa: ARG002
+        """Note that the weights have changed in place."""
+        self.follow(version)
+
+
+def make_rollouts(config: TrainReasonerConfig, model: Any, device: str, folder: str) -> Rollouts:
+    """The writers that the settings name. ``model``: the one being trained, in its wrappers;
+    ``device``: where it is; ``folder``: the weights that the stage starts from.
+
+    Without rollout actors the model being trained writes itself where its weights are whole (ZeRO
+    0 to 2, no adapters) and the engine is transformers' own. Else a copy writes, which `sync`
+    fills: gathering weights once a step is cheaper than at every token.
+    """
+    rollouts = config.rollouts
+    whole = config.zero.stage <= 2 and config.lora.rank == 0
+    if rollouts.engine == "hf" and rollouts.num_actors == 0 and whole:
+        return TrainerRollouts(
+            TrainedModelEngine(model, max_rows=rollouts.max_rows), rollouts.max_rows
+        )
+    settings = {
+        "model": folder,
+        "revision": config.model.revision,
+        "dtype": "bfloat16" if config.zero.bfloat16 else "float32",
+        "device": device,
+        "end_ids": end_ids_of(plain_model(model)),
+        "max_rows": rollouts.max_rows,
+    }
+    if rollouts.num_actors == 0:
+        return TrainerRollouts(
+            load_engine(EngineSpec(rollouts.engine, settings)), rollouts.max_rows
+        )
+    from pipelines.train_reasoner.rollouts.actors import (
+        ActorRollouts,
+        AheadRollouts,
+        RolloutActors,
+        RolloutPoolConfig,
+    )
+
+    settings["device"] = "cuda" if rollouts.use_gpu else "cpu"
+    pool = RolloutPoolConfig(
+        num_actors=rollouts.num_actors // config.num_workers,
+        num_cpus=rollouts.num_cpus,
+        num_gpus=float(rollouts.use_gpu),
+    )
+    actors = RolloutActors(EngineSpec(rollouts.engine, settings), pool)
+    return AheadRollouts(actors) if rollouts.one_step_off else ActorRollouts(actors)

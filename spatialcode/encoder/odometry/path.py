@@ -66,7 +66,7 @@ class OdometryConfig:
 
 
 @dataclass(frozen=True)
-class CameraPath:
+class EstimatedPath:
     """Cameras of a clip in the world frame, and what they rest on.
 
     T_world_camera (N,4,4); inliers (N,): points seen in a frame that fit the path; confidence in
@@ -217,7 +217,7 @@ def _points(tracks: Tracks, state: BundleState, measured: _Measured) -> Array:
 def estimate_path(
     gray: NDArray[np.uint8], depth_m: Array, K: Array, up_camera: Array, camera_height_m: Array,
     *, depth_weight: Array | None = None, config: OdometryConfig | None = None,
-) -> CameraPath:  # fmt: skip
+) -> EstimatedPath:  # fmt: skip
     """Poses of a clip's frames in the world frame (origin on the floor under the first camera).
 
     gray (N,H,W) uint8; depth_m (N,h,w) predicted z-depth on a grid of that image; K (3,3) for
@@ -245,7 +245,7 @@ def estimate_path(
 
 def _adjusted_path(
     gray: NDArray[np.uint8], measured: _Measured, config: OdometryConfig
-) -> CameraPath:
+) -> EstimatedPath:
     n = len(gray)
     here = np.arange(n - 1)
     depth = np.exp(measured.log_depth)
@@ -266,7 +266,7 @@ def _adjusted_path(
     state, weight = _refined(tracks, problem, believed, config)
     good = weight > 0.3
     inliers = np.bincount(tracks.frame[good], minlength=n)
-    return CameraPath(
+    return EstimatedPath(
         T_world_camera=in_first_camera_world(_matrices(state)),
         inliers=inliers,
         confidence=float(np.minimum(inliers / ENOUGH_INLIERS, 1.0).mean()),

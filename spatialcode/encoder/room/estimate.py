@@ -16,7 +16,7 @@ from spatialcode.encoder.room.layout import (
     LayoutConfig,
     Lifted,
     Profile,
-    Segments,
+    WallSegments,
     arrange,
     dominant_yaw,
     lift_cells,
@@ -145,8 +145,8 @@ def estimate_room(
 
 
 def _aligned(
-    profile: Profile, segments: Segments, yaw: float, origin: Array
-) -> tuple[Profile, Segments]:
+    profile: Profile, segments: WallSegments, yaw: float, origin: Array
+) -> tuple[Profile, WallSegments]:
     """Both in axes turned by ``yaw`` about ``origin``."""
     c, s = np.cos(yaw), np.sin(yaw)
     turn = np.array([[c, -s], [s, c]])
@@ -158,7 +158,7 @@ def _aligned(
             is_wall=profile.is_wall,
             scale=profile.scale,
         ),
-        Segments(
+        WallSegments(
             middle_m=(segments.middle_m - origin) @ turn,
             along_m=segments.along_m @ turn,
             camera_m=(segments.camera_m - origin) @ turn,

@@ -66,7 +66,7 @@ class Profile:
 
 
 @dataclass(frozen=True, eq=False)
-class Segments:
+class WallSegments:
     """S short pieces of wall: ``middle_m`` (S, 2), ``along_m`` (S, 2) from end to end,
     ``camera_m`` (S, 2) that saw them, ``sigma_m`` (S,) error across.
     """
@@ -141,7 +141,7 @@ def sight_ends(profile: Profile) -> Float[np.ndarray, "e 2"]:
     return np.concatenate((profile.camera_m, end[profile.range_m > 0]))
 
 
-def wall_segments(profile: Profile) -> Segments:
+def wall_segments(profile: Profile) -> WallSegments:
     """What joins the ends of sight a few bins apart, where walls end both."""
     end = profile.camera_m[:, None] + bin_directions(profile) * profile.range_m[..., None]
     next_end = np.roll(end, -_STEP, axis=1)
@@ -150,7 +150,7 @@ def wall_segments(profile: Profile) -> Segments:
     both = profile.is_wall & np.roll(profile.is_wall, -_STEP, axis=1)
     both &= (length > _SEGMENT_M[0]) & (length < _SEGMENT_M[1])
     camera = np.broadcast_to(profile.camera_m[:, None], end.shape)
-    return Segments(
+    return WallSegments(
         middle_m=0.5 * (end + next_end)[both],
         along_m=along[both],
         camera_m=camera[both],
@@ -158,7 +158,7 @@ def wall_segments(profile: Profile) -> Segments:
     )
 
 
-def dominant_yaw(profile: Profile, segments: Segments) -> float:
+def dominant_yaw(profile: Profile, segments: WallSegments) -> float:
     """Yaw in [-pi/4, pi/4] of the axes that most wall lies along; where no wall is seen, of the
     smallest rectangle around all that is.
     """
@@ -257,7 +257,7 @@ class WallMap:
     lines_m: Float[np.ndarray, " l"]
 
 
-def wall_map(segments: Segments, grid: Grid, axis: int, config: LayoutConfig) -> WallMap:
+def wall_map(segments: WallSegments, grid: Grid, axis: int, config: LayoutConfig) -> WallMap:
     """Wall that stands across ``axis`` (0: x is constant along it)."""
     along = np.abs(segments.along_m)
     length = np.hypot(along[:, 0], along[:, 1])
@@ -344,7 +344,7 @@ def _turned(grid: Grid) -> Grid:
     return Grid(grid.low_m[::-1], grid.cell_m, grid.inside.T)
 
 
-def arrange(segments: Segments, grid: Grid, config: LayoutConfig) -> Layout | None:
+def arrange(segments: WallSegments, grid: Grid, config: LayoutConfig) -> Layout | None:
     """The cheapest set of rectangles; None if there are none or all are outside."""
     across_x, across_y = (wall_map(segments, grid, axis, config) for axis in (0, 1))
     x = _with_extent(across_x.lines_m, grid, 0, config)

@@ -16,10 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from spatialcode.evaluation.metrics import metrics
-from spatialcode.evaluation.metrics.metrics import IOU_THRESHOLDS, NOTHING, Counts
-from spatialcode.evaluation.metrics.pose_metrics import PathError
-from spatialcode.evaluation.metrics.scoring import PAIR_IOU, ClipScore, Detection, TrackScore, key
+from spatialcode.evaluation.metrics import detection
+from spatialcode.evaluation.metrics.detection import IOU_THRESHOLDS, NOTHING, Counts
+from spatialcode.evaluation.metrics.poses import PathError
+from spatialcode.evaluation.metrics.scoring import (
+    PAIR_IOU,
+    ClipScore,
+    DetectionCounts,
+    TrackScore,
+    key,
+)
 from spatialcode.scene.categories import LABELS
 
 Report = dict[str, Any]
@@ -55,19 +61,19 @@ def _ranking(scores: Sequence[ClipScore], name: str, num_truth: int) -> Report:
     ranked = [(e.score, getattr(e, name)) for score in scores for e in score.ranked]
     points = np.array([score for score, hit in ranked if hit is not None], dtype=np.float64)
     hits = np.array([hit for _, hit in ranked if hit is not None], dtype=bool)
-    best = metrics.best_threshold(points, hits, num_truth) if len(points) else None
+    best = detection.best_threshold(points, hits, num_truth) if len(points) else None
     return {
-        "average_precision": metrics.average_precision(points, hits, num_truth),
+        "average_precision": detection.average_precision(points, hits, num_truth),
         "best_threshold": best and {"score": best[0], "f1": best[1]},
     }
 
 
-def summarise_detection(detections: Sequence[Detection], intervals: bool = False) -> Report:
+def summarise_detection(detections: Sequence[DetectionCounts], intervals: bool = False) -> Report:
     """``precision``, ``recall``, ``f1``, ``counts`` keyed by threshold, label-agnostic, and the
     same under ``class_aware``; with ``intervals`` also ``f1_ci95``, drawn over clips.
     """
 
-    def block(pick: Callable[[Detection, str], Counts]) -> Report:
+    def block(pick: Callable[[DetectionCounts, str], Counts]) -> Report:
         rooms = {k: [pick(d, k) for d in detections] for k in _KEYS}
         pooled = {k: reduce(add, rooms[k], NOTHING) for k in _KEYS}
         result: Report = {
@@ -76,7 +82,7 @@ def summarise_detection(detections: Sequence[Detection], intervals: bool = False
         }
         result["counts"] = {k: asdict(pooled[k]) for k in _KEYS}
         if intervals:
-            result["f1_ci95"] = {k: metrics.bootstrap_f1(rooms[k]) for k in _KEYS}
+            result["f1_ci95"] = {k: detection.bootstrap_f1(rooms[k]) for k in _KEYS}
         return result
 
     report = block(lambda d, k: d.agnostic[k])
@@ -84,7 +90,7 @@ def summarise_detection(detections: Sequence[Detection], intervals: bool = False
     return report
 
 
-def _per_class(detections: Sequence[Detection]) -> Report:
+def _per_class(detections: Sequence[DetectionCounts]) -> Report:
     """By label, in the order of LABELS, then by threshold: the class-aware figures."""
     occurring = {label for d in detections for found in d.by_class.values() for label in found}
     order = [label for label in LABELS if label in occurring]
@@ -185,7 +191,7 @@ def _count_figures(entries: Sequence[tuple[int, int]]) -> Report:
     return {
         "num_clips": len(entries),
         "exact": _mean(float(p == t) for p, t in entries),
-        "mean_relative_accuracy": _mean(metrics.counting_accuracy(p, t) for p, t in entries),
+        "mean_relative_accuracy": _mean(detection.counting_accuracy(p, t) for p, t in entries),
         "bias": _mean(float(p - t) for p, t in entries),
     }
 
@@ -209,7 +215,7 @@ def _depth(scores: Sequence[ClipScore]) -> Report | None:
     if not errors:
         return None
     weights = np.array([error.num_cells for error in errors], dtype=np.float64)
-    interval = metrics.bootstrap_mean([error.abs_rel for error in errors])
+    interval = detection.bootstrap_mean([error.abs_rel for error in errors])
     return {
         "abs_rel": float(np.average([error.abs_rel for error in errors], weights=weights)),
         "abs_rel_ci95": interval,
@@ -227,7 +233,7 @@ def _rooms(scores: Sequence[ClipScore]) -> Report | None:
         "num_clips": len(errors),
         "area_error_mean": _mean(error.area for error in errors),
         "area_error_median": _median(error.area for error in errors),
-        "area_error_ci95": metrics.bootstrap_mean([error.area for error in errors]),
+        "area_error_ci95": detection.bootstrap_mean([error.area for error in errors]),
         "polygon_iou_mean": _mean(error.polygon_iou for error in errors),
         "floor_m_median": _median(error.floor_m for error in errors),
         "ceiling_m_median": _median(error.ceiling_m for error in errors),

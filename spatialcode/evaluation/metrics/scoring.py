@@ -12,14 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.evaluation.metrics import metrics, pose_metrics, track_metrics
-from spatialcode.evaluation.metrics.box_tracks import (
+from spatialcode.evaluation.metrics import detection, poses
+from spatialcode.evaluation.metrics.detection import EXCUSED, Counts
+from spatialcode.evaluation.metrics.tracks import (
     BoxTracks,
+    HotaCounts,
+    IdentityCounts,
+    TrackSimilarity,
     clip_overlaps,
     frame_centre_similarity,
     frame_overlaps,
+    hota_counts,
+    identity_counts,
 )
-from spatialcode.evaluation.metrics.metrics import EXCUSED, Counts
 from spatialcode.scene.categories import CATEGORIES
 from spatialcode.scene.frames import yaw_from_quaternion
 from spatialcode.scene.schema import Room
@@ -50,7 +55,7 @@ class ScoredScene:
 
 
 @dataclass(frozen=True)
-class Detection:
+class DetectionCounts:
     """Counts by IoU threshold (keys ``"0.10"`` …), over all labels at once and by label."""
 
     agnostic: dict[str, Counts]
@@ -58,7 +63,7 @@ class Detection:
 
     def class_aware(self, threshold: str) -> Counts:
         """Counts in which the label must be right too."""
-        return sum(self.by_class[threshold].values(), metrics.NOTHING)
+        return sum(self.by_class[threshold].values(), detection.NOTHING)
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,8 @@ class PairError:
 class TrackScore:
     """Identity counts under one similarity."""
 
-    identity: track_metrics.IdentityCounts
-    hota: track_metrics.HotaCounts
+    identity: IdentityCounts
+    hota: HotaCounts
 
 
 @dataclass(frozen=True)
@@ -126,15 +131,15 @@ class RoomError:
 class ClipScore:
     """Everything measured on one clip under one way of getting its poses."""
 
-    detection: Detection
+    detection: DetectionCounts
     ranked: tuple[Ranked, ...]
     pairs: tuple[PairError, ...]
     tracks_iou: TrackScore
     tracks_centre: TrackScore
     motion: MotionScore
     counting: dict[str, tuple[int, int]]
-    path: pose_metrics.PathError
-    depth: pose_metrics.DepthError | None
+    path: poses.PathError
+    depth: poses.DepthError | None
     room: RoomError | None
 
 
@@ -143,33 +148,33 @@ def key(threshold: float) -> str:
     return f"{threshold:.2f}"
 
 
-def overlaps_of(predicted: BoxTracks, truth: BoxTracks) -> metrics.Overlaps:
+def overlaps_of(predicted: BoxTracks, truth: BoxTracks) -> detection.Overlaps:
     """The clip's overlaps, ready for matching."""
     iou = clip_overlaps(predicted, truth)
-    return metrics.Overlaps(iou, predicted.scores, predicted.labels, truth.labels, truth.ignored)
+    return detection.Overlaps(iou, predicted.scores, predicted.labels, truth.labels, truth.ignored)
 
 
-def score_detection(overlaps: metrics.Overlaps) -> Detection:
+def score_detection(overlaps: detection.Overlaps) -> DetectionCounts:
     """Counts at every threshold of ``IOU_THRESHOLDS``."""
     aware = overlaps.class_aware()
     agnostic, by_class = {}, {}
-    for threshold in metrics.IOU_THRESHOLDS:
-        agnostic[key(threshold)] = metrics.count(overlaps, metrics.match(overlaps, threshold))
-        assigned = metrics.match(aware, threshold)
-        by_class[key(threshold)] = metrics.count_by_class(aware, assigned)
-    return Detection(agnostic, by_class)
+    for threshold in detection.IOU_THRESHOLDS:
+        agnostic[key(threshold)] = detection.count(overlaps, detection.match(overlaps, threshold))
+        assigned = detection.match(aware, threshold)
+        by_class[key(threshold)] = detection.count_by_class(aware, assigned)
+    return DetectionCounts(agnostic, by_class)
 
 
 def score_clip(predicted: ScoredScene, truth: ScoredScene) -> ClipScore:
     """Compare two scenes on the same sampled times."""
     overlaps = overlaps_of(predicted.tracks, truth.tracks)
-    assigned = metrics.match(overlaps, PAIR_IOU)
-    aware = metrics.match(overlaps.class_aware(), PAIR_IOU)
+    assigned = detection.match(overlaps, PAIR_IOU)
+    aware = detection.match(overlaps.class_aware(), PAIR_IOU)
     asked = truth.tracks.select(~truth.tracks.ignored)
     kept = predicted.tracks.select(assigned != EXCUSED)
     depth = None
     if predicted.depth_m is not None and truth.depth_m is not None:
-        depth = pose_metrics.depth_error(predicted.depth_m, truth.depth_m)
+        depth = poses.depth_error(predicted.depth_m, truth.depth_m)
     return ClipScore(
         detection=score_detection(overlaps),
         ranked=_ranked(predicted.tracks.scores, assigned, aware),
@@ -178,7 +183,7 @@ def score_clip(predicted: ScoredScene, truth: ScoredScene) -> ClipScore:
         tracks_centre=_tracks(kept, asked, frame_centre_similarity(kept, asked), PAIR_CENTRE),
         motion=_motion(predicted.tracks, truth.tracks, assigned),
         counting=_counting(predicted.tracks, asked, aware),
-        path=pose_metrics.path_error(predicted.T_world_camera, truth.T_world_camera),
+        path=poses.path_error(predicted.T_world_camera, truth.T_world_camera),
         depth=depth,
         room=_room(predicted.room, truth.room),
     )
@@ -195,10 +200,8 @@ def _ranked(
 
 
 def _tracks(predicted: BoxTracks, truth: BoxTracks, similarity: Array, pair: float) -> TrackScore:
-    tracks = track_metrics.Tracks(similarity, predicted.alive, truth.alive)
-    return TrackScore(
-        track_metrics.identity_counts(tracks, pair), track_metrics.hota_counts(tracks)
-    )
+    tracks = TrackSimilarity(similarity, predicted.alive, truth.alive)
+    return TrackScore(identity_counts(tracks, pair), hota_counts(tracks))
 
 
 def _pair_errors(
@@ -276,9 +279,7 @@ def _room(predicted: Room | None, truth: Room | None) -> RoomError | None:
         return RoomError(1.0, None, None, None)
     polygon_iou = ceiling = None
     if predicted.polygon_m and truth.polygon_m:
-        polygon_iou = pose_metrics.polygon_iou(
-            np.array(predicted.polygon_m), np.array(truth.polygon_m)
-        )
+        polygon_iou = poses.polygon_iou(np.array(predicted.polygon_m), np.array(truth.polygon_m))
     if predicted.ceiling_z_m is not None and truth.ceiling_z_m is not None:
         ceiling = abs(predicted.ceiling_z_m - truth.ceiling_z_m)
     return RoomError(

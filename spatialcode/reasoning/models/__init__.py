@@ -1,6 +1,10 @@
 """Language models that complete prompts: behind an endpoint, or in this process."""
 
-from spatialcode.reasoning.models.completions import Completion, CompletionModel
-from spatialcode.reasoning.models.loading import ModelSpec, load_model
+from spatialcode.reasoning.models.loading import (
+    Completion,
+    CompletionModel,
+    ModelSpec,
+    load_model,
+)
 
 __all__ = ["Completion", "CompletionModel", "ModelSpec", "load_model"]

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from spatialcode.config import require
 from spatialcode.errors import ModelError
-from spatialcode.reasoning.models.completions import Completion
+from spatialcode.reasoning.models.loading import Completion
 from spatialcode.reasoning.prompts import Prompt, estimate_tokens
 
 if TYPE_CHECKING:

@@ -6,43 +6,18 @@ those of single prompts up to the rounding of the device's arithmetic.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spatialcode.config import require
-from spatialcode.errors import ModelError
-from spatialcode.reasoning.models.completions import Completion
+from spatialcode.errors import FormatError, ModelError
+from spatialcode.files import read_json
+from spatialcode.reasoning.models.loading import Completion, ModelSpec
 from spatialcode.reasoning.prompts import Prompt, Style
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 #: Beside the weights, optional: ``{"prompt_style": "compact"}``.
 STYLE_FILE = "spatialcode.json"
-
-
-@dataclass(frozen=True)
-class LocalSettings:
-    """``device``: "cpu", "cuda", "cuda:1" or "auto" (the GPU where there is one). ``dtype``:
-    "auto" as the weights are stored. ``temperature`` 0: greedy; else sampled with ``seed``.
-    ``thinking``: passed to chat templates that know it (Qwen3's ``enable_thinking``).
-    """
-
-    device: str = "auto"
-    dtype: str = "auto"
-    max_tokens: int = 1024
-    temperature: float = 0.0
-    batch_size: int = 8
-    seed: int = 0
-    thinking: bool = False
-
-    def __post_init__(self) -> None:
-        require(self.dtype in DTYPES, "dtype", f"one of {', '.join(DTYPES)}", self.dtype)
-        require(self.max_tokens >= 1, "max_tokens", "a whole number >= 1", self.max_tokens)
-        require(self.temperature >= 0.0, "temperature", "a number >= 0", self.temperature)
-        require(self.batch_size >= 1, "batch_size", "a whole number >= 1", self.batch_size)
 
 
 class HuggingFaceModel:
@@ -53,9 +28,9 @@ class HuggingFaceModel:
     missing or does not load.
     """
 
-    def __init__(self, path: str | Path, settings: LocalSettings | None = None) -> None:
+    def __init__(self, path: str | Path, settings: ModelSpec | None = None) -> None:
         self.path = str(path)
-        self.settings = settings or LocalSettings()
+        self.settings = settings or ModelSpec()
         self.device = _device(self.settings.device)
         self.model, self.tokenizer = _load(self.path, self.settings.dtype, self.device)
         self.prompt_style = prompt_style(self.path)
@@ -162,9 +137,9 @@ def prompt_style(folder: str) -> Style:
     if not path.is_file():
         return "full"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path}: expected JSON, got {error}") from error
+        found = read_json(path)
+    except FormatError as error:
+        raise ModelError(str(error)) from error
     style = found.get("prompt_style") if isinstance(found, dict) else None
     if style == "full":
         return "full"

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from spatialcode.errors import FormatError, InputError
+from spatialcode.files import write_json
 from spatialcode.questions.names import canonical
 
 FORMAT = "spatialcode-priors/1"
@@ -99,7 +100,7 @@ def _rounded(place: Place) -> Place:
 def write_priors(priors: Priors, path: str | Path, about: Mapping[str, object]) -> None:
     """Write priors as JSON; ``about`` says what they were fitted on, and how."""
     document = {"format": FORMAT, "about": dict(about), "priors": asdict(priors)}
-    Path(path).write_text(json.dumps(document, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(path, document, indent=None, allow_nan=False)
 
 
 def read_priors(path: str | Path) -> Priors:

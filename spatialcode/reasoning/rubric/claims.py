@@ -1,9 +1,9 @@
 """Statements read back from a completion: the inverse of ``Statement.text``, and a little more.
 
-A line may hold several statements, parted by semicolons or full stops. Bullets, bold marks, "≈" for
-"=", and a few wordings that models prefer ("distance between chair_1 and tv_1: 1.2 m",
-"chair_1: (1, 2, 0.4)") are read as well. Everything else is prose and says nothing that could
-be checked. Work is linear in the text: every pattern is anchored and its repeats are bounded.
+A line may hold several statements, separated by semicolons or full stops. Bullets, bold marks, "≈"
+for "=", and a few wordings that models prefer ("distance between chair_1 and tv_1: 1.2 m",
+"chair_1: (1, 2, 0.4)") are read as well. Everything else is prose, which cannot be checked. Work is
+linear in the text: every pattern is anchored and its repeats are bounded.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _BULLET = re.compile(r"\s*(?:[-*•>]\s+|\d{1,3}[.)]\s+)?")
 _SPLIT = re.compile(r";|\.\s|\.$")
 _MARKS = str.maketrans({"−": "-", "≈": "=", "`": None, "*": None, "\t": " "})
 _ANSWER = re.compile(r"(?:final )?answer\s*:\s*(\S.*)", re.IGNORECASE)
-#: Longer lines are not read: no statement needs as much, and matching stays cheap.
+#: Longer lines are not read: no statement is as long, and matching stays cheap.
 _LONGEST_LINE = 2000
 
 
@@ -67,7 +67,7 @@ class Located:
 
 
 def read_statements(text: str) -> list[Located]:
-    """Every statement of a text, in order. Never raises; a line without one gives nothing."""
+    """Every statement of a text, in order. Never raises; a line without a statement is skipped."""
     found: list[Located] = []
     start = 0
     for line in text.split("\n"):
@@ -215,7 +215,7 @@ def _form(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 
 
-#: Forms without a call's brackets, the commoner ones first; the first that fits is meant.
+#: Forms that are not written as calls, the more frequent ones first; the first that fits is taken.
 _FORMS: tuple[tuple[re.Pattern[str], Callable[..., Statement]], ...] = (
     (
         _form(rf"(?:{_ROLE}\s*:\s*)?{_ID}\s*(?::|(?:is )?(?:located )?at|=|,)\s*{_XYZ}"),

@@ -1,8 +1,8 @@
-"""What a completion states, as facts: distinct, checked, with the objects that it chose.
+"""What a completion states, as distinct and checked facts, and which objects it chose.
 
-What a phrase means, selectors like "the largest" included, is decided as the solver decides it
-(`resolve`); among several things that a plain noun may mean, the completion's own roles say which
-one it took, and the rest of it must stay with that one.
+What a phrase means, with selectors like "the largest", is decided as the solver decides it
+(`resolve`). Where a plain noun may mean several objects, the roles that the completion states say
+which one it chose, and the rest of it must be about that one.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _SHARED_ROLES = ("candidate", "stop")
 class Fact:
     """One distinct statement: what it is about (``key``), what it says, whether it is true.
 
-    ``u``, ``v``: the vectors that a product or an angle is of. ``origin``: the statement it was
-    read from: a role is often said along with a position.
+    ``u``, ``v``: the vectors that a product or an angle is of. ``origin``: the statement that it
+    was read from, since a role is often stated together with a position.
     """
 
     statement: Any
@@ -55,18 +55,20 @@ class Fact:
 
 @dataclass(frozen=True)
 class Cast:
-    """Which objects a completion chose: by role, and all that it cites, in order."""
+    """Which objects a completion chose: by role, and all that it cites in order."""
 
     roles: dict[str, str] = field(default_factory=dict)
     cited: tuple[str, ...] = ()
 
     def narrow(self, ids: Ids, role: str) -> Ids:
-        """The one that plays the role, if it is one that may; else all that may."""
+        """The object that plays the role, if it is among ``ids``; else all of ``ids``."""
         chosen = self.roles.get(role)
         return frozenset({chosen}) if chosen in ids else ids
 
     def one(self, ids: Ids, role: str, context: Context) -> str:
-        """The one chosen: by role, else cited first, else the surest. ``ids`` is not empty."""
+        """The object chosen among ``ids``, of which there is at least one: the one that plays the
+        role, else the first that is cited, else the one with the highest score.
+        """
         chosen = self.roles.get(role)
         if chosen in ids:
             return str(chosen)
@@ -129,7 +131,7 @@ def facts_of(statements: Sequence[Any], context: Context) -> Facts:
     return Facts(found, contradiction, _cast_of(found), num_stated, renamed)
 
 
-#: Two different ones contradict each other even if each could be true.
+#: Two different statements of these kinds contradict each other even if each could be true.
 _EXACT = (*CONCLUSIONS, say.RoleOf)
 
 
@@ -206,7 +208,7 @@ def _role_fact(fact: Fact) -> Fact | None:
 
 
 def term_of(fact: Fact, present: Sequence[StatementTerm]) -> StatementTerm | None:
-    """Which of the terms that apply a fact counts in; None for conclusions."""
+    """The term, of those that apply, in which a fact counts; None for conclusions."""
     if fact.is_conclusion or not present:
         return None
     name = _TERM_OF.get(type(fact.statement), "geometry")

@@ -1,9 +1,9 @@
 """Completions whose reasoning is a program: run it, and read what it looked at as statements.
 
-The program's trace is scored like written reasoning: the question's needs, in their roles, must be
-among what the program looked at, and must entail its value. A trace is true by construction, so one
-thing more is asked: in a room where the question's answer is another, the program's value must be
-another too. A constant beside the right calls earns nothing for them.
+The program's trace is scored like written reasoning: it must hold what the question needs, with
+each object in its role, and must entail the program's value. A trace is true by construction, so
+one more condition is checked: in a room where the question has another answer, the program must
+give another value too. A constant beside the right calls earns nothing for them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ _MAY_BE = ("", "python", "py")
 
 @dataclass(frozen=True)
 class Written:
-    """A program in a completion: its source, and whether nothing but an answer line follows."""
+    """A completion's last program: its source, whether nothing but an answer line follows it, and
+    how many programs there are.
+    """
 
     source: str
     ends: bool
@@ -71,7 +73,7 @@ def find_program(completion: str, located: list[Located]) -> Written | None:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a program came to: the answer given, and its trace read against the question."""
+    """A program's result: the answer given, and its trace read against the question."""
 
     given: Given
     reading: Reading
@@ -84,10 +86,9 @@ def read_program(
 ) -> Ran:  # fmt: skip
     """Run the program; an answer line beside it must say what it gives.
 
-    ``changed_rooms``: also ask whether its value changes with the room, which most of the time
-    goes to, and which matters only to what is paid beside the answer.
-
-    SchemaError if gold is no answer to the question.
+    ``changed_rooms``: also check whether its value changes with the room. Most of the time goes
+    there, and it matters only where more than the answer is paid. SchemaError if gold is no answer
+    to the question.
     """
     true, slack = gold_of(gold, question), printed(gold)
     nothing = Given(None, False, "", true, slack)
@@ -130,7 +131,7 @@ def _same(a: float | str | None, b: float | str | None) -> bool:
 
 
 def _depends(source: str, question: Question, code: SpatialCode, value: float | str | None) -> bool:
-    """Whether the value is another in the first changed room where the true answer is."""
+    """Whether the program's value differs in the first changed room where the true answer does."""
     plain = replace(question, options=())
     before, meant = solve(plain, code).value, meaning_of(question, value)
     for room in telling(question, code):

@@ -1,7 +1,7 @@
-"""Steps of reasoning that several families need: which statements serve each.
+"""Steps of reasoning that several families need, and which statements serve each.
 
-A `Need` accepts the statements that serve one step of the answer: about the objects that the
-question names, in their roles. A true statement that no need accepts is beside the point.
+A `Need` accepts the statements that serve one step towards the answer: those about the objects that
+the question names, in their roles. A true statement that no need accepts is beside the point.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from spatialcode.reasoning.rubric.facts import Fact, Ids, StatementTerm
 
 @dataclass(frozen=True)
 class Need:
-    """One step that must be stated; optional ones may be."""
+    """One step of the reasoning. It must be stated if it is ``required``, else it may be."""
 
     term: StatementTerm
     what: str

@@ -1,9 +1,9 @@
 """Is a statement true of a code? Every quantity is recomputed; nothing is taken on trust.
 
 Tolerances follow from the 2 decimals in which codes and statements are written, propagated to
-first order: half a unit of the last digit for what is quoted, more for what is computed from
-quoted numbers. No tolerance is tuned. What a statement is *for* is not asked here, and whether a
-conclusion holds depends on the question (`conclusions`).
+first order: half a unit of the last digit for a number that is quoted, more for one that is
+computed from quoted numbers. No tolerance is tuned. Whether the question needs a statement is not
+decided here, nor whether a conclusion holds, since that depends on the question.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Vec2 = tuple[float, float]
 #: True numbers of a statement and how far each may be off, or why there are none.
 Truth = tuple[tuple[float, ...], float] | str
 
-#: Half a unit of the second decimal, and what float32 adds to it.
+#: Half a unit of the second decimal, and the rounding of float32.
 HALF_M = 0.005 + 1e-5
 #: The difference of two quoted coordinates.
 DIFFERENCE_M = 2 * HALF_M
@@ -35,7 +35,7 @@ HEIGHT_M = HALF_M + HALF_M / 2 + HALF_M
 #: Two boxes of quoted centres and extents, each corner off by at most this along each axis.
 DISTANCE_M = 2 * math.sqrt(3) * (HALF_M + HALF_M / 2) + HALF_M
 HALF_DEG = 0.05 + 1e-5
-#: A vector too short for its angle to be known is not forgiven any angle.
+#: The most that an angle may be off: the direction of a very short vector is hardly known.
 WIDEST_DEG = 10.0
 
 
@@ -49,7 +49,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Bound:
-    """A named vector: between what, its true value, and how far rounding moves a component."""
+    """A named vector: its two ends, its true value, and how far rounding may move a component."""
 
     tail_id: str
     head_id: str
@@ -74,9 +74,9 @@ class Context:
 
 
 def view_of(code: SpatialCode, item: SceneObject | None) -> View | None:
-    """Along an object's own front, or for None along the first camera's horizontal direction.
+    """The view along an object's front, or without an object along the first camera's direction.
 
-    None where the front points straight up or down, or there is no camera.
+    None where the front points straight up or down, and where there is no camera.
     """
     if item is None:
         return View.of_camera(code.cameras[0]) if code.cameras else None
@@ -126,8 +126,8 @@ def signed_angle_deg(u: Vec2, v: Vec2) -> float:
 def check(statement: Statement, context: Context) -> Check:
     """Recompute a statement from the code. A `Vector` also binds its name, true or not.
 
-    Conclusions and assumptions quote nothing of the code and pass; whether they hold is the
-    rubric's question.
+    Conclusions and assumptions quote no number of the code and pass; the rubric decides elsewhere
+    whether they hold.
     """
     kind = type(statement)
     if kind in _TRUTHS:
@@ -142,10 +142,10 @@ def check(statement: Statement, context: Context) -> Check:
 
 
 def recomputed(statement: Statement, context: Context) -> Any:
-    """The statement with the numbers that the code gives; None where it has none.
+    """The statement with the numbers that the code gives; None where the code gives none.
 
-    Conclusions and roles come back as they are; a count keeps those listed that are in the code.
-    A `Vector` binds its name.
+    Conclusions and roles are returned unchanged; a count keeps the listed objects that are in the
+    code. A `Vector` binds its name.
     """
     kind: Any = type(statement)
     if isinstance(statement, say.Count):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spatialcode.encoder.odometry.path import (
-    CameraPath,
+    EstimatedPath,
     chained,
     estimate_path,
     in_first_camera_world,
@@ -33,7 +33,7 @@ def gray_of(clip: SyntheticClip) -> np.ndarray:
     return np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip.rgb])
 
 
-def path_of(clip: SyntheticClip, frames: slice = slice(None), scale: float = 1.0) -> CameraPath:
+def path_of(clip: SyntheticClip, frames: slice = slice(None), scale: float = 1.0) -> EstimatedPath:
     """The path from true depth, gravity and height, all lengths times ``scale``."""
     maps = true_maps(clip).maps.frames(frames)
     return estimate_path(

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from spatialcode.encoder.clip import ClipInput
-from spatialcode.encoder.confidence import Calibration
-from spatialcode.encoder.small.encoder import EncoderConfig, SpatialEncoder, assumed_intrinsics
+from spatialcode.encoder.detections import Calibration
+from spatialcode.encoder.maps import at_cells
+from spatialcode.encoder.protocol import (
+    ClipInput,
+    FrameGeometry,
+    FrameRequest,
+    encode_windows,
+)
+from spatialcode.encoder.small.encoder import SmallSettings
 from spatialcode.encoder.small.inference import (
     DenseRunner,
     FrameBatch,
@@ -22,11 +29,13 @@ from spatialcode.encoder.small.inference import (
     without_gravity,
 )
 from spatialcode.encoder.small.model import ModelConfig, TrunkConfig, make_model
+from spatialcode.encoder.small.stages import SmallStages, SpatialEncoder, assumed_intrinsics
 from spatialcode.errors import EncodeError, SchemaError
 from spatialcode.scene.schema import SpatialCode, VideoInfo
 from spatialcode.scene.text import to_json
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.synthetic.truth import SyntheticClip
+from spatialcode.workkey import EncoderIdentity
 
 TINY = ModelConfig(TrunkConfig((8, 8, 16, 16), (0, 1, 1, 1), 1, 2), fusion_width=16)
 K = np.array([[120.0, 0, 80], [0, 120, 60], [0, 0, 1]])
@@ -44,9 +53,18 @@ def tiny_model() -> torch.nn.Module:
     return model.eval()
 
 
+def stages(
+    settings: SmallSettings | None = None, calibration: Calibration | None = None
+) -> SmallStages:
+    settings = settings or SmallSettings()
+    calibration = settings.applied_to(calibration or Calibration.uncalibrated(0.0))
+    identity = EncoderIdentity("tiny", "0" * 64, settings.sha256(calibration))
+    return SmallStages(tiny_model(), identity, calibration, settings)
+
+
 @pytest.fixture(scope="module")
 def encoder() -> SpatialEncoder:
-    return SpatialEncoder(tiny_model(), "tiny", "0" * 64, Calibration.uncalibrated(0.0))
+    return SpatialEncoder(stages())
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +77,8 @@ def clip_input(clip: SyntheticClip, num_frames: int = 6, known: bool = True) -> 
     height, width = clip.rgb.shape[1:3]
     video = VideoInfo("clip.mp4", "", times_s[-1], 10.0, 4 * width, 4 * height, times_s)
     poses = clip.T_world_camera[:num_frames] if known else None
-    return ClipInput(video, clip.rgb[:num_frames], clip.K, poses, work_key="f" * 64)
+    geometry = FrameGeometry(clip.K, poses)
+    return ClipInput(video, clip.rgb[:num_frames], geometry, work_key="f" * 64)
 
 
 def frames(num: int, seed: int = 0) -> FrameBatch:
@@ -174,7 +193,7 @@ def test_batches_give_what_single_clips_give(encoder: SpatialEncoder, clip: Synt
 def test_a_clip_that_fails_disturbs_no_other(encoder: SpatialEncoder, clip: SyntheticClip) -> None:
     good = clip_input(clip)
     empty_video = replace(good.video, sampled_s=())
-    empty = ClipInput(empty_video, clip.rgb[:0], clip.K)
+    empty = ClipInput(empty_video, clip.rgb[:0], FrameGeometry(clip.K))
     first, second, third = encoder.encode_batch([good, empty, good])
     assert isinstance(second, EncodeError)
     assert "at least one frame" in str(second)
@@ -194,7 +213,7 @@ def test_one_frame_is_a_clip(encoder: SpatialEncoder, clip: SyntheticClip) -> No
 def test_given_gravity_is_used(encoder: SpatialEncoder, clip: SyntheticClip) -> None:
     up = np.tile(np.array([0.1, -0.98, -0.17]), (6, 1))
     up /= np.linalg.norm(up, axis=1, keepdims=True)
-    told = replace(clip_input(clip, known=False), up_camera=up)
+    told = replace(clip_input(clip, known=False), geometry=FrameGeometry(clip.K, up_camera=up))
     (free, held) = encoder.encode_batch([clip_input(clip, known=False), told])
     assert isinstance(free, SpatialCode)
     assert isinstance(held, SpatialCode)
@@ -204,17 +223,84 @@ def test_given_gravity_is_used(encoder: SpatialEncoder, clip: SyntheticClip) -> 
 
 
 def test_what_decides_the_code_decides_its_key() -> None:
-    model = tiny_model()
-    plain = SpatialEncoder(model, "tiny", "0" * 64, Calibration.uncalibrated())
-    again = SpatialEncoder(model, "tiny", "0" * 64, Calibration.uncalibrated())
+    plain = stages(SmallSettings(), Calibration.uncalibrated())
+    again = stages(SmallSettings(), Calibration.uncalibrated())
     strict = Calibration.uncalibrated(0.9)
-    wide = EncoderConfig(assumed_hfov_deg=80.0)
-    assert plain.config_sha256 == again.config_sha256
+    assert plain.identity == again.identity
     others = [
-        SpatialEncoder(model, "tiny", "0" * 64, strict),
-        SpatialEncoder(model, "tiny", "0" * 64, Calibration.uncalibrated(), config=wide),
+        stages(SmallSettings(), strict),
+        stages(SmallSettings(assumed_hfov_deg=80.0), Calibration.uncalibrated()),
     ]
-    assert len({e.config_sha256 for e in (plain, *others)}) == 3
+    assert len({one.identity.config_sha256 for one in (plain, *others)}) == 3
+    # asking for a threshold is as having been fitted with it
+    asked = stages(SmallSettings(min_score=0.9), Calibration.uncalibrated())
+    assert asked.identity == others[0].identity
+
+
+def test_a_score_that_is_asked_for_decides_what_is_kept(clip: SyntheticClip) -> None:
+    everything, best = (
+        SpatialEncoder(stages(SmallSettings(min_score=score))).encode(clip_input(clip))
+        for score in (0.0, 0.9)
+    )
+    scores = [item.score for item in everything.objects]
+    assert 0 < sum(score >= 0.9 for score in scores) < len(scores)
+    assert len(best.objects) == sum(score >= 0.9 for score in scores)
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(("window", "overlap"), [(None, 0), (6, 0), (2, 0), (4, 1), (3, 2)])
+def test_a_session_gives_what_a_batch_gives(
+    encoder: SpatialEncoder, clip: SyntheticClip, known: bool, window: int | None, overlap: int
+) -> None:
+    whole = clip_input(clip, known=known)
+    request = FrameRequest(window=window, overlap=overlap)
+    fed = list(whole.windows(request))
+    assert sum(len(one.fresh().rgb) for one in fed) == 6
+    assert all(one.num_repeated == overlap for one in fed[1:])
+    assert encode_windows(encoder, whole, request) == encoder.encode(whole)
+
+
+def test_a_session_without_frames_or_with_changing_knowledge_has_no_code(
+    encoder: SpatialEncoder, clip: SyntheticClip
+) -> None:
+    whole = clip_input(clip)
+    with pytest.raises(EncodeError, match="at least one frame"):
+        encoder.session(whole.header).finish()
+    first, second = whole.windows(FrameRequest(window=3))
+    for wrong, message in (
+        (FrameGeometry(clip.K), "T_world_camera is given for some"),
+        (FrameGeometry(2 * clip.K, second.geometry.T_world_camera), "share their intrinsics"),
+    ):
+        session = encoder.session(whole.header)
+        session.push(first)
+        session.push(replace(second, geometry=wrong))
+        with pytest.raises(EncodeError, match=message):
+            session.finish()
+
+
+def test_given_depth_takes_the_place_of_the_networks(clip: SyntheticClip) -> None:
+    own = stages()
+    free = own.prepare(clip_input(clip, known=False))
+    depth = np.where(clip.depth_m > 3.0, np.nan, clip.depth_m)
+    told = replace(free, geometry=replace(free.geometry, depth_m=depth))
+    (without,), (maps,) = own.maps([free], [None], True), own.maps([told], [None], True)
+    given = at_cells(depth, maps.depth_m.shape[1:])
+    known = np.isfinite(given)
+    assert 0.1 < known.mean() < 0.99
+    np.testing.assert_allclose(maps.depth_m[known], given[known], rtol=1e-6)
+    np.testing.assert_array_equal(maps.depth_m[~known], without.depth_m[~known])
+    np.testing.assert_array_equal(maps.vote_level_m, without.vote_level_m)
+    first, second = (own.path(one, m) for one, m in ((free, without), (told, maps)))
+    assert not np.allclose(first, second)
+
+
+def test_shares_of_the_work_rise_to_one(encoder: SpatialEncoder, clip: SyntheticClip) -> None:
+    shares: list[float] = []
+    clips = [clip_input(clip), clip_input(clip, known=False)]
+    encoder.encode_batch(clips, shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert shares[0] < 0.7
 
 
 @pytest.mark.parametrize(
@@ -222,12 +308,19 @@ def test_what_decides_the_code_decides_its_key() -> None:
     [
         ({"rgb": np.zeros((6, 120, 160, 3), np.float32)}, "uint8"),
         ({"rgb": np.zeros((5, 120, 160, 3), np.uint8)}, "6 frames"),
-        ({"K": np.eye(4)}, r"ClipInput\.K"),
-        ({"T_world_camera": np.full((6, 4, 4), np.nan)}, r"ClipInput\.T_world_camera"),
+        ({"geometry": FrameGeometry(np.eye(4))}, r"FrameGeometry\.K"),
+        (
+            {"geometry": FrameGeometry(T_world_camera=np.full((6, 4, 4), np.nan))},
+            r"FrameGeometry\.T_world_camera",
+        ),
+        (
+            {"geometry": FrameGeometry(depth_m=np.ones((5, 8, 8)))},
+            r"FrameGeometry\.depth_m.*\(6, h, w\)",
+        ),
     ],
 )
 def test_a_clip_that_does_not_fit_itself_is_refused(
-    clip: SyntheticClip, change: dict[str, np.ndarray], message: str
+    clip: SyntheticClip, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(SchemaError, match=message):
         replace(clip_input(clip), **change)

@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spatialcode.evaluation.metrics.box_tracks import (
+from spatialcode.evaluation.metrics.detection import Counts
+from spatialcode.evaluation.metrics.score_report import summarise
+from spatialcode.evaluation.metrics.scoring import ScoredScene, score_clip
+from spatialcode.evaluation.metrics.tracks import (
     BoxTracks,
     clip_overlaps,
     frame_centre_similarity,
     frame_overlaps,
     from_objects,
 )
-from spatialcode.evaluation.metrics.metrics import Counts
-from spatialcode.evaluation.metrics.score_report import summarise
-from spatialcode.evaluation.metrics.scoring import ScoredScene, score_clip
 from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.scene.schema import Room, SceneObject, TrackPoint
 

@@ -11,14 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.encode.graph import build, run_encode
-from pipelines.encode.inputs import Source
+from pipelines.encode.inputs import ListedVideo
 from pipelines.encode.plan import Work
 from pipelines.encode.stages import AttemptLedger
-from pipelines.stored.store import CodeStore, read_codes
+from pipelines.stored.store import ResultStore
 from spatialcode.scene.table import from_row
 from spatialcode.video.probe import hash_file
 from tests.pipelines import stand_in
 from tests.pipelines.conftest import MakeConfig
+from tests.pipelines.results import result_rows
 from tests.video import builders
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -107,9 +108,9 @@ def test_eight_hostile_inputs_of_twenty_give_eight_failed_rows(
 
 def _frames_belong_to_their_rows(output: Path, num_expected: int) -> None:
     """Clip i has 10 + i frames, numbered from 0, and all of them were taken."""
-    table = read_codes(str(output))
-    assert table.num_rows == num_expected
-    for row in table.to_pylist():
+    rows = result_rows(str(output))
+    assert len(rows) == num_expected
+    for row in rows:
         code = from_row(row["code"])
         number = int(Path(row["uri"]).stem.split("_")[1])
         assert code.objects[0].center_m == (0.0, 9.0 + number, 10.0 + number)
@@ -204,8 +205,8 @@ def test_stages_are_not_fused(
     """Fused, decoding would run inside the encoders, and back-pressure between them be gone."""
     config = make_config("a.mp4")
     ledger = ray_session.remote(num_cpus=0)(AttemptLedger).remote()
-    works = [Work(Source("a", "a.mp4", "content"), "key")]
-    build(works, config, CodeStore(str(tmp_path)), ledger).explain()
+    works = [Work(ListedVideo("a", "a.mp4", "content"), "key")]
+    build(works, config.encoder.make(), config, ResultStore(str(tmp_path)), ledger).explain()
     ray_session.kill(ledger)
     plan = capsys.readouterr().out.split("Physical")[-1]
     assert all(name in plan for name in ("decode_videos", "EncodeStage", "write_rows"))

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from pipelines.encode import content
-from pipelines.encode.content import ContentCache
-from pipelines.encode.inputs import Source
-from pipelines.encode.plan import Work, identify, keyed, make_plan
+import spatialcode
+from pipelines.encode import plan
+from pipelines.encode.inputs import ListedVideo
+from pipelines.encode.plan import ContentCache, Work, identify, keyed, make_plan
 from pipelines.stored.store import StoredRow
 from spatialcode.errors import VideoNotFoundError
 from spatialcode.workkey import EncoderIdentity, config_sha256, work_key
@@ -18,7 +20,7 @@ ENCODER = EncoderIdentity("small", "w" * 64, "c" * 64)
 
 
 def work(name: str, key: str) -> Work:
-    return Work(Source(name, name, content_id=key), key)
+    return Work(ListedVideo(name, name, content_id=key), key)
 
 
 def stored(name: str, key: str, status: str = "ok", code: str | None = None) -> StoredRow:
@@ -55,7 +57,7 @@ def test_every_input_lands_in_exactly_one_list() -> None:
         work("unlucky", "k5"),
         work("twin of new", "k1"),
         work("twin of done", "k2"),
-        Work(Source("gone", "gone", error=VideoNotFoundError("gone")), ""),
+        Work(ListedVideo("gone", "gone", error=VideoNotFoundError("gone")), ""),
     ]
     before = [
         stored("done", "k2"),
@@ -93,13 +95,13 @@ def test_hashes_are_remembered_until_the_file_changes(
     video.write_bytes(b"one")
     age(video, 10)
     read: list[str] = []
-    real = content.hash_file
+    real = plan.hash_file
 
     def counting(path: str) -> str:
         read.append(path)
         return real(path)
 
-    monkeypatch.setattr(content, "hash_file", counting)
+    monkeypatch.setattr(plan, "hash_file", counting)
     for expected_reads, expected in ((1, b"one"), (1, b"one"), (2, b"two")):
         cache = ContentCache(tmp_path / "cache")
         if expected == b"two":
@@ -126,10 +128,10 @@ def test_unreadable_files_become_errors_of_their_source(tmp_path: Path) -> None:
     good = tmp_path / "a.mp4"
     good.write_bytes(b"one")
     sources = [
-        Source("1", str(good)),
-        Source("2", str(tmp_path / "gone.mp4")),
-        Source("3", str(tmp_path)),
-        Source("4", "s3://bucket/b.mp4", content_id="s3:e:1"),
+        ListedVideo("1", str(good)),
+        ListedVideo("2", str(tmp_path / "gone.mp4")),
+        ListedVideo("3", str(tmp_path)),
+        ListedVideo("4", "s3://bucket/b.mp4", content_id="s3:e:1"),
     ]
     cache = ContentCache(tmp_path / "cache")
     found = identify(sources, cache)
@@ -143,3 +145,22 @@ def test_unreadable_files_become_errors_of_their_source(tmp_path: Path) -> None:
     works = keyed(found, ENCODER)
     assert [bool(entry.key) for entry in works] == [True, False, False, True]
     assert works[3].key == work_key("s3:e:1", ENCODER)
+
+
+def test_a_run_is_planned_without_a_network(tmp_path: Path) -> None:
+    """The driver knows the bundled encoder by its card: it needs neither torch nor a model."""
+    assets = Path(spatialcode.__file__).parent / "assets"
+    settings = [f"input={assets / 'sample_room.mp4'}", f"output={tmp_path}/out"]
+    program = f"""
+import sys
+from pipelines.encode.config import EncodeConfig
+from pipelines.encode.graph import plan_run
+from pipelines.stored.store import CodeStore
+from spatialcode.config import load_config
+
+config = load_config(EncodeConfig, None, {[*settings, f"cache_dir={tmp_path}/cache"]!r})
+(work,) = plan_run(config, CodeStore(config.output), config.encoder.make()).compute
+assert len(work.key) == 64, work
+assert "torch" not in sys.modules, "torch was imported"
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[3])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from jobs.progress import progress_line, summary
-from pipelines.encode.inputs import Source
+from pipelines.encode.inputs import ListedVideo
 from pipelines.encode.plan import Plan, Work
 from pipelines.encode.report import Tally
 from pipelines.stored import rows
@@ -16,13 +16,13 @@ from spatialcode.errors import VideoNotFoundError
 @pytest.fixture
 def tally() -> Tally:
     """Ten inputs: three known, one gone, five to compute, one with another's content."""
-    gone = Source("gone", "gone.mp4", error=VideoNotFoundError("gone.mp4: not found"))
+    gone = ListedVideo("gone", "gone.mp4", error=VideoNotFoundError("gone.mp4: not found"))
     stored = [StoredRow(True, 1.0, "f", i, f"d{i}", f"k{i}", "ok", None) for i in range(2)]
     broken = StoredRow(True, 1.0, "f", 2, "b", "kb", "failed", "video_corrupt")
     return Tally.of_plan(
         Plan(
-            compute=[Work(Source(str(i), str(i), str(i)), str(i)) for i in range(5)],
-            copy=[Work(Source("twin", "twin", "0"), "0")],
+            compute=[Work(ListedVideo(str(i), str(i), str(i)), str(i)) for i in range(5)],
+            copy=[Work(ListedVideo("twin", "twin", "0"), "0")],
             unusable=[Work(gone, "")],
             done=stored,
             failed_before=[broken],

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from pipelines.encode.graph import run_encode
-from pipelines.encode.inputs import list_inputs, s3_filesystem
-from pipelines.stored.store import CodeStore, read_codes
+from pipelines.encode.inputs import list_inputs
+from pipelines.stored.s3 import s3_filesystem
+from pipelines.stored.store import ResultStore
 from spatialcode.errors import InputError
 from spatialcode.scene.table import from_row
 from tests.pipelines.conftest import MakeConfig
+from tests.pipelines.results import result_rows
 
 pytest.importorskip("moto.server", reason="the S3 stand-in (moto server) is not installed")
 
@@ -61,16 +63,16 @@ def test_encoding_from_and_to_s3(
     assert report["done"] == 2
     assert report["failed_by_code"] == {"video_not_found": 1, "video_unsupported": 1}
     assert json.loads(bucket.cat_file("videos/out/report.json")) == report
-    table = read_codes("s3://videos/out", s3_endpoint).to_pylist()
+    table = result_rows("s3://videos/out", s3_endpoint)
     assert [row["uri"] for row in table] == [f"s3://videos/in/clip_0{i}.mp4" for i in (0, 1)]
     assert [from_row(row["code"]).objects[0].center_m[1] for row in table] == [9.0, 10.0]
-    assert len(CodeStore("s3://videos/out", s3_endpoint).rows()) == 4
+    assert len(ResultStore("s3://videos/out", s3_endpoint).rows()) == 4
 
     # Unchanged: nothing to do. Other bytes under the same name: new work, and no old row left.
     assert run_encode(config)["skipped"] == 2
     bucket.pipe_file("videos/in/clip_00.mp4", bucket.cat_file("videos/in/clip_01.mp4"))
     report = run_encode(config)
     assert (report["copied"], report["skipped"]) == (1, 1)
-    table = read_codes("s3://videos/out", s3_endpoint).to_pylist()
+    table = result_rows("s3://videos/out", s3_endpoint)
     assert [from_row(row["code"]).objects[0].center_m[1] for row in table] == [10.0, 10.0]
     assert [from_row(row["code"]).video.uri for row in table] == [row["uri"] for row in table]

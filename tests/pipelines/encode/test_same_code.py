@@ -2,19 +2,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.encode.config import EncoderConfig
-from pipelines.encode.encoders import identity_of, load_encoder
 from pipelines.encode.graph import run_encode
-from pipelines.stored.store import read_codes
 from spatialcode import api
 from spatialcode.encoder.small.encoder import BUNDLED
 from spatialcode.scene.table import from_row, to_row
 from tests.pipelines.conftest import MakeConfig
+from tests.pipelines.results import result_rows
 
 ASSETS = Path(api.__file__).parent / "assets"
 needs_weights = pytest.mark.skipif(
@@ -43,7 +42,7 @@ def test_the_pipeline_gives_the_code_of_the_single_call(
         clip, encoder__name="small", sampling__num_frames=32, decode__timeout_s=60.0
     )
     assert run_encode(config)["done"] == 1
-    (row,) = read_codes(str(tmp_path / "out")).to_pylist()
+    (row,) = result_rows(str(tmp_path / "out"))
     piped = dict(leaves(to_row(from_row(row["code"]))))
     single = dict(leaves(to_row(api.encode(clip))))
     assert any(path.startswith(".objects[0]") for path in single)
@@ -57,8 +56,15 @@ def test_the_pipeline_gives_the_code_of_the_single_call(
             assert piped[path] == value, path
 
 
+#: Of the bundled encoder with its settings as they are: codes made before must stay known.
+BUNDLED_CONFIG = "8e1d197e19591bfa945b22b3c9daa21917734e1bcba6197fc37e22e12ba495e8"
+BUNDLED_KEYED = "251bd3cc239f148bdae80dce7bea9c0259c1e7b51d1b6309c8fa253eea508262"
+
+
 @needs_weights
-def test_both_make_the_same_work_key() -> None:
-    encoder = load_encoder(EncoderConfig(), "cpu")
-    single = api.VideoEncoder.load().identity(api.Sampling())
-    assert identity_of(encoder, api.Sampling()) == single
+def test_work_keys_of_the_bundled_encoder_stay(make_config: MakeConfig) -> None:
+    config = make_config("x", encoder__name="small", sampling__num_frames=32)
+    identity = config.encoder.make().identity
+    assert identity.config_sha256 == BUNDLED_CONFIG
+    assert identity.looking_at(asdict(config.sampling)).config_sha256 == BUNDLED_KEYED
+    assert api.VideoEncoder.load().identity(api.Sampling()).config_sha256 == BUNDLED_KEYED

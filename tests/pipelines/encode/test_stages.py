@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.encode.encoders import load_encoder
+from pipelines.encode.config import EncodeConfig
 from pipelines.encode.stages import AttemptLedger, EncodeStage
 from pipelines.stored import rows
 from spatialcode.errors import ConfigError
@@ -71,8 +71,12 @@ def failed_row(input_id: str) -> dict[str, Any]:
     return {**row, **rows.failure(OSError("disk"), "decode")}
 
 
+def make_stage(config: EncodeConfig, ledger: Any) -> EncodeStage:
+    return EncodeStage(config, ledger, config.encoder.make())
+
+
 def encode(batch: pa.Table, config: Any, ledger: Any) -> list[tuple[str, str | None]]:
-    result = EncodeStage(config, ledger)(batch)
+    result = make_stage(config, ledger)(batch)
     assert result.schema == rows.RESULT
     return [(row["input_id"], row["error_code"]) for row in result.to_pylist()]
 
@@ -87,7 +91,7 @@ def test_failed_rows_pass_through_in_their_place(
     good = decoded({"a": 1, "b": 2})
     failed = rows.table([failed_row("f")], rows.DECODED)
     batch = pa.concat_tables([good.slice(0, 1), failed, good.slice(1)])
-    stage = EncodeStage(make_config("x"), ledger)
+    stage = make_stage(make_config("x"), ledger)
     result = stage(batch).to_pylist()
     assert [row["input_id"] for row in result] == ["a", "f", "b"]
     assert [row["error_code"] for row in result] == [None, "internal", None]
@@ -113,7 +117,7 @@ def test_after_a_death_videos_go_one_by_one_and_the_deadly_one_is_given_up(
     # Both were in the batch that died; "a" then died alone as well.
     ray_session.get(ledger.begin.remote("encode", ["a", "b"]))
     ray_session.get(ledger.begin.remote("encode", ["a"]))
-    result = EncodeStage(make_config("x"), ledger)(decoded({"a": 1, "b": 2, "c": 3})).to_pylist()
+    result = make_stage(make_config("x"), ledger)(decoded({"a": 1, "b": 2, "c": 3})).to_pylist()
     assert [row["error_code"] for row in result] == ["worker_lost", None, None]
     assert [row["attempts"] for row in result] == [2, 2, 1]
     assert ray_session.get(ledger.counts.remote("encode", ["a", "b", "c"])) == [0, 0, 0]
@@ -122,7 +126,7 @@ def test_after_a_death_videos_go_one_by_one_and_the_deadly_one_is_given_up(
 @pytest.mark.parametrize("name", ["nowhere:Class", "tests.pipelines.stand_in:Nobody"])
 def test_an_encoder_that_is_not_there_is_a_config_error(make_config: MakeConfig, name: str) -> None:
     with pytest.raises(ConfigError, match=r"encoder\.name"):
-        load_encoder(make_config("x", encoder__name=name).encoder, "cpu")
+        make_config("x", encoder__name=name).encoder.make()
 
 
 def test_threads_are_capped() -> None:

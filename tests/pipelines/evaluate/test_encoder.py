@@ -10,19 +10,21 @@ from jobs.evaluate import main
 from pipelines.evaluate.config import EvaluateConfig
 from pipelines.evaluate.encoder import run_evaluate
 from spatialcode.config import load_config
+from spatialcode.encoder.registry import make_encoder
 from spatialcode.errors import ConfigError, EncodeError
-from spatialcode.evaluation.encoder_report import Failure, aggregate, markdown
-from spatialcode.evaluation.metrics.box_tracks import from_objects
+from spatialcode.evaluation.encoder_report import FailedClip, aggregate, markdown
+from spatialcode.evaluation.metrics.tracks import from_objects
 from spatialcode.evaluation.room import (
     RoomOptions,
     evaluate_clip,
     evaluate_room,
     truth_tracks,
 )
+from spatialcode.evaluation.watched import Seconds
 from spatialcode.synthetic.clips import make_clip
 from spatialcode.synthetic.shots import ClipConfig
 from spatialcode.synthetic.truth import SyntheticClip
-from tests.pipelines.truth_encoders import BROKEN_SEED, NUM_FRAMES, SEEDS, Knowing, Library
+from tests.pipelines.truth_encoders import BROKEN_SEED, NUM_FRAMES, SEEDS, Knowing
 
 IOU = ("0.10", "0.25", "0.50")
 OPTIONS = RoomOptions(num_frames=NUM_FRAMES)
@@ -150,8 +152,14 @@ def test_boxes_raised_by_half_their_height_overlap_by_a_third(clip):
 
 
 def test_results_follow_from_the_seed(clip):
-    first = evaluate_room(SEEDS[0], Knowing(clip), OPTIONS)
-    again = evaluate_room(SEEDS[0], Knowing(clip), OPTIONS)
+    first, again = (
+        replace(
+            evaluate_room(SEEDS[0], Knowing(clip), OPTIONS),
+            given_seconds=Seconds(),
+            predicted_seconds=Seconds(),
+        )
+        for _ in range(2)
+    )
     assert first == again
     assert first.name == str(SEEDS[0])
 
@@ -159,7 +167,9 @@ def test_results_follow_from_the_seed(clip):
 def test_counts_of_clips_add_up_and_pool(clip):
     good = evaluate_clip("a", clip, Knowing(clip), RoomOptions(ladder=False))
     bad = evaluate_clip("b", clip, Knowing(clip, raised_by=2.0), RoomOptions(ladder=False))
-    report = aggregate([good, bad], [Failure("c", "encode", "no")])
+    spent = Seconds(*(NUM_FRAMES * s for s in (0.1, 0.05, 0.025, 0.1, 0.05, 0.025)))
+    good, bad = (replace(one, predicted_seconds=spent) for one in (good, bad))
+    report = aggregate([good, bad], [FailedClip("c", "encode", "no")])
     assert (report["num_rooms"], report["num_evaluated"], report["num_failed"]) == (3, 2, 1)
     assert report["failures"] == [{"name": "c", "error_code": "encode", "error": "no"}]
     assert report["num_frames"] == 2 * NUM_FRAMES
@@ -264,10 +274,10 @@ def test_markdown_shows_what_was_not_measured_as_a_dash(clip):
 class Silent(Knowing):
     """Finds nothing."""
 
-    def objects(self, view, maps, T_world_camera):
+    def objects(self, clip, maps, T_world_camera):
         return ()
 
 
 def test_library_breaks_on_what_it_does_not_know(clip):
     with pytest.raises(ValueError, match="damaged"):
-        evaluate_room(BROKEN_SEED, Library.load("", "cpu"), OPTIONS)
+        evaluate_room(BROKEN_SEED, make_encoder(STAND_IN).load("cpu"), OPTIONS)

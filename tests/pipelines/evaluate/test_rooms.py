@@ -16,7 +16,7 @@ from jobs.evaluate import main
 from pipelines.evaluate.config import EvaluateConfig
 from pipelines.evaluate.rooms import CONDITIONS, run_rooms
 from spatialcode.errors import EncodeError
-from spatialcode.evaluation.rooms_report import markdown, summarise_rooms
+from spatialcode.evaluation.answer_report import rooms_markdown, summarise_rooms
 
 SEED = 1_000_000_000
 
@@ -102,7 +102,7 @@ def test_losses_by_hand() -> None:
     assert report["attribution"]["object_counting"] == {
         "poses": 30.0, "boxes": 20.0, "reasoning": 10.0,
     }  # fmt: skip
-    text = markdown({**report, "num_rooms": 1, "num_failed": 0, "failures": []})
+    text = rooms_markdown({**report, "num_rooms": 1, "num_failed": 0, "failures": []})
     assert "| object_counting | 1 | 90.0 (90.0–90.0) | 70.0 (70.0–70.0) | 40.0" in text
     assert "| object_counting | 30.0 | 20.0 | 10.0 |" in text
     assert "answers failed" not in text

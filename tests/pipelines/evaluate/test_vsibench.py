@@ -14,8 +14,9 @@ import pytest
 from jobs.evaluate import main
 from pipelines.evaluate.answering import AskedRoom, Known, answer_rooms, score
 from pipelines.evaluate.config import EvaluateConfig
-from pipelines.evaluate.vsibench import Material, folds_of, known_by_fold, run_vsibench
-from pipelines.stored.questions import read_codes, read_questions
+from pipelines.evaluate.vsibench import BenchmarkData, folds_of, known_by_fold, run_vsibench
+from pipelines.stored.questions import read_questions
+from pipelines.stored.reading import read_codes
 from spatialcode.errors import FormatError, InputError
 from spatialcode.evaluation.answer_report import attribution, markdown, summarise
 from spatialcode.questions.types import QuestionItem
@@ -195,7 +196,7 @@ def test_nothing_is_known_of_a_fold_from_its_own_rooms(config: EvaluateConfig) -
             if scenes[item.scene] == 0 and item.question_type in truths_of_fold_0 else item
             for scene in scenes for item in asked(scene)
         ]  # fmt: skip
-        material = Material(items, codes, None)
+        material = BenchmarkData(items, codes, None)
         return known_by_fold(replace(config, priors="folds", prior_folds=2), material, scenes)
 
     wild = {"object_abs_distance": "9.0", "object_counting": "7", "object_rel_direction_easy": "B"}

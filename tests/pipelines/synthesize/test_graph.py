@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.stored.store import CodeStore
+from pipelines.stored.store import ResultStore
 from pipelines.synthesize.config import SynthesizeConfig
 from pipelines.synthesize.graph import render_shard, run_synthesize, work_key
 from spatialcode.errors import ConfigError
-from spatialcode.evaluation.recorded import list_recorded
+from spatialcode.evaluation.recordings import recordings_in
 from spatialcode.evaluation.room_files import (
     depth_png,
     instance_png,
@@ -45,7 +45,7 @@ def clip_of(seed: int) -> SyntheticClip:
 
 def render(seeds: list[int], config: SynthesizeConfig) -> list[dict[str, Any]]:
     """Rows of one shard, rendered in this process."""
-    receipts = render_shard(pa.table({"seed": seeds}), config, CodeStore(config.output))
+    receipts = render_shard(pa.table({"seed": seeds}), config, ResultStore(config.output))
     assert receipts.num_rows == len(seeds)
     (part,) = (Path(config.output) / "codes").glob("*.parquet")
     return sorted(pq.read_table(part).to_pylist(), key=lambda row: row["seed"])
@@ -103,9 +103,9 @@ def test_mp4_files_lie_where_the_code_says_and_can_be_evaluated(tmp_path: Path) 
     depth = [p.read_bytes() for p in sorted((tmp_path / "depth").rglob("*.png"))]
     instance = [p.read_bytes() for p in sorted((tmp_path / "instance").rglob("*.png"))]
     assert_same_frames(clip, depth, instance)
-    ((video, code),) = list_recorded(tmp_path)
-    assert video == tmp_path / "videos" / "room_0000000005.mp4"
-    assert_same_truth(code, clip)
+    (recording,) = recordings_in(tmp_path)
+    assert recording.video == tmp_path / "videos" / "room_0000000005.mp4"
+    assert_same_truth(recording.code, clip)
 
 
 def test_full_rate_video_holds_the_truth_frames(tmp_path: Path) -> None:

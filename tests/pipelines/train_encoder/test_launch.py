@@ -27,7 +27,7 @@ from pipelines.train_encoder.launch import (
     train_on_ray,
 )
 from pipelines.train_encoder.run import METRICS_FILE, STATE_FILE, WEIGHTS_FILE
-from spatialcode.encoder.small.encoder import SpatialEncoder
+from spatialcode.encoder.small.encoder import SmallEncoder
 from spatialcode.encoder.small.weights import load_weights
 from spatialcode.errors import ConfigError
 
@@ -111,8 +111,8 @@ def test_calibration_is_fitted_and_comes_with_the_weights(tmp_path: Path) -> Non
     )
     train_in_process(config)
     card = finish(config, "the command")
-    encoder = SpatialEncoder.load(str(tmp_path / WEIGHTS_FILE))
-    assert encoder.calibration.to_dict() == card["calibration"]
+    encoder = SmallEncoder(str(tmp_path / WEIGHTS_FILE)).load()
+    assert encoder.stages.calibration.to_dict() == card["calibration"]
     written = json.loads((tmp_path / "encoder.json").read_text())
     assert written["command"] == "the command"
     assert written["training"]["step"] == 4

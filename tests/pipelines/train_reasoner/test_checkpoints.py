@@ -15,8 +15,8 @@ import torch
 
 from pipelines.train_reasoner.checkpoints import (
     POSITION_FILE,
-    Found,
-    Position,
+    FoundCheckpoint,
+    RunPosition,
     export,
     find,
     load,
@@ -24,8 +24,8 @@ from pipelines.train_reasoner.checkpoints import (
     restore_random_states,
     save,
 )
+from pipelines.train_reasoner.config import ZeroConfig
 from pipelines.train_reasoner.deepspeed import DeepSpeedStepper
-from pipelines.train_reasoner.deepspeed_config import ZeroConfig
 from spatialcode.errors import InputError
 from tests.pipelines.train_reasoner.tiny_language_model import (
     ADAM,
@@ -36,7 +36,7 @@ from tests.pipelines.train_reasoner.tiny_language_model import (
 
 STAGES = (0, 2, 3)  # 1 is 2 as far as files go
 FIRST, LAST = 3, 6
-POSITION = Position(
+POSITION = RunPosition(
     stage="grpo", step=FIRST, next_task=17, weight_version=3, seconds=1.5, seed=5,
     sampler={"temperature": 1.0}, rubric={"gate": "answer"}, rubric_version="ab12", kept={"sft": 2},
 )  # fmt: skip
@@ -136,7 +136,7 @@ def test_it_goes_on_at_any_world_size(root: Path, stage: int, world_size: int) -
     found = told(root, f"read_{stage}_{world_size}_0")
     assert found["losses"] == pytest.approx(expected, rel=2e-5)
     assert found["universal"] == (stage > 0 and world_size != 2)
-    assert Position(**found["position"]) == POSITION
+    assert RunPosition(**found["position"]) == POSITION
 
 
 @pytest.mark.slow
@@ -183,7 +183,7 @@ def test_what_is_no_whole_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 def test_only_zero_stages_read_one_another(tmp_path: Path) -> None:
-    found = Found(tmp_path, POSITION, world_size=2, zero_stage=2)
+    found = FoundCheckpoint(tmp_path, POSITION, world_size=2, zero_stage=2)
     assert not found.universal(2, 2)
     assert found.universal(3, 2)
     assert found.universal(2, 3)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.train_reasoner.deepspeed_config import LoraConfig, ZeroConfig
+from pipelines.train_reasoner.config import LoraConfig, ZeroConfig
 from spatialcode.errors import ConfigError
 from tests.pipelines.train_reasoner.tiny_language_model import (
     plain_trajectory,

@@ -18,14 +18,12 @@ from typing import Any
 import pytest
 
 from pipelines.train_reasoner.config import TrainReasonerConfig
-from pipelines.train_reasoner.grpo import update_config
 from pipelines.train_reasoner.launch import train
 from pipelines.train_reasoner.metrics import METRICS_FILE, SAMPLES_FILE, read_rows
-from pipelines.train_reasoner.stages import missed_gate, start_folders
-from pipelines.train_reasoner.supervised import train_copying
+from pipelines.train_reasoner.stages import missed_gate, start_folders, train_copying
+from pipelines.train_reasoner.step import update_config
 from spatialcode.config import load_config
 from spatialcode.errors import ConfigError
-from spatialcode.grpo.scoring import ScoringSettings
 from tests.pipelines.train_reasoner.rewards import planted_scorer
 
 ROOT = Path(__file__).parents[3]
@@ -45,10 +43,14 @@ def train_steps(output: Path) -> list[int]:
 
 
 def test_a_dry_run_goes_through_every_stage(tmp_path: Path) -> None:
-    arguments = ["launcher=process", "rewards_in_process=true", "dry_run=true", "control=true"]
+    arguments = ["launcher=process", "rewards_in_process=true", "dry_run=true", "control=true",
+                 "rollouts.engine=vllm"]  # fmt: skip
     config = load_config(TrainReasonerConfig, None, [f"output={tmp_path}", *arguments])
     report = train(config)
     assert report["done"]
+    assert report["notes"] == [
+        "dry run: rollouts.engine=hf wrote with the random tiny weights, in place of vllm"
+    ]
     assert tuple(report["heldout_accuracy"]) == STAGES
     for accuracy in report["heldout_accuracy"].values():
         families = [value for name, value in accuracy.items() if name != "mean"]
@@ -193,6 +195,24 @@ def test_vsibench_is_watched_in_part_and_reported_in_full(
     assert report["vsibench"]["num"] > 2000
 
 
+def test_settings_of_supervised_steps_reach_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rise of one step, and repeated words of prompts that count, each change the first step."""
+    monkeypatch.setenv(planted_scorer.VARIABLE, str(tmp_path))
+    found = []
+    for name, more in (("plain", []), ("changed", ["sft.warmup_steps=1", "sft.repeat_weight=0.5"])):
+        arguments = [*SMALL, "launcher=process", "sft.num_steps=1", "grpo.num_steps=0", *more]
+        config = load_config(TrainReasonerConfig, None, [f"output={tmp_path / name}", *arguments])
+        train(config)
+        rows = read_rows(tmp_path / name / METRICS_FILE)
+        found.append(next(row for row in rows if row["kind"] == "train"))
+    plain, changed = found
+    assert changed["learning_rate"] == pytest.approx(20 * plain["learning_rate"])
+    assert changed["loss"] == pytest.approx(plain["loss"]), "the loss shown is of completions"
+    assert abs(changed["grad_norm"] - plain["grad_norm"]) > 1e-3
+
+
 def test_a_chat_model_cannot_copy_words() -> None:
     config = load_config(TrainReasonerConfig, None, ["output=x", "copying.num_steps=1"])
     worker = SimpleNamespace(config=config, text=SimpleNamespace(compact=False))
@@ -215,6 +235,9 @@ def test_a_chat_model_cannot_copy_words() -> None:
         (["rollouts.one_step_off=true"], "rollouts.one_step_off"),
         (["data.questions=q"], "data.codes"),
         (["zero.stage=0", "zero.bfloat16=true"], "zero.bfloat16"),
+        (["adam.muon=true"], "adam.muon"),
+        (["grpo.aggregation=normalise_then_sum", "grpo.advantages=mean"], "grpo.advantages"),
+        (["model.source=x", "ship.folder=y"], "ship.folder"),
     ],
 )
 def test_settings_that_cannot_work_are_named(arguments: list[str], key: str) -> None:
@@ -226,11 +249,11 @@ def test_keys_of_the_loss_reach_the_update() -> None:
     arguments = ["output=x", "grpo.clip_low=0.1", "grpo.clip_high=0.4", "grpo.kl_coefficient=0.01",
                  "grpo.kl_estimator=k2", "grpo.loss=dr_grpo", "grpo.max_new_tokens=9"]  # fmt: skip
     config = load_config(TrainReasonerConfig, None, arguments)
-    found = update_config(config, ScoringSettings())
+    found = update_config(config)
     assert found.settings.clips("dr_grpo") == (0.1, 0.4)
     assert (found.settings.kl_coefficient, found.settings.kl_estimator) == (0.01, "k2")
     assert found.settings.max_completion_tokens == 9
-    usual = update_config(load_config(TrainReasonerConfig, None, ["output=x"]), ScoringSettings())
+    usual = update_config(load_config(TrainReasonerConfig, None, ["output=x"]))
     assert usual.settings.clips(usual.loss) == (0.2, 0.28), "DAPO's own"
 
 

@@ -11,36 +11,42 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.train_reasoner.config import PromptDataConfig, TrainReasonerConfig
-from pipelines.train_reasoner.dry_run import DrawnScorer
+from pipelines.train_reasoner.config import DRAWN, PromptDataConfig, TrainReasonerConfig
 from pipelines.train_reasoner.evaluation import Judge, alarm, red_team_ceiling, summary
-from pipelines.train_reasoner.metrics import METRICS_FILE, RunFiles, cut_back, read_rows, table
+from pipelines.train_reasoner.groups import Clock, Harvest, Harvester, ScoredGroup
+from pipelines.train_reasoner.launch import GRPO_ROOM
+from pipelines.train_reasoner.metrics import (
+    METRICS_FILE,
+    RunFiles,
+    cut_back,
+    figures_of,
+    read_rows,
+    sums_of,
+    table,
+)
 from pipelines.train_reasoner.prompts import (
     BLOCK_NUMBERS,
     LocalPrompts,
     PromptMaker,
     PromptRow,
     StreamedPrompts,
+    StreamStart,
     next_task,
     prompt_rows,
     write_next_task,
 )
 from pipelines.train_reasoner.rewards.pool import PlainRewards
-from pipelines.train_reasoner.steps import (
-    Clock,
-    Group,
-    Harvest,
-    Harvester,
-    batch_of,
-    figures_of,
-    sums_of,
-)
+from pipelines.train_reasoner.rewards.scorers import DrawnScorer
+from pipelines.train_reasoner.rollouts.rollouts import RolloutRequest
+from pipelines.train_reasoner.step import batch_of
 from spatialcode.config import load_config
 from spatialcode.errors import InputError
 from spatialcode.grpo.types import Sample, Scored
 from spatialcode.reasoning.rubric.config import RubricConfig
+from spatialcode.seeds import HELD_OUT_ROOMS
 
 MAKER = PromptMaker(PromptDataConfig(rooms_per_block=1), seed=3, compact=True)
+ALONE: Any = SimpleNamespace(total=lambda value: value)
 JUDGE = Judge(RubricConfig(), "counterfactual")
 
 
@@ -65,7 +71,7 @@ def test_a_resumed_worker_goes_on_where_the_run_stood() -> None:
 
 
 def test_ray_data_makes_the_same_prompts_and_leaves_out_what_was_had(tmp_path: Path) -> None:
-    place = (str(tmp_path), "grpo", 0)
+    place = StreamStart(str(tmp_path), "grpo", 0)
     blocks = list(prompt_rows({"id": np.array([0, 1])}, MAKER, place))
     rows = [dict(zip(block, values, strict=True)) for block in blocks
             for values in zip(*block.values(), strict=True)]  # fmt: skip
@@ -85,7 +91,7 @@ def test_ray_data_makes_the_same_prompts_and_leaves_out_what_was_had(tmp_path: P
 
 
 def test_taught_programs_earn_the_full_reward_and_blind_ones_little() -> None:
-    rows = MAKER.held_out(2)
+    rows = MAKER.held_out(HELD_OUT_ROOMS[:2])
     figures = [JUDGE.figures(row, f"program: {row.target}") for row in rows]
     assert np.mean([f["accuracy"] for f in figures]) > 0.98
     assert np.mean([f["reward"] for f in figures]) > 0.75
@@ -97,8 +103,8 @@ def test_taught_programs_earn_the_full_reward_and_blind_ones_little() -> None:
 
 def test_trained_and_held_out_rooms_do_not_meet() -> None:
     trained = {row.code_id for row in MAKER.block(0)}
-    grpo = PromptMaker(MAKER.config, 3, True, first_room=100_000_000)
-    assert not trained & {row.code_id for row in MAKER.held_out(2)}
+    grpo = PromptMaker(MAKER.config, 3, True, first_room=GRPO_ROOM)
+    assert not trained & {row.code_id for row in MAKER.held_out(HELD_OUT_ROOMS[:2])}
     assert not trained & {row.code_id for row in grpo.block(0)}
 
 
@@ -151,18 +157,18 @@ def asdict_sample(step: int) -> dict[str, Any]:
             "terms": {"answer": 1.0}, "reasons": ["r"], "advantage": 0.5}  # fmt: skip
 
 
-def group(totals: list[float | None], family: str = "a") -> Group:
+def group(totals: list[float | None], family: str = "a") -> ScoredGroup:
     row = PromptRow(0, family, "[]", "", "", "", "")
     samples = [Sample((1,), (2, 3), (-0.5, -0.5), n > 0, 0) for n in range(len(totals))]
     scored = [Scored(None, None, error="hung") if t is None
               else Scored({"answer": t, "format": 1 - t}, t) for t in totals]  # fmt: skip
-    return Group(row, samples, scored)
+    return ScoredGroup(row, samples, scored)
 
 
 def test_groups_without_variance_and_invalid_samples_are_told_apart() -> None:
-    assert group([0.0, 1.0]).varies()
-    assert not group([1.0, 1.0]).varies()
-    assert not group([1.0, None]).varies(), "one valid reward teaches nothing"
+    assert group([0.0, 1.0]).varies
+    assert not group([1.0, 1.0]).varies
+    assert not group([1.0, None]).varies, "one valid reward teaches nothing"
     found = Harvest(
         kept=[group([0.0, 1.0, None])], every=[group([0.0, 1.0, None]), group([1.0, 1.0])]
     )
@@ -177,12 +183,28 @@ def test_groups_without_variance_and_invalid_samples_are_told_apart() -> None:
 @pytest.mark.parametrize("aggregation", ["weighted_sum", "normalise_then_sum"])
 def test_invalid_samples_are_masked(aggregation: str) -> None:
     config = load_config(TrainReasonerConfig, None, ["output=x", f"grpo.aggregation={aggregation}"])
-    batch = batch_of([group([0.0, 1.0, None])], config, lambda value: value)
+    batch = batch_of([group([0.0, 1.0, None])], config, ALONE)
     assert batch is not None
     assert batch.mask.any(1).tolist() == [True, True, False]
     assert batch.advantages[0] < 0 < batch.advantages[1]
     assert batch.advantages[2] == 0
-    assert batch_of([], config, lambda value: value) is None
+    assert batch_of([], config, ALONE) is None
+
+
+def test_the_aggregation_is_the_one_named() -> None:
+    """Answers 0 and 1 with forms 1 and 0: the total pays the answer more, terms of like weight
+    cancel once each is normalised.
+    """
+    found = {}
+    for name in ("weighted_sum", "normalise_then_sum"):
+        arguments = ["output=x", f"grpo.aggregation={name}", "rubric.weight_format=0.4",
+                     "rubric.weight_answer=0.4"]  # fmt: skip
+        config = load_config(TrainReasonerConfig, None, arguments)
+        batch = batch_of([group([0.0, 1.0])], config, ALONE)
+        assert batch is not None
+        found[name] = batch.advantages.tolist()
+    assert found["weighted_sum"] == pytest.approx([-(0.5**0.5), 0.5**0.5])
+    assert found["normalise_then_sum"] == [0.0, 0.0]
 
 
 class WrittenByHand:
@@ -191,10 +213,10 @@ class WrittenByHand:
     def __init__(self, tokens: list[list[int]]) -> None:
         self.tokens = tokens
 
-    def start(self, prompts: Any, num_samples: int, settings: Any, on_group: Any) -> None:
+    def start(self, request: RolloutRequest, on_group: Any) -> None:
         self.groups = [
             [Sample(prompt, (token,), (0.0,), True, 0) for token in tokens]
-            for prompt, tokens in zip(prompts, self.tokens, strict=True)
+            for prompt, tokens in zip(request.prompts, self.tokens, strict=True)
         ]
         for number, group in enumerate(self.groups):
             on_group(number, group)
@@ -206,7 +228,7 @@ class WrittenByHand:
 def test_what_samples_say_alike_is_scored_once_for_all_of_them() -> None:
     """Two prompts, of four and three completions with three and one different texts."""
     config = load_config(TrainReasonerConfig, None, ["output=x"])
-    rewards = PlainRewards("pipelines.train_reasoner.dry_run:DrawnScorer")
+    rewards = PlainRewards(DRAWN)
     text = SimpleNamespace(prompt_ids=lambda _: (1,), completion=lambda ids: f"text {ids[0]}")
     rollouts = WrittenByHand([[5, 6, 5, 7], [5, 5, 5]])
     harvester = Harvester(config, text, rollouts, rewards, LocalPrompts(MAKER, 0, 0, 1))  # type: ignore[arg-type]
@@ -217,8 +239,8 @@ def test_what_samples_say_alike_is_scored_once_for_all_of_them() -> None:
     assert totals[0] == totals[2]
     assert len(set(totals)) == 3
     assert [one.total for one in second.scored] == [totals[0]] * 3
-    assert first.varies()
-    assert not second.varies()
+    assert first.varies
+    assert not second.varies
     assert list(rewards.collect()) == [], "nothing is left behind"
 
 

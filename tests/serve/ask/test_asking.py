@@ -26,7 +26,7 @@ from spatialcode.api import ask
 from spatialcode.errors import ConfigError, ModelError
 from spatialcode.questions.generate import generate
 from spatialcode.questions.parse import parse
-from spatialcode.reasoning.models.completions import Completion
+from spatialcode.reasoning.models.loading import Completion
 from spatialcode.reasoning.program.of_question import to_program
 from spatialcode.reasoning.prompts import estimate_tokens
 from spatialcode.reasoning.reasoner import TextReasoner

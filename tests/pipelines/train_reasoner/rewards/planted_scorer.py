@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.train_reasoner.dry_run import DrawnScorer
+from pipelines.train_reasoner.rewards.scorers import DrawnScorer
 from spatialcode.grpo.types import Scored
 from spatialcode.questions.types import QuestionItem
 from spatialcode.scene.schema import SpatialCode

@@ -14,7 +14,9 @@ from pipelines.train_reasoner.rewards.pool import (
     PlainRewards,
     RewardPool,
     RewardPoolConfig,
-    score_in_order,
+    Rewards,
+    ScoringChild,
+    ScoringSpec,
 )
 from pipelines.train_reasoner.rewards.scorers import (
     RewardSample,
@@ -22,7 +24,6 @@ from pipelines.train_reasoner.rewards.scorers import (
     item_from_json,
     item_to_json,
 )
-from pipelines.train_reasoner.rewards.worker import ScoringChild, ScoringSpec
 from spatialcode.errors import ActorsLostError, ConfigError, InputError
 from spatialcode.grpo.types import Scored
 from spatialcode.questions.types import QuestionItem
@@ -47,6 +48,13 @@ def pool(ray_session: Any) -> Iterator[RewardPool]:
     pool = RewardPool(CONFIG)
     yield pool
     pool.close()
+
+
+def score_in_order(rewards: Rewards, samples: list[RewardSample]) -> list[Scored]:
+    """The scores of samples, in their order."""
+    handles = rewards.submit(samples)
+    scored = dict(rewards.collect(handles))
+    return [scored[handle] for handle in handles]
 
 
 def plain(samples: list[RewardSample]) -> list[Scored]:

@@ -5,6 +5,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.train_reasoner.rollouts.actors import RolloutActors, RolloutConfig, shards
-from pipelines.train_reasoner.rollouts.ahead import AsyncRollouts
-from pipelines.train_reasoner.rollouts.engines import HF, EngineSpec, load_engine
+from pipelines.train_reasoner.rollouts.actors import (
+    ActorRollouts,
+    AheadRollouts,
+    RolloutActors,
+    RolloutPoolConfig,
+    shards,
+)
+from pipelines.train_reasoner.rollouts.engines import EngineSpec, load_engine
+from pipelines.train_reasoner.rollouts.rollouts import RolloutRequest
 from spatialcode.errors import (
     ActorsLostError,
     ConfigError,
@@ -29,7 +36,7 @@ from tests.pipelines.train_reasoner.rollouts import stand_in_engine
 from tests.pipelines.train_reasoner.rollouts.stand_in_engine import Echo
 
 SETTINGS = SamplerSettings(seed=5, max_new_tokens=3)
-CONFIG = RolloutConfig(num_actors=2, num_cpus=0.5, prompts_per_call=2)
+CONFIG = RolloutPoolConfig(num_actors=2, num_cpus=0.5, prompts_per_call=2)
 #: Ten prompts, three of them alike.
 PROMPTS = [(n, n + 1) for n in range(7)] + [(3, 4), (9, 9, 9), (3, 4)]
 
@@ -43,6 +50,10 @@ def plain(number: float, version: int, prompts: Any = PROMPTS) -> list[list[Samp
     engine = Echo()
     engine.load_weights(weights(number), version)
     return engine.generate(prompts, 2, SETTINGS)
+
+
+def nobody(number: int, group: list[Sample]) -> None:
+    """Does not listen."""
 
 
 def unversioned(groups: list[list[Sample]]) -> list[list[tuple[Any, ...]]]:
@@ -133,19 +144,19 @@ def test_what_the_engine_raises_reaches_the_caller(pool: RolloutActors) -> None:
 
 def test_a_batch_is_written_while_the_caller_trains(pool: RolloutActors, journal: Path) -> None:
     pool.load_weights(weights(4.0), 4)
-    rollouts = AsyncRollouts(pool)
+    rollouts = AheadRollouts(pool)
     early: list[int] = []
     first, second = PROMPTS[:4], [(n, 1) for n in range(200, 216)]
-    rollouts.start(first, 2, SETTINGS, lambda number, group: early.append(number))
+    rollouts.start(RolloutRequest(first, 2, SETTINGS), lambda number, group: early.append(number))
     assert rollouts.take(4) == plain(4.0, 4, first)
     assert sorted(early) == [0, 1, 2, 3]
 
-    rollouts.start(second, 2, SETTINGS)
+    rollouts.start(RolloutRequest(second, 2, SETTINGS), nobody)
     with pytest.raises(RuntimeError, match="not been taken"):
-        rollouts.start(first, 2, SETTINGS)
+        rollouts.start(RolloutRequest(first, 2, SETTINGS), nobody)
     while not any(written(journal)[n] for n in range(200, 216)):
         time.sleep(0.02)  # "training", until the batch is begun
-    rollouts.send_weights(weights(5.0), 5)
+    rollouts.sync(weights(5.0), 5)
     groups = rollouts.take(5)
     versions = Counter(sample.weight_version for group in groups for sample in group)
     assert set(versions) == {4, 5}, "begun with the old weights, ended with the new ones"
@@ -157,30 +168,41 @@ def test_a_batch_is_written_while_the_caller_trains(pool: RolloutActors, journal
         rollouts.take(5)
 
 
+def test_actors_write_a_batch_at_once(pool: RolloutActors) -> None:
+    rollouts = ActorRollouts(pool)
+    rollouts.sync(weights(5.5), 5)
+    told: dict[int, list[Sample]] = {}
+    rollouts.start(RolloutRequest(PROMPTS, 2, SETTINGS), told.__setitem__)
+    assert [told[number] for number in range(len(PROMPTS))] == plain(5.5, 5)
+    assert rollouts.take(5) == plain(5.5, 5)
+    assert rollouts.write(RolloutRequest(PROMPTS[:3], 2, SETTINGS)) == plain(5.5, 5, PROMPTS[:3])
+
+
 def test_samples_that_lag_too_far_are_written_again_or_refused(pool: RolloutActors) -> None:
     pool.load_weights(weights(6.0), 6)
-    rollouts = AsyncRollouts(pool, max_staleness=0)
+    rollouts = AheadRollouts(pool, max_staleness=0)
     prompts = [(n, 2) for n in range(300, 304)]
     again: list[int] = []
-    rollouts.start(prompts, 2, SETTINGS, lambda number, group: again.append(number))
+    asked = RolloutRequest(prompts, 2, SETTINGS)
+    rollouts.start(asked, lambda number, group: again.append(number))
     while len(again) < 4:
         time.sleep(0.02)
-    rollouts.send_weights(weights(7.0), 7)
+    rollouts.sync(weights(7.0), 7)
     assert rollouts.take(7) == plain(7.0, 7, prompts)
     assert rollouts.num_stale == 4
     assert sorted(again) == [0, 0, 1, 1, 2, 2, 3, 3]
 
-    rollouts.start(prompts, 2, SETTINGS)
+    rollouts.start(asked, nobody)
     with pytest.raises(StaleSampleError, match="the actors have 7: send them"):
         rollouts.take(8)
-    rollouts.start(prompts, 2, SETTINGS)
+    rollouts.start(asked, nobody)
     with pytest.raises(StaleSampleError, match="version 7: the trainer is at 6"):
         rollouts.take(6)
-    one_off = AsyncRollouts(pool, max_staleness=1)
-    one_off.start(prompts, 2, SETTINGS)
+    one_off = AheadRollouts(pool, max_staleness=1)
+    one_off.start(asked, nobody)
     assert one_off.take(8) == plain(7.0, 7, prompts)
     with pytest.raises(ConfigError, match="max_staleness"):
-        AsyncRollouts(pool, max_staleness=-1)
+        AheadRollouts(pool, max_staleness=-1)
 
 
 def test_a_hanging_engine_is_replaced_and_weights_that_do_not_fit_are_refused(
@@ -188,7 +210,7 @@ def test_a_hanging_engine_is_replaced_and_weights_that_do_not_fit_are_refused(
 ) -> None:
     (tmp_path / "hang").touch()
     spec = EngineSpec(stand_in_engine.NAME, {"hang_once": str(tmp_path / "hang")})
-    pool = RolloutActors(spec, RolloutConfig(1, 0.5, call_timeout_s=2.5, max_replaced=1))
+    pool = RolloutActors(spec, RolloutPoolConfig(1, 0.5, call_timeout_s=2.5, max_replaced=1))
     try:
         pool.load_weights(weights(1.0), 1)
         assert pool.generate(PROMPTS, 2, SETTINGS) == plain(1.0, 1)
@@ -205,7 +227,7 @@ def test_a_hanging_engine_is_replaced_and_weights_that_do_not_fit_are_refused(
 
 
 def test_an_engine_that_cannot_be_made_ends_the_run_and_says_why(ray_session: Any) -> None:
-    pool = RolloutActors(EngineSpec("no_such.module:make"), RolloutConfig(1, 0.5))
+    pool = RolloutActors(EngineSpec("no_such.module:make"), RolloutPoolConfig(1, 0.5))
     try:
         with pytest.raises(ActorsLostError, match="no_such"):
             pool.generate(PROMPTS, 2, SETTINGS)
@@ -231,8 +253,8 @@ def test_a_transformers_model_behind_actors_writes_what_it_writes_here(ray_sessi
 
     model = tiny_model()
     here = HFEngine(model, weight_version=3)
-    spec = EngineSpec(HF, {"model": model.config.to_dict()})
-    pool = RolloutActors(spec, RolloutConfig(1, 0.5, prompts_per_call=4))
+    spec = EngineSpec("hf", {"model": model.config.to_dict()})
+    pool = RolloutActors(spec, RolloutPoolConfig(1, 0.5, prompts_per_call=4))
     try:
         with pytest.raises(WeightSyncError, match="no weights yet"):
             pool.generate(PROMPTS, 2, SETTINGS)
@@ -250,15 +272,21 @@ def test_a_transformers_model_behind_actors_writes_what_it_writes_here(ray_sessi
             assert sample.logprobs == pytest.approx(own.logprobs, abs=1e-5)
 
 
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
+def test_vllm_that_is_not_installed_is_named_with_its_extra() -> None:
+    with pytest.raises(ModelError, match=r"rollouts\.engine=vllm.*spatialcode\[vllm\]"):
+        load_engine(EngineSpec("vllm", {"model": "x", "dtype": "bfloat16", "device": "cuda"}))
+
+
 def test_engines_are_named_and_their_models_checked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no_such"):
         load_engine(EngineSpec("no_such.module:make"))
-    with pytest.raises(ModelError, match="no such folder"):
-        load_engine(EngineSpec(HF, {"model": str(tmp_path / "nothing")}))
     with pytest.raises(ModelError, match="cannot be made"):
-        load_engine(EngineSpec(HF, {"model": {"model_type": "no_such_model"}}))
+        load_engine(EngineSpec("hf", {"model": str(tmp_path / "nothing")}))
+    with pytest.raises(ModelError, match="cannot be made"):
+        load_engine(EngineSpec("hf", {"model": {"model_type": "no_such_model"}}))
     model = tiny_model()
     model.save_pretrained(tmp_path / "model")
-    engine = load_engine(EngineSpec(HF, {"model": str(tmp_path / "model")}))
+    engine = load_engine(EngineSpec("hf", {"model": str(tmp_path / "model")}))
     assert engine.weight_version == 0
     assert len(engine.generate([(5, 6)], 2, SETTINGS)[0]) == 2

@@ -11,16 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pipelines.train_reasoner.rollouts.buckets import (
+from pipelines.train_reasoner.rollouts.weights import (
     Bucket,
     Piece,
     TensorSpec,
     WeightSyncConfig,
+    apply_buckets,
+    fetch,
     layout_of,
     packed,
+    publish,
     unpacked,
 )
-from pipelines.train_reasoner.rollouts.weights import apply_buckets, fetch, publish
 from spatialcode.errors import ConfigError, WeightSyncError
 from tests.pipelines.train_reasoner.rollouts.stand_in_engine import Echo
 

@@ -1,0 +1,161 @@
+"""One step of GRPO: prompts, completions, rewards, advantages, an update, weights handed on.
+
+The same page for one process and for every worker of Ray Train: all of them go through it together.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from pipelines.train_reasoner.config import TrainReasonerConfig
+from pipelines.train_reasoner.groups import Clock, Harvest, Harvester, ScoredGroup
+from pipelines.train_reasoner.metrics import figures_of, shown_samples, sums_of
+from spatialcode.grpo.advantages import AGGREGATIONS, GroupedRewards
+from spatialcode.grpo.batch import RolloutBatch, rollout_batch
+from spatialcode.grpo.losses import LossSettings
+from spatialcode.grpo.parity import BFLOAT16_TOLERANCE, ParityTolerance, check_parity
+from spatialcode.grpo.scoring import ScoringSettings, sequence_logprobs
+from spatialcode.grpo.update import Stepper, UpdateConfig, update
+
+#: Samples that the parity gate looks at: few enough for one forward pass on every worker.
+_PARITY_SAMPLES = 16
+
+
+@dataclass
+class Learner:
+    """What the GRPO steps of a stage share. ``reference``: the policy that the divergence is taken
+    from, None without one.
+    """
+
+    config: TrainReasonerConfig
+    stepper: Stepper
+    harvester: Harvester
+    reference: Any = None
+
+    @property
+    def scoring(self) -> ScoringSettings:
+        grpo = self.config.grpo
+        return ScoringSettings(grpo.temperature, max_tokens=grpo.micro_batch_tokens)
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What a step did: figures for a line of metrics, samples for a reader, and the number of the
+    first prompt that no step has drawn.
+    """
+
+    figures: dict[str, Any]
+    samples: list[dict[str, Any]]
+    next_task: int
+
+
+def grpo_step(learner: Learner, step: int, version: int) -> StepOutcome:
+    """Step number ``step`` of the stage, with weights of this ``version`` before it."""
+    clock, begun_s = Clock(), time.monotonic()
+    found = learner.harvester.harvest(learner.stepper, step, version, clock)
+    parity = check_sampler(learner, found) if step == 0 else {}
+    next_task = learner.harvester.next_task
+    begin_next(learner, step)
+    learner.stepper.set_learning_rate(learning_rate(learner.config, step))
+    batch = batch_of(found.kept, learner.config, learner.stepper)
+    with clock.of("update"):
+        statistics = learn(learner, batch or idle_batch(found))
+    with clock.of("sync"):
+        learner.harvester.rollouts.sync(learner.stepper.full_weights(), version + 1)
+    step_s = time.monotonic() - begun_s
+    sums = learner.stepper.totals(sums_of(found, batch))
+    figures = {
+        **figures_of(sums), **statistics, **parity, "step_s": step_s,
+        "share": clock.shares(step_s), "tokens_per_s": sums["tokens"] / step_s,
+    }  # fmt: skip
+    return StepOutcome(figures, shown_samples(found, batch, learner.harvester.text), next_task)
+
+
+def check_sampler(learner: Learner, found: Harvest) -> dict[str, Any]:
+    """Stop where trainer and sampler see different policies; see `check_parity`."""
+    config = learner.config
+    limit = config.grpo.parity_tolerance
+    exact = ParityTolerance(max_difference=limit, mean_difference=limit)
+    tolerance = BFLOAT16_TOLERANCE if config.zero.bfloat16 else exact
+    whole = ScoringSettings(config.grpo.temperature, max_tokens=10**9)
+    few = [sample for group in found.every for sample in group.samples][:_PARITY_SAMPLES]
+    return {"parity": vars(check_parity(learner.stepper.model, few, tolerance, whole))}
+
+
+def begin_next(learner: Learner, step: int) -> None:
+    """One step off, the next batch is written while this one is learnt from."""
+    config = learner.config
+    if config.rollouts.one_step_off and step + 1 < config.grpo.num_steps:
+        learner.harvester.begin(learner.harvester.share, step + 1)
+
+
+def learning_rate(config: TrainReasonerConfig, step: int) -> float:
+    """A linear rise, then constant."""
+    return config.grpo.learning_rate * min(1.0, (step + 1) / max(1, config.grpo.warmup_steps))
+
+
+def batch_of(
+    groups: Sequence[ScoredGroup], config: TrainReasonerConfig, stepper: Stepper
+) -> RolloutBatch | None:
+    """Advantages of the groups' samples by the configured rule, as a batch to learn from.
+
+    All workers call this together; None for one that has no groups.
+    """
+    samples = [sample for group in groups for sample in group.samples]
+    scored = [one for group in groups for one in group.scored]
+    numbers = [number for number, group in enumerate(groups) for _ in group.samples]
+    ids = torch.tensor(numbers, dtype=torch.long)
+    rewards = GroupedRewards.of(scored, ids, paid_terms(config))
+    aggregate = AGGREGATIONS[config.grpo.aggregation]
+    advantages = aggregate(rewards, config.grpo.advantages, stepper.total)
+    if not groups:
+        return None
+    masked = config.grpo.mask_truncated
+    return rollout_batch(samples, advantages, ids, valid=rewards.valid, mask_truncated=masked)
+
+
+def paid_terms(config: TrainReasonerConfig) -> dict[str, float]:
+    """Rubric terms with a weight, by name."""
+    return {name: weight for name, weight in config.rubric.weights().items() if weight > 0}
+
+
+def idle_batch(found: Harvest) -> RolloutBatch:
+    """A batch in which nothing counts, for a worker that found nothing to learn from."""
+    nothing = torch.zeros(1)
+    return rollout_batch(found.every[0].samples[:1], nothing, nothing.long(), valid=nothing.bool())
+
+
+def learn(learner: Learner, batch: RolloutBatch) -> dict[str, float]:
+    """Update the weights; statistics of the update."""
+    if learner.reference is not None:
+        found, _ = sequence_logprobs(learner.reference, batch.samples, learner.scoring)
+        batch = batch.with_reference(found.cpu())
+    return update(learner.stepper, batch, update_config(learner.config)).as_floats()
+
+
+def update_config(config: TrainReasonerConfig) -> UpdateConfig:
+    """The update's settings, from the job's."""
+    grpo = config.grpo
+    # under ZeRO 3 a forward pass more on one worker than on another would hang: ratios then
+    # compare with the log-probabilities stored with the samples
+    recomputed = config.rollouts.one_step_off and config.zero.stage < 3
+    return UpdateConfig(
+        loss=grpo.loss,
+        settings=LossSettings(
+            clip_low=grpo.clip_low,
+            clip_high=grpo.clip_high,
+            kl_coefficient=grpo.kl_coefficient,
+            kl_estimator=grpo.kl_estimator,
+            max_completion_tokens=grpo.max_new_tokens,
+        ),
+        scoring=ScoringSettings(grpo.temperature, max_tokens=grpo.micro_batch_tokens),
+        entropy_coefficient=grpo.entropy_coefficient,
+        num_epochs=grpo.updates_per_batch,
+        old_policy="recomputed" if recomputed else "sampled",
+        seed=config.seed,
+    )

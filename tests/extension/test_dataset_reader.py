@@ -1,0 +1,127 @@
+"""A reader of a made-up data set, defined here alone, through `jobs.evaluate clips=DIR`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobs.evaluate import main
+from spatialcode.errors import ConfigError, InputError
+from spatialcode.evaluation.recordings import READERS, Recording, recording_reader, recordings_in
+from spatialcode.scene.text import from_json, to_json
+from spatialcode.synthetic.clips import make_clip
+from spatialcode.synthetic.shots import ClipConfig
+from spatialcode.synthetic.videos import write_clip
+from tests.pipelines.truth_encoders import Knowing
+
+SEED, NUM_FRAMES = 900_000_001, 6
+
+
+class DiaryReader:
+    """``index.txt`` names the days; each has a folder of film, truth and depth."""
+
+    name = "diary"
+    layout = "index.txt, DAY/film.mp4, DAY/truth.json, DAY/depth.npy"
+
+    def recognises(self, folder):
+        return (folder / "index.txt").is_file()
+
+    def read(self, folder):
+        for day in (folder / "index.txt").read_text().split():
+            code = from_json((folder / day / "truth.json").read_text())
+            depth = partial(np.load, folder / day / "depth.npy")
+            yield Recording(day, folder / day / "film.mp4", code, depth)
+
+
+def made_clip():
+    return make_clip(SEED, ClipConfig(num_frames=NUM_FRAMES))
+
+
+class Seer(Knowing):
+    """An encoder that knows the truth of the one clip."""
+
+    @classmethod
+    def load(cls, name, device):
+        return cls(made_clip())
+
+
+@pytest.fixture(autouse=True)
+def registered():
+    recording_reader(DiaryReader)
+    yield
+    READERS.pop("diary", None)
+
+
+@pytest.fixture
+def diary(tmp_path):
+    folder = tmp_path / "diary"
+    (folder / "monday").mkdir(parents=True)
+    clip = made_clip()
+    code = write_clip(clip, folder / "monday" / "film.mp4")
+    (folder / "monday" / "truth.json").write_text(to_json(code))
+    np.save(folder / "monday" / "depth.npy", clip.depth_m)
+    (folder / "index.txt").write_text("monday\n")
+    return folder
+
+
+def evaluate(clips: Path, report: Path, *more: str) -> int:
+    return main([
+        f"clips={clips}", f"report={report}", "benchmark=encoder", "num_workers=0",
+        f"encoder={__name__}:Seer", *more,
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [(), ("clips_format=diary",)])
+def test_its_folders_are_evaluated(diary, tmp_path, more):
+    assert evaluate(diary, tmp_path / "report", *more) == 0
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert (report["num_rooms"], report["num_failed"]) == (1, 0)
+    assert report["given_poses"]["class_aware"]["f1"]["0.50"] == 1.0
+    assert report["num_frames"] == NUM_FRAMES
+    assert 0.0 < report["depth_abs_rel"] < 0.02, "depth comes from the reader"
+    rows = [json.loads(line) for line in (tmp_path / "report" / "rooms.jsonl").open()]
+    assert [row["name"] for row in rows] == ["monday"]
+
+
+def test_a_folder_that_no_reader_recognises_is_an_error_that_lists_them(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("nothing of use")
+    with pytest.raises(InputError) as raised:
+        recordings_in(tmp_path)
+    for name, reader in READERS.items():
+        assert f"{name} ({reader.layout})" in str(raised.value)
+    assert {"codes", "diary"} <= set(READERS)
+    assert evaluate(tmp_path, tmp_path / "report") == 1
+    assert "no reader recognises" in capsys.readouterr().err
+
+
+def test_a_wrong_format_is_a_wrong_setting(diary, tmp_path, capsys):
+    assert evaluate(diary, tmp_path / "report", "clips_format=dairy") == 2
+    assert "clips_format: expected one of: codes (" in capsys.readouterr().err
+
+
+def test_a_folder_that_several_recognise_asks_for_the_format(diary):
+    (diary / "also.parquet").write_bytes(b"")
+    with pytest.raises(ConfigError, match="recognised by codes, diary"):
+        recordings_in(diary)
+    assert [one.name for one in recordings_in(diary, "diary")] == ["monday"]
+
+
+def test_an_empty_data_set_and_a_code_without_cameras_are_errors(diary):
+    code = from_json((diary / "monday" / "truth.json").read_text())
+    blind = to_json(replace(code, cameras=()))
+    (diary / "monday" / "truth.json").write_text(blind)
+    with pytest.raises(InputError, match="monday: the true code of a recording needs cameras"):
+        recordings_in(diary)
+    (diary / "index.txt").write_text("")
+    with pytest.raises(InputError, match="holds no recording that diary can read"):
+        recordings_in(diary)
+
+
+def test_a_name_is_given_once():
+    with pytest.raises(ValueError, match="'diary' already"):
+        recording_reader(DiaryReader)
