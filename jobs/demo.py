@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(config: DemoConfig, log: EventLog) -> bool:
-    from spatialcode.export.views import view_path, write_view
+    from spatialcode.export.formats import export, export_path
     from spatialcode.synthetic.sample import read_sample_code
 
     # A pipe or a file has no width; the table wants this much.
@@ -85,10 +85,10 @@ def _work(config: DemoConfig, log: EventLog) -> bool:
     folder = Path(config.output)
     for kind in ("html", "overlay", "json"):
         with _timed(console, log, kind):
-            write_view(code, kind, folder, video)
-    console.print(f"\nThe room in 3D:        {view_path(code, folder, 'html')}")
-    console.print(f"Boxes in the video:    {view_path(code, folder, 'overlay')}")
-    console.print(f"The spatial code:      {view_path(code, folder, 'json')}")
+            export(code, kind, folder, video)
+    console.print(f"\nThe room in 3D:        {export_path(code, folder, 'html')}")
+    console.print(f"Boxes in the video:    {export_path(code, folder, 'overlay')}")
+    console.print(f"The spatial code:      {export_path(code, folder, 'json')}")
     console.print("Your own video:        python -m jobs.demo video=PATH")
     return True
 

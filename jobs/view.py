@@ -13,8 +13,15 @@ from pathlib import Path
 
 from jobs.cli import EventLog, run_job
 from spatialcode.config import require, setting
+from spatialcode.export.formats import check_same_video, export, job_formats
 
-FORMATS = ("html", "overlay", "glb", "rrd", "json", "scene")
+
+def _listed() -> str:
+    """The keys of all formats, with the extras that they need."""
+    return ", ".join(
+        f"{key} (extra {known.extra})" if known.extra else key
+        for key, known in job_formats().items()
+    )
 
 
 @dataclass(frozen=True)
@@ -25,8 +32,7 @@ class ViewConfig:
     output: str = setting("folder for what is written", "out/view")
     video: str | None = setting("the video; null: where the code says it is", None)
     formats: tuple[str, ...] = setting(
-        "html, overlay, glb (glTF), rrd (rerun), json, scene; empty: html, and overlay where the "
-        "video is found",
+        f"{_listed()}; empty: html, and overlay where the video is found",
         (),
     )
     min_score: float = setting("boxes with a lower score are not drawn into the video", 0.0)
@@ -34,8 +40,9 @@ class ViewConfig:
     names: bool = setting("write ids beside the boxes in the video", True)
 
     def __post_init__(self) -> None:
-        for kind in self.formats:
-            require(kind in FORMATS, "formats", f"some of {', '.join(FORMATS)}", kind)
+        known = job_formats()
+        for key in self.formats:
+            require(key in known, "formats", f"some of {', '.join(known)}", key)
         require(0 <= self.min_score <= 1, "min_score", "between 0 and 1", self.min_score)
         require(self.max_side_px >= 16, "max_side_px", "at least 16", self.max_side_px)
 
@@ -51,17 +58,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _work(config: ViewConfig, log: EventLog) -> bool:
     from pipelines.stored.reading import load_code
     from spatialcode.export.overlay import OverlayOptions
-    from spatialcode.export.views import check_same_video, write_view
 
     code = load_code(config.code)
     video = _video(config, code.video.uri)
     if video is not None:
         check_same_video(code, video)
     options = OverlayOptions(config.max_side_px, config.min_score, config.names)
-    for kind in config.formats or (("html",) if video is None else ("html", "overlay")):
-        path = write_view(code, kind, Path(config.output), video, options)
-        log.event("written", format=kind, path=str(path))
-        print(f"{kind}: {path}")
+    for key in config.formats or (("html",) if video is None else ("html", "overlay")):
+        path = export(code, key, Path(config.output), video, options)
+        log.event("written", format=key, path=str(path))
+        print(f"{key}: {path}")
     if video is None and not config.formats:
         print(f"no overlay: {code.video.uri} is not here; give video=PATH", file=sys.stderr)
     return True

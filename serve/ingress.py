@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from importlib import resources
 from pathlib import Path
 
 import plotly
@@ -29,6 +30,8 @@ from serve.services import Services
 from spatialcode.version import __version__
 
 PAGE = Path(__file__).parent / "page"
+#: The modules that the page shares with the exported page.
+VIEWER = Path(str(resources.files("spatialcode"))) / "assets" / "viewer"
 _PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 #: No upload takes longer than this, so an older spooled file was left by a killed process.
 _ORPHANED_S = 3600.0
@@ -107,4 +110,5 @@ def _add_page(app: FastAPI) -> None:
     async def script() -> FileResponse:
         return FileResponse(_PLOTLY, headers={"Cache-Control": "public, max-age=86400"})
 
+    app.mount("/page/viewer", StaticFiles(directory=VIEWER, check_dir=False), name="viewer")
     app.mount("/page", StaticFiles(directory=PAGE, check_dir=False), name="page")

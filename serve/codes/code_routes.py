@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import ValidationError
 
 from serve.book.database import OPEN, CodeJob, JobStatus
-from serve.codes.renditions import FORMATS, Rendition, render
+from serve.codes.renditions import Rendition, render
 from serve.http import problems
 from serve.http.messages import (
     VIDEO_BODY,
@@ -19,7 +19,7 @@ from serve.http.messages import (
     CodeId,
     CodePage,
     CodeStatus,
-    Format,
+    FormatName,
     JobError,
     StoredCode,
     StoredVideo,
@@ -28,12 +28,11 @@ from serve.http.problems import PROBLEMS
 from serve.intake.admission import Admission, is_json
 from serve.intake.uploads import receive
 from serve.services import Deadline, Services
+from spatialcode.export.formats import FORMATS
 from spatialcode.scene.document import to_document
 from spatialcode.scene.schema import SpatialCode
 
 _HEAD_BYTES = 12
-#: Renditions that take long enough to be kept.
-_KEPT = ("mp4", "html", "rrd", "glb")
 #: A page made of a stranger's video may run, and reach nothing of ours.
 _RENDITION_POLICY = "sandbox allow-scripts; default-src 'unsafe-inline' data: blob:"
 
@@ -106,22 +105,24 @@ class Codes:
         """The code in another form; those that take long are made once."""
         services = self._services
         code = await services.run(services.done_code, code_id)
-        if kind not in _KEPT:
+        chosen = FORMATS[kind]
+        if not chosen.is_kept and chosen.video == "unused":
             return await services.run(render, code, kind, None)
         async with services.renderings:  # one at a time: each takes a core for seconds
             return await services.run(self._rendered, code_id, code, kind)
 
     def _rendered(self, code_id: str, code: SpatialCode, kind: str) -> Rendition:
-        store = self._services.store
-        data = store.get_rendition(code_id, kind)
+        store, is_kept = self._services.store, FORMATS[kind].is_kept
+        data = store.get_rendition(code_id, kind) if is_kept else None
         if data is not None:
-            return Rendition(FORMATS[kind].media_type, FORMATS[kind].suffix, data)
+            return Rendition.of(kind, data)
         if store.video_size(code_id) is None:
             made = render(code, kind, None)
         else:
             with store.local_video(code_id) as path:
                 made = render(code, kind, Path(path))
-        store.put_rendition(code_id, kind, made.data)
+        if is_kept:
+            store.put_rendition(code_id, kind, made.data)
         return made
 
     def delete(self, code_id: str) -> None:
@@ -225,7 +226,7 @@ def _add_each(router: APIRouter, services: Services, codes: Codes) -> None:
                 responses={200: {"content": {"application/octet-stream": {}}}})  # fmt: skip
     async def get(
         code_id: CodeId, request: Request,
-        format: Annotated[Format | None, Query(description="the code as a file")] = None,  # noqa: A002 (the API's name)
+        format: Annotated[FormatName | None, Query(description="the code as a file")] = None,  # noqa: A002 (the API's name)
     ) -> Any:  # fmt: skip
         """Status and progress, with the code once it is done. With `format`, the code as a file;
         409 while there is none.
@@ -235,7 +236,7 @@ def _add_each(router: APIRouter, services: Services, codes: Codes) -> None:
             return await services.run(codes.stored, code_id)
         made = await codes.rendition(code_id, format)
         headers = {"Content-Disposition": f'attachment; filename="{code_id[:12]}{made.suffix}"'}
-        if format == "html":
+        if made.media_type.startswith("text/html"):
             headers["Content-Security-Policy"] = _RENDITION_POLICY
         return Response(made.data, 200, headers, made.media_type)
 

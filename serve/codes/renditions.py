@@ -6,50 +6,22 @@ it in a child process that may crash, hang or swell, and is ended then. Nothing 
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-
-import pyarrow.parquet as pq
 
 from spatialcode.errors import DecodeCrashError, DecodeTimeoutError, InputError, SchemaError
-from spatialcode.export.views import WITH_FRAMES, page_frames, view_bytes
+from spatialcode.export.formats import FORMATS, ExportFormat, ExportSource
+from spatialcode.export.stills import page_frames
 from spatialcode.scene.schema import SpatialCode
-from spatialcode.scene.table import to_table
 from spatialcode.scene.text import to_json
 from spatialcode.video import wire
 from spatialcode.video.sandbox import DEFAULT_SANDBOX_LIMITS, SandboxedDecoder, SandboxLimits
-
-
-@dataclass(frozen=True)
-class Format:
-    """``suffix``: how its files' names end; ``view``: the library's name, empty if it is none."""
-
-    media_type: str
-    suffix: str
-    view: str = ""
-
-
-#: By the name that clients use.
-FORMATS: Mapping[str, Format] = MappingProxyType(
-    {
-        "json": Format("application/json", ".json", "json"),
-        "scene.py": Format("text/x-python; charset=utf-8", ".scene.py", "scene"),
-        "parquet": Format("application/vnd.apache.parquet", ".parquet"),
-        "html": Format("text/html; charset=utf-8", ".html", "html"),
-        "mp4": Format("video/mp4", ".overlay.mp4"),
-        "rrd": Format("application/vnd.rerun.rrd", ".rrd", "rrd"),
-        "glb": Format("model/gltf-binary", ".glb", "glb"),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -73,54 +45,51 @@ def render(
     video: Path | None,
     limits: SandboxLimits = DEFAULT_SANDBOX_LIMITS,
 ) -> Rendition:
-    """``code`` in the format ``kind``, a key of `FORMATS`; ``video``: the file it was made of.
+    """``code`` in the format ``kind``, a name of `FORMATS`; ``video``: the file it was made of.
 
-    Pages and recordings show frames of the video where there is one. Raises InputError for an
-    unknown format and for an mp4 without a video, SchemaError for an mp4 without cameras,
-    MissingExtraError for a recording where the rerun SDK is not installed, VideoError where the
-    video cannot be read or drawn into within ``limits``.
+    Raises InputError for an unknown format and for one that needs a video where there is none,
+    SchemaError for one that needs cameras where the code has none, MissingExtraError where the
+    package that writes the format is not installed, VideoError where the video cannot be read or
+    drawn into within ``limits``.
     """
-    view = _format(kind).view
-    if kind == "parquet":
-        return Rendition.of(kind, _parquet(code))
-    if kind == "mp4":
-        return Rendition.of(kind, _overlay(code, video, limits))
-    frames = []
-    if video is not None and view in WITH_FRAMES:
+    chosen, frames = _format(kind), []
+    if video is None and chosen.video == "file":
+        raise InputError(f"{kind}: the video that the code was made of is not kept here")
+    if chosen.needs_cameras and not code.cameras:
+        raise SchemaError("cameras", "at least one camera to look through", code.cameras)
+    if video is not None and chosen.video == "frames":
         with SandboxedDecoder(limits) as decoder:
             frames = page_frames(code, video, decoder.decode)
-    return Rendition.of(kind, view_bytes(code, view, frames))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"code{chosen.suffix}"
+        if video is not None and chosen.video == "file":
+            _write_in_child(chosen, code, video, path, limits)
+        else:
+            chosen.write(code, ExportSource(video, frames), path)
+        return Rendition.of(kind, path.read_bytes())
 
 
-def _format(kind: str) -> Format:
+def _format(kind: str) -> ExportFormat:
     if kind not in FORMATS:
         raise InputError(f"format: expected one of {', '.join(FORMATS)}, got {kind!r}")
     return FORMATS[kind]
 
 
-def _parquet(code: SpatialCode) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(to_table([code]), buffer)
-    return buffer.getvalue()
-
-
-def _overlay(code: SpatialCode, video: Path | None, limits: SandboxLimits) -> bytes:
-    if video is None:
-        raise InputError("mp4: the video that the code was made of is not kept here")
-    if not code.cameras:
-        raise SchemaError("cameras", "at least one camera to look through", code.cameras)
-    with tempfile.TemporaryDirectory() as folder:
-        written = Path(folder) / "overlay.mp4"
-        order = {
-            "code": to_json(code),
-            "video": str(video.absolute()),
-            "path": str(written),
-            "cpu_s": limits.cpu_s,
-            "memory_bytes": limits.memory_bytes,
-        }
-        done = _run(json.dumps(order), limits.wall_s)
-        if done.returncode == 0:
-            return written.read_bytes()
+def _write_in_child(
+    chosen: ExportFormat, code: SpatialCode, video: Path, path: Path, limits: SandboxLimits
+) -> None:
+    """Write the file in a child process; VideoError for any way in which that fails."""
+    order = {
+        "writer": f"{chosen.write.__module__}:{chosen.write.__name__}",
+        "code": to_json(code),
+        "video": str(video.absolute()),
+        "path": str(path),
+        "cpu_s": limits.cpu_s,
+        "memory_bytes": limits.memory_bytes,
+    }
+    done = _run(json.dumps(order), limits.wall_s)
+    if done.returncode == 0:
+        return
     if done.returncode == -signal.SIGXCPU:
         raise DecodeTimeoutError(f"more than {limits.cpu_s} s of processor time")
     if done.returncode < 0:
@@ -139,7 +108,7 @@ def _run(order: str, wall_s: float) -> subprocess.CompletedProcess[str]:
     paths = os.pathsep.join(str(Path(path).absolute()) for path in sys.path)
     try:
         return subprocess.run(
-            [sys.executable, "-m", "serve.codes.overlay_child"],
+            [sys.executable, "-m", "serve.codes.writing_child"],
             input=order,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -8,15 +8,53 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError, core_schema
 
 from serve.book.code_ids import MAX_NAME_CHARS
+from spatialcode.export.formats import FORMATS
 from spatialcode.questions.parse import MAX_CHARS
 
 Status = Literal["queued", "decoding", "encoding", "done", "failed"]
 ReasonerName = Literal["solver", "program", "text"]
-#: Formats of ``GET /v1/codes/{id}?format=…``.
-Format = Literal["json", "scene.py", "parquet", "html", "mp4", "rrd", "glb"]
+
+
+class _NameOfFormat:
+    """Makes a text the name of an export format that is registered by the time of the request, and
+    lists the names in the API's description.
+    """
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(_known_format, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"enum": list(FORMATS), "type": "string"}
+
+
+def _known_format(name: str) -> str:
+    if name not in FORMATS:
+        *others, last = (repr(known) for known in FORMATS)
+        expected = f"{', '.join(others)} or {last}"
+        raise PydanticCustomError(
+            "literal_error", "Input should be {expected}", {"expected": expected}
+        )
+    return name
+
+
+#: The format of ``GET /v1/codes/{id}?format=…``.
+FormatName = Annotated[str, _NameOfFormat()]
 
 #: One letter per option.
 MAX_OPTIONS = 26

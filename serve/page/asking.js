@@ -1,5 +1,5 @@
 // The question form and the answer with its evidence.
-import { byId, make, span } from "./elements.js";
+import { byId, make, span } from "./viewer/elements.js";
 import { suggestions } from "./suggestions.js";
 
 const lines = (text) => text.split("\n").map((line) => line.trim()).filter((line) => line !== "");

@@ -1,5 +1,5 @@
 // From a chosen video to a stored code: sends it, then follows its job until it is done.
-import { byId } from "./elements.js";
+import { byId } from "./viewer/elements.js";
 import { Problem } from "./problem.js";
 
 const POLL_MS = 700;

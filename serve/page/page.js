@@ -1,12 +1,25 @@
 // Brings the page's parts together: a video becomes a code, a code is shown and asked.
 import { Api } from "./api.js";
 import { Asking } from "./asking.js";
-import { byId, make } from "./elements.js";
+import { byId, make } from "./viewer/elements.js";
 import { Encoding, failureOf } from "./encoding.js";
 import { Key } from "./key.js";
 import { Problem } from "./problem.js";
 import { nameOf, Shelf } from "./shelf.js";
-import { Viewer } from "./viewer.js";
+import { VideoScreen } from "./video.js";
+import { Viewer } from "./viewer/viewer.js";
+
+// What people call the formats that they can download; others go by their own names.
+const FORMAT_WORDS = {
+  json: "JSON",
+  "scene.py": "scene text",
+  html: "page (HTML)",
+  mp4: "video with boxes (MP4)",
+  glb: "3D model (glb)",
+  rrd: "rerun (rrd)",
+  parquet: "Parquet",
+};
+const OTHER_LINKS = ["self", "video"];
 
 function report(error) {
   byId("error").hidden = error === null;
@@ -18,8 +31,22 @@ const api = new Api(new Key(byId("key")));
 const shelf = new Shelf(api, report);
 const encoding = new Encoding(api, report);
 const asking = new Asking(api, report);
-const viewer = new Viewer(report);
+const screen = new VideoScreen();
+const viewer = new Viewer({ report, screen, loadPlotly });
+let plotly = null;
 let shown = null; // { id, name } of the code on show
+
+// Plotly's 5 MB are fetched once, and only when there is a room to show.
+function loadPlotly() {
+  plotly ??= new Promise((resolve, reject) => {
+    const failed = () => {
+      plotly = null;
+      reject(new Error("The 3D view could not be loaded."));
+    };
+    document.head.append(make("script", { src: "/page/plotly.min.js", load: () => resolve(), error: failed }));
+  });
+  return plotly;
+}
 
 // The service wants a key in a header, which a video element cannot send: with a key the whole
 // video is fetched first, else it streams.
@@ -35,11 +62,20 @@ async function show(job) {
   history.replaceState(null, "", `#${job.id}`);
   shelf.choose(job.id);
   asking.show(job.id, job.code);
+  offerFormats(job);
+  screen.hide();
   const drawn = viewer.show(shown.name, job.code);
   byId("title").focus();
   const source = await videoOf(job.id);
-  if (shown?.id === job.id) viewer.showVideo(source);
+  if (shown?.id === job.id) screen.open(source);
   await drawn;
+}
+
+// Every format of the service has a link to its file.
+function offerFormats(job) {
+  const formats = Object.keys(job.links).filter((name) => !OTHER_LINKS.includes(name));
+  const options = formats.map((name) => make("option", { value: name, text: FORMAT_WORDS[name] ?? name }));
+  byId("format").replaceChildren(...options);
 }
 
 async function open(id, name) {
@@ -70,6 +106,7 @@ function close() {
   shown = null;
   history.replaceState(null, "", location.pathname);
   shelf.choose(null);
+  screen.hide();
   viewer.close();
 }
 

@@ -1,5 +1,5 @@
 // The list of stored codes, newest first.
-import { byId, make } from "./elements.js";
+import { byId, make } from "./viewer/elements.js";
 
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 

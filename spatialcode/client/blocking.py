@@ -123,10 +123,11 @@ class SpatialCodeClient:
         return self._run(operations.code(code_id, self._retries))
 
     def rendition(self, code_id: str, form: str, path: StrPath) -> Path:
-        """The code as "json", "scene.py", "parquet", "html", "mp4", "rrd" or "glb", in a file.
+        """The code in another form, in a file; ``form`` is a format of the service, as "mp4".
 
-        The file appears when it is complete; returns its path. ConflictError while the code is not
-        done.
+        `spatialcode.export.formats.FORMATS` names them; a service may have more of its own.
+        The file appears once it is complete; returns its path. ConflictError while the code is
+        not done.
         """
         return self._run(operations.rendition(code_id, form, Path(path), self._retries))
 

@@ -20,12 +20,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialcode.errors import MissingExtraError
-from spatialcode.export.palette import label_rgb
-from spatialcode.export.polygon import triangulate
+from spatialcode.export.drawing import (
+    CAMERA_RGB,
+    FLOOR_RGB,
+    FRONT_EDGES,
+    OUTLINE_RGB,
+    box_points,
+    has_front,
+    label_rgb,
+    triangulate,
+)
 from spatialcode.export.stills import TimedFrame, jpeg, small
-from spatialcode.export.wire import FRONT_EDGES, box_points, has_front
+from spatialcode.files import write_bytes
 from spatialcode.scene.frames import quaternion_from_matrix
-from spatialcode.scene.motion import CameraPath, object_poses
+from spatialcode.scene.motion import CameraMotion, object_poses
 from spatialcode.scene.schema import Room, SceneObject, SpatialCode
 from spatialcode.scene.text import to_json
 
@@ -34,7 +42,6 @@ FloatArray = NDArray[np.float64]
 TIMELINE = "video_s"
 IMAGE_PLANE_M = 0.35
 _CAMERA, _IMAGE = "world/camera", "world/camera/image"
-_PATH_RGB, _OUTLINE_RGB, _FLOOR_RGB = (29, 95, 208), (138, 148, 163), (207, 214, 223)
 
 
 def render_rrd(code: SpatialCode, frames: Sequence[TimedFrame] = ()) -> bytes:
@@ -68,11 +75,8 @@ def render_rrd(code: SpatialCode, frames: Sequence[TimedFrame] = ()) -> bytes:
 
 def write_rrd(code: SpatialCode, path: str | Path, frames: Sequence[TimedFrame] = ()) -> Path:
     """Write the recording to ``path`` (its folder is made) and return the path."""
-    data = render_rrd(code, frames)
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(data)
-    return target
+    write_bytes(path, render_rrd(code, frames))
+    return Path(path)
 
 
 def _layout(code: SpatialCode) -> Any:
@@ -149,7 +153,7 @@ class _Recorder:
 
     def camera(self, code: SpatialCode, frames: Sequence[TimedFrame]) -> None:
         """Pose and pinhole at every sampled time, the path, the pictures."""
-        rr, path = self.rr, CameraPath.of(code)
+        rr, path = self.rr, CameraMotion.of(code)
         times_s = path.poses.times_s
         transforms, K = path.at(times_s)
         turned = np.roll(quaternion_from_matrix(transforms[:, :3, :3]), -1, axis=1)
@@ -168,7 +172,7 @@ class _Recorder:
         self._over_time(_IMAGE, times_s, pinholes)
         if len(times_s) > 1:
             strip = transforms[:, :3, 3]
-            self._keep("world/camera_path", rr.LineStrips3D([strip], colors=[_PATH_RGB]))
+            self._keep("world/camera_path", rr.LineStrips3D([strip], colors=[CAMERA_RGB]))
         if frames:
             pictures = rr.EncodedImage.columns(
                 blob=[jpeg(rgb) for _, rgb in frames], media_type=["image/jpeg"] * len(frames)
@@ -184,7 +188,7 @@ class _Recorder:
         triangles = triangulate(room.polygon_m)
         if triangles:
             surface = rr.Mesh3D(
-                vertex_positions=floor, triangle_indices=triangles, albedo_factor=_FLOOR_RGB
+                vertex_positions=floor, triangle_indices=triangles, albedo_factor=FLOOR_RGB
             )
             self._keep("world/floor", surface)
         strips = [np.vstack([floor, floor[:1]])]
@@ -192,7 +196,7 @@ class _Recorder:
             ceiling = np.column_stack([ring, np.full(len(ring), room.ceiling_z_m)])
             uprights = np.stack([floor, ceiling], axis=1)
             strips += [np.vstack([ceiling, ceiling[:1]]), *uprights]
-        self._keep("world/room", rr.LineStrips3D(strips, colors=[_OUTLINE_RGB]))
+        self._keep("world/room", rr.LineStrips3D(strips, colors=[OUTLINE_RGB]))
 
     def _keep(self, path: str, what: Any) -> None:
         """Record something that holds at all times."""

@@ -15,10 +15,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spatialcode.errors import SchemaError
-from spatialcode.scene.clipping import common_volume, common_volume_upright
 from spatialcode.scene.frames import canonical_quaternion, matrix_from_quaternion
-from spatialcode.scene.pairs import CORNER_SIGNS, EDGES, FACES, Floats, Pairs
-from spatialcode.scene.separation import overlapping, separation
+from spatialcode.scene.pairs import (
+    CORNER_SIGNS,
+    EDGES,
+    FACES,
+    Floats,
+    Pairs,
+    common_volume,
+    common_volume_upright,
+    overlapping,
+    separation,
+)
 from spatialcode.scene.symmetry import canonical_yaw, wrap_yaw, yaw_error
 
 __all__ = [

@@ -58,14 +58,14 @@ def object_poses(item: SceneObject, times_s: FloatArray) -> tuple[FloatArray, Fl
 
 
 @dataclass(frozen=True)
-class CameraPath:
+class CameraMotion:
     """A code's camera at any time: its poses, and its pinhole matrices flattened to (N, 9)."""
 
     poses: PosePath
     intrinsics: FloatArray
 
     @classmethod
-    def of(cls, code: SpatialCode) -> CameraPath:
+    def of(cls, code: SpatialCode) -> CameraMotion:
         """The path of the code's cameras. SchemaError if it has none."""
         if not code.cameras:
             raise SchemaError("cameras", "at least one camera to look through", code.cameras)

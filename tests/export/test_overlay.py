@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from spatialcode.errors import SchemaError, VideoNotFoundError
+from spatialcode.export.drawing import label_rgb
 from spatialcode.export.overlay import BoxPainter, OverlayOptions, write_overlay
-from spatialcode.export.palette import label_rgb
 from tests.export.codes import camera, code, item, moving_stool
 
 GREY = 128

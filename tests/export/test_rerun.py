@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from spatialcode.export.palette import label_rgb
+from spatialcode.export.drawing import label_rgb
 from spatialcode.export.rerun import render_rrd, write_rrd
 from spatialcode.export.stills import TimedFrame
 from spatialcode.scene.schema import Room, SpatialCode, TrackPoint, make_id

@@ -13,9 +13,9 @@ import pytest
 
 from jobs.encode import main as encode_main
 from jobs.evaluate import main as evaluate_main
-from serve.book.code_store import CodeStore
 from serve.book.database import JobBook, JobStatus
 from serve.book.encoding import EncodingWorker, WorkerSettings
+from serve.book.file_store import FileStore
 from spatialcode import api
 from spatialcode.config import setting
 from spatialcode.encoder.protocol import (
@@ -163,7 +163,7 @@ def test_in_the_evaluation(toy: None, ray_session: Any, tmp_path: Path, num_work
 def test_in_the_services_worker(toy: None, video: Path, tmp_path: Path) -> None:
     config = make_config(tmp_path, "encoder.name=toy", "encoder.settings.height_m=1.5")
     loaded = api.VideoEncoder(config.encoder.make(), config.encoder.torch_device)
-    book, store = JobBook(config.store.job_database), CodeStore(config.store.url)
+    book, store = JobBook(config.store.job_database), FileStore(config.store.url)
     key = work_key(hash_file(video), loaded.identity(config.sampling))
     assert key == key_of(video, config.sampling, 1.5)
     store.put_video(key, video)

@@ -10,14 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.view import FORMATS, main
+from jobs.view import main
 from pipelines.stored import rows
 from pipelines.stored.reading import load_code
 from pipelines.stored.store import ResultStore
 from spatialcode.errors import InputError, ParseError
-from spatialcode.export.views import SUFFIXES
 from spatialcode.scene.schema import SpatialCode
-from spatialcode.scene.table import to_row
+from spatialcode.scene.table import from_table, to_row
 from spatialcode.scene.text import render_scene, to_json
 from spatialcode.video.probe import hash_file
 from tests.export.codes import code, item
@@ -79,9 +78,10 @@ def test_texts_are_written_exactly(tmp_path: Path, video: Path) -> None:
     made = code_of(video)
     path = tmp_path / "code.json"
     path.write_text(to_json(made))
-    assert main([f"code={path}", f"output={tmp_path}", "formats=[json,scene]"]) == 0
+    assert main([f"code={path}", f"output={tmp_path}", "formats=[json,scene,parquet]"]) == 0
     assert load_code(str(tmp_path / "living_room.json")) == made
     assert load_code(str(tmp_path / "living_room.scene.py")) == made
+    assert from_table(pq.read_table(tmp_path / "living_room.parquet")) == [made]
 
 
 def test_models_are_written_for_other_programs(
@@ -219,14 +219,16 @@ def test_a_table_without_the_columns_of_results_is_refused(tmp_path: Path) -> No
         load_code(str(other))
 
 
-def test_the_settings_name_what_the_library_writes() -> None:
-    assert set(FORMATS) == set(SUFFIXES)
+def test_every_format_is_named_by_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "json, scene, parquet, html, overlay, rrd (extra rerun), glb; empty: html" in printed
 
 
 def test_an_unknown_format_is_a_usage_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([f"code={tmp_path}", "formats=[html,obj]"]) == 2
-    assert "formats: expected some of html, overlay, glb, rrd, json, scene, got 'obj'" in (
+    assert "formats: expected some of json, scene, parquet, html, overlay, rrd, glb, got 'obj'" in (
         capsys.readouterr().err
     )

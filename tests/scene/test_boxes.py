@@ -20,8 +20,8 @@ from spatialcode.scene.boxes import (
     iou_matrix,
     volume,
 )
-from spatialcode.scene.clipping import common_volume
 from spatialcode.scene.frames import quaternion_from_yaw
+from spatialcode.scene.pairs import common_volume
 from tests.scene import box_oracles as oracle
 
 NUM_PAIRS = 10_000

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from spatialcode.errors import SchemaError
-from spatialcode.scene.motion import CameraPath, object_poses
+from spatialcode.scene.motion import CameraMotion, object_poses
 from spatialcode.scene.schema import Camera, TrackPoint
 from tests.export.codes import UPRIGHT, camera, code, item, moving_stool
 
 
 def test_a_camera_between_two_times_is_between_two_poses() -> None:
-    path = CameraPath.of(code())
+    path = CameraMotion.of(code())
     transforms, K = path.at(np.array([0.0, 0.5, 1.5, 9.0]))
     np.testing.assert_allclose(transforms[:, 0, 3], [0.0, 0.25, 0.75, 1.0])
     np.testing.assert_allclose(transforms[:, 2, 3], 1.5)
@@ -25,23 +25,23 @@ def test_rotation_is_slerped_not_averaged() -> None:
         rows = ((c, -s, 0.0, 0.0), (s, c, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
         return Camera(t_s, rows, 100.0, 100.0, 80.0, 60.0)
 
-    path = CameraPath.of(code(cameras=(turned(0.0, 0.0), turned(3.0, math.pi / 2))))
+    path = CameraMotion.of(code(cameras=(turned(0.0, 0.0), turned(3.0, math.pi / 2))))
     transforms, _ = path.at(np.array([1.0]))
     c, s = math.cos(math.pi / 6), math.sin(math.pi / 6)
     np.testing.assert_allclose(transforms[0, :2, :2], [[c, -s], [s, c]], atol=1e-6)
 
 
 def test_frames_that_share_a_time_and_single_cameras_are_no_trouble() -> None:
-    path = CameraPath.of(code(cameras=(camera(0.0, 1.0), camera(0.0, 2.0), camera(1.0, 3.0))))
+    path = CameraMotion.of(code(cameras=(camera(0.0, 1.0), camera(0.0, 2.0), camera(1.0, 3.0))))
     transforms, _ = path.at(np.array([0.0, 0.5]))
     np.testing.assert_allclose(transforms[:, 0, 3], [1.0, 2.0])
-    alone, _ = CameraPath.of(code(cameras=(camera(1.0, 7.0),))).at(np.array([0.0, 5.0]))
+    alone, _ = CameraMotion.of(code(cameras=(camera(1.0, 7.0),))).at(np.array([0.0, 5.0]))
     np.testing.assert_allclose(alone[:, 0, 3], 7.0)
 
 
 def test_a_code_without_cameras_says_so() -> None:
     with pytest.raises(SchemaError, match="cameras: expected at least one"):
-        CameraPath.of(code(cameras=()))
+        CameraMotion.of(code(cameras=()))
 
 
 def test_a_moving_object_follows_its_track_and_is_held_outside_it() -> None:

@@ -445,8 +445,10 @@ def test_the_page_and_its_library_come_from_here(service: Running) -> None:
     assert page.headers["content-type"].startswith("text/html")
     assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
     assert len(service.http.get("/page/plotly.min.js").content) > 10**6
-    for path in ("/page/page.js", "/page/page.css"):
+    for path in ("/page/page.js", "/page/page.css", "/page/viewer/viewer.js"):
         assert service.http.get(path).status_code == 200
+    palette = service.http.get("/page/viewer/palette.json")
+    assert palette.headers["content-type"] == "application/json"  # or browsers refuse the module
     assert service.http.get("/page/../ingress.py").status_code == 404
 
 

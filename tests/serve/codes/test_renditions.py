@@ -10,7 +10,7 @@ import av
 import pyarrow.parquet as pq
 import pytest
 
-from serve.codes.renditions import FORMATS, Rendition, render
+from serve.codes.renditions import Rendition, render
 from spatialcode.errors import (
     DecodeCrashError,
     DecodeTimeoutError,
@@ -19,6 +19,7 @@ from spatialcode.errors import (
     SchemaError,
     VideoError,
 )
+from spatialcode.export.formats import FORMATS
 from spatialcode.scene.scene_parser import parse_scene
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import from_table

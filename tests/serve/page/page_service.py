@@ -19,6 +19,8 @@ from fastapi.staticfiles import StaticFiles
 from serve.ask.asking import Asked, answer
 from serve.http.edge import PAGE_POLICY
 from serve.http.messages import AskAnswer, AskRequest, CodeStatus, StoredVideo
+from serve.ingress import VIEWER
+from spatialcode.export.formats import FORMATS
 from spatialcode.scene.document import to_document
 from spatialcode.scene.text import from_json
 
@@ -61,9 +63,11 @@ class Service:
 def status(code_id: str, stage: str, *, name: str, **changes: Any) -> CodeStatus:
     """A job's status, in the service's own words."""
     video = StoredVideo(name=name, sha256="c" * 64, num_bytes=785_636)
+    links = {name: f"/v1/codes/{code_id}?format={name}" for name in ("self", "video", *FORMATS)}
     base = CodeStatus(
-        id=code_id, status=stage, created_s=1767225600.0, updated_s=1767225600.0, video=video
-    )
+        id=code_id, status=stage, created_s=1767225600.0, updated_s=1767225600.0, video=video,
+        links=links,
+    )  # fmt: skip
     return base.model_copy(update=changes)
 
 
@@ -97,6 +101,7 @@ def build(service: Service) -> FastAPI:
     async def plotly_script() -> FileResponse:
         return FileResponse(PLOTLY)
 
+    app.mount("/page/viewer", StaticFiles(directory=VIEWER))
     app.mount("/page", StaticFiles(directory=PAGE))
     return app
 

@@ -34,7 +34,15 @@ export function objectPose(item, t_s) {
 }
 
 // A code's camera at any time. `times_s` is empty where the code has no camera.
-export class CameraPath {
+export class CameraMotion {
+  static #known = new WeakMap();
+
+  // The path of a code, worked out once.
+  static of(code) {
+    if (!CameraMotion.#known.has(code)) CameraMotion.#known.set(code, new CameraMotion(code));
+    return CameraMotion.#known.get(code);
+  }
+
   constructor(code) {
     // Frames may share a time; the first of them counts.
     const known = code.cameras.filter((camera, i, all) => i === 0 || camera.t_s > all[i - 1].t_s);

@@ -7,36 +7,27 @@ const CENTER = { x: 0, y: 0, z: -0.15 };
 // Redrawing the room is slow on a machine without a graphics card; the video is to stay smooth.
 const LEAST_PAUSE_MS = 120;
 
-let loading = null;
+// In a narrower plot the legend would hide the room.
+const LEAST_LEGEND_PX = 600;
 
-// Plotly's 5 MB are fetched once, and only when there is a room to show.
-function plotly() {
-  loading ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    script.src = "/page/plotly.min.js";
-    script.addEventListener("load", () => resolve(window.Plotly));
-    script.addEventListener("error", () => {
-      loading = null;
-      reject(new Error("The 3D view could not be loaded."));
-    });
-    document.head.append(script);
-  });
-  return loading;
-}
-
+// Events: "pick" with the id of a box, "label" with a label of the legend and whether it was pressed
+// twice.
 export class Room3D extends EventTarget {
   #plot;
+  #loadPlotly;
   #code = null;
   #layout = null;
   #picked = {};
   #eye = OVERVIEW;
-  #wanted = null; // the newest time and highlight not yet drawn
+  #wanted = null; // the newest that is not yet drawn
   #isDrawing = false;
   #numShown = 0;
 
-  constructor(plot) {
+  // `loadPlotly`: an async function after which there is `window.Plotly`.
+  constructor(plot, loadPlotly) {
     super();
     this.#plot = plot;
+    this.#loadPlotly = loadPlotly;
     plot.addEventListener("keydown", (event) => this.#steer(event));
     new ResizeObserver(() => {
       if (plot.data !== undefined && plot.clientWidth > 0) window.Plotly.Plots.resize(plot);
@@ -44,25 +35,26 @@ export class Room3D extends EventTarget {
   }
 
   // Show another code, seen from the start position.
-  async show(code, t_s, marked) {
+  async show(code, wanted) {
     this.#code = code;
     this.#eye = OVERVIEW;
     // plotly keeps where the user looks from for as long as this name stays.
     this.#layout = { ...layoutOf(code, OVERVIEW, CENTER), uirevision: ++this.#numShown };
-    await plotly();
-    await this.draw(t_s, marked);
+    await this.#loadPlotly();
+    await this.draw(wanted);
   }
 
-  // Draw a time and a highlight; where calls come faster than drawing, only the newest is drawn.
-  async draw(t_s, marked) {
-    this.#wanted = { t_s, marked };
+  // Draw { t_s, marked, shown } (see tracesAt); where calls come faster than drawing, only the newest
+  // is drawn.
+  async draw(wanted) {
+    this.#wanted = wanted;
     if (this.#isDrawing || this.#layout === null || window.Plotly === undefined) return;
     this.#isDrawing = true;
     try {
       while (this.#wanted !== null) {
-        const wanted = this.#wanted;
+        const newest = this.#wanted;
         this.#wanted = null;
-        await this.#drawNow(wanted);
+        await this.#drawNow(newest);
         await new Promise((resolve) => setTimeout(resolve, LEAST_PAUSE_MS));
       }
     } finally {
@@ -78,8 +70,8 @@ export class Room3D extends EventTarget {
     return this.#look(FROM_ABOVE);
   }
 
-  async #drawNow({ t_s, marked }) {
-    const { data, picked } = tracesAt(this.#code, t_s, marked);
+  async #drawNow({ t_s, marked, shown }) {
+    const { data, legend, picked } = tracesAt(this.#code, t_s, marked, shown);
     this.#picked = picked;
     const options = {
       displaylogo: false,
@@ -87,8 +79,10 @@ export class Room3D extends EventTarget {
       responsive: false,
       modeBarButtons: [["toImage", "zoom3d", "pan3d", "resetCameraDefault3d"]],
     };
+    const isWide = this.#plot.clientWidth >= LEAST_LEGEND_PX;
+    this.#layout.showlegend = isWide;
     const isFirst = this.#plot.data === undefined;
-    await window.Plotly.react(this.#plot, data, this.#layout, options);
+    await window.Plotly.react(this.#plot, isWide ? [...data, ...legend] : data, this.#layout, options);
     if (isFirst) this.#listen();
   }
 
@@ -99,6 +93,13 @@ export class Room3D extends EventTarget {
         this.dispatchEvent(new CustomEvent("pick", { detail: ids[Math.floor(point.pointNumber / 8)] }));
       }
     });
+    for (const [name, isDouble] of [["plotly_legendclick", false], ["plotly_legenddoubleclick", true]]) {
+      this.#plot.on(name, ({ data, curveNumber }) => {
+        const { label } = data[curveNumber].meta;
+        this.dispatchEvent(new CustomEvent("label", { detail: { label, isDouble } }));
+        return false; // what is hidden is redrawn from here
+      });
+    }
     this.#plot.on("plotly_relayout", (changed) => {
       this.#eye = changed["scene.camera"]?.eye ?? this.#eye;
     });

@@ -1,6 +1,6 @@
 // When a video shows things best, by the code's own account: it knows boxes and the camera, not
 // what stands between them.
-import { CameraPath, objectPose } from "./motion.js";
+import { CameraMotion, objectPose } from "./motion.js";
 import { projectPoint } from "./projection.js";
 
 const isSeen = (item, t_s) => item.first_seen_s <= t_s && t_s <= item.last_seen_s;
@@ -19,7 +19,7 @@ function centrality(item, camera, t_s) {
 // the one that shows them nearest to its middle; null for no items.
 export function bestMoment(code, items) {
   if (items.length === 0) return null;
-  const path = new CameraPath(code);
+  const path = CameraMotion.of(code);
   const times = [...new Set([...path.times_s, ...code.video.sampled_s, ...items.map((i) => i.first_seen_s)])];
   let best = null;
   for (const t_s of times.sort((a, b) => a - b)) {

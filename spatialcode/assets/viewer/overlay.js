@@ -1,9 +1,12 @@
 // Boxes drawn over the video, while their object is in view by the code's own account (first to
 // last sight), through whatever stands before them: a code holds no surfaces to hide them behind.
-import { CameraPath, objectPose } from "./motion.js";
+import { isChosen } from "./filter.js";
+import { CameraMotion, objectPose } from "./motion.js";
 import { inkOn, labelColor } from "./palette.js";
 import { projectSegments } from "./projection.js";
 import { boxPoints, edgesOf } from "./wire.js";
+
+const LEAST_NAMED_PX = 300;
 
 function segmentsOf(item, t_s) {
   const points = boxPoints(item, objectPose(item, t_s));
@@ -15,7 +18,6 @@ const meanDepth = (lines) => lines.reduce((sum, line) => sum + line.depth_m, 0) 
 export class Overlay {
   #canvas;
   #code = null;
-  #path = null;
 
   constructor(canvas) {
     this.#canvas = canvas;
@@ -23,21 +25,22 @@ export class Overlay {
 
   show(code) {
     this.#code = code;
-    this.#path = new CameraPath(code);
   }
 
-  // Draw what the code knows at `t_s`; `marked` ids stand out and the others step back.
-  draw(t_s, marked) {
+  // Draw what the code knows at `t_s`; `marked` ids stand out and the others step back. `shown`: see
+  // filter.js.
+  draw(t_s, marked, shown) {
     if (this.#code === null) return;
     const context = this.#cleared();
-    const drawn = this.#inView(t_s);
+    const drawn = this.#inView(t_s, shown);
     for (const { item, lines } of drawn) {
       const isMarked = marked.has(item.id);
       context.globalAlpha = marked.size > 0 && !isMarked ? 0.35 : 1;
       if (isMarked) this.#stroke(context, lines, "#fff", 6);
       this.#stroke(context, lines, labelColor(item.label), isMarked ? 3 : 0);
     }
-    for (const { item, lines } of drawn) {
+    const isLarge = this.#canvas.clientWidth >= LEAST_NAMED_PX; // else names hide what they name
+    for (const { item, lines } of isLarge && shown.names ? drawn : []) {
       context.globalAlpha = marked.size > 0 && !marked.has(item.id) ? 0.35 : 1;
       this.#name(context, lines, item);
     }
@@ -45,11 +48,13 @@ export class Overlay {
   }
 
   // Objects with the visible parts of their boxes, the farthest first.
-  #inView(t_s) {
-    const camera = this.#path.at(t_s);
+  #inView(t_s, shown) {
+    const path = CameraMotion.of(this.#code);
+    const camera = path.at(t_s);
     if (camera === null) return [];
-    const lasts_s = this.#path.sightLasts_s;
+    const lasts_s = path.sightLasts_s;
     return this.#code.objects
+      .filter((item) => isChosen(item, shown))
       .filter((item) => item.first_seen_s <= t_s && t_s < item.last_seen_s + lasts_s)
       .map((item) => ({ item, lines: projectSegments(segmentsOf(item, t_s), camera) }))
       .filter(({ lines }) => lines.length > 0)

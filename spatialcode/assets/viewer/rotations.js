@@ -33,6 +33,9 @@ function normalised(values) {
   return values.map((value) => value / norm);
 }
 
+// The turn about +z in radians that brings the x axis to where the rotation has it, seen from above.
+export const yawOf = ([w, x, y, z]) => Math.atan2(2 * (x * y + w * z), 1 - 2 * (y * y + z * z));
+
 // The rotation at `share` (0 to 1) of the shorter way from a to b, at constant speed.
 export function slerp(a, b, share) {
   let cosine = a.reduce((sum, value, i) => sum + value * b[i], 0);

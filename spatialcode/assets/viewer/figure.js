@@ -1,14 +1,16 @@
 // A spatial code as plotly traces: what the 3D view shows at one time.
-import { CameraPath, objectPose } from "./motion.js";
-import { labelColor } from "./palette.js";
+import { isShown } from "./filter.js";
+import { CameraMotion, objectPose } from "./motion.js";
+import { CAMERA_COLOR, FLOOR_COLOR, labelColor, OUTLINE_COLOR } from "./palette.js";
 import { triangulate } from "./polygon.js";
+import { yawOf } from "./rotations.js";
 import { boxPoints, edgesOf, FRUSTUM_EDGES, frustumPoints, TRIANGLES } from "./wire.js";
 
 const FRUSTUM_DEPTH_M = 0.35;
 const NAME_GAP_M = 0.08;
 // Drawn room height where the code knows no ceiling: a skirting that shows the outline.
 const UNKNOWN_CEILING_M = 0.15;
-const [INK, SOFT, PATH] = ["#1d2530", "#8a94a3", "#1d5fd0"];
+const INK = "#1d2530";
 
 // Plotly reads tags in hover texts and names, so none may reach it.
 const escaped = (text) =>
@@ -28,6 +30,7 @@ const line = (name, points, color, width) => ({
   name,
   line: { color, width },
   hoverinfo: "skip",
+  showlegend: false,
   ...columns(points),
 });
 
@@ -40,34 +43,37 @@ function roomTraces(room) {
   const solid = {
     type: "mesh3d",
     name: "floor",
-    color: "#cfd6df",
+    color: FLOOR_COLOR,
     opacity: 0.5,
     flatshading: true,
     hoverinfo: "skip",
+    showlegend: false,
     ...columns(floor),
     ...Object.fromEntries(["i", "j", "k"].map((key, n) => [key, triangles.map((corners) => corners[n])])),
   };
   return [
     solid,
-    line("floor outline", [...floor, floor[0]], SOFT, 5),
+    line("floor outline", [...floor, floor[0]], OUTLINE_COLOR, 5),
     line("walls", [...ceiling, ceiling[0], null, ...uprights], "#d5dae1", 2),
   ];
 }
 
 function hoverOf(item) {
   const size = item.size_m.map((extent) => extent.toFixed(2)).join(" × ");
-  return `<b>${escaped(item.id)}</b><br>score ${item.score.toFixed(2)}<br>size ${size} m`;
+  const yaw_deg = Math.round((180 / Math.PI) * yawOf(item.quaternion_wxyz));
+  return `<b>${escaped(item.id)}</b><br>score ${item.score.toFixed(2)}<br>size ${size} m<br>yaw ${yaw_deg}°`;
 }
 
 // The faces of boxes, eight vertices each in the order of `boxes`.
-function solids(name, boxes, opacity) {
+function solids(name, boxes, look) {
   const faces = boxes.flatMap((_, n) => TRIANGLES.map((corners) => corners.map((corner) => corner + 8 * n)));
   return {
     type: "mesh3d",
     name,
-    opacity,
+    ...look,
     flatshading: true,
     hoverinfo: "text",
+    showlegend: false,
     text: boxes.flatMap(({ item }) => Array(8).fill(hoverOf(item))),
     facecolor: boxes.flatMap(({ item }) => TRIANGLES.map(() => labelColor(item.label))),
     ...columns(boxes.flatMap(({ points }) => points.slice(0, 8))),
@@ -81,7 +87,7 @@ function edges(name, boxes, width, color = null) {
   return line(name, lines.flat(), colors, width);
 }
 
-function names(boxes) {
+function names(boxes, visible) {
   const tops = boxes.map(({ points }) => {
     const corners = points.slice(0, 8);
     const mean = (axis) => corners.reduce((sum, point) => sum + point[axis], 0) / 8;
@@ -91,6 +97,8 @@ function names(boxes) {
     type: "scatter3d",
     mode: "text",
     name: "names",
+    visible,
+    showlegend: false,
     text: boxes.map(({ item }) => escaped(item.id)),
     textfont: { size: 12, color: INK },
     hoverinfo: "skip",
@@ -105,15 +113,34 @@ function cameraTraces(path, t_s) {
   const pyramid = camera === null ? [] : wire(frustumPoints(camera, FRUSTUM_DEPTH_M), FRUSTUM_EDGES);
   return [
     line("camera path", path.positions_m, "#b9c8e4", 3),
-    line("travelled", travelled, PATH, 5),
-    line("camera", pyramid, PATH, 4),
+    line("travelled", travelled, CAMERA_COLOR, 5),
+    line("camera", pyramid, CAMERA_COLOR, 4),
   ];
 }
 
-// All traces at `t_s`, always of the same names in the same order, and the objects whose vertices
-// the two meshes hold, for picking.
-export function tracesAt(code, t_s, marked) {
-  const boxes = code.objects.map((item) => ({ item, points: boxPoints(item, objectPose(item, t_s)) }));
+// An entry of the legend for each label. It holds no point: a click on it hides the label's boxes,
+// which other traces hold (see Room3D).
+function legend(code, hiddenLabels) {
+  const labels = [...new Set(code.objects.map((item) => item.label))].sort();
+  return labels.map((label) => ({
+    type: "scatter3d",
+    mode: "markers",
+    name: escaped(label),
+    meta: { label },
+    marker: { color: labelColor(label), symbol: "square" },
+    hoverinfo: "skip",
+    showlegend: true,
+    visible: hiddenLabels.has(label) ? "legendonly" : true,
+    ...columns([null]),
+  }));
+}
+
+// All traces at `t_s`, always of the same names in the same order; those of the legend; and the
+// objects whose vertices the two meshes hold, for picking. `marked`: ids that stand out. `shown`: see filter.js.
+export function tracesAt(code, t_s, marked, shown) {
+  const boxes = code.objects
+    .filter((item) => isShown(item, t_s, shown))
+    .map((item) => ({ item, points: boxPoints(item, objectPose(item, t_s)) }));
   const lit = boxes.filter(({ item }) => marked.has(item.id));
   const others = boxes.filter(({ item }) => !marked.has(item.id));
   const tracks = code.objects
@@ -121,21 +148,21 @@ export function tracesAt(code, t_s, marked) {
     .flatMap((item) => [...item.track.map((point) => point.center_m), null]);
   const data = [
     ...roomTraces(code.room),
-    ...cameraTraces(new CameraPath(code), t_s),
-    line("tracks", tracks, SOFT, 3),
-    solids("boxes", others, lit.length > 0 ? 0.07 : 0.22),
+    ...cameraTraces(CameraMotion.of(code), t_s),
+    line("tracks", tracks, OUTLINE_COLOR, 3),
+    solids("boxes", others, { opacity: lit.length > 0 ? 0.07 : 0.22, visible: shown.faces }),
     edges("edges", others, lit.length > 0 ? 2 : 4),
-    solids("highlighted boxes", lit, 0.55),
+    solids("highlighted boxes", lit, { opacity: 0.55, visible: shown.faces }),
     edges("highlighted edges", lit, 9, INK),
-    names(lit.length > 0 ? lit : boxes),
+    names(lit.length > 0 ? lit : boxes, shown.names),
   ];
   const idsOf = (some) => some.map(({ item }) => item.id);
-  return { data, picked: { boxes: idsOf(others), "highlighted boxes": idsOf(lit) } };
+  return { data, legend: legend(code, shown.hiddenLabels), picked: { boxes: idsOf(others), "highlighted boxes": idsOf(lit) } };
 }
 
 // The whole room with a little air, whatever the time.
 export function layoutOf(code, eye, center) {
-  const path = new CameraPath(code);
+  const path = CameraMotion.of(code);
   const points = [[0, 0, 0], ...path.positions_m];
   for (const item of code.objects) {
     const poses = item.motion === "moving" ? [item, ...item.track] : [item];
@@ -155,7 +182,7 @@ export function layoutOf(code, eye, center) {
   return {
     scene: { ...axes, aspectmode: "data", dragmode: "turntable", camera: { eye, center } },
     margin: { l: 0, r: 0, t: 0, b: 0 },
-    showlegend: false,
+    legend: { x: 1, xanchor: "right", y: 0.94, font: { size: 10 }, tracegroupgap: 2, bgcolor: "rgba(255,255,255,0.5)" },
     paper_bgcolor: "rgba(0,0,0,0)",
   };
 }

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 import math
+from importlib import resources
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
-from spatialcode.export.wire import (
-    CORNER_SIDES,
+from spatialcode.export.drawing import (
     EDGES,
     FRONT_EDGES,
     FRUSTUM_EDGES,
@@ -13,7 +16,11 @@ from spatialcode.export.wire import (
     box_points,
     frustum_points,
     has_front,
+    label_rgb,
+    triangulate,
 )
+from spatialcode.scene.categories import LABELS
+from spatialcode.scene.pairs import CORNER_SIGNS
 
 SIZE_M = np.array([2.0, 3.0, 5.0])
 UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])
@@ -32,7 +39,7 @@ def test_the_twelve_triangles_cover_the_surface_once() -> None:
     for a, b, c in TRIANGLES:
         normal = np.cross(points[b] - points[a], points[c] - points[a]) / 2
         axis = int(np.argmax(np.abs(normal)))
-        side = CORNER_SIDES[a, axis]
+        side = CORNER_SIGNS[a, axis]
         covered[axis, side] = covered.get((axis, side), 0.0) + float(np.linalg.norm(normal))
     faces = {0: 15.0, 1: 10.0, 2: 6.0}
     assert covered == {(axis, side): faces[axis] for axis in faces for side in (-1, 1)}
@@ -86,3 +93,48 @@ def test_triangles_turn_counter_clockwise_seen_from_outside() -> None:
     for a, b, c in TRIANGLES:
         normal = np.cross(points[b] - points[a], points[c] - points[a])
         assert normal @ points[a] > 0
+
+
+def area(polygon: list[tuple[float, float]]) -> float:
+    pairs = zip(polygon, polygon[1:] + polygon[:1], strict=True)
+    return abs(sum(ax * by - bx * ay for (ax, ay), (bx, by) in pairs)) / 2
+
+
+def test_an_l_shape_is_tiled_without_its_notch() -> None:
+    l_shape = [(0.0, 0.0), (4.0, 0.0), (4.0, 1.0), (1.0, 1.0), (1.0, 3.0), (0.0, 3.0)]
+    triangles = triangulate(l_shape)
+    assert len(triangles) == 4
+    # The convex hull would cover 9 m², the shape itself 4 + 2 = 6 m².
+    assert sum(area([l_shape[i] for i in triangle]) for triangle in triangles) == 6.0
+    centres = [[sum(l_shape[i][k] for i in t) / 3 for k in (0, 1)] for t in triangles]
+    assert not any(x > 1 and y > 1 for x, y in centres)
+
+
+@given(
+    st.lists(st.floats(0.3, 5.0), min_size=3, max_size=12),
+    st.booleans(),
+)
+def test_any_star_shaped_outline_is_tiled_exactly(radii: list[float], clockwise: bool) -> None:
+    turns = [2 * math.pi * n / len(radii) for n in range(len(radii))]
+    outline = [(r * math.cos(a), r * math.sin(a)) for r, a in zip(radii, turns, strict=True)]
+    if clockwise:
+        outline.reverse()
+    tiled = sum(area([outline[i] for i in triangle]) for triangle in triangulate(outline))
+    assert math.isclose(tiled, area(outline), rel_tol=1e-9)
+
+
+def test_corners_on_one_line_are_dropped() -> None:
+    outline = [(0.0, 0.0), (1.0, 0.0), (2.0, 0.0), (2.0, 2.0), (0.0, 2.0)]
+    triangles = triangulate(outline)
+    assert sum(area([outline[i] for i in triangle]) for triangle in triangles) == 4.0
+
+
+def test_every_category_has_its_own_colour_and_strangers_a_stable_one() -> None:
+    assert len({label_rgb(label) for label in LABELS}) == len(LABELS)
+    assert label_rgb("grand piano") == label_rgb("grand piano") != label_rgb("harp")
+
+
+def test_the_palette_names_every_category_and_no_other() -> None:
+    folder = resources.files("spatialcode") / "assets" / "viewer"
+    palette = json.loads((folder / "palette.json").read_text(encoding="utf-8"))
+    assert list(palette["labels"]) == list(LABELS)

@@ -1,5 +1,5 @@
 // The one time that the room, the video and the slider share. While the video plays it leads;
-// without a video the clock runs by itself. Seconds from the video's first frame, which is where
+// without a video (null, or one that cannot be shown) the clock runs by itself. Seconds from the video's first frame, which is where
 // browsers start to count, too.
 
 export class Clock extends EventTarget {
@@ -21,29 +21,21 @@ export class Clock extends EventTarget {
     this.#video = video;
     slider.addEventListener("input", () => this.seek(Number(slider.value)));
     play.addEventListener("click", () => (this.isPlaying ? this.pause() : this.start()));
-    for (const name of ["play", "pause", "ended"]) video.addEventListener(name, () => this.#showState());
-    video.addEventListener("seeked", () => this.#arrived());
-    this.#follow();
+    if (video !== null) this.#follow();
   }
 
   get isPlaying() {
     return this.#hasVideo ? !this.#video.paused && !this.#video.ended : this.#startedAt !== null;
   }
 
-  // Begin anew with a code of this length, at its start.
-  load(duration_s) {
+  // Begin anew with a code of this length, at `t_s`.
+  load(duration_s, t_s = 0) {
     this.pause();
     this.#hasVideo = false;
     this.#wanted_s = null;
     this.#duration_s = duration_s;
     this.#slider.max = String(Math.max(0.1, duration_s));
-    this.seek(0);
-  }
-
-  // The video can be shown now, so let it lead.
-  useVideo() {
-    this.#hasVideo = true;
-    this.seek(this.t_s);
+    this.seek(t_s);
   }
 
   start() {
@@ -59,7 +51,7 @@ export class Clock extends EventTarget {
 
   pause() {
     this.#startedAt = null;
-    this.#video.pause();
+    this.#video?.pause();
     this.#showState();
   }
 
@@ -83,9 +75,16 @@ export class Clock extends EventTarget {
     }
   }
 
-  // Every picture the video shows tells the time it belongs to, where the browser can say that.
+  // Let the video lead once it can be shown. Every picture of it tells the time that it belongs to,
+  // where the browser can say that.
   #follow() {
     const video = this.#video;
+    for (const name of ["play", "pause", "ended"]) video.addEventListener(name, () => this.#showState());
+    video.addEventListener("seeked", () => this.#arrived());
+    video.addEventListener("loadeddata", () => {
+      this.#hasVideo = true;
+      this.seek(this.t_s);
+    });
     const tell = (t_s) => {
       if (this.#hasVideo && this.#wanted_s === null && this.isPlaying) this.#set(t_s);
     };
