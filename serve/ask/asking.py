@@ -18,6 +18,7 @@ from spatialcode.errors import ModelError, SpatialCodeError
 from spatialcode.questions.types import Question, UnparsedQuestion
 from spatialcode.reasoning.answers.numbers import unit_of
 from spatialcode.reasoning.evidence import Answer, Evidence
+from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.models.loading import CompletionModel
 from spatialcode.reasoning.reasoner import ModelAnswer, ProgramReasoner, TextReasoner
 from spatialcode.reasoning.solver import solve, with_letter
