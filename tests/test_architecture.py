@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -67,7 +68,7 @@ LIGHT_MODULES = (
 # The rest of the service runs, and is tested, without Ray.
 SERVE_ON_RAY = ("serve.app", "serve.on_ray")
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_POSITIONAL = 500, 50, 5
-MAX_MODULES_BESIDE_EACH_OTHER = 22
+MAX_MODULES_BESIDE_EACH_OTHER = 20
 
 
 def sources() -> list[Path]:
@@ -231,3 +232,47 @@ def test_names_say_what_they_hold() -> None:
 def test_no_folder_holds_more_modules_than_one_can_oversee() -> None:
     counts = Counter(path.parent.relative_to(ROOT) for path in sources() if path.stem != "__init__")
     assert not {str(f): n for f, n in counts.items() if n > MAX_MODULES_BESIDE_EACH_OTHER}
+
+
+def definitions(path: Path) -> set[str]:
+    """Functions and classes of a module, and the members of its classes as ``Class.member``."""
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            inner = (ast.FunctionDef, ast.AsyncFunctionDef)
+            found |= {f"{node.name}.{n.name}" for n in node.body if isinstance(n, inner)}
+    return found
+
+
+def test_the_walks_of_the_page_pass_functions_that_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    passed = re.findall(r"`([\w/]+\.py):([\w.]+)`", page)
+    assert len(passed) > 50
+    for file, name in passed:
+        assert name in definitions(ROOT / file), f"{file} defines no {name}"
+
+
+def test_the_page_names_files_and_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:tests|pipelines|serve|spatialcode|jobs)/[\w/]+\.py)`", page))
+    assert {"tests/extension/test_encoder.py", "serve/metrics.py"} <= named
+    named.discard("jobs/NAME.py")  # what a new verb's file is called
+    assert not [name for name in named if not (ROOT / name).is_file()]
+
+
+def test_every_extension_test_stands_on_the_page() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    tests = sorted(path.name for path in (ROOT / "tests" / "extension").glob("test_*.py"))
+    assert tests
+    assert not [name for name in tests if f"tests/extension/{name}" not in page]
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    homes: dict[str, set[str]] = {}
+    for path in sources():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, set()).add(str(path.relative_to(ROOT)))
+    assert not {name: files for name, files in homes.items() if len(files) > 1}

@@ -109,7 +109,7 @@ _PRONOUN = re.compile(
 
 
 @dataclass(frozen=True)
-class Quantity:
+class WrittenNumber:
     """A number as metres, square metres or, without a unit, as it is.
 
     ``written``: before conversion. ``start``, ``end``: where it stands. ``unit``: as written.
@@ -153,12 +153,12 @@ def _digits(found: re.Match[str], text: str) -> str:
     return f"{total:g}"
 
 
-def quantities(text: str) -> list[Quantity]:
+def quantities(text: str) -> list[WrittenNumber]:
     """Every quantity of a lower-case text, in order; "2 m 30 cm" and "5 ft 2 in" are one each.
 
     Numbers inside words (chair_1, 3d) are none; a number too large for a float is none.
     """
-    found: list[Quantity] = []
+    found: list[WrittenNumber] = []
     for one_match in _QUANTITY.finditer(text):
         if one_match["glued"]:
             continue
@@ -169,11 +169,13 @@ def quantities(text: str) -> list[Quantity]:
         if unit in ("'", '"') and text.count(unit) % 2 == 0:
             unit = ""  # quotation marks come in pairs
         dimension, factor = _UNITS.get(unit, ("none", 1.0))
-        one = Quantity(value * factor, dimension, one_match.start(), one_match.end(), unit, value)
+        one = WrittenNumber(
+            value * factor, dimension, one_match.start(), one_match.end(), unit, value
+        )
         before = found[-1] if found else None
         if before and _continues(before, one, text):
             total = before.value + one.value
-            found[-1] = Quantity(total, "length", before.start, one.end, one.unit, total)
+            found[-1] = WrittenNumber(total, "length", before.start, one.end, one.unit, total)
         else:
             found.append(one)
     return found
@@ -189,7 +191,7 @@ def _value(one_match: re.Match[str]) -> float | None:
     return -value if one_match["sign"] else value
 
 
-def _continues(before: Quantity, one: Quantity, text: str) -> bool:
+def _continues(before: WrittenNumber, one: WrittenNumber, text: str) -> bool:
     """Whether a smaller unit follows a larger one, as in "2 m 30 cm"."""
     if before.dimension != "length" or one.dimension != "length" or not before.unit:
         return False
@@ -243,13 +245,13 @@ def read_number(text: str, question: Question) -> float | Unread:
     return _chosen(found, text, question)
 
 
-def _chosen(found: list[Quantity], text: str, question: Question) -> float | Unread:
+def _chosen(found: list[WrittenNumber], text: str, question: Question) -> float | Unread:
     """The one number that the question asks for, in its unit."""
     wanted = {"m": "length", "cm": "length", "m2": "area"}.get(unit_of(question), "none")
     fitting = [q for q in found if q.dimension == wanted]
     fitting = fitting or [q for q in found if q.dimension == "none"]
     if isinstance(question, UnparsedQuestion):  # nobody knows its unit: the number as written
-        fitting = [Quantity(q.written, "none", q.start, q.end) for q in fitting or found]
+        fitting = [WrittenNumber(q.written, "none", q.start, q.end) for q in fitting or found]
     counted = family_of(question).counted(question)
     if counted is not None:
         fitting = [q for q in fitting if _counts(text[q.end : q.end + 60], counted)] or fitting
