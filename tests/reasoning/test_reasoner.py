@@ -7,6 +7,7 @@ import pytest
 
 from spatialcode.questions.types import Counting, Reference, UnparsedQuestion
 from spatialcode.reasoning.answers.extraction import NoAnswer, extract
+from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.models.loading import Completion
 from spatialcode.reasoning.program.of_question import to_program
 from spatialcode.reasoning.prompts import PromptSettings, estimate_tokens, render
