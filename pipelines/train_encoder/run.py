@@ -34,7 +34,7 @@ from spatialcode.encoder.small.training import (
     train,
 )
 from spatialcode.encoder.small.weights import save_weights
-from spatialcode.files import append_jsonl
+from spatialcode.files import append_jsonl, read_jsonl
 from spatialcode.seeds import VALIDATION_ROOMS
 
 STATE_FILE, WEIGHTS_FILE, METRICS_FILE = "state.pt", "encoder.safetensors", "metrics.jsonl"
@@ -190,7 +190,7 @@ def write_curve(output: Path) -> Path:
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
-    rows = [json.loads(line) for line in (output / METRICS_FILE).read_text().splitlines()]
+    rows = read_jsonl(output / METRICS_FILE)
     figure = make_subplots(rows=2, cols=1, subplot_titles=("training loss", "unseen rooms"))
     trained = [row for row in rows if row["kind"] == "train"]
     samples = [row["samples"] for row in trained]
