@@ -190,7 +190,7 @@ def write_curve(output: Path) -> Path:
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
-    rows = read_jsonl(output / METRICS_FILE)
+    rows = [row for _, row in read_jsonl(output / METRICS_FILE)]
     figure = make_subplots(rows=2, cols=1, subplot_titles=("training loss", "unseen rooms"))
     trained = [row for row in rows if row["kind"] == "train"]
     samples = [row["samples"] for row in trained]
