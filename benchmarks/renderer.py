@@ -20,10 +20,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from spatialcode.synthetic.clips import ClipConfig, make_clip, make_training_frames
+from spatialcode.synthetic.clips import ClipConfig, Shot, make_clip, make_training_frames
 from spatialcode.synthetic.layout import furnish
 from spatialcode.synthetic.renderer import Pinhole, trace
-from spatialcode.synthetic.shots import Shot
 from spatialcode.synthetic.stage import build_stage
 from spatialcode.synthetic.textures import shade
 

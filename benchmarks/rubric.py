@@ -26,8 +26,7 @@ from spatialcode.reasoning.rubric.scoring import score
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.seeds import HELD_OUT_ROOMS
-from spatialcode.synthetic.clips import make_clip
-from spatialcode.synthetic.shots import ClipConfig
+from spatialcode.synthetic.clips import ClipConfig, make_clip
 from tests.reasoning.asking import every_question
 
 Row = tuple[Question, SpatialCode, str, float | str]

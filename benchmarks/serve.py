@@ -59,7 +59,7 @@ def prepare(folder: Path) -> dict[str, str]:
     from spatialcode.api import ASSETS, VideoEncoder
     from spatialcode.config import load_config
     from spatialcode.scene.text import from_json
-    from spatialcode.video.probe import hash_file
+    from spatialcode.video.decode import hash_file
     from spatialcode.workkey import work_key
 
     config = load_config(ServeConfig, None, settings(folder))

@@ -22,8 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(config: QuestionsConfig, log: EventLog) -> bool:
-    from pipelines.questions.graph import run_questions
-    from pipelines.questions.report import QuestionsTally
+    from pipelines.questions.graph import QuestionsTally, run_questions
 
     def show(tally: QuestionsTally) -> None:
         done = tally.done + tally.failed

@@ -13,8 +13,7 @@ from spatialcode.api import KnownCamera, Sampling, VideoEncoder, clip_of, encode
 from spatialcode.encoder.registry import EncoderSettings
 from spatialcode.errors import SchemaError, VideoNotFoundError, WeightsError
 from spatialcode.scene.schema import SpatialCode
-from spatialcode.video.decode import decode
-from spatialcode.video.probe import hash_file
+from spatialcode.video.decode import decode, hash_file
 from spatialcode.video.sampling import ByRate
 from spatialcode.workkey import work_key
 from tests.tiny_codes import room_video, untrained_weights

@@ -26,7 +26,7 @@ from pipelines.encode.inputs import ListedVideo
 from pipelines.stored import rows
 from pipelines.stored.store import StoredRow
 from spatialcode.errors import InputError, SpatialCodeError, VideoNotFoundError
-from spatialcode.video.probe import hash_file
+from spatialcode.video.decode import hash_file
 from spatialcode.workkey import EncoderIdentity, work_key
 
 _MIN_AGE_S = 2.0

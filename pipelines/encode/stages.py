@@ -39,9 +39,8 @@ from spatialcode.errors import (
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import to_row
 from spatialcode.threads import limit_threads
-from spatialcode.video.decode import DecodedVideo
+from spatialcode.video.decode import DecodedVideo, VideoProbe
 from spatialcode.video.limits import VideoLimits
-from spatialcode.video.probe import VideoProbe
 from spatialcode.video.sandbox import SandboxedDecoder, SandboxLimits
 
 # Failures that may be the machine's rather than the video's.

@@ -70,8 +70,7 @@ class RoomMaker:
         return {"scene": scene, "codes": codes, "items": items, **done}
 
     def _make(self, seed: int, scene: str) -> MadeRoom:
-        from spatialcode.synthetic.clips import make_clip
-        from spatialcode.synthetic.shots import ClipConfig
+        from spatialcode.synthetic.clips import ClipConfig, make_clip
         from spatialcode.synthetic.videos import write_clip
 
         clip = make_clip(seed, ClipConfig(num_frames=self.config.num_frames))

@@ -17,8 +17,7 @@ from spatialcode.errors import InputError
 from spatialcode.evaluation.answer_report import attribution, figure, markdown, summarise
 from spatialcode.evaluation.report import write_report
 from spatialcode.questions.types import QuestionItem
-from spatialcode.reasoning.priors.baselines import MostFrequent
-from spatialcode.reasoning.priors.fit import fit_priors, room_group
+from spatialcode.reasoning.priors.fit import MostFrequent, fit_priors, room_group
 from spatialcode.reasoning.priors.known import read_priors
 from spatialcode.scene.schema import SpatialCode
 

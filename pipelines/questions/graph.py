@@ -3,6 +3,8 @@
 A task asks about some codes of one file and writes its questions, and a row a code, under names
 that follow from the codes: run again, it replaces what it wrote. Which codes share a task does not
 depend on who runs it, so that both ways give the same files.
+
+In the report every code is done or failed, and every wanted question made or skipped for a reason.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -18,15 +21,15 @@ import pyarrow as pa
 
 from pipelines.on_ray.dataset import Workers, through_tasks
 from pipelines.questions.config import QuestionsConfig
-from pipelines.questions.report import QuestionsTally
 from pipelines.questions.store import QuestionSet
 from pipelines.stored import rows
 from pipelines.stored.reading import CodeLocation, list_codes, read_stored
 from spatialcode.config import to_dict
+from spatialcode.reasoning.families.registry import family_names
 from spatialcode.reasoning.generate import Generated, generate
 
 Row = dict[str, Any]
-Progress = Callable[[QuestionsTally], None]
+Progress = Callable[["QuestionsTally"], None]
 
 _TASK = pa.schema(
     [pa.field(name, pa.string()) for name in ("scene", "uri", "file", "error_code", "error")]
@@ -139,3 +142,99 @@ def _tally(asked: Generated) -> Row:
             answer = next(o for o in item.options if o.startswith(f"{answer}. "))[3:]
         family_counts.setdefault("answers", Counter())[answer] += 1
     return counts
+
+
+_MAX_EXAMPLES = 20  # of failures in a report; all of them are rows
+#: Answers with more values than these (sizes, orders) are not told apart in a report.
+_MAX_ANSWERS = 40
+
+
+@dataclass
+class _Family:
+    """One family's counts."""
+
+    questions: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    letters: Counter[str] = field(default_factory=Counter)
+    answers: Counter[str] = field(default_factory=Counter)
+
+    def add(self, counts: dict[str, dict[str, int]]) -> None:
+        self.questions += sum(counts.get("answers", {}).values())
+        for name in ("skipped", "letters", "answers"):
+            getattr(self, name).update(counts.get(name, {}))
+
+    def report(self) -> dict[str, Any]:
+        few = len(self.answers) <= _MAX_ANSWERS
+        return {
+            "wanted": self.questions + self.skipped.total(),
+            "questions": self.questions,
+            "skipped": dict(sorted(self.skipped.items())),
+            "letters": dict(sorted(self.letters.items())),
+            "answers": dict(sorted(self.answers.items())) if few else {},
+        }
+
+
+@dataclass
+class QuestionsTally:
+    """Running counts. ``codes``: all that were listed, each once; ``duplicates``: rows of another
+    input with the same code, which are not asked about again.
+    """
+
+    codes: int
+    duplicates: int = 0
+    done: int = 0
+    failed_by_code: Counter[str] = field(default_factory=Counter)
+    families: dict[str, _Family] = field(default_factory=dict)
+    examples: list[dict[str, str]] = field(default_factory=list)
+    aborted: str | None = None
+
+    @property
+    def failed(self) -> int:
+        return self.failed_by_code.total()
+
+    @property
+    def questions(self) -> int:
+        return sum(family.questions for family in self.families.values())
+
+    def add(self, receipts: Iterable[dict[str, Any]]) -> None:
+        """Count codes that were asked about."""
+        for receipt in receipts:
+            if receipt["status"] != rows.OK:
+                self.failed_by_code[receipt["error_code"]] += 1
+                if len(self.examples) < _MAX_EXAMPLES:
+                    names = ("scene", "uri", "error_code", "error")
+                    self.examples.append({name: receipt[name] for name in names})
+                continue
+            self.done += 1
+            for family, counts in json.loads(receipt["tally"]).items():
+                self.families.setdefault(family, _Family()).add(counts)
+
+    def abort(self, why: str) -> None:
+        """Note that the run was ended early, and why."""
+        self.aborted = why
+
+    def report(self, max_failed_fraction: float) -> dict[str, Any]:
+        """The report. ``ok``: nothing is unfinished, no more than the allowed share failed, and
+        there is a question.
+        """
+        unfinished = self.codes - self.done - self.failed
+        share = self.failed / max(1, self.codes)
+        sound = unfinished == 0 and self.aborted is None and share <= max_failed_fraction
+        examples = sorted(self.examples, key=lambda one: one["scene"])
+        return {
+            "ok": sound and self.questions > 0,
+            "codes": self.codes,
+            "done": self.done,
+            "failed": self.failed,
+            "unfinished": unfinished,
+            "duplicates": self.duplicates,
+            "failed_by_code": dict(sorted(self.failed_by_code.items())),
+            "failures": examples,
+            "questions": self.questions,
+            "families": {
+                name: self.families[name].report()
+                for name in family_names()
+                if name in self.families
+            },
+            "aborted": self.aborted,
+        }

@@ -112,7 +112,7 @@ def card_of(config: TrainReasonerConfig, report: Mapping[str, Any]) -> dict[str,
             "of homes",
             "questions": "by spatialcode.reasoning.generate, with referring expressions and ids; "
             + ("in VSI-Bench's own sentences" if config.sft.standard_sentences
-               else "in standard and train sentences, and in those of spatialcode.tasks.wordings"),
+               else "in standard and train sentences, and in those of spatialcode.tasks.tasks"),
             "targets": "usual programs (spatialcode.tasks.tasks.target_program)",
             "left_out": "held-out sentences of spatialcode.reasoning.families; rooms from "
             f"{HELD_OUT_ROOMS.start} on; all of VSI-Bench",

@@ -2,24 +2,40 @@
 
 A model may be asked several times; one of its samples is chosen by what can be checked without
 knowing the right answer (`choosing`). ``verified`` then refers to the chosen one alone. Where codes
-and models come from, and how long a model may take, is not known here.
+come from, where a model runs and how long it may take is not known here.
+
+`ServedModel` is the language model that the service's settings describe. A single answer is decoded
+greedily; several are sampled, since they would otherwise be equal.
 """
 
 from __future__ import annotations
 
+import copy
 import math
-from dataclasses import dataclass
+import re
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from serve.ask.choosing import Claim, JudgedSample, chosen, judge
-from serve.ask.evidence import CitedEvidence, evidence_of
+from serve.config import ReasonerDeploymentConfig
 from spatialcode.api import ask
 from spatialcode.config import require
 from spatialcode.errors import ModelError, SpatialCodeError
 from spatialcode.questions.types import Question, UnparsedQuestion
+from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.answers.numbers import unit_of
 from spatialcode.reasoning.evidence import Answer, Evidence
 from spatialcode.reasoning.families.registry import parse
-from spatialcode.reasoning.models.loading import CompletionModel
+from spatialcode.reasoning.models.endpoint import OpenAICompatible
+from spatialcode.reasoning.models.loading import (
+    CompletionModel,
+    ModelSpec,
+    bundled,
+    load_model,
+)
+from spatialcode.reasoning.models.local import HuggingFaceModel
 from spatialcode.reasoning.reasoner import ModelAnswer, ProgramReasoner, TextReasoner
 from spatialcode.reasoning.solver import solve, with_letter
 from spatialcode.reasoning.statements import Assumed
@@ -210,3 +226,129 @@ def _failure(sample: ModelAnswer) -> AskingError:
     if sample.stage == "model":
         return ModelFailedError(f"the language model failed: {why}")
     return NoAnswerError(f"the language model did not answer the question: {why}")
+
+
+#: ``reasoner.model=bundled`` is the tiny model that comes with the software.
+BUNDLED = "bundled"
+
+
+def reasoners_of(config: ReasonerDeploymentConfig) -> tuple[str, ...]:
+    """The reasoners that a model makes possible; the bundled one only writes programs."""
+    if not config.has_model:
+        return ()
+    return ("program",) if config.model == BUNDLED else ("program", "text")
+
+
+class ServedModel:
+    """A model that is loaded once and asked often. A local one answers one question at a time."""
+
+    def __init__(self, config: ReasonerDeploymentConfig) -> None:
+        self.names = reasoners_of(config)
+        model = load_model(spec_of(config))
+        self._sampling: CompletionModel = model
+        self._greedy: CompletionModel = _greedy(model)
+        self._turn = threading.Semaphore(1 if not config.base_url else 64)
+
+    def answer(self, asked: Asked, code: SpatialCode) -> Answered:
+        """The answer. Raises the AskingError family."""
+        with self._turn:
+            model = self._greedy if asked.num_samples == 1 else self._sampling
+            return answer(asked, code, model)
+
+
+def spec_of(config: ReasonerDeploymentConfig) -> ModelSpec:
+    """The settings as `load_model` takes them, with the bundled model by its folder."""
+    spec = replace(config, batch_size=config.batch_size or config.max_samples)
+    return bundled(spec) if config.model == BUNDLED else spec
+
+
+def _greedy(model: CompletionModel) -> CompletionModel:
+    """A model that shares the weights of another and always takes the most likely token."""
+    if isinstance(model, OpenAICompatible):
+        return replace(model, temperature=0.0)
+    assert isinstance(model, HuggingFaceModel)
+    twin = copy.copy(model)
+    twin.settings = replace(model.settings, temperature=0.0)
+    return twin
+
+
+#: For each kind of statement, the field with its value and the unit of that value.
+_VALUES: dict[type, tuple[str, str]] = {
+    say.Position: ("center_m", "m"), say.Extents: ("size_m", "m"), say.RoleOf: ("role", ""),
+    say.Vector: ("xy_m", "m"), say.Dot: ("value", ""), say.Cross: ("value", ""),
+    say.Angle: ("value_deg", "deg"), say.Distance: ("value_m", "m"), say.Longest: ("value_m", "m"),
+    say.Count: ("value", ""), say.FirstSeen: ("t_s", "s"), say.Area: ("value_m2", "m2"),
+    say.Height: ("z_m", "m"), say.Direction: ("direction", ""), say.Extreme: ("object_id", ""),
+    say.TurnAt: ("turn", ""), say.Order: ("object_ids", ""), say.Holds: ("holds", ""),
+    say.Assumed: ("value", ""),
+}  # fmt: skip
+_ID_FIELDS = ("object_id", "a_id", "b_id", "anchor_id", "tail_id", "head_id")
+_CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+@dataclass(frozen=True)
+class CitedObject:
+    """An object that an answer is based on; times are seconds from the video's first frame."""
+
+    id: str
+    label: str
+    first_seen_s: float
+    last_seen_s: float
+
+
+@dataclass(frozen=True)
+class CitedQuantity:
+    """A statement as data. ``value``: in ``unit``, "m", "m2", "s", "deg", or "" for none or one
+    that depends on the vectors. ``objects``: ids in the code. ``recomputes``: the code gives the
+    same value.
+    """
+
+    kind: str
+    text: str
+    objects: tuple[str, ...]
+    value: float | bool | str | tuple[float, ...] | tuple[str, ...]
+    unit: str
+    recomputes: bool
+
+
+@dataclass(frozen=True)
+class CitedEvidence:
+    """What an answer is based on; ``text``: the quantities as lines."""
+
+    text: tuple[str, ...]
+    objects: tuple[CitedObject, ...]
+    quantities: tuple[CitedQuantity, ...]
+
+
+def evidence_of(
+    claims: Sequence[Claim], code: SpatialCode, object_ids: Iterable[str] = ()
+) -> CitedEvidence:
+    """Claims as evidence. ``object_ids`` come first; others follow as they are mentioned."""
+    things = {item.id: item for item in code.objects}
+    quantities = tuple(_quantity(claim, things) for claim in claims)
+    named = (name for one in quantities for name in one.objects)
+    used = [things[name] for name in dict.fromkeys((*object_ids, *named)) if name in things]
+    return CitedEvidence(
+        text=tuple(one.text for one in quantities),
+        objects=tuple(
+            CitedObject(item.id, item.label, item.first_seen_s, item.last_seen_s) for item in used
+        ),
+        quantities=quantities,
+    )
+
+
+def _quantity(claim: Claim, things: dict[str, Any]) -> CitedQuantity:
+    statement: Any = claim.statement
+    name, unit = _VALUES[type(statement)]
+    if isinstance(statement, say.Vector) and statement.head_id == "front":
+        unit = ""  # a direction of length 1
+    ids = [getattr(statement, one, "") for one in _ID_FIELDS]
+    ids += getattr(statement, "object_ids", ())
+    return CitedQuantity(
+        kind=_CAPITAL.sub("_", type(statement).__name__).lower(),
+        text=statement.text(),
+        objects=tuple(dict.fromkeys(one for one in ids if one in things)),
+        value=getattr(statement, name),
+        unit=unit,
+        recomputes=not claim.doubt,
+    )

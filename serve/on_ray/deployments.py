@@ -2,39 +2,44 @@
 
 Ingress writes videos and rows, encoder replicas take rows by themselves: no video waits in a
 replica's memory, so replicas may come, go and die. Everything here is thin; what is done is in
-`serve.ingress`, `serve.book.encoding` and `serve.ask.language_model`.
+`serve.ingress`, `serve.book.encoding` and `serve.ask.asking`.
+
+Beside them stand what they need of Ray: how many replicas a queue of videos asks for, the service's
+numbers on Ray's Prometheus endpoint (``ray_spatialcode_…``, one port a node), and the check that a
+model works: a bundled clip, encoded at the start and on demand, gives the same boxes each time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
 
 from serve.access.keys import KeyRing
-from serve.ask.asking import Answered, Asked
-from serve.ask.language_model import ServedModel, reasoners_of
+from serve.ask.asking import Answered, Asked, ServedModel, reasoners_of
 from serve.book.database import JobBook
 from serve.book.encoding import EncodingWorker, WorkerSettings
 from serve.book.file_store import FileStore
 from serve.config import DeploymentConfig, ServeConfig
 from serve.ingress import build_ingress
-from serve.metrics import Meters
+from serve.metrics import METERS, SECONDS_EDGES, Meters
 from serve.on_ray.links import ServeEncoder, ServeReasoner
-from serve.on_ray.ray_metrics import RaySink
-from serve.on_ray.scaling import WAITING, ByQueue
-from serve.on_ray.warmup import ModelCheck
 from serve.services import Services
-from spatialcode.api import VideoEncoder
+from spatialcode.api import ASSETS, VideoEncoder
 from spatialcode.encoder.protocol import Encoder
+from spatialcode.errors import EncodeError
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.threads import limit_threads
+from spatialcode.video.sampling import ByCount
+from spatialcode.video.sandbox import SandboxedDecoder
 from spatialcode.workkey import EncoderIdentity
 
 #: Another replica may take a job as soon as it is released; the batch under way has until so many
@@ -203,3 +208,92 @@ def _scaling(config: ServeConfig, replicas: DeploymentConfig) -> dict[str, Any]:
         "metrics_interval_s": _METRICS_INTERVAL_S,
         "look_back_period_s": max(3 * _METRICS_INTERVAL_S, delays.upscale_delay_s),
     }
+
+
+#: The name under which replicas report how many videos wait or are worked on.
+WAITING = "waiting"
+
+
+class ByQueue:
+    """One replica for every ``jobs_per_replica`` videos in the book.
+
+    Every replica reports the same book, so the largest report counts. Bounds and delays are
+    Serve's own.
+    """
+
+    def __init__(self, jobs_per_replica: float = 2.0) -> None:
+        self.jobs_per_replica = jobs_per_replica
+
+    def __call__(self, context: Any) -> tuple[int, dict[str, Any]]:
+        reports = (context.aggregated_metrics or {}).get(WAITING, {})
+        if not reports:
+            return context.target_num_replicas, {}
+        return max(1, math.ceil(max(reports.values()) / self.jobs_per_replica)), {}
+
+
+class RaySink:
+    """Hands every number to `ray.util.metrics`; made inside the process that counts."""
+
+    def __init__(self) -> None:
+        from ray.util import metrics
+
+        self._kinds = {meter.name: meter.kind for meter in METERS}
+        self._metrics: dict[str, Any] = {}
+        for meter in METERS:
+            if meter.kind == "counter":
+                made: Any = metrics.Counter(meter.name, meter.about, meter.labels)
+            elif meter.kind == "gauge":
+                made = metrics.Gauge(meter.name, meter.about, meter.labels)
+            else:
+                made = metrics.Histogram(meter.name, meter.about, list(SECONDS_EDGES), meter.labels)
+            self._metrics[meter.name] = made
+
+    def add(self, name: str, value: float, labels: Mapping[str, str]) -> None:
+        metric, tags = self._metrics[name], dict(labels)
+        kind = self._kinds[name]
+        if kind == "gauge":
+            metric.set(value, tags=tags)
+        elif kind == "histogram":
+            metric.observe(value, tags=tags)
+        elif value > 0:  # Ray's counters refuse a zero
+            metric.inc(value, tags=tags)
+
+
+CLIP = ASSETS / "sample_room.mp4"
+_NUM_FRAMES, _MAX_SIDE_PX = 4, 160
+#: Centres may move so far between two runs of one device, metres.
+_TOLERANCE_M = 0.05
+
+
+class ModelCheck:
+    """Encodes the clip when made; `run` does it again and compares.
+
+    EncodeError where the encoder fails, RuntimeError where it gives something else.
+    """
+
+    def __init__(self, encoder: VideoEncoder) -> None:
+        self._encoder = encoder
+        with SandboxedDecoder() as decoder:
+            self._video = decoder.decode(CLIP, ByCount(_NUM_FRAMES), max_side_px=_MAX_SIDE_PX)
+        self._first = self._encoded()
+
+    def run(self) -> None:
+        """The same again: same objects, in the same places."""
+        now = self._encoded()
+        labels = [[item.label for item in code.objects] for code in (self._first, now)]
+        moved_m = max(
+            (
+                abs(a - b)
+                for one, other in zip(self._first.objects, now.objects, strict=False)
+                for a, b in zip(one.center_m, other.center_m, strict=True)
+            ),
+            default=0.0,
+        )
+        if labels[0] != labels[1] or not moved_m <= _TOLERANCE_M:
+            raise RuntimeError("the encoder no longer gives what it gave at first")
+
+    def _encoded(self) -> SpatialCode:
+        (code,) = self._encoder.encode_batch([self._video])
+        if isinstance(code, EncodeError):
+            raise code
+        return code

@@ -24,11 +24,10 @@ from spatialcode.evaluation.metrics.tracks import BoxTracks, from_objects
 from spatialcode.evaluation.oracle import Rung, TrueMaps, replace_with_truth, rungs, true_maps
 from spatialcode.evaluation.recordings import Recording
 from spatialcode.evaluation.watched import Encoded, EvaluatedEncoder, Seconds, clip_of
+from spatialcode.scene.categories import wrap_yaw
 from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.scene.schema import Room
-from spatialcode.scene.symmetry import wrap_yaw
-from spatialcode.synthetic.clips import make_clip
-from spatialcode.synthetic.shots import ClipConfig
+from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.synthetic.truth import SyntheticClip, pixel_counts, seen
 from spatialcode.video.decode import decode
 from spatialcode.video.sampling import ByTimes

@@ -136,7 +136,7 @@ def check_same_video(code: SpatialCode, video: Path) -> None:
 
     Codes without a hash (exact truth of rendered rooms) match any video.
     """
-    from spatialcode.video.probe import hash_file
+    from spatialcode.video.decode import hash_file
 
     if not code.video.sha256:
         return

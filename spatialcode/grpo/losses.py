@@ -17,8 +17,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from spatialcode.errors import ConfigError, SchemaError
-from spatialcode.grpo.kl import KL_ESTIMATORS
-from spatialcode.grpo.objective import Surrogate, clipped_surrogate, log_ratio_of, per_token
+from spatialcode.grpo.objective import (
+    KL_ESTIMATORS,
+    Surrogate,
+    clipped_surrogate,
+    log_ratio_of,
+    per_token,
+)
 from spatialcode.grpo.statistics import (
     RatioStatistics,
     masked_mean,

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from spatialcode.grpo.kl import LOG_RATIO_LIMIT
+from spatialcode.grpo.objective import LOG_RATIO_LIMIT
 
 if TYPE_CHECKING:
     from spatialcode.grpo.losses import LossTerms

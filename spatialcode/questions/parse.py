@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spatialcode.errors import SchemaError
-from spatialcode.questions.references import bare, flat, sentences
+from spatialcode.questions.names import bare, flat, sentences
 from spatialcode.questions.types import Option, Question, UnparsedQuestion, same_question
 
 Common = dict[str, Any]

@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialcode.errors import SchemaError
-from spatialcode.questions.names import HEAD, NONE, match, plain, singular
-from spatialcode.questions.references import reference
+from spatialcode.questions.names import HEAD, NONE, match, plain, reference, singular
 from spatialcode.questions.types import Reference
 from spatialcode.scene.index import SceneIndex
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spatialcode.errors import SchemaError
+from spatialcode.scene.categories import canonical_yaw, wrap_yaw, yaw_error
 from spatialcode.scene.frames import canonical_quaternion, matrix_from_quaternion
 from spatialcode.scene.pairs import (
     CORNER_SIGNS,
@@ -27,7 +28,6 @@ from spatialcode.scene.pairs import (
     overlapping,
     separation,
 )
-from spatialcode.scene.symmetry import canonical_yaw, wrap_yaw, yaw_error
 
 __all__ = [
     "CORNER_SIGNS",

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialcode.scene.schema import SpatialCode, VideoInfo
-from spatialcode.synthetic.clips import assemble
-from spatialcode.synthetic.codec import write_video
-from spatialcode.synthetic.shots import FULL_WALK_FRAMES, ClipConfig, Frame, Shot
+from spatialcode.synthetic.clips import FULL_WALK_FRAMES, ClipConfig, Frame, Shot, assemble
+from spatialcode.synthetic.imaging import write_video
 from spatialcode.synthetic.truth import SyntheticClip, spatial_code
 
 _CLEAN_CRF = 12

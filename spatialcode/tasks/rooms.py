@@ -3,6 +3,9 @@
 Questions in program mode need names, and geometry only for their answers; a code of this kind takes
 milliseconds where a rendered room takes seconds. Such a room need not look like a home: it is meant
 for a reader of codes.
+
+Things have names known from homes, or nonsense words, which can only be copied: a model that has
+learnt the common names by heart fails on them.
 """
 
 from __future__ import annotations
@@ -25,7 +28,6 @@ from spatialcode.scene.schema import (
     make_id,
 )
 from spatialcode.synthetic.layout import furnish
-from spatialcode.tasks.vocabulary import draw_labels
 
 Rng = np.random.Generator
 _CEILING_M = 2.6
@@ -156,3 +158,60 @@ def _camera(rng: Rng, width_m: float, depth_m: float) -> Camera:
     x, y = float(rng.uniform(0.2, 0.8) * width_m), float(rng.uniform(0.0, 0.3) * depth_m)
     pose = ((1.0, 0.0, 0.0, x), (0.0, 0.0, 1.0, y), (0.0, -1.0, 0.0, 1.5), (0.0, 0.0, 0.0, 1.0))
     return Camera(0.0, pose, 500.0, 500.0, 320.0, 240.0)
+
+
+#: Names that rooms are said to hold, other words for the same among them.
+HOUSEHOLD = (
+    "chair", "table", "sofa", "bed", "tv", "door", "window", "stool", "trash bin", "pillow",
+    "refrigerator", "toilet", "stove", "bathtub", "washer", "lamp", "bookshelf", "nightstand",
+    "backpack", "fireplace", "mirror", "monitor", "printer", "radiator", "dishwasher", "towel",
+    "counter", "telephone", "microwave", "keyboard", "plant", "closet", "clock", "fan",
+    "washing machine", "oven", "mattress", "piano", "couch", "desk", "fridge", "bookcase",
+    "wardrobe", "cabinet", "cupboard", "trash can", "bin", "television", "heater", "cushion",
+    "rug", "curtain", "shelf", "bench", "ottoman", "armchair", "dresser", "crib", "sink",
+    "shower", "picture", "vase", "basket", "laptop", "suitcase", "guitar", "bicycle", "ladder",
+    "blanket", "kettle", "toaster", "bottle", "box", "bucket", "coffee table", "dining table",
+    "office chair", "computer monitor", "ceiling light", "floor lamp", "computer tower",
+    "shoe rack", "coat rack", "whiteboard", "projector", "speaker", "aquarium", "treadmill",
+    "ball", "book", "cup", "bowl", "helmet", "umbrella", "iron", "ironing board",
+    "vacuum cleaner", "power strip", "paper towel", "exhaust fan", "exit sign",
+    "storage container", "kitchen cabinet", "bathroom vanity", "file cabinet", "shower curtain",
+    "toilet paper", "soap dispenser", "hair dryer", "laundry basket", "tea table",
+    "sewing machine", "tissue box", "water heater", "air conditioner", "candle", "painting",
+    "poster", "statue", "teddy bear", "toy", "drum", "cart", "crate", "barrel", "tray", "jar",
+    "teapot", "stand", "scale", "globe", "easel", "podium", "locker", "bidet", "faucet", "hanger",
+)  # fmt: skip
+_ONSETS = (
+    "b", "c", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z",
+    "bl", "br", "cl", "cr", "dr", "fl", "fr", "gl", "gr", "pl", "pr", "sk", "sl", "sn", "sp",
+    "st", "tr", "th", "ch",
+)  # fmt: skip
+_VOWELS = (
+    "a", "e", "i", "o", "u", "ai", "ea", "oo", "ou", "ei",
+)  # fmt: skip
+_CODAS = ["", "b", "d", "g", "k", "l", "m", "n", "p", "r", "t", "nd", "nt", "rk", "lf", "mp"]
+
+
+def nonsense(rng: Rng) -> str:
+    """A word, or two, that mean nothing: "blorkan", "vea trimp"."""
+    return " ".join(_word(rng) for _ in range(1 + int(rng.random() < 0.2)))
+
+
+def _word(rng: Rng) -> str:
+    syllables = 1 + int(rng.random() < 0.6)
+    return "".join(
+        _ONSETS[int(rng.integers(len(_ONSETS)))]
+        + _VOWELS[int(rng.integers(len(_VOWELS)))]
+        + _CODAS[int(rng.integers(len(_CODAS)))]
+        for _ in range(syllables)
+    )
+
+
+def draw_labels(rng: Rng, count: int, nonsense_share: float) -> tuple[str, ...]:
+    """Labels of one room, all different; ``nonsense_share``: chance of each to be nonsense."""
+    found: dict[str, None] = {}
+    while len(found) < count:
+        made = rng.random() < nonsense_share
+        label = nonsense(rng) if made else HOUSEHOLD[int(rng.integers(len(HOUSEHOLD)))]
+        found[label] = None
+    return tuple(found)

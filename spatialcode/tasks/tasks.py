@@ -2,26 +2,30 @@
 
 `room_tasks` needs no files: room, questions and words follow from a seed and the room's number.
 `tasks_of` takes a set of questions over codes.
+
+For training, some questions are put into other words: each family's own grammars
+(`Family.grammars`). The sentences that the generator keeps apart (`Sentences.heldout`) are never
+made.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
 from spatialcode.config import require
 from spatialcode.questions.types import Question, QuestionItem, UnparsedQuestion
-from spatialcode.reasoning.families.registry import parse
+from spatialcode.reasoning.drawing import drawn
+from spatialcode.reasoning.families.registry import family_of, parse, templates
 from spatialcode.reasoning.generate import GenerateConfig, generate
 from spatialcode.reasoning.program import to_program
 from spatialcode.reasoning.prompts import compact_text
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.tasks.rooms import RoomSettings, furnished_room, made_up_room
-from spatialcode.tasks.wordings import reworded
 
 _ARTICLE = re.compile(r'"(?:the|a|an) (?=[^"]+")', re.IGNORECASE)
 
@@ -120,3 +124,36 @@ def tasks_of(
         prompt = compact_text(question, code.objects)
         made.append(Task(prompt, question, code, item))
     return made
+
+
+Rng = np.random.Generator
+
+_CHOICE = re.compile(r"\(([^()]*\|[^()]*)\)")
+
+
+def reworded(question: Question, rng: Rng) -> Question:
+    """The question in other words, with the same meaning; as it is where there are none."""
+    family = family_of(question)
+    wording = family.wording(question, rng)
+    if wording is None:
+        return question
+    grammars = family.grammars[wording.grammar]
+    heldout = {text for sentences in templates().values() for text in sentences.heldout}
+    while (sentence := expand(drawn(grammars, rng), rng)) in heldout:
+        pass
+    text = sentence.format(**wording.slots)
+    text = text[:1].upper() + text[1:]
+    said = {
+        name: replace(getattr(question, name), phrase=wording.slots[slot])
+        for slot, name in wording.phrases.items()
+        if f"{{{slot}}}" in sentence
+    }
+    return replace(question, text=text, **said)
+
+
+def expand(grammar: str, rng: Rng) -> str:
+    """One sentence of a grammar, its slots still open."""
+    text = grammar
+    while _CHOICE.search(text):
+        text = _CHOICE.sub(lambda found: drawn(found[1].split("|"), rng), text)
+    return " ".join(text.split())

@@ -3,24 +3,26 @@
 Where every packet states its presentation time, the packets needed for the wanted frames are
 known beforehand: decoding seeks from key frame to key frame and stops as soon as it has them.
 Otherwise (AVI, missing stamps) it decodes from the start, one frame in memory at a time.
+
+`probe` looks at a video before it is decoded: limits, format, size, orientation, frames, times.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spatialcode.errors import DecodeMemoryError, EmptyVideoError, VideoLimitError
-from spatialcode.video.corruption import DamageLog, check_packets
 from spatialcode.video.limits import DEFAULT_LIMITS, VideoLimits
 from spatialcode.video.opening import OpenedVideo, VideoProbe, open_video
-from spatialcode.video.probe import hash_file
-from spatialcode.video.reading import Picked, read_exact, read_in_order
+from spatialcode.video.reading import DamageLog, Picked, check_packets, read_exact, read_in_order
 from spatialcode.video.sampling import ByTimes, SamplePlan, num_targets, shown_frames
 
 OnDamage = Literal["raise", "report"]
@@ -145,3 +147,24 @@ def _wanted(opened: OpenedVideo, plan: SamplePlan, limits: VideoLimits) -> NDArr
     if count > limits.max_samples:
         raise VideoLimitError("samples", f"{count}, at most {limits.max_samples}")
     return shown_frames(plan, times_s)
+
+
+__all__ = ["VideoLimits", "VideoProbe", "hash_file", "probe"]
+
+
+def hash_file(path: str | os.PathLike[str]) -> str:
+    """sha256 of the bytes of `path` in hex, read in pieces."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def probe(
+    path: str | os.PathLike[str], limits: VideoLimits = DEFAULT_LIMITS, *, with_sha256: bool = True
+) -> VideoProbe:
+    """Check the limits and all packets of a local file; one frame is decoded, for the
+    orientation. Raises the VideoError family, damage to the container or to packets included.
+    """
+    with open_video(path, limits) as opened:
+        check_packets(opened, DamageLog(strict=True))
+        facts = opened.facts
+    return replace(facts, sha256=hash_file(path)) if with_sha256 else facts

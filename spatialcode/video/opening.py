@@ -18,9 +18,8 @@ from spatialcode.errors import (
 )
 from spatialcode.video.containers import check_container
 from spatialcode.video.limits import VideoLimits
-from spatialcode.video.orientation import Orientation
 from spatialcode.video.packets import PacketTable, scan
-from spatialcode.video.source import VideoFile, check_file, first_frame, square_size
+from spatialcode.video.source import Orientation, VideoFile, check_file, first_frame, square_size
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ class SandboxedDecoder:
         *,
         with_sha256: bool = True,
     ) -> VideoProbe:
-        """As `spatialcode.video.probe.probe`."""
+        """As `spatialcode.video.decode.probe`."""
         known = None if with_sha256 else ""
         request = Request(str(Path(path).absolute()), ByCount(1), limits, sha256=known)
         reply, _ = self._ask("probe", request)

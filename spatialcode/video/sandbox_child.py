@@ -27,8 +27,7 @@ from spatialcode.child import (
 )
 from spatialcode.errors import DecodeMemoryError, VideoError
 from spatialcode.video import faults, wire
-from spatialcode.video.decode import decode_rows
-from spatialcode.video.probe import probe
+from spatialcode.video.decode import decode_rows, probe
 
 
 def main(arguments: list[str]) -> None:

@@ -1,7 +1,12 @@
-"""A local file opened by FFmpeg: named demuxer, file protocol only, capped threads."""
+"""A local file opened by FFmpeg: named demuxer, file protocol only, capped threads.
+
+Its display matrix says how stored pictures must be turned and mirrored to stand upright.
+"""
 
 from __future__ import annotations
 
+import struct
+from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 from types import TracebackType
@@ -12,7 +17,9 @@ import av.container
 import av.stream
 import av.video.frame
 import av.video.stream
+import numpy as np
 from av.buffer import Buffer
+from numpy.typing import NDArray
 
 from spatialcode.errors import (
     CorruptVideoError,
@@ -24,7 +31,6 @@ from spatialcode.errors import (
 )
 from spatialcode.video.containers import HEAD_BYTES, sniff
 from spatialcode.video.limits import VideoLimits
-from spatialcode.video.orientation import Orientation, orientation_of
 
 # These mark no frame as damaged when they patch it up: a failed check must raise instead.
 UNMARKED_CODECS = frozenset(("mjpeg", "mpeg1video", "mpeg2video"))
@@ -164,3 +170,39 @@ def square_size(stream: av.video.stream.VideoStream) -> tuple[int, int]:
     if ratio and 0.25 <= ratio <= 4:
         width = max(1, round(width * ratio))
     return width, height
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """Mirror left to right first (if `mirrored`), then turn clockwise by `rotation_deg`."""
+
+    rotation_deg: int = 0
+    mirrored: bool = False
+
+    @property
+    def swaps_sides(self) -> bool:
+        return self.rotation_deg % 180 == 90
+
+    def apply(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The upright picture of a stored one, (H, W, 3); a view where possible."""
+        if self.mirrored:
+            picture = picture[:, ::-1]
+        return np.rot90(picture, k=-self.rotation_deg // 90)
+
+
+def orientation_of(matrix: bytes | None) -> Orientation:
+    """From the nine native-endian int32 of an FFmpeg display matrix; None means upright.
+
+    Angles that are no multiple of 90 degrees go to the nearest one. Source: the matrix maps a
+    stored point (x, y) to the display point (a x + c y, b x + d y), x right and y down
+    (ISO/IEC 14496-12, 8.2.2 and libavutil/display.h).
+    """
+    if matrix is None:
+        return Orientation()
+    a, b, _, c, d = struct.unpack("=5i", matrix[:20])
+    mirrored = a * d - b * c < 0
+    if mirrored:
+        # Undo the mirroring applied first: it negates what stored x contributes.
+        a, b = -a, -b
+    angle_deg = float(np.degrees(np.arctan2(b, a)))
+    return Orientation(round(angle_deg / 90) % 4 * 90, mirrored)

@@ -10,8 +10,7 @@ from spatialcode.evaluation.oracle import FIELDS, replace_with_truth, rungs, tru
 from spatialcode.evaluation.room import RoomOptions, evaluate_clip
 from spatialcode.scene.categories import LABELS
 from spatialcode.scene.frames import level_rotation
-from spatialcode.synthetic.clips import make_clip
-from spatialcode.synthetic.shots import ClipConfig
+from spatialcode.synthetic.clips import ClipConfig, make_clip
 from tests.pipelines.truth_encoders import Blurred, Fusing
 
 STILL = ClipConfig(num_frames=16, moving_share=0.0)

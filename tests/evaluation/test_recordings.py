@@ -16,8 +16,7 @@ from spatialcode.evaluation.recordings import CodeFolder, recorded_depth, record
 from spatialcode.evaluation.room import RoomOptions, evaluate_recorded
 from spatialcode.evaluation.room_files import depth_png
 from spatialcode.scene.table import to_table
-from spatialcode.synthetic.clips import make_clip
-from spatialcode.synthetic.shots import ClipConfig
+from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.synthetic.videos import write_clip
 from tests.pipelines.truth_encoders import Knowing
 

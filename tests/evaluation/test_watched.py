@@ -16,8 +16,7 @@ from spatialcode.encoder.small.weights import save_weights
 from spatialcode.errors import WeightsError
 from spatialcode.evaluation.room import RoomOptions, evaluate_clip
 from spatialcode.evaluation.watched import EvaluatedEncoder, clip_of
-from spatialcode.synthetic.clips import make_clip
-from spatialcode.synthetic.shots import ClipConfig
+from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.workkey import EncoderIdentity
 
 #: A network that knows nothing, and a threshold that keeps whatever it says.

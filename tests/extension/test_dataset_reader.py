@@ -15,8 +15,7 @@ from spatialcode.encoder.protocol import FrameRequest
 from spatialcode.errors import ConfigError, InputError
 from spatialcode.evaluation.recordings import READERS, Recording, recording_reader, recordings_in
 from spatialcode.scene.text import from_json, to_json
-from spatialcode.synthetic.clips import make_clip
-from spatialcode.synthetic.shots import ClipConfig
+from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.synthetic.videos import write_clip
 from spatialcode.workkey import EncoderIdentity
 from tests.pipelines.truth_encoders import Knowing, NoSettings

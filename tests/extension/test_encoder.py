@@ -29,7 +29,7 @@ from spatialcode.encoder.registry import ENCODERS, make_encoder, register
 from spatialcode.errors import ConfigError, EncodeError, WeightsError
 from spatialcode.scene.schema import Camera, Provenance, Scale, SceneObject, SpatialCode
 from spatialcode.scene.table import from_row
-from spatialcode.video.probe import hash_file
+from spatialcode.video.decode import hash_file
 from spatialcode.video.sampling import Sampling
 from spatialcode.workkey import EncoderIdentity, config_sha256, work_key
 from tests.pipelines.results import result_rows

@@ -18,8 +18,8 @@ from pipelines.questions.config import QuestionsConfig
 from spatialcode import ask
 from spatialcode.config import load_config
 from spatialcode.errors import ConfigError, ProgramError, SchemaError
+from spatialcode.questions.names import reference, thing
 from spatialcode.questions.parse import Reader, rule
-from spatialcode.questions.references import reference, thing
 from spatialcode.questions.types import QuestionBase, Reference, UnparsedQuestion
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.answers.extraction import extract
@@ -44,8 +44,7 @@ from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import RubricConfig, score, steps
 from spatialcode.reasoning.rubric.changes import moved
 from spatialcode.reasoning.solver import solve_blind
-from spatialcode.tasks.tasks import TaskSettings, room_tasks
-from spatialcode.tasks.wordings import reworded
+from spatialcode.tasks.tasks import TaskSettings, reworded, room_tasks
 from tests.questions.by_hand import scene_of
 from tests.questions.by_hand import thing as box
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from spatialcode.grpo.kl import KL_ESTIMATORS, k1, k2, k3
+from spatialcode.grpo.objective import KL_ESTIMATORS, k1, k2, k3
 from spatialcode.grpo.statistics import masked_mean
 
 ALL = torch.ones(1, 2, dtype=torch.bool)

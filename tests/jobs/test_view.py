@@ -18,7 +18,7 @@ from spatialcode.errors import InputError, ParseError
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import from_table, to_row
 from spatialcode.scene.text import render_scene, to_json
-from spatialcode.video.probe import hash_file
+from spatialcode.video.decode import hash_file
 from tests.export.codes import code, item
 from tests.export.recordings import read
 from tests.export.test_overlay import grey_video

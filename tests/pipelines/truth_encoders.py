@@ -22,8 +22,7 @@ from spatialcode.scene.schema import (
     TrackPoint,
     make_id,
 )
-from spatialcode.synthetic.clips import make_clip
-from spatialcode.synthetic.shots import ClipConfig
+from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.workkey import EncoderIdentity
 
 NUM_FRAMES = 6

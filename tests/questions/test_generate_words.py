@@ -8,8 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from spatialcode.questions.names import singular
-from spatialcode.questions.references import reference
+from spatialcode.questions.names import reference, singular
 from spatialcode.questions.types import Configuration, QuestionBase, Reference, same_question
 from spatialcode.reasoning.drawing import arrange
 from spatialcode.reasoning.families.appearance_order import orders

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from spatialcode.questions.names import reference
 from spatialcode.questions.parse import read_options
-from spatialcode.questions.references import reference
 from spatialcode.questions.types import (
     AbsoluteDistance,
     AppearanceOrder,

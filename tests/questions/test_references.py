@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spatialcode.errors import SchemaError
-from spatialcode.questions.references import reference
+from spatialcode.questions.names import reference
 from spatialcode.questions.types import Reference, Selector
 from spatialcode.scene.schema import make_id
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from spatialcode.errors import ProgramError, SchemaError
-from spatialcode.questions.references import reference
+from spatialcode.questions.names import reference
 from spatialcode.questions.types import (
     RELATIONS,
     VIEWED_RELATIONS,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spatialcode.questions.names import HEAD, NEIGHBOUR, SAME, SYNONYM, match
-from spatialcode.questions.references import reference
+from spatialcode.questions.names import HEAD, NEIGHBOUR, SAME, SYNONYM, match, reference
 from spatialcode.questions.types import Counting, Reference, Selector
 from spatialcode.reasoning.resolve import fit, resolve
 from spatialcode.reasoning.solver import solve

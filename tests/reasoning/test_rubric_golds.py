@@ -24,8 +24,7 @@ from spatialcode.reasoning.program.of_question import to_program
 from spatialcode.reasoning.rubric.scoring import RubricConfig, score
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import SpatialCode
-from spatialcode.synthetic.clips import make_clip
-from spatialcode.synthetic.shots import ClipConfig
+from spatialcode.synthetic.clips import ClipConfig, make_clip
 from tests.reasoning.asking import every_question
 from tests.reasoning.red_team import CODE
 from tests.reasoning.rooms import HOME, room, thing

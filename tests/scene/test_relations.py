@@ -15,8 +15,18 @@ from scipy.spatial.transform import Rotation
 from spatialcode.errors import SchemaError
 from spatialcode.scene import relations
 from spatialcode.scene.boxes import Boxes
-from spatialcode.scene.footprints import common_area_m2, gap_between_m, standing
-from spatialcode.scene.relations import View, above, below, gap_m, inside, margin_deg, on
+from spatialcode.scene.relations import (
+    View,
+    above,
+    below,
+    common_area_m2,
+    gap_between_m,
+    gap_m,
+    inside,
+    margin_deg,
+    on,
+    standing,
+)
 from tests.scene.box_oracles import distances, volumes
 from tests.scene.builders import camera, chair
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.ask.language_model import spec_of
+from serve.ask.asking import spec_of
 from serve.config import ServeConfig
 from serve.limits import is_loopback
 from spatialcode.config import describe, load_config, to_dict

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from spatialcode.synthetic.clips import ClipConfig, make_clip, make_training_frames
-from spatialcode.synthetic.codec import through_codec
-from spatialcode.synthetic.imaging import Sensor, expose, jpeg
+from spatialcode.synthetic.imaging import Sensor, expose, jpeg, through_codec
 from spatialcode.synthetic.truth import SyntheticClip, pixel_counts, seen, spatial_code
 from tests.synthetic.builders import outside_m, world_points
 

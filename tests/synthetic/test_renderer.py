@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 
+from spatialcode.synthetic.clips import ClipConfig, Shot
 from spatialcode.synthetic.layout import Interior
 from spatialcode.synthetic.placement import Placed
 from spatialcode.synthetic.primitives import BOX, CYLINDER, ELLIPSOID, Builder, Material, Model
 from spatialcode.synthetic.renderer import Pinhole, Traced, trace
 from spatialcode.synthetic.rooms import FloorPlan, RoomPlan, Wall
-from spatialcode.synthetic.shots import ClipConfig, Shot
 from spatialcode.synthetic.stage import CEILING, FLOOR, WALL, Stage, build_stage
 
 GREY = Material((0.5, 0.5, 0.5))

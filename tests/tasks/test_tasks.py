@@ -14,11 +14,12 @@ from spatialcode.reasoning.prompts import compact_text, options_line, roster
 from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.tasks.tasks import (
     TaskSettings,
+    expand,
     held_out_settings,
+    reworded,
     room_tasks,
     target_program,
 )
-from spatialcode.tasks.wordings import expand, reworded
 from tests.scene import builders
 from tests.tasks.scores import accuracy
 

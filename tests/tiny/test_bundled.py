@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from pipelines.evaluate.answering import load_reasoner, model_of
 from pipelines.evaluate.config import EvaluateConfig
-from pipelines.evaluate.reasoners import load_reasoner, model_of
 from pipelines.train_reasoner.ship import CARD_FILE, FORMAT
 from spatialcode.errors import ConfigError
 from spatialcode.reasoning.models.loading import BUNDLED_REASONER, ModelSpec, load_model

@@ -10,11 +10,10 @@ import pytest
 
 from spatialcode.errors import CorruptVideoError, TruncatedVideoError, VideoError
 from spatialcode.video.containers import read_id, read_vint
-from spatialcode.video.corruption import timestamp_gaps
-from spatialcode.video.decode import decode
+from spatialcode.video.decode import decode, probe
 from spatialcode.video.limits import DEFAULT_LIMITS
 from spatialcode.video.opening import open_video
-from spatialcode.video.probe import probe
+from spatialcode.video.reading import timestamp_gaps
 from spatialcode.video.sampling import ByCount, ByTimes
 from tests.video.builders import copy_packets, plant_garbage, read_index, truncate
 from tests.video.conftest import Clips

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spatialcode.video.decode import decode
+from spatialcode.video.decode import decode, hash_file, probe
 from spatialcode.video.limits import DEFAULT_LIMITS
 from spatialcode.video.opening import open_video
-from spatialcode.video.probe import hash_file, probe
 from spatialcode.video.reading import plan_runs
 from spatialcode.video.sampling import ByCount, ByRate, ByTimes, shown_frames
 from tests.video.builders import VideoRecipe, copy_packets, is_upright, make_video, read_index

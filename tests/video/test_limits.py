@@ -21,9 +21,8 @@ from spatialcode.errors import (
     VideoNotFoundError,
 )
 from spatialcode.video.containers import sniff
-from spatialcode.video.decode import decode
+from spatialcode.video.decode import decode, probe
 from spatialcode.video.limits import DEFAULT_LIMITS, VideoLimits
-from spatialcode.video.probe import probe
 from spatialcode.video.sampling import ByCount, ByRate
 from tests.video.builders import read_index, write_noise_audio
 from tests.video.conftest import Clips

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from spatialcode.video.orientation import Orientation, orientation_of
+from spatialcode.video.source import Orientation, orientation_of
 
 ONE = 1 << 16
 PICTURE = np.arange(6, dtype=np.uint8).reshape(2, 3)[..., None]  # 0 1 2 / 3 4 5

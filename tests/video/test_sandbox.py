@@ -20,9 +20,8 @@ import pytest
 
 from spatialcode import errors
 from spatialcode.video import wire
-from spatialcode.video.decode import Request, decode
+from spatialcode.video.decode import Request, decode, probe
 from spatialcode.video.limits import DEFAULT_LIMITS, VideoLimits
-from spatialcode.video.probe import probe
 from spatialcode.video.sampling import ByCount, ByRate, ByTimes
 from spatialcode.video.sandbox import SandboxedDecoder, SandboxLimits
 from tests.video.builders import read_index, truncate, write_noise_audio

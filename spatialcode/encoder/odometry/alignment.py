@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialcode.encoder.odometry.flow import coarse_shift_px
-from spatialcode.encoder.odometry.problem import RelativeMotions
-from spatialcode.encoder.odometry.rotations import exp_rotation
+from spatialcode.encoder.odometry.problem import RelativeMotions, exp_rotation
 
 Array = NDArray[np.float64]
 F32 = NDArray[np.float32]

@@ -28,12 +28,13 @@ from spatialcode.encoder.odometry.problem import (
     BundleProblem,
     BundleState,
     add_priors,
+    exp_rotation,
     motion_error,
     motion_jacobian,
     prior_residuals,
+    skew,
     whitening,
 )
-from spatialcode.encoder.odometry.rotations import exp_rotation, skew
 
 Array = NDArray[np.float64]
 

@@ -1,9 +1,11 @@
-"""What the bundle adjustment is asked: measurements, state, and the terms that are no pictures.
+"""What the bundle adjustment is asked: measurements, state, and the terms that are not pictures.
 
 Measured motions between two frames are one term. Priors are the others: gravity, height, depth
 scale, and how people move a camera. A hand-held camera's speed and turning rate change little
 between frames (``steady``), which carries the path over views of nothing; ``step`` and ``turn`` are
 so weak that they only decide where nothing else does.
+
+Rotation vectors and matrices stand here too, since measurements and state are made of them.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialcode.encoder.odometry.edge_directions import EdgeDirections
-from spatialcode.encoder.odometry.rotations import log_rotation, skew
 
 Array = NDArray[np.float64]
 
@@ -223,3 +224,35 @@ def _add_linear(
             b = np.arange(len(res)) + j
             block = np.einsum("n,nki,nkj->nij", root, first, second) / sigma**2
             hessian[a, b, part, part] += block
+
+
+def skew(v: Array) -> Array:
+    """Cross-product matrices (...,3,3) of vectors (...,3)."""
+    out = np.zeros((*v.shape[:-1], 3, 3))
+    out[..., 0, 1], out[..., 0, 2], out[..., 1, 2] = -v[..., 2], v[..., 1], -v[..., 0]
+    out[..., 1, 0], out[..., 2, 0], out[..., 2, 1] = v[..., 2], -v[..., 1], v[..., 0]
+    return out
+
+
+def exp_rotation(omega: Array) -> Array:
+    """Rotation matrices (...,3,3) of rotation vectors (...,3) in radians (Rodrigues)."""
+    angle = np.linalg.norm(omega, axis=-1)[..., None, None]
+    safe = np.maximum(angle, 1e-9)
+    k = skew(omega)
+    # (1 - cos a) / a^2 as 2 sin^2(a/2) / a^2: no cancellation at small angles.
+    return np.eye(3) + np.sinc(angle / np.pi) * k + 2 * (np.sin(safe / 2) / safe) ** 2 * (k @ k)
+
+
+def log_rotation(R: Array) -> Array:
+    """Rotation vectors (...,3) of rotation matrices (...,3,3); not defined at 180 degrees."""
+    axis = np.stack(
+        [
+            R[..., 2, 1] - R[..., 1, 2],
+            R[..., 0, 2] - R[..., 2, 0],
+            R[..., 1, 0] - R[..., 0, 1],
+        ],
+        axis=-1,
+    )
+    sine = np.linalg.norm(axis, axis=-1) / 2
+    angle = np.arctan2(sine, (np.trace(R, axis1=-2, axis2=-1) - 1) / 2)
+    return axis * (angle / np.maximum(2 * sine, 1e-12))[..., None]

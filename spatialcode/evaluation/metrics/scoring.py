@@ -25,10 +25,9 @@ from spatialcode.evaluation.metrics.tracks import (
     hota_counts,
     identity_counts,
 )
-from spatialcode.scene.categories import CATEGORIES
+from spatialcode.scene.categories import CATEGORIES, yaw_error
 from spatialcode.scene.frames import yaw_from_quaternion
 from spatialcode.scene.schema import Room
-from spatialcode.scene.symmetry import yaw_error
 
 Array = NDArray[np.float64]
 

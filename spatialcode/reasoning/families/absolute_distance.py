@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from spatialcode.questions.names import reference, thing
 from spatialcode.questions.parse import (
     IN_UNIT,
     PLACE,
@@ -22,7 +23,6 @@ from spatialcode.questions.parse import (
     rule,
     unit_named,
 )
-from spatialcode.questions.references import reference, thing
 from spatialcode.questions.types import AbsoluteDistance, Question
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool

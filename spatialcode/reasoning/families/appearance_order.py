@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from spatialcode.questions.names import plain
+from spatialcode.questions.names import plain, reference, things
 from spatialcode.questions.parse import LIST, PLACE, WHAT_IS, Common, Match, Reader, rule
-from spatialcode.questions.references import reference, things
 from spatialcode.questions.types import AppearanceOrder, Question
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.answers.choices import Choice, Unread, flat

@@ -15,9 +15,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from spatialcode.questions.names import canonical
+from spatialcode.questions.names import canonical, reference, thing
 from spatialcode.questions.parse import AT, FACE, PLACE, WHO, Common, Match, Reader, rule
-from spatialcode.questions.references import reference, thing
 from spatialcode.questions.types import (
     RELATIONS,
     VIEWED_RELATIONS,

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from spatialcode.questions.names import reference, thing
 from spatialcode.questions.parse import PLACE, THE_ROOM, WHAT_IS, Common, Match, Reader, rule
-from spatialcode.questions.references import reference, thing
 from spatialcode.questions.types import Counting, Question, Reference
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool

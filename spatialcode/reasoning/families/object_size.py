@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spatialcode.questions.names import canonical
+from spatialcode.questions.names import canonical, reference, thing
 from spatialcode.questions.parse import (
     IN_UNIT,
     UNIT_FIRST,
@@ -21,7 +21,6 @@ from spatialcode.questions.parse import (
     rule,
     unit_named,
 )
-from spatialcode.questions.references import reference, thing
 from spatialcode.questions.types import ObjectSize, Question
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool

@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 import numpy as np
 
+from spatialcode.questions.names import reference, thing
 from spatialcode.questions.parse import AT, FACE, WHO, Common, Match, Reader, rule
-from spatialcode.questions.references import reference, thing
 from spatialcode.questions.types import (
     DIRECTION_WORDS,
     Level,

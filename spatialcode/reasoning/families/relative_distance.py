@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from spatialcode.errors import SchemaError
+from spatialcode.questions.names import reference, thing, things
 from spatialcode.questions.parse import LIST, Common, Match, Reader, rule
-from spatialcode.questions.references import reference, thing, things
 from spatialcode.questions.types import Question, RelativeDistance
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool, drawn

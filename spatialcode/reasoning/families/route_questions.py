@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from spatialcode.questions.names import reference
 from spatialcode.questions.parse import Common, Reader
-from spatialcode.questions.references import reference
 from spatialcode.questions.types import TURNS, Blank, Forward, Question, RoutePlanning
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool, by_word, drawn
 from spatialcode.reasoning.families.family import Sentences, Wording

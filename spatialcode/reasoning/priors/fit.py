@@ -1,6 +1,9 @@
 """Fitting priors on rooms with annotated boxes and questions with answers.
 
 What a fit is used on must not be among its rooms; `room_group` says which scans are of one room.
+
+The simplest fit is the answer that is right most often, whatever the question: the floor of every
+benchmark.
 """
 
 from __future__ import annotations
@@ -8,13 +11,14 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
 from spatialcode.questions.names import canonical
+from spatialcode.questions.parse import read_options
 from spatialcode.questions.types import Question, QuestionItem
 from spatialcode.reasoning.families.registry import families, family_of, parse
 from spatialcode.reasoning.metrics import mean_relative_accuracy
@@ -158,3 +162,51 @@ def best_value(logs: Any) -> float:
     smooth = np.convolve(scores, np.ones(3) / 3, "same")
     best = np.flatnonzero(smooth[1:-1] >= smooth[1:-1].max() - 1e-9)
     return math.exp(middle + float(_SHIFTS[1:-1][best[len(best) // 2]]))
+
+
+Answer = TypeVar("Answer", float, str)
+
+
+@dataclass(frozen=True)
+class MostFrequent:
+    """By question type: the most frequent number, and the most frequent right words and letters."""
+
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
+    letters: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, items: Iterable[QuestionItem]) -> MostFrequent:
+        """Counted over answered questions; of equally frequent answers the first in order wins."""
+        numbers: dict[str, Counter[float]] = defaultdict(Counter)
+        words: dict[str, Counter[str]] = defaultdict(Counter)
+        letters: dict[str, Counter[str]] = defaultdict(Counter)
+        for item in items:
+            if not item.options:
+                numbers[item.question_type][float(item.ground_truth)] += 1
+                continue
+            letters[item.question_type][item.ground_truth] += 1
+            for option in read_options(item.options):
+                if option.letter == item.ground_truth:
+                    words[item.question_type][option.text] += 1
+        return cls(
+            {kind: _first(counter) for kind, counter in numbers.items()},
+            {kind: _first(counter) for kind, counter in words.items()},
+            {kind: _first(counter) for kind, counter in letters.items()},
+        )
+
+    def answer(self, item: QuestionItem) -> tuple[str | None, float]:
+        """(letter, 0) or (None, number): the frequent words where they are offered, else the
+        frequent letter; the first option or 0 where nothing was counted.
+        """
+        kind = item.question_type
+        if not item.options:
+            return None, self.numbers.get(kind, 0.0)
+        options = read_options(item.options)
+        offered = [option.letter for option in options if option.text == self.words.get(kind)]
+        known = [option.letter for option in options if option.letter == self.letters.get(kind)]
+        return (offered or known or [options[0].letter])[0], 0.0
+
+
+def _first(counter: Counter[Answer]) -> Answer:
+    return min(counter, key=lambda value: (-counter[value], value))

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spatialcode.errors import ProgramError, SchemaError
-from spatialcode.questions.names import plain, singular
-from spatialcode.questions.references import reference
+from spatialcode.questions.names import plain, reference, singular
 from spatialcode.questions.types import Question, Reference, UnparsedQuestion
 from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.families.registry import family_of

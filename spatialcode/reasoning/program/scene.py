@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spatialcode.errors import SchemaError
-from spatialcode.questions.references import reference
+from spatialcode.questions.names import reference
 from spatialcode.questions.types import Question, Reference
 from spatialcode.reasoning.evidence import Answer, Evidence
 from spatialcode.reasoning.families.registry import family_of

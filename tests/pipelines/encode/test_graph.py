@@ -16,7 +16,7 @@ from pipelines.encode.plan import Work
 from pipelines.encode.stages import AttemptLedger
 from pipelines.stored.store import ResultStore
 from spatialcode.scene.table import from_row
-from spatialcode.video.probe import hash_file
+from spatialcode.video.decode import hash_file
 from tests.pipelines import stand_in
 from tests.pipelines.conftest import MakeConfig
 from tests.pipelines.results import result_rows

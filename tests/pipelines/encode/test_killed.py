@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from spatialcode.video.probe import hash_file
+from spatialcode.video.decode import hash_file
 from tests.pipelines import stand_in
 from tests.video.builders import VideoRecipe, make_video
 

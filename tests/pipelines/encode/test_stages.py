@@ -15,7 +15,7 @@ from pipelines.encode.stages import AttemptLedger, EncodeStage
 from pipelines.stored import rows
 from spatialcode.errors import ConfigError
 from spatialcode.threads import limit_threads
-from spatialcode.video.probe import VideoProbe
+from spatialcode.video.decode import VideoProbe
 from tests.pipelines.conftest import MakeConfig
 from tests.pipelines.stand_in import NAME
 from tests.video.builders import VideoRecipe, frame_pixels

@@ -21,8 +21,7 @@ from spatialcode.evaluation.room import (
     truth_tracks,
 )
 from spatialcode.evaluation.watched import Seconds
-from spatialcode.synthetic.clips import make_clip
-from spatialcode.synthetic.shots import ClipConfig
+from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.synthetic.truth import SyntheticClip
 from tests.pipelines.truth_encoders import BROKEN_SEED, NUM_FRAMES, SEEDS, Knowing
 

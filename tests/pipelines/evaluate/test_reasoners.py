@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import pytest
 
 from jobs.evaluate import main
+from pipelines.evaluate.answering import SolverReasoner
 from pipelines.evaluate.config import EvaluateConfig
-from pipelines.evaluate.reasoners import SolverReasoner
 from pipelines.evaluate.vsibench import run_vsibench
 from spatialcode.errors import ConfigError
 from spatialcode.reasoning.families.registry import parse

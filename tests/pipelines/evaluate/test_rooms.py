@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import pipelines.evaluate.reasoners
+import pipelines.evaluate.answering
 import pipelines.evaluate.rooms
 import spatialcode.api
 from jobs.evaluate import main
@@ -114,7 +114,7 @@ def test_a_reasoner_that_breaks_fails_the_job(
     def faulty(*_: Any) -> Any:
         raise RuntimeError("planted")
 
-    monkeypatch.setattr(pipelines.evaluate.reasoners, "solve", faulty)
+    monkeypatch.setattr(pipelines.evaluate.answering, "solve", faulty)
     monkeypatch.setattr(pipelines.evaluate.rooms.RoomMaker, "_seen", lambda _, __, code: {
         "given_poses": code, "predicted_poses": code})  # fmt: skip
     arguments = ["benchmark=rooms", "num_rooms=2", "num_workers=0", "prior_folds=2",

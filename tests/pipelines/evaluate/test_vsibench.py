@@ -20,7 +20,7 @@ from pipelines.stored.reading import read_codes
 from spatialcode.errors import FormatError, InputError
 from spatialcode.evaluation.answer_report import attribution, markdown, summarise
 from spatialcode.questions.types import QuestionItem
-from spatialcode.reasoning.priors.baselines import MostFrequent
+from spatialcode.reasoning.priors.fit import MostFrequent
 from spatialcode.reasoning.priors.known import Priors
 from spatialcode.scene.table import ARROW_SCHEMA, to_row
 from spatialcode.scene.text import to_json

@@ -17,7 +17,7 @@ from serve.book.file_store import FileStore
 from serve.config import ServeConfig
 from serve.metrics import MemoryMeters, Meters
 from spatialcode.errors import EncodeError
-from spatialcode.video.probe import hash_file
+from spatialcode.video.decode import hash_file
 from spatialcode.workkey import work_key
 from tests.serve.local_service import StandInEncoder, make_config
 from tests.serve.videos import small_video

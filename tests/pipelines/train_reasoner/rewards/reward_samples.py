@@ -7,8 +7,7 @@ from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.generate import generate
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.text import to_json
-from spatialcode.synthetic.clips import make_clip
-from spatialcode.synthetic.shots import ClipConfig
+from spatialcode.synthetic.clips import ClipConfig, make_clip
 
 
 def reward_samples(num_samples: int, seed: int = 0) -> list[RewardSample]:
