@@ -16,5 +16,5 @@ def load(spec: str, key: str) -> Any:
     module_name, _, name = spec.partition(":")
     try:
         return getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ConfigError(f"{key}: cannot load {spec!r}: {error}") from error

@@ -42,12 +42,12 @@ def _score(value: float, truths) -> float:
     return float(np.mean([mean_relative_accuracy(value, truth) for truth in truths]))
 
 
-def test_thebest_value_number_for_equal_truths_is_that_number():
+def test_the_best_number_for_equal_truths_is_that_number():
     assert best_value(np.log([3.0, 3.0, 3.0])) == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_thebest_value_number_is_as_good_as_any_on_a_grid(seed):
+def test_the_best_number_is_as_good_as_any_on_a_grid(seed):
     truths = np.exp(np.random.default_rng(seed).normal(0.5, 0.4, 200))
     grid = [_score(value, truths) for value in np.arange(0.5, 4.0, 0.005)]
     # smoothed over neighbours 2 % away, it may give up what a single spike would win: with 200

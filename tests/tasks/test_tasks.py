@@ -10,7 +10,13 @@ import pytest
 from spatialcode.errors import ConfigError
 from spatialcode.reasoning.families.registry import families, family_names, templates
 from spatialcode.reasoning.generate import GenerateConfig
-from spatialcode.reasoning.prompts import compact_text, options_line, roster
+from spatialcode.reasoning.prompts import (
+    PromptSettings,
+    compact_text,
+    options_line,
+    render,
+    roster,
+)
 from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.tasks.tasks import (
     TaskSettings,
@@ -129,3 +135,15 @@ def test_compact_prompt():
     lines = compact_text(task.question, code.objects).split("\n")
     assert lines[0] == "bed, chair 2"
     assert lines[1] == " ".join(task.question.text.split())
+
+
+def test_compact_prompts_keep_to_a_budget():
+    (task, *_) = room_tasks(HELD_OUT_ROOMS.start, held_out_settings("standard"))
+    full = render(task.question, task.code, PromptSettings("program", style="compact"))
+    assert full.messages[0].content == compact_text(task.question, task.code.objects)
+    short = render(
+        task.question, task.code,
+        PromptSettings("program", max_tokens=full.num_tokens - 5, style="compact"),
+    )  # fmt: skip
+    assert short.dropped_ids
+    assert short.num_tokens <= full.num_tokens - 5

@@ -377,6 +377,9 @@ class AheadRollouts:
         self.actors.send_weights(tensors, version)
 
     def write(self, request: RolloutRequest) -> list[list[Sample]]:
+        """See `Rollouts`. Waits for the batch under way: actors serve one stream at a time."""
+        if self._batch is not None and self._batch.thread is not None:
+            self._batch.thread.join()
         return self.actors.generate(request.prompts, request.num_samples, request.settings)
 
     def close(self) -> None:

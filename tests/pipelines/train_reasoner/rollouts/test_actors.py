@@ -178,6 +178,33 @@ def test_actors_write_a_batch_at_once(pool: RolloutActors) -> None:
     assert rollouts.write(RolloutRequest(PROMPTS[:3], 2, SETTINGS)) == plain(5.5, 5, PROMPTS[:3])
 
 
+def test_an_evaluation_takes_nothing_from_the_batch_under_way() -> None:
+    """The pool serves one stream at a time: a second one would drop what the first still wants."""
+    open_streams: list[int] = []
+
+    class OneStream:
+        """Stands in for the pool of actors; slow, and strict about its one stream."""
+
+        def stream(self, prompts: Any, num_samples: int, settings: Any) -> Iterator[Any]:
+            assert not open_streams, "two streams at a time"
+            open_streams.append(1)
+            for number, prompt in enumerate(prompts):
+                time.sleep(0.05)
+                yield number, [Sample(prompt, (1,), (0.0,), True, 0)] * num_samples
+            open_streams.clear()
+
+        def generate(self, *args: Any) -> list[list[Sample]]:
+            return [group for _, group in self.stream(*args)]
+
+    rollouts = AheadRollouts(OneStream())  # type: ignore[arg-type]
+    rollouts.start(RolloutRequest(PROMPTS[:4], 2, SETTINGS), nobody)
+    while not open_streams:
+        time.sleep(0.001)
+    (evaluated,) = rollouts.write(RolloutRequest([(7, 7)], 1, SETTINGS))
+    assert [sample.prompt_ids for sample in evaluated] == [(7, 7)]
+    assert [group[0].prompt_ids for group in rollouts.take(0)] == list(PROMPTS[:4])
+
+
 def test_samples_that_lag_too_far_are_written_again_or_refused(pool: RolloutActors) -> None:
     pool.load_weights(weights(6.0), 6)
     rollouts = AheadRollouts(pool, max_staleness=0)
