@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from spatialcode.errors import ConfigError, SchemaError
 from spatialcode.reasoning.families.registry import family_names, parse
-from spatialcode.reasoning.generate import GenerateConfig, Margins, generate
+from spatialcode.reasoning.generate import GenerateConfig, Margins, _rng, generate
 from spatialcode.reasoning.solver import solve
 from tests.questions.by_hand import answer, answers, everything, scene_of, thing
 from tests.scene import builders
@@ -325,3 +325,13 @@ def test_bad_seed_and_scene():
         generate(CORNER, scene="x", seed=-1)
     with pytest.raises(SchemaError, match="scene"):
         generate(CORNER, scene="", seed=0)
+
+
+def test_every_family_draws_numbers_of_its_own():
+    """Another family more or less changes no question of the others."""
+    drawn = {float(_rng("corner", 0, name).random()) for name in FAMILIES}
+    assert len(drawn) == len(FAMILIES)
+    whole = generate(CORNER, scene="corner", seed=0).items
+    for name in {item.question_type for item in whole}:
+        alone = generate(CORNER, scene="corner", seed=0, config=GenerateConfig(families=(name,)))
+        assert list(alone.items) == [item for item in whole if item.question_type == name]

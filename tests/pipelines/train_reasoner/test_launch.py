@@ -255,6 +255,26 @@ def test_keys_of_the_loss_reach_the_update() -> None:
     assert found.settings.max_completion_tokens == 9
     usual = update_config(load_config(TrainReasonerConfig, None, ["output=x"]))
     assert usual.settings.clips(usual.loss) == (0.2, 0.28), "DAPO's own"
+    more = ["output=x", "grpo.updates_per_batch=3", "grpo.entropy_coefficient=0.01", "seed=7",
+            "grpo.micro_batch_tokens=99"]  # fmt: skip
+    other = update_config(load_config(TrainReasonerConfig, None, more))
+    assert (other.num_epochs, other.entropy_coefficient, other.seed) == (3, 0.01, 7)
+    assert other.scoring.max_tokens == 99
+
+
+@pytest.mark.parametrize(
+    ("more", "old_policy"),
+    [
+        (["zero.stage=2"], "sampled"),
+        (["zero.stage=2", "rollouts.one_step_off=true"], "recomputed"),
+        (["zero.stage=3", "rollouts.one_step_off=true"], "sampled"),
+    ],
+)
+def test_one_step_off_the_old_policy_is_scored_anew(more: list[str], old_policy: str) -> None:
+    """What was sampled with older weights is no old policy; but ZeRO 3 would hang."""
+    arguments = ["output=x", "rollouts.num_actors=1", *more]
+    config = load_config(TrainReasonerConfig, None, arguments)
+    assert update_config(config).old_policy == old_policy
 
 
 @pytest.mark.slow

@@ -38,7 +38,7 @@ from pipelines.train_reasoner.prompts import (
 from pipelines.train_reasoner.rewards.pool import PlainRewards
 from pipelines.train_reasoner.rewards.scorers import DrawnScorer
 from pipelines.train_reasoner.rollouts.rollouts import RolloutRequest
-from pipelines.train_reasoner.step import batch_of
+from pipelines.train_reasoner.step import batch_of, paid_terms
 from spatialcode.config import load_config
 from spatialcode.errors import InputError
 from spatialcode.grpo.types import Sample, Scored
@@ -205,6 +205,26 @@ def test_the_aggregation_is_the_one_named() -> None:
         found[name] = batch.advantages.tolist()
     assert found["weighted_sum"] == pytest.approx([-(0.5**0.5), 0.5**0.5])
     assert found["normalise_then_sum"] == [0.0, 0.0]
+
+
+def test_truncated_samples_and_the_advantage_named_reach_the_batch() -> None:
+    def made(*more: str) -> Any:
+        config = load_config(TrainReasonerConfig, None, ["output=x", *more])
+        return batch_of([group([0.0, 1.0])], config, ALONE)
+
+    assert made().mask.any(1).tolist() == [True, True]
+    masked = made("grpo.mask_truncated=true")
+    assert masked.mask.any(1).tolist() == [False, True], "the first was cut off"
+    assert made("grpo.advantages=mean").advantages.tolist() == pytest.approx([-0.5, 0.5])
+
+
+def test_a_term_without_a_weight_does_not_reach_the_advantages() -> None:
+    arguments = ["output=x", "grpo.aggregation=normalise_then_sum"]
+    config = load_config(TrainReasonerConfig, None, arguments)
+    unpaid = next(name for name, weight in config.rubric.weights().items() if weight == 0)
+    assert unpaid not in paid_terms(config)
+    paid = {name: weight for name, weight in config.rubric.weights().items() if weight > 0}
+    assert paid_terms(config) == paid
 
 
 class WrittenByHand:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,8 +17,21 @@ from pipelines.train_reasoner.config import STAGES, TrainReasonerConfig
 from pipelines.train_reasoner.groups import Harvester
 from pipelines.train_reasoner.prompts import PromptRow
 from pipelines.train_reasoner.rewards.scorers import RewardSample
-from pipelines.train_reasoner.rollouts.rollouts import TrainedModelEngine, TrainerRollouts
-from pipelines.train_reasoner.step import Learner, StepOutcome, grpo_step, update_config
+from pipelines.train_reasoner.rollouts import engines
+from pipelines.train_reasoner.rollouts.rollouts import (
+    OnGroup,
+    RolloutRequest,
+    TrainedModelEngine,
+    TrainerRollouts,
+    make_rollouts,
+)
+from pipelines.train_reasoner.step import (
+    Learner,
+    StepOutcome,
+    grpo_step,
+    learning_rate,
+    update_config,
+)
 from pipelines.train_reasoner.worker import stage_seed
 from spatialcode.config import load_config
 from spatialcode.grpo.types import Scored
@@ -179,3 +193,79 @@ def test_stages_and_ranks_draw_numbers_of_their_own() -> None:
         seed_everything(*stage_seed(5, rank, name))
         drawn.add(float(torch.rand(())))
     assert len(drawn) == 2 * len(STAGES)
+
+
+class Noting(TrainerRollouts):
+    """Writes as the trainer itself does, and notes the order of what it is asked."""
+
+    def __init__(self, engine: TrainedModelEngine) -> None:
+        super().__init__(engine, 256)
+        self.asked: list[tuple[str, int]] = []
+
+    def sync(self, tensors: Iterable[Any], version: int) -> None:
+        self.asked.append(("sync", version))
+        super().sync(tensors, version)
+
+    def start(self, request: RolloutRequest, on_group: OnGroup) -> None:
+        self.asked.append(("start", request.settings.seed))
+        super().start(request, on_group)
+
+    def take(self, version: int) -> list[Any]:
+        self.asked.append(("take", version))
+        return super().take(version)
+
+
+def varied() -> Reward:
+    number = itertools.count()
+    return lambda *_: Scored({}, float(next(number)))
+
+
+def test_one_step_off_the_next_batch_is_begun_before_the_weights_change() -> None:
+    learner = learner_of(varied(), num_steps=3)
+    rollouts = replace(learner.config.rollouts, num_actors=1, one_step_off=True)
+    learner.config = learner.harvester.config = replace(learner.config, rollouts=rollouts)
+    noting = Noting(TrainedModelEngine(learner.stepper.model))
+    learner.harvester.rollouts = noting
+    outcomes = steps_of(learner, 3)
+    assert [name for name, _ in noting.asked] == [
+        "start", "take", "start", "sync", "take", "start", "sync", "take", "sync",
+    ]  # fmt: skip
+    assert [number for name, number in noting.asked if name == "take"] == [0, 1, 2]
+    assert [number for name, number in noting.asked if name == "sync"] == [1, 2, 3]
+    # what is begun and not learnt from yet is drawn again after a crash
+    assert [outcome.next_task for outcome in outcomes] == [4, 8, 12]
+
+
+def test_every_batch_and_every_refill_is_drawn_with_numbers_of_its_own() -> None:
+    learner = learner_of(lambda *_: Scored({}, 1.0), max_refills=2)
+    noting = learner.harvester.rollouts = Noting(TrainedModelEngine(learner.stepper.model))
+    steps_of(learner, 2)
+    seeds = [number for name, number in noting.asked if name == "start"]
+    assert len(set(seeds)) == len(seeds) == 2 * 3
+
+
+def test_the_rate_rises_to_its_peak() -> None:
+    config = learner_of(varied(), warmup_steps=4, learning_rate=1.0).config
+    rates = [learning_rate(config, step) for step in range(6)]
+    assert rates == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0, 1.0])
+
+
+def test_an_engine_is_made_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, Any]] = []
+
+    def toy(model: str, **settings: Any) -> Any:
+        made.append({"model": model, **settings})
+        return SimpleNamespace()
+
+    monkeypatch.setitem(engines.ENGINES, "toy", toy)
+    arguments = ["output=x", "rollouts.engine=toy", "rollouts.max_rows=7", "zero.stage=2",
+                 "zero.bfloat16=true", "model.revision=abc"]  # fmt: skip
+    config = load_config(TrainReasonerConfig, None, arguments)
+    make_rollouts(config, tiny_model(), "cpu", "the folder")
+    assert made == [
+        {"model": "the folder", "revision": "abc", "dtype": "bfloat16", "device": "cpu",
+         "end_ids": (END,), "max_rows": 7}
+    ]  # fmt: skip
+    plain = load_config(TrainReasonerConfig, None, ["output=x", "rollouts.engine=toy"])
+    make_rollouts(plain, tiny_model(), "cpu", "the folder")
+    assert (made[1]["dtype"], made[1]["revision"]) == ("float32", None)
