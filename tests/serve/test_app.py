@@ -116,17 +116,17 @@ class App:
         return total
 
     def settled_memory_bytes(self) -> int:
-        """The same once it has stopped growing: readiness is the encoder's, and the reasoner's
-        replica may still be loading.
+        """The same once the service is whole and has stopped growing: readiness is the encoder's,
+        and the reasoner's replica may not have begun to load by then.
         """
-        end_s, last = time.monotonic() + START_S, self.memory_bytes()
+        end_s, last = time.monotonic() + START_S, 0
         while time.monotonic() < end_s:
             threading.Event().wait(5)
             now = self.memory_bytes()
-            if abs(now - last) < 10 * 2**20:
+            if self.pids("Reasoner") and abs(now - last) < 10 * 2**20:
                 return now
             last = now
-        raise AssertionError(f"the memory of the idle service did not settle in {START_S} s")
+        raise AssertionError(f"the idle service did not settle in {START_S} s")
 
     def kill_all(self) -> None:
         """Every process of it at once, Ray's included: as a machine that loses its power."""
