@@ -160,6 +160,13 @@ def test_in_the_evaluation(toy: None, ray_session: Any, tmp_path: Path, num_work
     assert report["ladder"] == {}  # it shows no stages
 
 
+def test_its_settings_reach_the_evaluation(toy: None, tmp_path: Path) -> None:
+    rooms = ["benchmark=encoder", "num_rooms=1", "num_frames=3", "num_workers=0"]
+    misspelt = ["encoder=toy", "encoder.settings.heigth_m=2"]
+    assert evaluate_main([f"report={tmp_path}", *misspelt, *rooms]) != 0
+    assert not (tmp_path / "report.json").exists()
+
+
 def test_in_the_services_worker(toy: None, video: Path, tmp_path: Path) -> None:
     config = make_config(tmp_path, "encoder.name=toy", "encoder.settings.height_m=1.5")
     loaded = api.VideoEncoder(config.encoder.make(), config.encoder.torch_device)
