@@ -12,7 +12,7 @@ from spatialcode.config import load_config
 from spatialcode.errors import ConfigError, ModelError
 from spatialcode.reasoning.models.endpoint import OpenAICompatible
 from spatialcode.reasoning.models.loading import ModelSpec, load_model
-from spatialcode.reasoning.models.local import HuggingFaceModel
+from spatialcode.reasoning.models.local import STYLE_FILE, HuggingFaceModel, prompt_style
 from spatialcode.reasoning.prompts import Message, Prompt, estimate_tokens
 
 KEY = "sk-very-secret-123"
@@ -365,3 +365,15 @@ def test_a_spec_leads_to_either_kind(folder, url):
     there = load_model(ModelSpec(model="qwen", base_url=url))
     assert isinstance(there, OpenAICompatible)
     assert there.count_tokens("chair") == estimate_tokens("chair") == 2  # five letters, by threes
+
+
+@pytest.mark.parametrize(
+    ("said", "message"), [('{"prompt_style": "verse"}', "verse"), ("{", "not JSON"), ("[]", "None")]
+)
+def test_a_prompt_style_that_is_none_is_refused(tmp_path, said, message):
+    assert prompt_style(tmp_path) == "full"
+    (tmp_path / STYLE_FILE).write_text('{"prompt_style": "compact"}')
+    assert prompt_style(tmp_path) == "compact"
+    (tmp_path / STYLE_FILE).write_text(said)
+    with pytest.raises(ModelError, match=message):
+        prompt_style(tmp_path)
