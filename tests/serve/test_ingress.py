@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import json
 import logging
@@ -26,6 +27,7 @@ from serve.intake.spool import PREFIX, SUFFIX, spool_folder
 from spatialcode.client import NotFoundError, SpatialCodeClient
 from spatialcode.scene.document import to_document
 from spatialcode.scene.text import from_json, parse_scene
+from spatialcode.workkey import work_key
 from tests.serve.live import live
 from tests.serve.local_service import ROOM, Running, StandInReasoner, running, statuses
 from tests.serve.videos import small_video
@@ -72,6 +74,8 @@ def test_an_upload_is_queued_then_done(service: Running, tmp_path: Path) -> None
     answer = service.upload(path)
     assert answer.status_code == 202
     body = answer.json()
+    who = service.encoder.encoder.identity(service.config.sampling)
+    assert body["id"] == work_key(hashlib.sha256(path.read_bytes()).hexdigest(), who)
     assert answer.headers["location"] == f"/v1/codes/{body['id']}"
     assert body["video"]["num_bytes"] == path.stat().st_size
     service.ended(body["id"])
