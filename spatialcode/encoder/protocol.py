@@ -96,13 +96,15 @@ class Window:
     """Consecutive frames of a clip.
 
     ``rgb`` (N, H, W, 3) uint8, upright; ``times_s`` (N,) seconds from the video's first frame.
-    The first ``num_repeated`` frames are the last ones of the window before.
+    The first ``num_repeated`` frames are the last ones of the window before. ``start`` is the
+    place of the first frame, repeated or not, in the clip.
     """
 
     rgb: UInt8[np.ndarray, "n h w 3"]
     times_s: Float[np.ndarray, " n"]
     geometry: FrameGeometry = FrameGeometry()
     num_repeated: int = 0
+    start: int = 0
 
     def __post_init__(self) -> None:
         _check_rgb("Window.rgb", self.rgb, len(self.times_s))
@@ -111,7 +113,9 @@ class Window:
     def fresh(self) -> Window:
         """The frames that no window before has shown."""
         rows = slice(self.num_repeated, None)
-        return Window(self.rgb[rows], self.times_s[rows], self.geometry.frames(rows))
+        geometry = self.geometry.frames(rows)
+        start = self.start + self.num_repeated
+        return Window(self.rgb[rows], self.times_s[rows], geometry, start=start)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +155,8 @@ class ClipInput:
         while start < self.num_frames:
             repeated = min(request.overlap, start) if request.window is not None else 0
             rows = slice(start - repeated, start - repeated + size)
-            yield Window(self.rgb[rows], self.times_s[rows], self.geometry.frames(rows), repeated)
+            geometry = self.geometry.frames(rows)
+            yield Window(self.rgb[rows], self.times_s[rows], geometry, repeated, rows.start)
             start = rows.stop
 
 

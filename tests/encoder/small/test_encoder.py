@@ -257,6 +257,9 @@ def test_a_session_gives_what_a_batch_gives(
     fed = list(whole.windows(request))
     assert sum(len(one.fresh().rgb) for one in fed) == 6
     assert all(one.num_repeated == overlap for one in fed[1:])
+    assert [one.start + one.num_repeated for one in fed] == [
+        sum(len(before.fresh().rgb) for before in fed[:i]) for i in range(len(fed))
+    ]
     assert encode_windows(encoder, whole, request) == encoder.encode(whole)
 
 
