@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -17,6 +17,9 @@ from jaxtyping import Float, UInt8
 from spatialcode.errors import EncodeError, SchemaError
 from spatialcode.scene.schema import SpatialCode, VideoInfo
 from spatialcode.workkey import EncoderIdentity
+
+if TYPE_CHECKING:
+    from spatialcode.encoder.odometry.audit import PathAudit
 
 #: Told which share of the work is done, from 0 to 1, never falling.
 OnShare = Callable[[float], None]
@@ -123,13 +126,15 @@ class ClipInput:
     """All frames of one video in time order, with whatever is known of their cameras.
 
     ``rgb`` (N, H, W, 3) uint8, upright, of the video's aspect; ``video.sampled_s`` are the
-    frames' times. ``work_key`` is carried into the code's provenance.
+    frames' times. ``work_key`` is carried into the code's provenance. ``audit``: what the frames
+    say of the camera's motion, once an encoder has asked them.
     """
 
     video: VideoInfo
     rgb: UInt8[np.ndarray, "n h w 3"]
     geometry: FrameGeometry = FrameGeometry()
     work_key: str = ""
+    audit: PathAudit | None = None
 
     def __post_init__(self) -> None:
         _check_rgb("ClipInput.rgb", self.rgb, len(self.video.sampled_s))
