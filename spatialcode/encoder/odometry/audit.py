@@ -47,6 +47,8 @@ _PROBE_STEPS = (1, 3, 9)
 _MIN_CORNER = 4e-4
 _NUM_LENSES = 7
 _NUM_DRAWS = 64
+#: A turn that explains fewer of the points between two frames is not believed.
+_SOUND_SHARE = 0.5
 #: Weight of a path's own turn between neighbours beside that of a measured one.
 _OWN_TURN_WEIGHT = 0.05
 _NUM_AVERAGINGS = 4
@@ -63,7 +65,9 @@ class AuditConfig:
     far a point may end from its start when it is followed there and back. ``still_px``: a cell
     that has moved less stands; ``turn_px``: a cell that is missed by less fits a turn.
     ``still_share``: of the cells followed, the share that must stand, as hardly any does once a
-    camera has moved; ``turn_share``: the share that turns must explain; ``min_span``: share of the
+    camera has moved; ``turn_share``: the share that turns must explain, and
+    ``followed_share``: of neighbouring frames, those between which a turn must have been measured,
+    since a claim about the whole clip must rest on all of it. ``min_span``: share of the
     picture's width that the standing cells must span. ``num_looks``: frames compared with the first
     one to see whether the camera stands. ``num_anchors``: frames from which others are compared to
     tell a turn from a path. ``min_cells``: a pair with fewer says nothing. ``min_shift_px``: how
@@ -81,6 +85,7 @@ class AuditConfig:
     turn_px: float = 1.5
     still_share: float = 0.35
     turn_share: float = 0.8
+    followed_share: float = 0.9
     min_span: float = 0.4
     num_looks: int = 12
     min_cells: int = 12
@@ -222,10 +227,12 @@ def audit_path(
     if not _only_turns(probes, lens, config):
         return PathAudit("full", tuple(probes), K, config.side_px)
     neighbours = [follower(k, k + 1) for k in range(num - 1)]
-    turns = [_turn(pair, lens, config) for pair in (*neighbours, *probes)
-             if len(pair.first_px) >= config.min_cells]  # fmt: skip
-    sound = tuple(turn for turn in turns if turn.share >= config.turn_share)
-    return PathAudit("rotation", tuple(probes), lens, config.side_px, sound)
+    turns = [turn for turn in (_turn(pair, lens, config) for pair in neighbours)
+             if turn.share >= _SOUND_SHARE]  # fmt: skip
+    if len(turns) < config.followed_share * (num - 1):
+        return PathAudit("full", tuple(probes), K, config.side_px)
+    turns += [_turn(pair, lens, config) for pair in probes]
+    return PathAudit("rotation", tuple(probes), lens, config.side_px, tuple(turns))
 
 
 class _Follower:
@@ -317,8 +324,10 @@ def _lenses(K: Array, config: AuditConfig) -> list[Array]:
 
 def _turn(pair: FollowedPair, K: Array, config: AuditConfig) -> MeasuredTurn:
     """The turn about the camera's centre that explains most points, by random pairs of them
-    (RANSAC with fixed draws), then by all that it explains.
+    (RANSAC with fixed draws), then by all that it explains; a share of 0 where there are too few.
     """
+    if len(pair.first_px) < config.min_cells:
+        return MeasuredTurn(pair.first, pair.second, np.eye(3), 0.0)
     rays_first, rays_second = (_rays(pixels, K) for pixels in (pair.first_px, pair.second_px))
     draws = np.random.default_rng(0).integers(0, len(rays_first), (_NUM_DRAWS, 2))
     R = _triads(rays_second[draws]) @ np.swapaxes(_triads(rays_first[draws]), 1, 2)

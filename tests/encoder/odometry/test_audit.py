@@ -97,15 +97,21 @@ def test_a_camera_that_only_turns_keeps_its_place_and_its_turns_are_measured(
 
 
 def test_turns_that_could_not_be_followed_are_the_paths_own() -> None:
-    shots, R = turning(np.deg2rad(1.5) * np.arange(20))
-    dark = [np.zeros_like(shot) if k in (6, 7) else shot for k, shot in enumerate(shots)]
+    shots, R = turning(np.deg2rad(1.2) * np.arange(24))
+    dark = [np.zeros_like(shot) if k == 7 else shot for k, shot in enumerate(shots)]
     audit = audit_path(dark, K, focal_is_known=True)
     assert audit.motion == "rotation"
-    path = drifting(20)
+    path = drifting(24)
     path[:, :3, :3] = path[0, :3, :3] @ R  # a path whose turns are right
     held = audit.held(path)
     turned = np.swapaxes(held[:1, :3, :3], 1, 2) @ held[:, :3, :3]
     assert angle_rad(turned, R).max() < np.deg2rad(0.3)
+
+
+def test_a_clip_that_can_be_followed_in_its_first_part_alone_is_not_said_to_turn() -> None:
+    shots, _ = turning(np.deg2rad(1.5) * np.arange(20))
+    dark = [np.zeros_like(shot) if k > 12 else shot for k, shot in enumerate(shots)]
+    assert audit_path(dark, K, focal_is_known=True).motion == "full"
 
 
 def test_a_camera_that_walks_keeps_its_path() -> None:
