@@ -19,8 +19,7 @@ import pyarrow.parquet as pq
 
 from pipelines.stored import rows
 from spatialcode.errors import InputError, ParseError, SpatialCodeError
-from spatialcode.scene.axes import Axis, AxisOrder
-from spatialcode.scene.formats import read_boxes
+from spatialcode.scene.formats import Axis, AxisOrder, read_boxes
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import ARROW_SCHEMA, from_row
 from spatialcode.scene.text import from_json, parse_scene

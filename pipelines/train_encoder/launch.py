@@ -29,11 +29,10 @@ from pipelines.train_encoder.run import (
     write_curve,
 )
 from spatialcode.encoder.detections import Calibration
-from spatialcode.encoder.small.encoder import SmallSettings
+from spatialcode.encoder.small.encoder import SmallSettings, load_weights, save_weights
 from spatialcode.encoder.small.stages import SmallStages
 from spatialcode.encoder.small.targets import ReplayConfig, TrainingFrames
 from spatialcode.encoder.small.training import TrainConfig
-from spatialcode.encoder.small.weights import load_weights, save_weights
 from spatialcode.evaluation.calibration import fitted_calibration, judged_rooms
 from spatialcode.seeds import VALIDATION_ROOMS
 from spatialcode.workkey import EncoderIdentity

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.train_encoder.frames import frames_of_room
+from spatialcode.encoder.small.encoder import save_weights
 from spatialcode.encoder.small.inputs import (
     CameraKnowledge,
     cell_frames,
@@ -33,7 +34,6 @@ from spatialcode.encoder.small.training import (
     start_state,
     train,
 )
-from spatialcode.encoder.small.weights import save_weights
 from spatialcode.files import append_jsonl, read_jsonl
 from spatialcode.seeds import VALIDATION_ROOMS
 

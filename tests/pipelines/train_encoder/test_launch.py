@@ -27,8 +27,7 @@ from pipelines.train_encoder.launch import (
     train_on_ray,
 )
 from pipelines.train_encoder.run import METRICS_FILE, STATE_FILE, WEIGHTS_FILE
-from spatialcode.encoder.small.encoder import SmallEncoder
-from spatialcode.encoder.small.weights import load_weights
+from spatialcode.encoder.small.encoder import SmallEncoder, load_weights
 from spatialcode.errors import ConfigError
 
 TINY = {
