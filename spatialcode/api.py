@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from spatialcode.encoder.protocol import (
     ClipInput,
@@ -73,15 +72,7 @@ class KnownCamera:
         if self.T_world_camera is None or self.times_s is None:
             return None
         known = np.asarray(self.T_world_camera, dtype=float)
-        path = PosePath(
-            np.asarray(self.times_s, dtype=float),
-            known[:, :3, 3],
-            Rotation.from_matrix(known[:, :3, :3]),
-        )
-        positions_m, rotations = path.at(times_s)
-        poses = np.tile(np.eye(4), (len(times_s), 1, 1))
-        poses[:, :3, :3], poses[:, :3, 3] = rotations.as_matrix(), positions_m
-        return poses
+        return PosePath.of(np.asarray(self.times_s, dtype=float), known).matrices_at(times_s)
 
 
 def encode(

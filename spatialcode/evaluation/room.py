@@ -35,17 +35,13 @@ from spatialcode.scene.categories import wrap_yaw
 from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.scene.schema import Room, SceneObject, SpatialCode, VideoInfo
 from spatialcode.synthetic.clips import ClipConfig, make_clip
-from spatialcode.synthetic.truth import SyntheticClip, pixel_counts, seen
+from spatialcode.synthetic.truth import MOVED_M, TURNED_RAD, SyntheticClip, pixel_counts, seen
 from spatialcode.video.decode import decode
 from spatialcode.video.sampling import ByTimes
 
 T = TypeVar("T")
 Array = NDArray[np.float64]
 
-#: An object moves if it is seen to: it gets this far, or turns so much, from where it was when
-#: first seen. The same as in the exact codes of rendered clips.
-MOVED_M = 0.05
-TURNED_RAD = 0.1
 #: Longer side to which recorded frames are scaled while decoding; encoders scale them further.
 MAX_SIDE_PX = 320
 
@@ -176,12 +172,9 @@ def evaluate_recorded(
     plan = ByTimes(tuple((times_s + late_s).tolist()))
     decoded = decode(recording.video, plan, max_side_px=MAX_SIDE_PX)
     height, width = decoded.rgb.shape[1:3]
-    camera = code.cameras[0]
-    K = np.array(
-        [[camera.fx_px, 0.0, camera.cx_px], [0.0, camera.fy_px, camera.cy_px], [0.0, 0.0, 1.0]]
-    )
-    K = np.diag([width / code.video.width_px, height / code.video.height_px, 1.0]) @ K
-    poses = np.array([entry.T_world_camera for entry in code.cameras], dtype=np.float64)
+    K = np.diag([width / code.video.width_px, height / code.video.height_px, 1.0])
+    K = K @ code.cameras[0].intrinsics()
+    poses = np.stack([camera.matrix() for camera in code.cameras])
     truth = ScoredScene(
         from_objects(code.objects, times_s), poses, code.room, recording.read_depth_m()
     )

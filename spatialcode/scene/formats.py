@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -31,17 +30,6 @@ from spatialcode.scene.schema import (
     make_id,
 )
 from spatialcode.version import __version__
-
-__all__ = [
-    "AxisOrder",
-    "DetectedAxes",
-    "all_orders",
-    "detect_order",
-    "from_annotated",
-    "from_bbox9",
-    "from_bbox10",
-    "read_boxes",
-]
 
 Floats = NDArray[np.float64]
 Axis = Literal["x", "y", "z"]
@@ -171,11 +159,6 @@ def read_boxes(
         return _codes(scenes, order, up)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
-
-
-def all_orders() -> tuple[AxisOrder, ...]:
-    """Every way to read three extents."""
-    return tuple(permutations((0, 1, 2)))  # type: ignore[arg-type]
 
 
 def _documents(path: Path) -> list[tuple[int, dict[str, Any]]]:

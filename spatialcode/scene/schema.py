@@ -57,8 +57,8 @@ class _Checked:
     """Passes each field through the check that its type names, once, when the value is built."""
 
     def __post_init__(self) -> None:
-        checked = {name: check(name, getattr(self, name)) for name, check in _checks(type(self))}
-        _store(self, **checked)
+        fields = _checks(type(self))  # type: ignore[arg-type]  # a class is hashable
+        _store(self, **{name: check(name, getattr(self, name)) for name, check in fields})
 
 
 @cache
@@ -155,6 +155,11 @@ class Camera(_Checked):
     fy_px: Positive
     cx_px: Float32
     cy_px: Float32
+
+    @classmethod
+    def of(cls, t_s: float, T_world_camera: np.ndarray, K: np.ndarray) -> Camera:
+        """From a pose (4, 4) and a pinhole matrix (3, 3) in pixels of the full-size video."""
+        return cls(float(t_s), T_world_camera.tolist(), K[0, 0], K[1, 1], K[0, 2], K[1, 2])
 
     def matrix(self) -> np.ndarray:
         """``T_world_camera`` as float64 (4, 4)."""

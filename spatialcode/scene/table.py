@@ -19,7 +19,7 @@ from spatialcode.scene.schema import SpatialCode
 OK, FAILED = "ok", "failed"
 
 
-def _struct(kind: type) -> pa.StructType:
+def _struct(kind: Any) -> pa.StructType:
     """The fields of a scene type with the Arrow types of their annotations."""
     hints = get_type_hints(kind)
     return pa.struct([(name, _type(hints[name], name)) for name in field_names(kind)])

@@ -352,9 +352,7 @@ def _clear(interior: Interior, motion: Motion, others: tuple[Footprint, ...]) ->
     x0, y0, x1, y1 = interior.plan.rooms[placed.room].rect
     obstacles = [footprint_of(p) for k, p in enumerate(interior.objects) if k != motion.index]
     obstacles.extend(others)
-    for a, b, c, d in interior.plan.notches:
-        half = ((c - a) / 2, (d - b) / 2)
-        obstacles.append(Footprint((a + c) / 2, (b + d) / 2, *half, 0.0, -1.0, 9.0))
+    obstacles.extend(Footprint.over(notch, -1.0, 9.0) for notch in interior.plan.notches)
     for s in np.linspace(motion.start, motion.end, _CHECKS):
         box = footprint_of(motion.place(placed, float(s)), 0.03)
         if not all(x0 < x < x1 and y0 < y < y1 for x, y in box.corners()):
