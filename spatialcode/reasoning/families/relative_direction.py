@@ -43,8 +43,7 @@ from spatialcode.reasoning.families.viewing import (
     words_of,
 )
 from spatialcode.reasoning.naming import NamedRoom, Rng, the
-from spatialcode.reasoning.priors.guesses import Sight, assumed_choice
-from spatialcode.reasoning.priors.places import NUM_DRAWS
+from spatialcode.reasoning.priors.guesses import NUM_DRAWS, Sight, assumed_choice
 from spatialcode.reasoning.program.interpreter import Result
 from spatialcode.reasoning.program.of_question import ProgramAnswer, not_an_answer, said
 from spatialcode.reasoning.program.scene import Function, Given, Scene, one_of

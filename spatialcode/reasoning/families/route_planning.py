@@ -48,8 +48,7 @@ from spatialcode.reasoning.families.viewing import (
 )
 from spatialcode.reasoning.naming import Floats, NamedRoom, Rng
 from spatialcode.reasoning.priors.fit import Samples
-from spatialcode.reasoning.priors.guesses import Sight
-from spatialcode.reasoning.priors.places import NUM_DRAWS, Places
+from spatialcode.reasoning.priors.guesses import NUM_DRAWS, Places, Sight
 from spatialcode.reasoning.program.interpreter import Result
 from spatialcode.reasoning.program.limits import Refused
 from spatialcode.reasoning.program.of_question import ProgramAnswer, not_an_answer, quoted, said

@@ -22,8 +22,8 @@ from spatialcode.questions.parse import read_options
 from spatialcode.questions.types import Question, QuestionItem
 from spatialcode.reasoning.families.registry import families, family_of, parse
 from spatialcode.reasoning.metrics import mean_relative_accuracy
+from spatialcode.reasoning.priors.guesses import Extent
 from spatialcode.reasoning.priors.known import LogLinear, Place, Priors
-from spatialcode.reasoning.priors.places import Extent
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SpatialCode
 

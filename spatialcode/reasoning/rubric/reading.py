@@ -24,7 +24,7 @@ from spatialcode.reasoning.rubric.verify import HALF_M, Context
 from spatialcode.scene.schema import SpatialCode
 
 if TYPE_CHECKING:  # settings are made of the terms, which are functions of what is read
-    from spatialcode.reasoning.rubric.config import RubricConfig
+    from spatialcode.reasoning.rubric.scoring import RubricConfig
 
 
 @dataclass(frozen=True)
