@@ -20,7 +20,6 @@ from spatialcode.questions.types import (
     Viewpoint,
 )
 from spatialcode.reasoning import statements as say
-from spatialcode.reasoning.drawing import Pool
 from spatialcode.reasoning.evidence import (
     Answer,
     answer_of,
@@ -33,17 +32,9 @@ from spatialcode.reasoning.evidence import (
     surest,
     vector,
 )
-from spatialcode.reasoning.families.configuration_questions import (
-    GRAMMARS,
-    READER,
-    TEMPLATES,
-    along,
-    pool,
-    wording,
-)
-from spatialcode.reasoning.families.family import Family, Wording
+from spatialcode.reasoning.families.configuration_questions import ConfigurationQuestions, along
 from spatialcode.reasoning.families.viewing import angle_between, unrounded_deg
-from spatialcode.reasoning.naming import Floats, NamedRoom, Rng
+from spatialcode.reasoning.naming import Floats
 from spatialcode.reasoning.priors.guesses import NUM_DRAWS, Places, Sight
 from spatialcode.reasoning.program.interpreter import Result
 from spatialcode.reasoning.program.limits import Refused
@@ -192,14 +183,9 @@ def _function(relation: Relation, words: str) -> Function:
     return Function(name, ("a", "b"), apply, f"{meaning}, for a view", optional)
 
 
-class ConfigurationFamily(Family[Configuration]):
+class ConfigurationFamily(ConfigurationQuestions):
     """Yes or no answers."""
 
-    question_type = Configuration
-    names = (Configuration.family,)
-    reader = READER
-    templates = TEMPLATES
-    grammars = GRAMMARS
     functions = (
         _function("left", "is left of"), _function("right", "is right of"),
         _function("front", "is in front of"), _function("behind", "is behind"),
@@ -208,12 +194,8 @@ class ConfigurationFamily(Family[Configuration]):
     )  # fmt: skip
     undefined = "both are the same thing, or the view has no direction"
     permutes = True
-
-    def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
-        return pool(room, rng)
-
-    def wording(self, question: Configuration, rng: Rng) -> Wording:
-        return wording(question, rng)
+    wanted = "true or false"
+    conclusion = say.Holds
 
     def solve(self, question: Configuration, index: SceneIndex) -> Answer | None:
         """Whether the relation holds, from heights or from the view asked for."""
@@ -273,8 +255,7 @@ class ConfigurationFamily(Family[Configuration]):
             raise not_an_answer(
                 f"the question is answered by true or false, not {kind_of(result.value)}"
             )
-        word = "yes" if result.value else "no"
-        return ProgramAnswer(word, letter_of(question.options, word))
+        return ProgramAnswer("yes" if result.value else "no")
 
     def rule(self, question: Configuration) -> str:
         if question.relation not in VIEWED_RELATIONS:
@@ -301,9 +282,6 @@ class ConfigurationFamily(Family[Configuration]):
             "between = FIRST - SECOND = (X, Y)", "dot(forward, between) = D",
             "cross(forward, between) = D", "angle(forward, between) = DEG degrees", last,
         )  # fmt: skip
-
-    def value_words(self, question: Configuration) -> str:
-        return "true or false"
 
     def choice_words(self, question: Configuration) -> tuple[str, ...]:
         return "yes", "no"
@@ -339,16 +317,13 @@ class ConfigurationFamily(Family[Configuration]):
         return lambda meaning: all(s.holds == (meaning[0] == "yes") for s in stated)
 
     def asks(self, case: Case[Configuration], conclusion: Any) -> bool:
-        fits = isinstance(conclusion, say.Holds)
         return (
-            fits and conclusion.relation == case.question.relation
+            conclusion.relation == case.question.relation
             and conclusion.a_id in case.found[0] and conclusion.b_id in case.found[1]
         )  # fmt: skip
 
     def refutes(self, case: Case[Configuration], conclusion: Any) -> str:
         """For left, right, front and behind; other relations need no question to be checked."""
-        if not isinstance(conclusion, say.Holds):
-            return ""
         view = _true_view(case, conclusion.b_id)
         if view is None:
             return "there is no view to tell it from"

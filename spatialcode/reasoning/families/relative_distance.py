@@ -174,6 +174,13 @@ class RelativeDistanceFamily(Family[RelativeDistance]):
     permutes = True
     box_task = True
     demo = RelativeDistance.family
+    decided = "Compare the smallest distances from the anchor to each candidate."
+    lines = (
+        "anchor: ID is at (X, Y, Z)", "candidate: ID is at (X, Y, Z)",
+        "distance(ID, ID) = D m", "closest to ID: ID", "farthest to ID: ID",
+    )  # fmt: skip
+    wanted = "one of the things to choose from, as the question names it"
+    conclusion = say.Extreme
 
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
         """Which kind's nearest thing is closest to one thing; farthest: kinds of one thing only.
@@ -286,18 +293,6 @@ class RelativeDistanceFamily(Family[RelativeDistance]):
         letter = question.options[place].letter if question.options else None
         return ProgramAnswer(question.candidates[place].phrase, letter)
 
-    def rule(self, question: RelativeDistance) -> str:
-        return "Compare the smallest distances from the anchor to each candidate."
-
-    def forms(self, question: RelativeDistance) -> tuple[str, ...]:
-        return (
-            "anchor: ID is at (X, Y, Z)", "candidate: ID is at (X, Y, Z)",
-            "distance(ID, ID) = D m", "closest to ID: ID", "farthest to ID: ID",
-        )  # fmt: skip
-
-    def value_words(self, question: RelativeDistance) -> str:
-        return "one of the things to choose from, as the question names it"
-
     def choice_words(self, question: RelativeDistance) -> tuple[str, ...]:
         return tuple(candidate.phrase for candidate in question.candidates)
 
@@ -336,15 +331,10 @@ class RelativeDistanceFamily(Family[RelativeDistance]):
         return lambda meaning: all(s.object_id in found[1 + int(meaning[0])] for s in stated)
 
     def asks(self, case: Case[RelativeDistance], conclusion: Any) -> bool:
-        fits = isinstance(conclusion, say.Extreme)
-        return (
-            fits and conclusion.extreme == case.question.extreme
-            and conclusion.anchor_id in case.found[0]
-        )  # fmt: skip
+        fits = conclusion.extreme == case.question.extreme
+        return fits and conclusion.anchor_id in case.found[0]
 
     def refutes(self, case: Case[RelativeDistance], conclusion: Any) -> str:
-        if not isinstance(conclusion, say.Extreme):
-            return ""
         anchors, *candidates = case.found
         index = case.context.index
         metres = [

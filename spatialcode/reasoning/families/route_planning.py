@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from spatialcode.questions.types import TURNS, Blank, Forward, Reference, RoutePlanning
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.answers.choices import Choice, Unread
-from spatialcode.reasoning.drawing import Pool
 from spatialcode.reasoning.evidence import (
     Answer,
     answer_of,
@@ -30,15 +29,7 @@ from spatialcode.reasoning.evidence import (
     surest,
     vector,
 )
-from spatialcode.reasoning.families.family import Family, Wording
-from spatialcode.reasoning.families.route_questions import (
-    GRAMMARS,
-    READER,
-    TEMPLATES,
-    pool,
-    wording,
-    words_of_turns,
-)
+from spatialcode.reasoning.families.route_questions import RoutePlanningQuestions, words_of_turns
 from spatialcode.reasoning.families.viewing import (
     LEFT_RIGHT,
     true_bearing,
@@ -46,7 +37,7 @@ from spatialcode.reasoning.families.viewing import (
     words_allowed,
     words_of,
 )
-from spatialcode.reasoning.naming import Floats, NamedRoom, Rng
+from spatialcode.reasoning.naming import Floats
 from spatialcode.reasoning.priors.fit import Samples
 from spatialcode.reasoning.priors.guesses import NUM_DRAWS, Places, Sight
 from spatialcode.reasoning.program.interpreter import Result
@@ -132,26 +123,27 @@ def _function(scene: Scene, given: Given) -> Value:
     return [s.turn for s in stated if isinstance(s, say.TurnAt)]
 
 
-class RoutePlanningFamily(Family[RoutePlanning]):
+class RoutePlanningFamily(RoutePlanningQuestions):
     """The turns answer, one a blank."""
 
-    question_type = RoutePlanning
-    names = (RoutePlanning.family,)
-    reader = READER
-    templates = TEMPLATES
-    grammars = GRAMMARS
     functions = (
         Function("turns", ("start", "facing", "path"), _function,
                  'list of turns along a path of things, in which "?" stands for a turn'),
     )  # fmt: skip
     undefined = "a turn needs a direction before it and a stop that stands apart"
     permutes = True
-
-    def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
-        return pool(room, rng)
-
-    def wording(self, question: RoutePlanning, rng: Rng) -> Wording:
-        return wording(question, rng)
+    decided = (
+        "At each turn the heading is the way one came (at the start: the way one faces), and "
+        "the leg leads to the next stop. The angle decides: back from 135 degrees on, else "
+        f"{LEFT_RIGHT}."
+    )
+    lines = (
+        "start: ID is at (X, Y, Z)", "facing: ID is at (X, Y, Z)", "stop: ID is at (X, Y, Z)",
+        "heading_N = TO - FROM = (X, Y)", "leg_N = TO - FROM = (X, Y)",
+        "angle(heading_N, leg_N) = DEG degrees", "turn N at ID: WORD",
+    )  # fmt: skip
+    wanted = 'a list of "left", "right" or "back", one for each turn'
+    conclusion = say.TurnAt
 
     def solve(self, question: RoutePlanning, index: SceneIndex) -> Answer | None:
         """Turns from one leg's direction to the next; a stop that is not in the code ends it."""
@@ -235,25 +227,7 @@ class RoutePlanningFamily(Family[RoutePlanning]):
         turns = result.value if isinstance(result.value, list) else [result.value]
         if len(turns) != num or not all(isinstance(one, str) and one in TURNS for one in turns):
             raise not_an_answer(f"the question asks for a list of {num} of {', '.join(TURNS)}")
-        words = words_of_turns(turns)
-        return ProgramAnswer(words, letter_of(question.options, words))
-
-    def rule(self, question: RoutePlanning) -> str:
-        return (
-            "At each turn the heading is the way one came (at the start: the way one faces), and "
-            "the leg leads to the next stop. The angle decides: back from 135 degrees on, else "
-            f"{LEFT_RIGHT}."
-        )
-
-    def forms(self, question: RoutePlanning) -> tuple[str, ...]:
-        return (
-            "start: ID is at (X, Y, Z)", "facing: ID is at (X, Y, Z)", "stop: ID is at (X, Y, Z)",
-            "heading_N = TO - FROM = (X, Y)", "leg_N = TO - FROM = (X, Y)",
-            "angle(heading_N, leg_N) = DEG degrees", "turn N at ID: WORD",
-        )  # fmt: skip
-
-    def value_words(self, question: RoutePlanning) -> str:
-        return 'a list of "left", "right" or "back", one for each turn'
+        return ProgramAnswer(words_of_turns(turns))
 
     def read_listed(self, text: str, question: RoutePlanning) -> Choice | Unread:
         turns = re.findall(r"\b(left|right|back)\b", text.lower())
@@ -297,12 +271,7 @@ class RoutePlanningFamily(Family[RoutePlanning]):
         turns = tuple(s.turn for s in sorted(stated, key=lambda s: s.step))
         return lambda meaning: turns == meaning
 
-    def asks(self, case: Case[RoutePlanning], conclusion: Any) -> bool:
-        return isinstance(conclusion, say.TurnAt)
-
     def refutes(self, case: Case[RoutePlanning], conclusion: Any) -> str:
-        if not isinstance(conclusion, say.TurnAt):
-            return ""
         legs = _legs(case)
         if not 1 <= conclusion.step <= len(legs):
             return f"the route has {len(legs)} turns"

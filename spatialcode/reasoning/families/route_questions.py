@@ -18,7 +18,7 @@ from spatialcode.questions.names import reference
 from spatialcode.questions.parse import Common, Reader
 from spatialcode.questions.types import TURNS, Blank, Forward, Question, RoutePlanning
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool, by_word, drawn
-from spatialcode.reasoning.families.family import Sentences, Wording
+from spatialcode.reasoning.families.family import Family, Sentences, Wording
 from spatialcode.reasoning.families.viewing import (
     turned_deg,
 )
@@ -82,7 +82,7 @@ _FILL = (
     " Choose 'turn back', 'turn left' or 'turn right' for each [please fill in] of these actions:"
     " {steps} You have reached the final destination."
 )
-TEMPLATES: Mapping[str, Sentences] = {
+_TEMPLATES: Mapping[str, Sentences] = {
     "route_planning": Sentences(
         "You are a robot beginning at {start} and facing {facing}. You want to navigate to {goal}."
         + _ACTIONS,
@@ -100,11 +100,11 @@ _ROUTE_SENTENCE = (
     " {goal}. (Fill in|Choose) (each|the) (turn|missing turn|blank|[please fill in])( with turn"
     " left, turn right or turn back|): {steps}( The goal is reached.|)"
 )
-GRAMMARS: Mapping[str, tuple[str, ...]] = {
+_GRAMMARS: Mapping[str, tuple[str, ...]] = {
     "route_planning": (_ROUTE_SENTENCE,),
 }  # fmt: skip
 
-READER = Reader(whole=_read)
+_READER = Reader(whole=_read)
 
 
 def words_of_turns(turns: Sequence[Any]) -> str:
@@ -211,42 +211,49 @@ def _other(turn: str, rng: Rng) -> str:
     return [one for one in TURNS if one != turn][int(rng.integers(2))]
 
 
-def pool(room: NamedRoom, rng: Rng) -> Pool:
-    """Candidates are rows (start, facing, stop, …).
+class RoutePlanningQuestions(Family[RoutePlanning]):
+    """How the family's questions are read, said and generated."""
 
-    Where the first stop is what one faces, one goes there first; otherwise a turn comes first.
-    Groups are by number of turns and by that.
-    """
-    rows = np.array(room.things(rng), np.intp)
-    told_apart = room.naming.apart_rows(rows.tolist())
-    cells: dict[tuple[str, str], Any] = {}
-    seen = 0
-    for num_blanks in range(1, room.config.max_blanks + 1):
-        for ahead in (False, True):
-            places = _routes(len(rows), num_blanks, ahead, rng)
-            for a, b in combinations(range(places.shape[1]), 2):
-                if not (ahead and (a, b) == (1, 2)):
-                    places = places[told_apart[places[:, a], places[:, b]]]
-            found = rows[places].reshape(-1, places.shape[1])
-            found = found[room.wanted(found)]
-            seen += len(found)
-            turns, clear = _turns(found, ahead, room)
-            words = np.array([", ".join(TURNS[n] for n in one) for one in turns.tolist()], str)
-            cells |= by_word(found, words, clear, f"{num_blanks}{'a' if ahead else ''}")
-    return Pool(cells, partial(_draft, room), reason=AMBIGUOUS if seen else TOO_FEW)
+    question_type = RoutePlanning
+    names = (RoutePlanning.family,)
+    reader = _READER
+    templates = _TEMPLATES
+    grammars = _GRAMMARS
 
+    def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
+        """Candidates are rows (start, facing, stop, …).
 
-def wording(question: RoutePlanning, rng: Rng) -> Wording:
-    """How training sentences say the question."""
-    ways = ("Go forward until", "Walk to", "Move forward to", "Go to", "Drive to")
-    go = drawn(ways, rng)
-    parts = [
-        "[please fill in]" if isinstance(step, Blank) else f"{go} {the(step.until)}"
-        for step in question.steps
-    ]
-    told = " ".join(f"{n + 1}. {part}." for n, part in enumerate(parts))
-    slots = {
-        "start": the(question.start), "facing": the(question.facing),
-        "goal": the(question.destination), "steps": told,
-    }  # fmt: skip
-    return Wording(question.family, slots)
+        Where the first stop is what one faces, one goes there first; otherwise a turn comes first.
+        Groups are by number of turns and by that.
+        """
+        rows = np.array(room.things(rng), np.intp)
+        told_apart = room.naming.apart_rows(rows.tolist())
+        cells: dict[tuple[str, str], Any] = {}
+        seen = 0
+        for num_blanks in range(1, room.config.max_blanks + 1):
+            for ahead in (False, True):
+                places = _routes(len(rows), num_blanks, ahead, rng)
+                for a, b in combinations(range(places.shape[1]), 2):
+                    if not (ahead and (a, b) == (1, 2)):
+                        places = places[told_apart[places[:, a], places[:, b]]]
+                found = rows[places].reshape(-1, places.shape[1])
+                found = found[room.wanted(found)]
+                seen += len(found)
+                turns, clear = _turns(found, ahead, room)
+                words = np.array([", ".join(TURNS[n] for n in one) for one in turns.tolist()], str)
+                cells |= by_word(found, words, clear, f"{num_blanks}{'a' if ahead else ''}")
+        return Pool(cells, partial(_draft, room), reason=AMBIGUOUS if seen else TOO_FEW)
+
+    def wording(self, question: RoutePlanning, rng: Rng) -> Wording:
+        ways = ("Go forward until", "Walk to", "Move forward to", "Go to", "Drive to")
+        go = drawn(ways, rng)
+        parts = [
+            "[please fill in]" if isinstance(step, Blank) else f"{go} {the(step.until)}"
+            for step in question.steps
+        ]
+        told = " ".join(f"{n + 1}. {part}." for n, part in enumerate(parts))
+        slots = {
+            "start": the(question.start), "facing": the(question.facing),
+            "goal": the(question.destination), "steps": told,
+        }  # fmt: skip
+        return Wording(question.family, slots)
