@@ -22,10 +22,9 @@ from spatialcode.reasoning.families.family import Family, Sentences, Wording
 from spatialcode.reasoning.naming import NamedRoom, Rng, drawn_kinds, the, words_in_row
 from spatialcode.reasoning.priors.guesses import Sight
 from spatialcode.reasoning.program.interpreter import Result
-from spatialcode.reasoning.program.limits import Refused
 from spatialcode.reasoning.program.of_question import ProgramAnswer, listed, not_an_answer
 from spatialcode.reasoning.program.scene import Function, Given, Scene, numbered
-from spatialcode.reasoning.program.values import Value, items
+from spatialcode.reasoning.program.values import Refused, Value, items
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.answers import Meaning, candidate_named

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from spatialcode.reasoning.evidence import (
     at,
     bearing_evidence,
     front_xy,
+    height_of,
     letter_of,
     sure,
     surest,
@@ -37,10 +38,9 @@ from spatialcode.reasoning.families.viewing import angle_between, unrounded_deg
 from spatialcode.reasoning.naming import Floats
 from spatialcode.reasoning.priors.guesses import NUM_DRAWS, Places, Sight
 from spatialcode.reasoning.program.interpreter import Result
-from spatialcode.reasoning.program.limits import Refused
 from spatialcode.reasoning.program.of_question import ProgramAnswer, not_an_answer, said
 from spatialcode.reasoning.program.scene import Function, Given, Scene, one_of
-from spatialcode.reasoning.program.values import Value, kind_of
+from spatialcode.reasoning.program.values import Refused, Value, kind_of
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.answers import Meaning
@@ -50,7 +50,6 @@ from spatialcode.reasoning.rubric.facts import Fact
 from spatialcode.reasoning.rubric.steps import Ends, Need
 from spatialcode.reasoning.rubric.verify import bind, view_of
 from spatialcode.scene import relations
-from spatialcode.scene.boxes import Boxes
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.relations import View
 from spatialcode.scene.schema import SceneObject, SpatialCode
@@ -59,7 +58,7 @@ Named = tuple[Reference, SceneObject]
 
 _FRONT, _CAMERA_IDS = frozenset({"front"}), frozenset({"camera"})
 #: The faces of both things whose heights a relation compares.
-_FACES = {
+_FACES: Mapping[str, tuple[tuple[Literal["top", "bottom"], ...], ...]] = {
     "above": (("bottom",), ("top",)), "on": (("bottom",), ("top",)),
     "below": (("top",), ("bottom",)), "inside": (("top", "bottom"), ("top", "bottom")),
 }  # fmt: skip
@@ -95,19 +94,6 @@ def _forward(
     (_, stands), (_, faced) = viewers
     forward = vector("forward", stands, faced)
     return forward if apart(stands, faced) else None
-
-
-def _heights(relation: str, a: SceneObject, b: SceneObject) -> list[say.Statement]:
-    """The faces that the relation compares."""
-    faces = [(item, face) for item, shown in zip((a, b), _FACES[relation], strict=True)
-             for face in shown]  # fmt: skip
-    heights = {item.id: Boxes.of([item]).corners()[0][:, 2] for item in (a, b)}
-    return [
-        say.Height(item.id, "top", float(heights[item.id].max()))
-        if face == "top"
-        else say.Height(item.id, "bottom", float(heights[item.id].min()))
-        for item, face in faces
-    ]
 
 
 # Guesses
@@ -227,7 +213,8 @@ class ConfigurationFamily(ConfigurationQuestions):
             statements += bearing_evidence(forward, vector("between", b, a))
         else:
             verdict = relations.VERTICAL[question.relation](a, b)
-            statements += _heights(question.relation, a, b)
+            for item, faces in zip((a, b), _FACES[question.relation], strict=True):
+                statements += [height_of(item, face, index) for face in faces]
         statements.append(say.Holds(a.id, question.relation, b.id, verdict.holds))
         word = "yes" if verdict.holds else "no"
         option = letter_of(question.options, word)

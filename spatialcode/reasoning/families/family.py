@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from spatialcode.questions.parse import Reader
 from spatialcode.questions.types import Question, Reference, UnparsedQuestion
+from spatialcode.reasoning.resolve import references_in
 
 if TYPE_CHECKING:  # each of these modules looks families up
     import numpy as np
@@ -189,7 +190,7 @@ class Family(ABC, Generic[Q]):
     def references(self, question: Q) -> list[Reference]:
         """Every thing that reasoning must find in the code; by default all references, in order."""
         values = (getattr(question, one.name) for one in fields(question))
-        return [one for value in values for one in _references(value)]
+        return [one for value in values for one in references_in(value)]
 
     def needs(self, case: Case[Q]) -> list[Need]:
         """The steps that reasoning must state. Everything that the question names was found."""
@@ -234,14 +235,6 @@ class Family(ABC, Generic[Q]):
     def mirrors(self, question: Q) -> bool:
         """Whether the answer turns round in a mirrored room."""
         return False
-
-
-def _references(value: object) -> Iterator[Reference]:
-    if isinstance(value, Reference):
-        yield value
-    elif isinstance(value, tuple):
-        for part in value:
-            yield from _references(part)
 
 
 class Unparsed(Family[UnparsedQuestion]):

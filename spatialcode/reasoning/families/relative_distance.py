@@ -20,10 +20,9 @@ from spatialcode.reasoning.families.family import LEAD, Family, Sentences, Wordi
 from spatialcode.reasoning.naming import Floats, NamedRoom, Rng, drawn_kinds, the
 from spatialcode.reasoning.priors.guesses import Sight, assumed_choice
 from spatialcode.reasoning.program.interpreter import Result
-from spatialcode.reasoning.program.limits import Refused
 from spatialcode.reasoning.program.of_question import ProgramAnswer, listed, not_an_answer, said
 from spatialcode.reasoning.program.scene import Function, Given, Meant, Scene, numbered, several
-from spatialcode.reasoning.program.values import Value, kind_of
+from spatialcode.reasoning.program.values import Refused, Value, kind_of
 from spatialcode.reasoning.resolve import against, resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.answers import Meaning, candidate_named
@@ -146,12 +145,23 @@ def _picked(
     pairs = [nearest_pair(anchors, (item,), scene.index) for item in compared]
     choose = min if extreme == "closest" else max
     near, chosen, _ = choose(pairs, key=lambda pair: pair[2])
-    statements: list[say.Statement] = [at(near, "anchor")]
+    scene.state(
+        _compared(pairs, near, chosen, extreme), [near.id, *(item.id for _, item, _ in pairs)]
+    )
+    return chosen
+
+
+def _compared(
+    pairs: Sequence[tuple[SceneObject, SceneObject, float]],
+    anchor: SceneObject,
+    chosen: SceneObject,
+    extreme: Extreme,
+) -> list[say.Statement]:
+    """The distances of (anchor, candidate, metres) that are compared, and the conclusion."""
+    statements: list[say.Statement] = [at(anchor, "anchor")]
     statements += [at(item, "candidate") for _, item, _ in pairs]
     statements += [say.Distance(one.id, item.id, metres) for one, item, metres in pairs]
-    statements.append(say.Extreme(extreme, chosen.id, near.id))
-    scene.state(statements, [near.id, *(item.id for _, item, _ in pairs)])
-    return chosen
+    return [*statements, say.Extreme(extreme, chosen.id, anchor.id)]
 
 
 def _function(name: str, extreme: Extreme, what: str) -> Function:
@@ -242,10 +252,7 @@ class RelativeDistanceFamily(Family[RelativeDistance]):
         sign = 1.0 if question.extreme == "closest" else -1.0
         best = min(range(len(pairs)), key=lambda n: sign * pairs[n][2])
         anchor = pairs[best][0]
-        statements: list[say.Statement] = [at(anchor, "anchor")]
-        statements += [at(item, "candidate") for _, item, _ in pairs]
-        statements += [say.Distance(one.id, item.id, metres) for one, item, metres in pairs]
-        statements.append(say.Extreme(question.extreme, pairs[best][1].id, anchor.id))
+        statements = _compared(pairs, anchor, pairs[best][1], question.extreme)
         words = question.candidates[best].phrase
         letter = question.options[best].letter if question.options else None
         ids = (anchor.id, *(item.id for _, item, _ in pairs))

@@ -40,7 +40,7 @@ class OpenAICompatible:
             raise ModelError(f"base_url: expected http(s)://host…/v1, got {spec.base_url!r}")
         if not spec.model:
             raise ModelError(f"model: expected the name of a model at {spec.base_url}, got none")
-        self.spec = spec
+        self.settings = spec
         self._key()
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
@@ -49,12 +49,13 @@ class OpenAICompatible:
 
         if not prompts:
             return []
+        settings = self.settings
         with (
             OpenAI(
-                base_url=self.spec.base_url, api_key=self._key(), timeout=self.spec.timeout_s,
-                max_retries=self.spec.max_retries,
+                base_url=settings.base_url, api_key=self._key(), timeout=settings.timeout_s,
+                max_retries=settings.max_retries,
             ) as client,
-            ThreadPoolExecutor(min(self.spec.concurrency, len(prompts))) as pool,
+            ThreadPoolExecutor(min(settings.concurrency, len(prompts))) as pool,
         ):  # fmt: skip
             return list(pool.map(lambda prompt: self._one(client, prompt), prompts))
 
@@ -63,11 +64,11 @@ class OpenAICompatible:
         return estimate_tokens(text)
 
     def _key(self) -> str:
-        if not self.spec.api_key_env:
+        if not self.settings.api_key_env:
             return _NO_KEY
-        key = os.environ.get(self.spec.api_key_env, "")
+        key = os.environ.get(self.settings.api_key_env, "")
         if not key:
-            raise ModelError(f"api_key_env: the variable {self.spec.api_key_env} is not set")
+            raise ModelError(f"api_key_env: the variable {self.settings.api_key_env} is not set")
         return key
 
     def _one(self, client: OpenAI, prompt: Prompt) -> Completion:
@@ -75,13 +76,13 @@ class OpenAICompatible:
         messages: Any = [{"role": m.role, "content": m.content} for m in prompt.messages]
         try:
             response = client.chat.completions.create(
-                model=self.spec.model, messages=messages, max_tokens=self.spec.max_tokens,
-                temperature=self.spec.temperature,
+                model=self.settings.model, messages=messages, max_tokens=self.settings.max_tokens,
+                temperature=self.settings.temperature,
             )  # fmt: skip
             text, truncated, usage = _read(response)
         except Exception as error:  # the one boundary of a request: an error is data
             why = f"{type(error).__name__}: {error}"
-            if self.spec.api_key_env:  # servers quote the key that they refuse
+            if self.settings.api_key_env:  # servers quote the key that they refuse
                 why = why.replace(self._key(), "***")
             return Completion("", seconds=time.perf_counter() - start, error=why[:_ERROR_CHARS])
         return Completion(

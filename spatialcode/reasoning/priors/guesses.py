@@ -14,18 +14,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spatialcode.questions.types import Question, Reference
 from spatialcode.reasoning.evidence import Answer, Evidence, letter_of, surest
 from spatialcode.reasoning.families.registry import family_of
+from spatialcode.reasoning.naming import Floats
 from spatialcode.reasoning.priors.known import Priors
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.statements import Assumed
 from spatialcode.scene.boxes import Boxes, box_distance
 from spatialcode.scene.index import SceneIndex
-
-Floats = NDArray[np.float64]
 
 NUM_DRAWS = 400
 #: Steps of the sequence for the first, second, … missing thing: square roots, so that none repeats.

@@ -16,8 +16,13 @@ from typing import TYPE_CHECKING, Any, Self
 from spatialcode.config import require, setting
 from spatialcode.questions.types import Question
 from spatialcode.reasoning.rubric.claims import read_statements
-from spatialcode.reasoning.rubric.program import find_program, read_program
-from spatialcode.reasoning.rubric.reading import ReadCompletion, read_given, reading_of
+from spatialcode.reasoning.rubric.reading import (
+    ReadCompletion,
+    find_program,
+    read_given,
+    read_program,
+    reading_of,
+)
 from spatialcode.reasoning.rubric.terms import TERMS, TermValue
 from spatialcode.reasoning.rubric.terms.registry import WATCHERS
 from spatialcode.scene.schema import SpatialCode
