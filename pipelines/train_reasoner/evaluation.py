@@ -14,7 +14,7 @@ from pipelines.train_reasoner.rewards.scorers import RubricScorer, item_from_jso
 from pipelines.train_reasoner.rollouts.rollouts import RolloutRequest, Rollouts
 from spatialcode.grpo.types import SamplerSettings
 from spatialcode.questions.types import QuestionItem
-from spatialcode.reasoning.rubric.config import RubricConfig
+from spatialcode.reasoning.rubric.scoring import RubricConfig
 from spatialcode.scene.text import from_json
 
 

@@ -42,7 +42,7 @@ from pipelines.train_reasoner.step import batch_of, paid_terms
 from spatialcode.config import load_config
 from spatialcode.errors import InputError
 from spatialcode.grpo.types import Sample, Scored
-from spatialcode.reasoning.rubric.config import RubricConfig
+from spatialcode.reasoning.rubric.scoring import RubricConfig
 from spatialcode.seeds import HELD_OUT_ROOMS
 
 MAKER = PromptMaker(PromptDataConfig(rooms_per_block=1), seed=3, compact=True)
