@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from jobs.cli import EventLog, run_job
-from spatialcode.config import require, setting
+from spatialcode.config import checked, setting
 
 if TYPE_CHECKING:
     from spatialcode.scene.schema import SpatialCode
@@ -46,6 +46,7 @@ QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 @dataclass(frozen=True)
+@checked
 class DemoConfig:
     """All settings of ``python -m jobs.demo``."""
 
@@ -53,10 +54,10 @@ class DemoConfig:
     output: str = setting("folder for what is written", "out/demo")
     encoder: str = setting("bundled weights by name, or a .safetensors file", "small")
     device: str = setting("torch device", "cpu")
-    num_frames: int = setting("frames to look at, spread evenly over the video", 32)
-
-    def __post_init__(self) -> None:
-        require(self.num_frames >= 1, "num_frames", "at least 1", self.num_frames)
+    num_frames: int | None = setting(
+        "frames to look at, spread evenly over the video; null: as the encoder asks", None,
+        at_least=1,
+    )  # fmt: skip
 
 
 SCHEMA = DemoConfig

@@ -50,7 +50,8 @@ class Evaluator:
         limit_threads(1)
         self.encoder = encoder.load(config.device)
         limit_threads(1)  # again, for libraries that the encoder has brought
-        self.options = RoomOptions(config.num_frames, config.known_intrinsics, config.ladder)
+        num_frames = config.num_frames or encoder.frames.count
+        self.options = RoomOptions(num_frames, config.known_intrinsics, config.ladder)
 
     def __call__(self, row: Row) -> Row:
         try:

@@ -73,7 +73,8 @@ class RoomMaker:
         from spatialcode.synthetic.clips import ClipConfig, make_clip
         from spatialcode.synthetic.videos import write_clip
 
-        clip = make_clip(seed, ClipConfig(num_frames=self.config.num_frames))
+        num_frames = self.config.num_frames or self.encoder.encoder.frames.count
+        clip = make_clip(seed, ClipConfig(num_frames=num_frames))
         with tempfile.TemporaryDirectory() as folder:
             video = Path(folder) / f"{scene}.mp4"
             code = write_clip(clip, video)
