@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,14 +59,6 @@ class DemoConfig:
         "frames to look at, spread evenly over the video; null: as the encoder asks", None,
         at_least=1,
     )  # fmt: skip
-
-
-SCHEMA = DemoConfig
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; the exit code is 0 only if every part of it succeeded."""
-    return run_job("demo", SCHEMA, _work, argv, __doc__ or "")
 
 
 def _work(config: DemoConfig, log: EventLog) -> bool:
@@ -211,6 +204,8 @@ def _summary(
         lines += [f"missed: {', '.join(missed)}"] if missed else []
     return "\n".join(lines)
 
+
+main = partial(run_job, "demo", DemoConfig, _work, __doc__ or "")
 
 if __name__ == "__main__":
     sys.exit(main())

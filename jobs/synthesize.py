@@ -7,17 +7,10 @@ missing.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from functools import partial
 
 from jobs.cli import EventLog, run_job
 from pipelines.synthesize.config import SynthesizeConfig
-
-SCHEMA = SynthesizeConfig
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; the exit code is 0 only if the report is good."""
-    return run_job("synthesize", SCHEMA, _work, argv, __doc__ or "")
 
 
 def _work(config: SynthesizeConfig, log: EventLog) -> bool:
@@ -39,6 +32,8 @@ def _work(config: SynthesizeConfig, log: EventLog) -> bool:
     print(f"rows: {report['output']}/codes  report: {report['output']}/report.json")
     return bool(report["ok"])
 
+
+main = partial(run_job, "synthesize", SynthesizeConfig, _work, __doc__ or "")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -24,8 +24,7 @@ import pyarrow as pa
 
 from pipelines.encode.config import EncodeConfig
 from pipelines.stored import rows
-from pipelines.stored.s3 import s3_filesystem
-from pipelines.stored.store import ResultStore
+from pipelines.stored.store import ResultStore, s3_filesystem
 from spatialcode.api import VideoEncoder
 from spatialcode.encoder.protocol import Encoder
 from spatialcode.errors import (

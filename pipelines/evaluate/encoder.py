@@ -7,7 +7,7 @@ how many there were, and its counts add up.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -75,14 +75,9 @@ def run_evaluate(config: EvaluateConfig, on_progress: Progress | None = None) ->
     """
     encoder = config.encoder.make()  # a wrong name fails here, not in every actor
     inputs = inputs_of(config)
-    if config.num_workers == 0:
-        evaluator = Evaluator(config, encoder)
-        stream: Iterator[Row] = (evaluator(row) for row in inputs)
-    else:
-        stream = through_actors(inputs, Evaluator, (config, encoder), config.workers)
     results: list[RoomResult] = []
     failures: list[FailedClip] = []
-    for row in stream:
+    for row in through_actors(inputs, Evaluator, (config, encoder), config.workers):
         if row["status"] == rows.OK:
             results.append(pickle.loads(row["result"]))  # noqa: S301 - pickled by the stage above
         else:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.train_reasoner.config import TrainReasonerConfig
 from pipelines.train_reasoner.model import ReasonerText
 from pipelines.train_reasoner.prompts import PromptRow
 from pipelines.train_reasoner.rewards.scorers import RubricScorer, item_from_json
@@ -50,31 +51,22 @@ class Evaluation:
     heldout: float
     num: int
 
-    def to_dict(self) -> dict[str, Any]:
-        return {**vars(self)}
-
-
-@dataclass(frozen=True)
-class Greedy:
-    """Limits of greedy decoding: a longer prompt counts as not answered, a longer completion is
-    cut.
-    """
-
-    max_prompt_tokens: int
-    max_new_tokens: int
-
 
 def evaluate(
     rollouts: Rollouts,
     text: ReasonerText,
     rows: Sequence[PromptRow],
     judge: Judge,
-    greedy: Greedy,
+    config: TrainReasonerConfig,
 ) -> dict[str, float]:
-    """Sums over this worker's rows, to be added over workers: see `summary`."""
-    settings = SamplerSettings(temperature=0.0, max_new_tokens=greedy.max_new_tokens)
+    """Sums over this worker's rows, to be added over workers: see `summary`.
+
+    Decoding is greedy; a prompt longer than training's counts as not answered, a longer completion
+    is cut.
+    """
+    settings = SamplerSettings(temperature=0.0, max_new_tokens=config.grpo.max_new_tokens)
     ids = [text.prompt_ids(row.messages) for row in rows]
-    fitting = [n for n, prompt in enumerate(ids) if len(prompt) <= greedy.max_prompt_tokens]
+    fitting = [n for n, prompt in enumerate(ids) if len(prompt) <= config.data.max_prompt_tokens]
     groups = rollouts.write(RolloutRequest([ids[number] for number in fitting], 1, settings))
     written = {n: group[0].completion_ids for n, group in zip(fitting, groups, strict=True)}
     completions = [text.completion(written.get(number, ())) for number in range(len(rows))]
@@ -138,7 +130,7 @@ def _blind(item: QuestionItem, prefix: str) -> list[tuple[str, str]]:
 def alarm(history: Sequence[Mapping[str, Any]], fall: float) -> str | None:
     """A sentence where the reward is at its best while accuracy or the held-out term fell.
 
-    ``history``: evaluations as `Evaluation.to_dict`, oldest first. ``fall``: 0 to 1.
+    ``history``: evaluations as fields of `Evaluation`, oldest first. ``fall``: 0 to 1.
     """
     if len(history) < 2:
         return None

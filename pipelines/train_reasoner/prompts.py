@@ -224,24 +224,16 @@ class StreamedPrompts:
         """Workers draw from one stream: nothing comes twice, and nothing is left out."""
 
 
-@dataclass(frozen=True)
-class StreamStart:
-    """Where a stage's stream begins: the run's output folder, the stage, its first block."""
-
-    output: str
-    stage: str
-    first_block: int
-
-
 def prompt_rows(
-    batch: Mapping[str, Any], maker: PromptMaker, begin: StreamStart
+    batch: Mapping[str, Any], maker: PromptMaker, output: str, stage: str, first_block: int
 ) -> Iterator[dict[str, Any]]:
     """Ray Data stage: numbers of blocks in, their prompts out, one block of rows each.
 
-    Blocks that this stage has had are left out.
+    Counted from ``first_block``; blocks that this stage of the run in ``output`` has had are left
+    out.
     """
-    start = next_task(begin.output, begin.stage)
-    for number in batch["id"] + begin.first_block:
+    start = next_task(output, stage)
+    for number in batch["id"] + first_block:
         if int(number) < start // BLOCK_NUMBERS:
             continue
         rows = maker.block(int(number))

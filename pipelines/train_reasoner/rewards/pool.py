@@ -46,26 +46,17 @@ CAUSES = ("timeout", "crash", "error", "actor")
 _CHILD = "pipelines.train_reasoner.rewards.child"
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A score or its absence: ``cause`` is None or one of `CAUSES`; ``seconds``: time spent."""
-
-    scored: Scored
-    cause: str | None
-    seconds: float
-
-
-def masked(cause: str, why: str, seconds: float = 0.0) -> Outcome:
-    """The outcome of a sample without a valid reward."""
-    return Outcome(Scored(None, None, error=f"{cause}: {why}"), cause, seconds)
+def masked(cause: str, why: str) -> Scored:
+    """What a sample without a valid reward has; ``cause``: one of `CAUSES`."""
+    return Scored(None, None, error=f"{cause}: {why}")
 
 
 @dataclass
 class RewardStatistics:
-    """Counts and seconds since the start: ``num_submitted`` is scored, masked and open ones.
+    """Counts since the start: ``num_submitted`` is scored, masked and open ones.
 
     ``masked``: by cause, see `CAUSES`. ``num_repeated``: samples scored again after their actor
-    died. ``scoring_s``: summed over actors; ``waiting_s``: the caller's time inside `collect`.
+    died.
     """
 
     num_submitted: int = 0
@@ -73,26 +64,14 @@ class RewardStatistics:
     masked: Counter[str] = field(default_factory=Counter)
     num_repeated: int = 0
     num_replaced: int = 0
-    scoring_s: float = 0.0
-    waiting_s: float = 0.0
 
-    @property
-    def num_masked(self) -> int:
-        return self.masked.total()
-
-    def to_dict(self) -> dict[str, float]:
-        """Flat numbers, fit for a line of metrics."""
-        plain = {name: value for name, value in vars(self).items() if name != "masked"}
-        return {**plain, **{f"masked_{cause}": self.masked[cause] for cause in CAUSES}}
-
-    def note(self, index: int, outcome: Outcome) -> None:
-        """Count one outcome and log it where it is masked."""
-        self.scoring_s += outcome.seconds
-        if outcome.cause is None:
+    def note(self, index: int, scored: Scored) -> None:
+        """Count one sample that is done and log it where it is masked."""
+        if scored.error is None:
             self.num_scored += 1
         else:
-            self.masked[outcome.cause] += 1
-            _log.warning("sample %d has no reward: %s", index, outcome.scored.error)
+            self.masked[scored.error.partition(":")[0]] += 1
+            _log.warning("sample %d has no reward: %s", index, scored.error)
 
 
 class Rewards(Protocol):
@@ -127,17 +106,15 @@ class PlainRewards:
         first = self.statistics.num_submitted
         self.statistics.num_submitted += len(samples)
         for index, sample in enumerate(samples, first):
-            begun_s = time.perf_counter()
             try:
                 item, code = item_from_json(sample.item), self._code(sample)
-                outcome = Outcome(self._scorer.score(item, code, sample.completion), None, 0.0)
-                if outcome.scored.error is not None:
-                    outcome = masked("error", outcome.scored.error)
+                scored = self._scorer.score(item, code, sample.completion)
+                if scored.error is not None:
+                    scored = masked("error", scored.error)
             except Exception as error:  # the one boundary: any error masks this sample
-                outcome = masked("error", f"{type(error).__name__}: {error}")
-            self.statistics.note(index, outcome)
-            self.statistics.scoring_s += time.perf_counter() - begun_s
-            self._done[index] = outcome.scored
+                scored = masked("error", f"{type(error).__name__}: {error}")
+            self.statistics.note(index, scored)
+            self._done[index] = scored
         return list(range(first, first + len(samples)))
 
     def collect(self, handles: Iterable[int] | None = None) -> Iterator[tuple[int, Scored]]:
@@ -182,7 +159,7 @@ class ScoringChild:
         self._child: Child | None = None
         self._sent: set[str] = set()
 
-    def score(self, item: str, code_id: str, completion: str, code: Callable[[], str]) -> Outcome:
+    def score(self, item: str, code_id: str, completion: str, code: Callable[[], str]) -> Scored:
         """Score a completion within the deadline; ``code`` gives the code's JSON if needed."""
         if self._child is None:
             settings = json.dumps(dict(self.spec.settings))
@@ -192,7 +169,6 @@ class ScoringChild:
                 self._child = Child.start(child, self.spec.start_s)
             except (OSError, ChildStartError) as error:
                 return masked("crash", f"the scoring process did not start: {error}")
-        begun_s = time.perf_counter()
         request = {"item": item, "code_id": code_id, "completion": completion, "code": None}
         if code_id not in self._sent:
             request["code"] = code()
@@ -203,16 +179,14 @@ class ScoringChild:
                 reply = self._child.ask({**request, "code": code()}, deadline_s)
         except TimeoutError:
             self.close()
-            took_s = time.perf_counter() - begun_s
-            return masked("timeout", f"no score within {self.spec.deadline_s:g} s", took_s)
+            return masked("timeout", f"no score within {self.spec.deadline_s:g} s")
         except ConnectionLostError as error:
             status = self._child.ended()
             self.close()
-            took_s = time.perf_counter() - begun_s
             why = f"the scoring process died (status {status}): {type(error).__name__}"
-            return masked("crash", why, took_s)
+            return masked("crash", why)
         self._sent.add(code_id)
-        return _outcome(reply, time.perf_counter() - begun_s)
+        return _scored(reply)
 
     def close(self) -> int | None:
         """End the child, whatever it does; its exit status (negative: the signal)."""
@@ -221,18 +195,17 @@ class ScoringChild:
         return None if child is None else child.kill()
 
 
-def _outcome(reply: dict[str, Any], seconds: float) -> Outcome:
+def _scored(reply: dict[str, Any]) -> Scored:
     if reply["error"] is not None:
-        return masked("error", reply["error"], seconds)
+        return masked("error", reply["error"])
     try:
-        scored = Scored(reply["terms"], reply["total"], tuple(reply["reasons"]))
+        return Scored(reply["terms"], reply["total"], tuple(reply["reasons"]))
     except ValueError as error:  # a total that is no finite number is no score
-        return masked("error", str(error), seconds)
-    return Outcome(scored, None, seconds)
+        return masked("error", str(error))
 
 
 class RewardWorker:
-    """The actor: rows of (item, code id, completion) in, outcomes in the same order out."""
+    """The actor: rows of (item, code id, completion) in, scores in the same order out."""
 
     def __init__(self, spec: ScoringSpec, num_cpus: float) -> None:
         limit_threads(num_cpus)
@@ -245,7 +218,7 @@ class RewardWorker:
 
     def score(
         self, rows: Sequence[tuple[str, str, str]], codes: Mapping[str, Sequence[Any]]
-    ) -> list[Outcome]:
+    ) -> list[Scored]:
         """``codes``: of each code id a list of one reference to its JSON in the object store."""
         return [
             self._child.score(item, code_id, completion, partial(self._code, code_id, codes))
@@ -339,25 +312,23 @@ class RewardPool:
         return actor.remote(self._spec, self.config.num_cpus)
 
     def _advance(self, timeout_s: float) -> None:
-        begun_s = time.perf_counter()
         ended = self._pool.poll(timeout_s)
         with self._lock:
             for finished in ended:
                 self._note(finished)
             self.statistics.num_replaced = self._pool.num_replaced
-            self.statistics.waiting_s += time.perf_counter() - begun_s
 
     def _note(self, finished: Finished) -> None:
         indices: tuple[int, ...] = finished.job.key  # type: ignore[assignment]
         if finished.job.num_losses > 0:
             self.statistics.num_repeated += len(indices)
-        outcomes = finished.value
+        found = finished.value
         if finished.error is not None:
             cause = "actor" if finished.lost else "error"
-            outcomes = [masked(cause, finished.error) for _ in indices]
-        for index, outcome in zip(indices, outcomes, strict=True):
-            self.statistics.note(index, outcome)
-            self._done[index] = outcome.scored
+            found = [masked(cause, finished.error) for _ in indices]
+        for index, scored in zip(indices, found, strict=True):
+            self.statistics.note(index, scored)
+            self._done[index] = scored
             self._codes.release(self._open.pop(index))
 
 

@@ -8,9 +8,7 @@ touches its engine: where one is refused, the weights stay as they were.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,11 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spatialcode.config import checked, setting
 from spatialcode.errors import WeightSyncError
 from spatialcode.grpo.types import Engine
 
-CHECKSUMS = ("sha256", "crc32")
+#: Bytes of weights sent in one piece, at most, where nothing else is asked for.
+BUCKET_BYTES = 64 * 2**20
 #: Tensors start at multiples of this many bytes, so that any dtype may view them.
 _ALIGNMENT = 16
 _DTYPES = {
@@ -37,17 +35,6 @@ _DTYPES = {
         torch.bool,
     )
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-@checked
-class WeightSyncConfig:
-    """How weights are sent."""
-
-    bucket_bytes: int = setting(
-        "bytes of weights sent in one piece, at most", 64 * 2**20, at_least=1
-    )
-    checksum: str = setting("checksum of each piece: sha256 or crc32", "crc32", one_of=CHECKSUMS)
 
 
 @dataclass(frozen=True)
@@ -85,7 +72,6 @@ class Bucket:
     last: bool
     pieces: tuple[Piece, ...]
     data: NDArray[np.uint8]
-    algorithm: str
     checksum: str = ""
 
     @property
@@ -96,28 +82,20 @@ class Bucket:
         return f"bucket {self.index} of version {self.version} ({held})"
 
     def computed_checksum(self) -> str:
-        """The checksum of what the bucket holds now."""
-        if self.algorithm not in CHECKSUMS:
-            raise WeightSyncError(f"{self.name}: unknown checksum {self.algorithm!r}")
+        """The checksum (CRC-32) of what the bucket holds now."""
         pieces = [asdict(piece) for piece in self.pieces]
         head = json.dumps([self.version, self.index, self.last, pieces]).encode()
         data: Any = np.ascontiguousarray(self.data)  # its stubs know no buffers
-        if self.algorithm == "crc32":
-            return f"{zlib.crc32(data, zlib.crc32(head)):08x}"
-        digest = hashlib.sha256(head)
-        digest.update(data)
-        return digest.hexdigest()
+        return f"{zlib.crc32(data, zlib.crc32(head)):08x}"
 
 
-def packed(
-    tensors: Iterable[tuple[str, Tensor]], version: int, config: WeightSyncConfig
-) -> Iterator[Bucket]:
-    """The tensors as buckets, in order. Each tensor is copied to the CPU when its turn comes.
+def packed(tensors: Iterable[tuple[str, Tensor]], version: int, size: int) -> Iterator[Bucket]:
+    """The tensors as buckets of at most ``size`` bytes, in order. Each tensor is copied to the CPU
+    when its turn comes.
 
     Raises WeightSyncError for a name that comes twice, a dtype that is not sent, or no tensors.
     """
     names: set[str] = set()
-    size = config.bucket_bytes
     filling = _Filling(version, 0)
     for name, tensor in tensors:
         if name in names:
@@ -125,16 +103,16 @@ def packed(
         names.add(name)
         spec, numbers = _spec(name, tensor), _bytes_of(tensor)
         if not filling.takes(len(numbers), size):
-            yield filling.closed(last=False, algorithm=config.checksum)
+            yield filling.closed(last=False)
             filling = _Filling(version, filling.index + 1)
         offset = filling.add(name, spec, 0, numbers[: max(0, size - filling.start)])
         while offset < len(numbers):
-            yield filling.closed(last=False, algorithm=config.checksum)
+            yield filling.closed(last=False)
             filling = _Filling(version, filling.index + 1)
             offset += filling.add(name, spec, offset, numbers[offset : offset + size])
     if not names:
         raise WeightSyncError("tensors: expected at least one, got none")
-    yield filling.closed(last=True, algorithm=config.checksum)
+    yield filling.closed(last=True)
 
 
 class _Filling:
@@ -166,12 +144,12 @@ class _Filling:
         self._parts.append(part)
         return len(part)
 
-    def closed(self, last: bool, algorithm: str) -> Bucket:
+    def closed(self, last: bool) -> Bucket:
         """The bucket as it is sent."""
         data = np.zeros(self._pieces[-1].start + self._pieces[-1].num_bytes, np.uint8)
         for piece, part in zip(self._pieces, self._parts, strict=True):
             data[piece.start : piece.start + piece.num_bytes] = part
-        made = Bucket(self.version, self.index, last, tuple(self._pieces), data, algorithm)
+        made = Bucket(self.version, self.index, last, tuple(self._pieces), data)
         return replace(made, checksum=made.computed_checksum())
 
 
@@ -188,8 +166,7 @@ def layout_of(buckets: Sequence[Bucket], version: int) -> dict[str, TensorSpec]:
         computed = bucket.computed_checksum()
         if computed != bucket.checksum:
             raise WeightSyncError(
-                f"{bucket.name}: damaged: {bucket.algorithm} is {computed}, sent was "
-                f"{bucket.checksum or 'none'}"
+                f"{bucket.name}: damaged: crc32 is {computed}, sent was {bucket.checksum or 'none'}"
             )
         if bucket.index in by_index:
             raise WeightSyncError(f"{bucket.name}: comes twice")
@@ -254,30 +231,18 @@ def _whole_tensors(buckets: Sequence[Bucket]) -> dict[str, TensorSpec]:
     return layout
 
 
-@dataclass(frozen=True)
-class SyncReport:
-    """What was applied, and the seconds that it took."""
-
-    version: int
-    num_buckets: int
-    num_tensors: int
-    num_bytes: int
-    seconds: float
-
-
 def apply_buckets(
     engine: Engine,
     buckets: Sequence[Bucket],
     version: int,
     expected: Mapping[str, TensorSpec] | None = None,
-) -> SyncReport:
-    """Check all buckets, then give the engine its new weights.
+) -> dict[str, TensorSpec]:
+    """Check all buckets, then give the engine its new weights; what tensors these are.
 
     ``expected``: the tensors that the engine has, where they are known. Raises WeightSyncError,
     the engine as it was, for anything `layout_of` refuses, other tensors than expected, or a
     version older than the engine's.
     """
-    begun_s = time.perf_counter()
     if version < engine.weight_version:
         raise WeightSyncError(
             f"version {version}: older than the engine's, which is {engine.weight_version}"
@@ -290,9 +255,7 @@ def apply_buckets(
         name = names[0]
         raise WeightSyncError(f"{name}: expected {expected.get(name)}, got {layout.get(name)}")
     engine.load_weights(unpacked(buckets), version)
-    num_bytes = sum(spec.num_bytes for spec in layout.values())
-    seconds = time.perf_counter() - begun_s
-    return SyncReport(version, len(buckets), len(layout), num_bytes, seconds)
+    return layout
 
 
 @dataclass(frozen=True)
@@ -301,20 +264,16 @@ class PublishedWeights:
 
     version: int
     references: tuple[Any, ...]
-    num_bytes: int
 
 
 def publish(
-    tensors: Iterable[tuple[str, Tensor]], version: int, config: WeightSyncConfig
+    tensors: Iterable[tuple[str, Tensor]], version: int, bucket_bytes: int
 ) -> PublishedWeights:
     """Put weights into Ray's object store, bucket by bucket."""
     import ray
 
-    references, num_bytes = [], 0
-    for bucket in packed(tensors, version, config):
-        num_bytes += bucket.data.nbytes
-        references.append(ray.put(bucket))
-    return PublishedWeights(version, tuple(references), num_bytes)
+    buckets = packed(tensors, version, bucket_bytes)
+    return PublishedWeights(version, tuple(ray.put(bucket) for bucket in buckets))
 
 
 def fetch(published: PublishedWeights, timeout_s: float = 300.0) -> list[Bucket]:

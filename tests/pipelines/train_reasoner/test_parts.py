@@ -30,7 +30,6 @@ from pipelines.train_reasoner.prompts import (
     PromptMaker,
     PromptRow,
     StreamedPrompts,
-    StreamStart,
     next_task,
     prompt_rows,
     write_next_task,
@@ -71,8 +70,8 @@ def test_a_resumed_worker_goes_on_where_the_run_stood() -> None:
 
 
 def test_ray_data_makes_the_same_prompts_and_leaves_out_what_was_had(tmp_path: Path) -> None:
-    place = StreamStart(str(tmp_path), "grpo", 0)
-    blocks = list(prompt_rows({"id": np.array([0, 1])}, MAKER, place))
+    place = (str(tmp_path), "grpo", 0)
+    blocks = list(prompt_rows({"id": np.array([0, 1])}, MAKER, *place))
     rows = [dict(zip(block, values, strict=True)) for block in blocks
             for values in zip(*block.values(), strict=True)]  # fmt: skip
     alone = LocalPrompts(MAKER, 0, 0, 1).draw(len(rows))
@@ -85,7 +84,7 @@ def test_ray_data_makes_the_same_prompts_and_leaves_out_what_was_had(tmp_path: P
     write_next_task(str(tmp_path), "grpo", BLOCK_NUMBERS + 2)
     assert next_task(str(tmp_path), "grpo") == BLOCK_NUMBERS + 2
     assert next_task(str(tmp_path), "sft") == 0, "another stage begins at its beginning"
-    left = list(prompt_rows({"id": np.array([0, 1])}, MAKER, place))
+    left = list(prompt_rows({"id": np.array([0, 1])}, MAKER, *place))
     assert len(left) == 1
     assert left[0]["number"].min() >= BLOCK_NUMBERS
 

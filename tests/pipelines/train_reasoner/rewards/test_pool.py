@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipelines.train_reasoner.rewards.pool import (
+    CAUSES,
     PlainRewards,
     RewardPool,
     RewardPoolConfig,
@@ -62,14 +63,16 @@ def plain(samples: list[RewardSample]) -> list[Scored]:
 
 
 def scored_by(child: ScoringChild, sample: RewardSample) -> Scored:
-    outcome = child.score(sample.item, sample.code_id, sample.completion, lambda: sample.code)
-    assert (outcome.cause is None) == outcome.scored.valid
-    return outcome.scored
+    scored = child.score(sample.item, sample.code_id, sample.completion, lambda: sample.code)
+    assert (scored.error is None) == scored.valid
+    return scored
 
 
 def counts(rewards: RewardPool | PlainRewards) -> dict[str, float]:
-    counted = rewards.statistics.to_dict()
-    return {name: value for name, value in counted.items() if not name.endswith("_s")}
+    counted = dict(vars(rewards.statistics))
+    by_cause = counted.pop("masked")
+    assert set(by_cause) <= set(CAUSES)
+    return {**counted, **{f"masked_{cause}": by_cause[cause] for cause in CAUSES}}
 
 
 def gained(before: dict[str, float], pool: RewardPool) -> dict[str, float]:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from pipelines.train_reasoner.rollouts.actors import RolloutPoolConfig
 from pipelines.train_reasoner.rollouts.weights import (
     Bucket,
     Piece,
     TensorSpec,
-    WeightSyncConfig,
     apply_buckets,
     fetch,
     layout_of,
@@ -44,7 +43,7 @@ def weights(scale: float = 1.0) -> dict[str, Tensor]:
 
 
 def buckets_of(tensors: dict[str, Tensor], version: int, bucket_bytes: int) -> list[Bucket]:
-    return list(packed(tensors.items(), version, WeightSyncConfig(bucket_bytes)))
+    return list(packed(tensors.items(), version, bucket_bytes))
 
 
 def same_bits(a: Tensor, b: Tensor) -> bool:
@@ -58,12 +57,9 @@ def same_bits(a: Tensor, b: Tensor) -> bool:
 
 
 @pytest.mark.parametrize("bucket_bytes", [1, 16, 100, 1000, 4000, 10**6])
-@pytest.mark.parametrize("checksum", ["sha256", "crc32"])
-def test_tensors_come_back_bit_by_bit_from_bounded_buckets(
-    bucket_bytes: int, checksum: str
-) -> None:
+def test_tensors_come_back_bit_by_bit_from_bounded_buckets(bucket_bytes: int) -> None:
     sent = weights()
-    buckets = list(packed(sent.items(), 3, WeightSyncConfig(bucket_bytes, checksum)))
+    buckets = buckets_of(sent, 3, bucket_bytes)
     assert max(bucket.data.nbytes for bucket in buckets) <= bucket_bytes
     assert [bucket.last for bucket in buckets] == [False] * (len(buckets) - 1) + [True]
     received = dict(unpacked(buckets[::-1]))
@@ -118,25 +114,22 @@ def refused(buckets: list[Bucket], version: int, **expected: Any) -> str:
     return str(caught.value)
 
 
-def test_sound_buckets_are_applied_and_reported() -> None:
+def test_sound_buckets_are_applied() -> None:
     engine = applied_engine()
     buckets = buckets_of(weights(2.0), 5, 500)
-    report = apply_buckets(engine, buckets[::-1], 5, layout_of(buckets, 5))
+    layout = apply_buckets(engine, buckets[::-1], 5, layout_of(buckets, 5))
     assert engine.weight_version == 5
     assert all(same_bits(engine.weights[name], held) for name, held in weights(2.0).items())
     # 4 + 4000 + 14 + 0 + 4 + 48 + 40 + 3 + 12 bytes
-    assert (report.version, report.num_tensors, report.num_bytes) == (5, 9, 4125)
-    assert report.num_buckets == len(buckets) > 8
-    assert report.seconds > 0
+    assert (len(layout), sum(spec.num_bytes for spec in layout.values())) == (9, 4125)
 
 
-@pytest.mark.parametrize("checksum", ["sha256", "crc32"])
-def test_one_flipped_bit_is_refused_with_the_buckets_name(checksum: str) -> None:
-    buckets = list(packed(weights(2.0).items(), 5, WeightSyncConfig(500, checksum)))
+def test_one_flipped_bit_is_refused_with_the_buckets_name() -> None:
+    buckets = buckets_of(weights(2.0), 5, 500)
     damaged = buckets[2].data.copy()
     damaged[17] ^= 1
     buckets[2] = replace(buckets[2], data=damaged)
-    assert refused(buckets, 5).startswith("bucket 2 of version 5 (large): damaged: " + checksum)
+    assert refused(buckets, 5).startswith("bucket 2 of version 5 (large): damaged: crc32")
 
 
 def test_what_a_bucket_says_of_itself_is_under_its_checksum() -> None:
@@ -148,10 +141,8 @@ def test_what_a_bucket_says_of_itself_is_under_its_checksum() -> None:
         replace(buckets[1], last=True),
         replace(buckets[1], index=7),
         replace(buckets[1], checksum=""),
-        replace(buckets[1], algorithm="none"),
     ):
-        message = refused([buckets[0], wrong, *buckets[2:]], 5)
-        assert "damaged" in message or "unknown checksum" in message
+        assert "damaged" in refused([buckets[0], wrong, *buckets[2:]], 5)
     relabelled = replace(buckets[1], version=5, checksum=buckets_of(weights(), 4, 500)[1].checksum)
     assert "bucket 1 of version 5" in refused([buckets[0], relabelled, *buckets[2:]], 5)
 
@@ -188,7 +179,7 @@ def test_a_tensor_that_is_not_whole_is_refused_though_its_checksum_is_right() ->
     spec = TensorSpec("uint8", (10,))
 
     def bucket(*pieces: Piece) -> list[Bucket]:
-        made = Bucket(5, 0, True, pieces, np.zeros(10, np.uint8), "crc32")
+        made = Bucket(5, 0, True, pieces, np.zeros(10, np.uint8))
         return [replace(made, checksum=made.computed_checksum())]
 
     assert refused(bucket(Piece("w", spec, 0, 6, 0)), 5).endswith("w is not whole")
@@ -200,17 +191,14 @@ def test_a_tensor_that_is_not_whole_is_refused_though_its_checksum_is_right() ->
 
 
 def test_what_cannot_be_sent_is_refused() -> None:
-    config = WeightSyncConfig()
     with pytest.raises(WeightSyncError, match="at least one"):
-        list(packed([], 0, config))
+        list(packed([], 0, 500))
     with pytest.raises(WeightSyncError, match="w: comes twice"):
-        list(packed([("w", torch.ones(1)), ("w", torch.ones(1))], 0, config))
+        list(packed([("w", torch.ones(1)), ("w", torch.ones(1))], 0, 500))
     with pytest.raises(WeightSyncError, match="complex64"):
-        list(packed([("w", torch.ones(1, dtype=torch.complex64))], 0, config))
+        list(packed([("w", torch.ones(1, dtype=torch.complex64))], 0, 500))
     with pytest.raises(ConfigError, match="bucket_bytes"):
-        WeightSyncConfig(0)
-    with pytest.raises(ConfigError, match="checksum"):
-        WeightSyncConfig(checksum="md5")
+        RolloutPoolConfig(bucket_bytes=0)
 
 
 def test_buckets_are_made_one_at_a_time() -> None:
@@ -221,18 +209,15 @@ def test_buckets_are_made_one_at_a_time() -> None:
             asked.append(n)
             yield f"t{n}", torch.zeros(25)
 
-    stream = packed(tensors(), 0, WeightSyncConfig(100))
+    stream = packed(tensors(), 0, 100)
     next(stream)
     assert asked == [0, 1]
 
 
 def test_through_the_object_store(ray_session: Any) -> None:
-    published = publish(weights(2.0).items(), 5, WeightSyncConfig(500))
+    published = publish(weights(2.0).items(), 5, 500)
     engine = applied_engine()
-    begun_s = time.perf_counter()
-    report = apply_buckets(engine, fetch(published), 5)
-    assert report.num_bytes == 4125 <= published.num_bytes
-    assert report.seconds <= time.perf_counter() - begun_s
+    apply_buckets(engine, fetch(published), 5)
     assert all(same_bits(engine.weights[name], held) for name, held in weights(2.0).items())
     lost = replace(
         published,
