@@ -13,11 +13,11 @@ from pipelines.encode.config import EncodeConfig
 
 
 def _work(config: EncodeConfig, log: EventLog) -> bool:
-    from jobs.progress import Progress, summary
+    from jobs.progress import progress, summary
     from pipelines.encode.graph import run_encode
 
-    with Progress(log) as progress:
-        report = run_encode(config, progress.update)
+    with progress(log) as show:
+        report = run_encode(config, show)
     log.event("report", **report)
     print(summary(report))
     return bool(report["ok"])

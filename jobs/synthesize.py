@@ -14,11 +14,11 @@ from pipelines.synthesize.config import SynthesizeConfig
 
 
 def _work(config: SynthesizeConfig, log: EventLog) -> bool:
-    from jobs.progress import Progress
+    from jobs.progress import progress
     from pipelines.synthesize.graph import run_synthesize
 
-    with Progress(log) as progress:
-        report = run_synthesize(config, progress.update)
+    with progress(log) as show:
+        report = run_synthesize(config, show)
     log.event("report", **report)
     print(
         f"{report['inputs']} rooms: {report['done']} rendered, {report['skipped']} done before,"

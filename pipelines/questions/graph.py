@@ -21,8 +21,8 @@ import pyarrow as pa
 
 from pipelines.on_ray.dataset import Workers, through_tasks
 from pipelines.questions.config import QuestionsConfig
-from pipelines.questions.store import QuestionSet
 from pipelines.stored import rows
+from pipelines.stored.questions import QuestionSet
 from pipelines.stored.reading import CodeLocation, list_codes, read_stored
 from spatialcode.config import to_dict
 from spatialcode.reasoning.families.registry import family_names

@@ -19,23 +19,19 @@ from spatialcode.reasoning.rubric.config import RubricConfig
 from spatialcode.scene.text import from_json
 
 
-@dataclass(frozen=True)
 class Judge:
     """Scores completions by the rubric as it is paid, and by the term that is held out of it."""
 
-    rubric: RubricConfig
-    heldout_term: str
-
-    def __post_init__(self) -> None:
-        with_term = self.rubric.with_weight(self.heldout_term, 1.0)
-        object.__setattr__(self, "_paid", RubricScorer(self.rubric))
-        object.__setattr__(self, "_watched", RubricScorer(with_term))
+    def __init__(self, rubric: RubricConfig, heldout_term: str) -> None:
+        self.heldout_term = heldout_term
+        self._paid = RubricScorer(rubric)
+        self._watched = RubricScorer(rubric.with_weight(heldout_term, 1.0))
 
     def figures(self, row: PromptRow, completion: str) -> dict[str, float]:
         """``accuracy`` (0 to 1, as VSI-Bench), ``reward``, ``heldout`` where the term applies."""
         item, code = item_from_json(row.item), from_json(row.code)
-        paid = self._paid.score(item, code, completion)  # type: ignore[attr-defined]
-        terms = self._watched.score(item, code, completion).terms  # type: ignore[attr-defined]
+        paid = self._paid.score(item, code, completion)
+        terms = self._watched.score(item, code, completion).terms
         found = {"accuracy": paid.terms["answer"], "reward": paid.total}
         if self.heldout_term in terms:
             found["heldout"] = terms[self.heldout_term]

@@ -177,7 +177,7 @@ class Prompts(Protocol):
 
 
 class LocalPrompts:
-    """A worker's share of the prompts, made there: every ``world_size``-th."""
+    """A worker's share of the prompts, made there: every ``world_size``-th. See `Prompts`."""
 
     def __init__(self, maker: PromptMaker, start: int, rank: int, world_size: int) -> None:
         self._maker = maker
@@ -186,11 +186,9 @@ class LocalPrompts:
         self._rows = self._from(start)
 
     def draw(self, count: int) -> list[PromptRow]:
-        """The next prompts of this worker."""
         return [next(self._rows) for _ in range(count)]
 
     def skip_to(self, number: int) -> None:
-        """Leave out prompts before a number: what other workers have drawn beyond."""
         self._start = max(self._start, number)
 
     def _from(self, start: int) -> Iterator[PromptRow]:
@@ -204,14 +202,13 @@ class LocalPrompts:
 
 
 class StreamedPrompts:
-    """A worker's share of a Ray Data stream. InputError when it ends."""
+    """A worker's share of a Ray Data stream, see `Prompts`. InputError when it ends."""
 
     def __init__(self, shard: Any, start: int) -> None:
         self._rows = iter(shard.iter_rows())
         self._start = start
 
     def draw(self, count: int) -> list[PromptRow]:
-        """See `LocalPrompts`."""
         drawn: list[PromptRow] = []
         for row in self._rows:
             if row["number"] >= self._start:

@@ -10,10 +10,10 @@ import pytest
 from jobs.cli import run_job
 from pipelines.train_reasoner.config import TrainReasonerConfig
 from pipelines.train_reasoner.evaluation import Judge
-from pipelines.train_reasoner.groups import Harvest, ScoredGroup
 from pipelines.train_reasoner.metrics import figures_of, sums_of
 from pipelines.train_reasoner.prompts import PromptRow
 from pipelines.train_reasoner.rewards.scorers import RubricScorer
+from pipelines.train_reasoner.step import Harvest, ScoredGroup
 from spatialcode.config import to_dict
 from spatialcode.grpo.types import Sample
 from spatialcode.questions.types import QuestionItem

@@ -16,20 +16,18 @@ import logging
 import os
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
-from pipelines.on_ray.actor_pool import ActorPool, Finished, Job, PoolLimits
+from pipelines.on_ray.actor_pool import ActorPool, Finished, Job
 from pipelines.train_reasoner.config import RUBRIC, RewardPoolConfig
-from pipelines.train_reasoner.rewards.child import MAX_CODES
 from pipelines.train_reasoner.rewards.scorers import RewardSample, item_from_json, load_scorer
 from spatialcode.child import Child, ChildSpec, ChildStartError, ConnectionLostError
 from spatialcode.errors import InputError
 from spatialcode.grpo.types import Scored
-from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import from_json
 from spatialcode.threads import limit_threads
 
@@ -77,8 +75,6 @@ class RewardStatistics:
 class Rewards(Protocol):
     """Where completions are scored."""
 
-    statistics: RewardStatistics
-
     def submit(self, samples: Sequence[RewardSample]) -> list[int]:
         """Start scoring; the handles of the samples, in their order, counted from 0 on."""
         ...
@@ -99,15 +95,14 @@ class PlainRewards:
         self.statistics = RewardStatistics()
         self._scorer = load_scorer(scorer, settings or {})
         self._done: dict[int, Scored] = {}
-        self._codes: dict[str, SpatialCode] = {}
+        self._code = lru_cache(maxsize=_MAX_IDLE_CODES)(from_json)
 
     def submit(self, samples: Sequence[RewardSample]) -> list[int]:
-        """See `Rewards`."""
         first = self.statistics.num_submitted
         self.statistics.num_submitted += len(samples)
         for index, sample in enumerate(samples, first):
             try:
-                item, code = item_from_json(sample.item), self._code(sample)
+                item, code = item_from_json(sample.item), self._code(sample.code)
                 scored = self._scorer.score(item, code, sample.completion)
                 if scored.error is not None:
                     scored = masked("error", scored.error)
@@ -118,43 +113,22 @@ class PlainRewards:
         return list(range(first, first + len(samples)))
 
     def collect(self, handles: Iterable[int] | None = None) -> Iterator[tuple[int, Scored]]:
-        """See `Rewards`."""
         for index in list(self._done if handles is None else handles):
             yield index, self._done.pop(index)
 
     def close(self) -> None:
-        """See `Rewards`."""
         self._done.clear()
-
-    def _code(self, sample: RewardSample) -> SpatialCode:
-        if sample.code_id not in self._codes:
-            if len(self._codes) >= _MAX_IDLE_CODES:
-                self._codes.pop(next(iter(self._codes)))
-            self._codes[sample.code_id] = from_json(sample.code)
-        return self._codes[sample.code_id]
-
-
-@dataclass(frozen=True)
-class ScoringSpec:
-    """Who scores, and for how long: ``scorer`` is ``module:Class``, ``settings`` are its own.
-
-    ``deadline_s``: for one completion; ``start_s``: for the child to come up, not part of it.
-    """
-
-    scorer: str
-    settings: Mapping[str, Any]
-    deadline_s: float
-    start_s: float
 
 
 class ScoringChild:
     """A child process that scores; starts on first use and again after a failure.
 
-    To be used by one thread at a time.
+    ``settings``: the scorer's own. The time to start is no part of a completion's deadline. To be
+    used by one thread at a time.
     """
 
-    def __init__(self, spec: ScoringSpec) -> None:
-        self.spec = spec
+    def __init__(self, config: RewardPoolConfig, settings: Mapping[str, Any]) -> None:
+        self.config, self.settings = config, settings
         self.num_starts = 0
         self._child: Child | None = None
         self._sent: set[str] = set()
@@ -162,24 +136,24 @@ class ScoringChild:
     def score(self, item: str, code_id: str, completion: str, code: Callable[[], str]) -> Scored:
         """Score a completion within the deadline; ``code`` gives the code's JSON if needed."""
         if self._child is None:
-            settings = json.dumps(dict(self.spec.settings))
-            child = ChildSpec(_CHILD, (self.spec.scorer, settings), quiet=False)
+            settings = json.dumps(dict(self.settings))
+            child = ChildSpec(_CHILD, (self.config.scorer, settings), quiet=False)
             self.num_starts += 1
             try:
-                self._child = Child.start(child, self.spec.start_s)
+                self._child = Child.start(child, self.config.start_s)
             except (OSError, ChildStartError) as error:
                 return masked("crash", f"the scoring process did not start: {error}")
         request = {"item": item, "code_id": code_id, "completion": completion, "code": None}
         if code_id not in self._sent:
             request["code"] = code()
-        deadline_s = time.monotonic() + self.spec.deadline_s
+        deadline_s = time.monotonic() + self.config.deadline_s
         try:
             reply = self._child.ask(request, deadline_s)
             if reply.get("needs_code"):
                 reply = self._child.ask({**request, "code": code()}, deadline_s)
         except TimeoutError:
             self.close()
-            return masked("timeout", f"no score within {self.spec.deadline_s:g} s")
+            return masked("timeout", f"no score within {self.config.deadline_s:g} s")
         except ConnectionLostError as error:
             status = self._child.ended()
             self.close()
@@ -207,10 +181,9 @@ def _scored(reply: dict[str, Any]) -> Scored:
 class RewardWorker:
     """The actor: rows of (item, code id, completion) in, scores in the same order out."""
 
-    def __init__(self, spec: ScoringSpec, num_cpus: float) -> None:
-        limit_threads(num_cpus)
-        self._child = ScoringChild(spec)
-        self._codes: OrderedDict[str, str] = OrderedDict()
+    def __init__(self, config: RewardPoolConfig, settings: Mapping[str, Any]) -> None:
+        limit_threads(config.num_cpus)
+        self._child = ScoringChild(config, settings)
 
     def ready(self) -> int:
         """Process id, once the actor is up."""
@@ -219,21 +192,15 @@ class RewardWorker:
     def score(
         self, rows: Sequence[tuple[str, str, str]], codes: Mapping[str, Sequence[Any]]
     ) -> list[Scored]:
-        """``codes``: of each code id a list of one reference to its JSON in the object store."""
-        return [
-            self._child.score(item, code_id, completion, partial(self._code, code_id, codes))
-            for item, code_id, completion in rows
-        ]
-
-    def _code(self, code_id: str, codes: Mapping[str, Sequence[Any]]) -> str:
+        """``codes``: of each code id a list of one reference to its JSON in the object store, read
+        where the child does not keep the code.
+        """
         import ray
 
-        if code_id not in self._codes:
-            self._codes[code_id] = ray.get(codes[code_id][0])
-            while len(self._codes) > MAX_CODES:
-                self._codes.popitem(last=False)
-        self._codes.move_to_end(code_id)
-        return self._codes[code_id]
+        return [
+            self._child.score(item, code_id, completion, partial(ray.get, codes[code_id][0]))
+            for item, code_id, completion in rows
+        ]
 
 
 class RewardPool:
@@ -249,14 +216,13 @@ class RewardPool:
         load_scorer(config.scorer, settings or {})  # a wrong name fails here, not in an actor
         self.config = config
         self.statistics = RewardStatistics()
-        self._spec = ScoringSpec(config.scorer, settings or {}, config.deadline_s, config.start_s)
+        self._settings = settings or {}
         self._lock = threading.RLock()
         self._codes = _StoredCodes()
         self._open: dict[int, RewardSample] = {}
         self._done: dict[int, Scored] = {}
         self._pool = ActorPool(
-            self._start_actor,
-            PoolLimits(config.num_actors, depth=2, max_replaced=config.max_replaced),
+            self._start_actor, config.num_actors, depth=2, max_replaced=config.max_replaced
         )
 
     def submit(self, samples: Sequence[RewardSample]) -> list[int]:
@@ -298,7 +264,6 @@ class RewardPool:
         return self._pool.pids()
 
     def close(self) -> None:
-        """See `Rewards`."""
         self._pool.close()
         self._open.clear()
         self._done.clear()
@@ -309,7 +274,7 @@ class RewardPool:
         # "DEFAULT" keeps it out of a training run's placement group, which has no room for it
         options = {"num_cpus": self.config.num_cpus, "num_gpus": 0, "max_restarts": 0}
         actor = ray.remote(RewardWorker).options(**options, scheduling_strategy="DEFAULT")
-        return actor.remote(self._spec, self.config.num_cpus)
+        return actor.remote(self.config, self._settings)
 
     def _advance(self, timeout_s: float) -> None:
         ended = self._pool.poll(timeout_s)

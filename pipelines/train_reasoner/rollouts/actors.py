@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pipelines.on_ray.actor_pool import ActorPool, Job, PoolLimits
+from pipelines.on_ray.actor_pool import ActorPool, Job
 from pipelines.train_reasoner.rollouts.engines import EngineSpec, load_engine
 from pipelines.train_reasoner.rollouts.rollouts import OnGroup, RolloutRequest
 from pipelines.train_reasoner.rollouts.weights import (
@@ -49,7 +49,7 @@ class RolloutPoolConfig:
     max_attempts: int = setting("actors that may die over the same prompts", 3, at_least=1)
     max_replaced: int = setting("actors replaced in one run before giving up", 20, at_least=0)
     bucket_bytes: int = setting(
-        "bytes of weights sent in one piece, at most", BUCKET_BYTES, at_least=1
+        "bytes of weights sent in one piece, a larger tensor aside", BUCKET_BYTES, at_least=1
     )
 
 
@@ -115,12 +115,10 @@ class RolloutActors:
         self._num_streams = 0
         self._pool = ActorPool(
             self._start_actor,
-            PoolLimits(
-                config.num_actors,
-                depth=1,
-                max_attempts=config.max_attempts,
-                max_replaced=config.max_replaced,
-            ),
+            config.num_actors,
+            depth=1,
+            max_attempts=config.max_attempts,
+            max_replaced=config.max_replaced,
         )
 
     @property

@@ -16,7 +16,6 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from pipelines.train_reasoner import worker
 from pipelines.train_reasoner.checkpoints import FoundCheckpoint, RunPosition, seed_everything
 from pipelines.train_reasoner.config import STAGES, TrainReasonerConfig
-from pipelines.train_reasoner.groups import Harvester
 from pipelines.train_reasoner.prompts import PromptRow
 from pipelines.train_reasoner.rewards.scorers import RewardSample
 from pipelines.train_reasoner.rollouts import engines
@@ -28,6 +27,7 @@ from pipelines.train_reasoner.rollouts.rollouts import (
     make_rollouts,
 )
 from pipelines.train_reasoner.step import (
+    Harvester,
     Learner,
     StepOutcome,
     grpo_step,
@@ -71,7 +71,6 @@ class ByFunction:
 
     def __init__(self, reward: Reward) -> None:
         self.reward = reward
-        self.statistics: Any = None
         self.done: dict[int, Scored] = {}
         self.numbers = itertools.count()
 

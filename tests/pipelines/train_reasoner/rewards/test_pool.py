@@ -17,7 +17,6 @@ from pipelines.train_reasoner.rewards.pool import (
     RewardPoolConfig,
     Rewards,
     ScoringChild,
-    ScoringSpec,
 )
 from pipelines.train_reasoner.rewards.scorers import (
     RewardSample,
@@ -38,7 +37,7 @@ CONFIG = RewardPoolConfig(
 
 @pytest.fixture
 def child() -> Iterator[ScoringChild]:
-    child = ScoringChild(ScoringSpec(stand_in_scorers.NAME, {}, deadline_s=1.0, start_s=60.0))
+    child = ScoringChild(replace(CONFIG, deadline_s=1.0, start_s=60.0), {})
     yield child
     child.close()
 
@@ -167,8 +166,8 @@ def test_a_child_asks_again_for_codes_it_no_longer_keeps(
 
 
 def test_a_child_that_cannot_start_masks_and_says_why() -> None:
-    spec = ScoringSpec("no_such.module:Class", {}, deadline_s=1.0, start_s=60.0)
-    scored = scored_by(ScoringChild(spec), reward_samples(1)[0])
+    config = replace(CONFIG, scorer="no_such.module:Class", start_s=60.0)
+    scored = scored_by(ScoringChild(config, {}), reward_samples(1)[0])
     assert "no_such.module:Class" in str(scored.error)
 
 
