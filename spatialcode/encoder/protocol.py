@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -17,6 +17,9 @@ from jaxtyping import Float, UInt8
 from spatialcode.errors import EncodeError, SchemaError
 from spatialcode.scene.schema import SpatialCode, VideoInfo
 from spatialcode.workkey import EncoderIdentity
+
+if TYPE_CHECKING:
+    from spatialcode.encoder.odometry.audit import PathAudit
 
 #: Told which share of the work is done, from 0 to 1, never falling.
 OnShare = Callable[[float], None]
@@ -96,13 +99,15 @@ class Window:
     """Consecutive frames of a clip.
 
     ``rgb`` (N, H, W, 3) uint8, upright; ``times_s`` (N,) seconds from the video's first frame.
-    The first ``num_repeated`` frames are the last ones of the window before.
+    The first ``num_repeated`` frames are the last ones of the window before. ``start`` is the
+    place of the first frame, repeated or not, in the clip.
     """
 
     rgb: UInt8[np.ndarray, "n h w 3"]
     times_s: Float[np.ndarray, " n"]
     geometry: FrameGeometry = FrameGeometry()
     num_repeated: int = 0
+    start: int = 0
 
     def __post_init__(self) -> None:
         _check_rgb("Window.rgb", self.rgb, len(self.times_s))
@@ -111,7 +116,9 @@ class Window:
     def fresh(self) -> Window:
         """The frames that no window before has shown."""
         rows = slice(self.num_repeated, None)
-        return Window(self.rgb[rows], self.times_s[rows], self.geometry.frames(rows))
+        geometry = self.geometry.frames(rows)
+        start = self.start + self.num_repeated
+        return Window(self.rgb[rows], self.times_s[rows], geometry, start=start)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,13 +126,15 @@ class ClipInput:
     """All frames of one video in time order, with whatever is known of their cameras.
 
     ``rgb`` (N, H, W, 3) uint8, upright, of the video's aspect; ``video.sampled_s`` are the
-    frames' times. ``work_key`` is carried into the code's provenance.
+    frames' times. ``work_key`` is carried into the code's provenance. ``audit``: what the frames
+    say of the camera's motion, once an encoder has asked them.
     """
 
     video: VideoInfo
     rgb: UInt8[np.ndarray, "n h w 3"]
     geometry: FrameGeometry = FrameGeometry()
     work_key: str = ""
+    audit: PathAudit | None = None
 
     def __post_init__(self) -> None:
         _check_rgb("ClipInput.rgb", self.rgb, len(self.video.sampled_s))
@@ -151,7 +160,8 @@ class ClipInput:
         while start < self.num_frames:
             repeated = min(request.overlap, start) if request.window is not None else 0
             rows = slice(start - repeated, start - repeated + size)
-            yield Window(self.rgb[rows], self.times_s[rows], self.geometry.frames(rows), repeated)
+            geometry = self.geometry.frames(rows)
+            yield Window(self.rgb[rows], self.times_s[rows], geometry, repeated, rows.start)
             start = rows.stop
 
 

@@ -34,6 +34,8 @@ _RECORDS: dict[str, type] = {
     "provenance": Provenance,
 }
 _SEQUENCES: dict[str, type] = {"objects": SceneObject, "cameras": Camera, "track": TrackPoint}
+#: Fields that are left out where they are empty, so that a document without them can be read.
+_OPTIONAL = frozenset({"warnings"})
 
 
 def field_names(kind: type) -> tuple[str, ...]:
@@ -43,7 +45,8 @@ def field_names(kind: type) -> tuple[str, ...]:
 
 def to_document(code: SpatialCode) -> dict[str, Any]:
     """``{"format": …, "video": {…}, "objects": [{…}], …}``; values exact, tuples as lists."""
-    return {"format": FORMAT, **_plain(code)}
+    document = {"format": FORMAT, **_plain(code)}
+    return {name: value for name, value in document.items() if value or name not in _OPTIONAL}
 
 
 def from_document(document: object) -> SpatialCode:
@@ -65,9 +68,10 @@ def build(kind: type[T], values: object, path: str) -> T:
         if name not in names:
             raise ParseError(f"{_join(path, name)}: unknown key; known are {', '.join(names)}")
     for name in names:
-        if name not in values:
+        if name not in values and name not in _OPTIONAL:
             raise ParseError(f"{_join(path, name)}: missing")
-    parts = {name: _part(name, values[name], _join(path, name)) for name in names}
+    given = [name for name in names if name in values]
+    parts = {name: _part(name, values[name], _join(path, name)) for name in given}
     try:
         return kind(**parts)
     except SchemaError as error:

@@ -60,7 +60,8 @@ TITLES: dict[type, str] = {
     Scale: "Scale",
     Provenance: "Provenance",
 }
-_RESERVED = ("format", "video", "scale", "provenance", "room", "cameras")
+_REQUIRED = ("format", "video", "scale", "provenance", "room", "cameras")
+_RESERVED = (*_REQUIRED, "warnings")
 
 
 def parse_scene(text: str) -> SpatialCode:
@@ -94,7 +95,7 @@ def _assignments(module: ast.Module) -> dict[str, ast.expr]:
 
 
 def _code(values: dict[str, ast.expr]) -> SpatialCode:
-    for name in _RESERVED:
+    for name in _REQUIRED:
         if name not in values:
             raise ParseError(f"{name}: missing")
     found = _literal(values["format"], "format")
@@ -119,6 +120,7 @@ def _code(values: dict[str, ast.expr]) -> SpatialCode:
         "provenance": build(
             Provenance, _record(values["provenance"], Provenance, "provenance"), "provenance"
         ),
+        "warnings": _literal(values["warnings"], "warnings") if "warnings" in values else (),
     }
     try:
         return SpatialCode(**parts)  # type: ignore[arg-type]

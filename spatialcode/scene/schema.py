@@ -249,7 +249,10 @@ class Provenance:
 
 @dataclass(frozen=True)
 class SpatialCode:
-    """Everything known about one video. ``room`` is None if no floor was found."""
+    """Everything known about one video. ``room`` is None if no floor was found.
+
+    ``warnings``: sentences that say what in this code deserves less trust than its numbers claim.
+    """
 
     video: VideoInfo
     objects: tuple[SceneObject, ...]
@@ -257,6 +260,7 @@ class SpatialCode:
     room: Room | None
     scale: Scale
     provenance: Provenance
+    warnings: tuple[str, ...] = ()
     _by_id: dict[str, SceneObject] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
@@ -274,6 +278,10 @@ class SpatialCode:
             cameras=_instances("cameras", self.cameras, Camera),
             scale=scale,
             provenance=provenance,
+            warnings=tuple(
+                checks.text(f"warnings[{i}]", warning)
+                for i, warning in enumerate(checks.items("warnings", self.warnings))
+            ),
         )
         checks.times("cameras.t_s", [camera.t_s for camera in self.cameras])
         for i, item in enumerate(self.objects):

@@ -71,7 +71,8 @@ _PROVENANCE = _struct(
     work_key=pa.string(),
 )
 
-#: One row a video. ``room`` and its ``ceiling_z_m`` are null where nothing was found.
+#: One row a video. ``room`` and its ``ceiling_z_m`` are null where nothing was found, ``warnings``
+#: where there is nothing to warn of.
 ARROW_SCHEMA = pa.schema(
     {
         "format": pa.string(),
@@ -81,6 +82,7 @@ ARROW_SCHEMA = pa.schema(
         "room": _ROOM,
         "scale": _SCALE,
         "provenance": _PROVENANCE,
+        "warnings": pa.list_(pa.string()),
     }
 )
 
@@ -96,7 +98,10 @@ def from_row(row: Mapping[str, Any]) -> SpatialCode:
     Takes what Arrow's ``to_pylist`` gives and numpy arrays in place of lists. ParseError names
     the path to what does not fit.
     """
-    return from_document({name: row[name] for name in ARROW_SCHEMA.names if name in row})
+    values = {name: row[name] for name in ARROW_SCHEMA.names if name in row}
+    if values.get("warnings") is None:
+        values.pop("warnings", None)
+    return from_document(values)
 
 
 def to_table(codes: Iterable[SpatialCode]) -> pa.Table:

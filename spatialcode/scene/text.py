@@ -64,6 +64,7 @@ def render_scene(code: SpatialCode, decimals: int | None = None) -> str:
         f"scale = {_call(code.scale, decimals)}",
         f"provenance = {_call(code.provenance, decimals)}",
         f"room = {'None' if code.room is None else _call(code.room, decimals)}",
+        *([f"warnings = {_value(code.warnings, 'warnings')}"] if code.warnings else []),
         *(f"{item.id} = {_call(item, decimals)}" for item in code.objects),
         f"cameras = {_sequence([_call(camera, decimals) for camera in code.cameras], True)}",
     ]

@@ -125,4 +125,5 @@ def spatial_codes(draw) -> SpatialCode:
         room=draw(st.none() | rooms),
         scale=draw(scales),
         provenance=draw(provenances),
+        warnings=tuple(draw(st.lists(texts, max_size=2))),
     )

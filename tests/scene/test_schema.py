@@ -85,6 +85,8 @@ INVARIANTS = [
     (make.code, "room", (), "room", "a Room or None"),
     (make.code, "scale", "given", "scale[0]", "a Scale"),
     (make.code, "provenance", {}, "provenance[0]", "a Provenance"),
+    (make.code, "warnings", "one", "warnings", "a sequence"),
+    (make.code, "warnings", (3,), "warnings[0]", "a string"),
 ]
 
 

@@ -55,3 +55,9 @@ def test_a_missing_column_is_named():
     row["objects"][0]["score"] = 2.0
     with pytest.raises(ParseError, match=r"objects\[0\].score: expected a number in \[0, 1\]"):
         from_row(row)
+
+
+def test_a_table_without_the_column_of_warnings_has_none():
+    warned = make.code(warnings=("The path is rough.",))
+    assert from_table(to_table([warned])) == [warned]
+    assert from_table(to_table([warned]).drop_columns(["warnings"])) == [make.code()]

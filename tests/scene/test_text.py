@@ -275,3 +275,19 @@ def test_scene_text_is_never_executed(tmp_path):
 def test_layout_of_the_scene_text_is_free():
     loose = "# a comment\n" + TEXT.replace(", ", " ,\n  ").replace("1.25", "125e-2")
     assert parse_scene(loose) == CODE
+
+
+def test_warnings_are_written_where_there_are_some_and_may_be_absent():
+    plain, warned = make.code(), make.code(warnings=("The path is rough.", 'A "cut" at 3 s.'))
+    assert "warnings" not in to_json(plain)
+    assert "warnings" not in render_scene(plain)
+    assert json.loads(to_json(warned))["warnings"] == ["The path is rough.", 'A "cut" at 3 s.']
+    assert from_json(to_json(warned)) == warned != plain
+    assert parse_scene(render_scene(warned)) == warned
+    for wrong, where in (
+        ("one", "warnings: expected a sequence"),
+        ([1], r"warnings\[0\]: expected"),
+    ):
+        document = {**json.loads(to_json(plain)), "warnings": wrong}
+        with pytest.raises(ParseError, match=where):
+            from_json(json.dumps(document))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from spatialcode.config import checked, setting
 from spatialcode.encoder.detections import Calibration, DetectionConfig
+from spatialcode.encoder.odometry.audit import AuditConfig
 from spatialcode.encoder.odometry.compass import CompassConfig
 from spatialcode.encoder.odometry.path import OdometryConfig
 from spatialcode.encoder.protocol import FrameRequest
@@ -49,6 +50,7 @@ class SmallSettings:
     detection: DetectionConfig = setting("", default_factory=DetectionConfig)
     odometry: OdometryConfig = setting("", default_factory=OdometryConfig)
     compass: CompassConfig = setting("", default_factory=CompassConfig)
+    audit: AuditConfig = setting("", default_factory=AuditConfig)
     layout: LayoutConfig = setting("", default_factory=LayoutConfig)
 
     def applied_to(self, fitted: Calibration) -> Calibration:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from spatialcode.encoder.detections import (
     SOFTWARE,
@@ -18,6 +19,7 @@ from spatialcode.encoder.detections import (
     scene_objects,
 )
 from spatialcode.encoder.maps import Array, DenseMaps, at_cells, grid_intrinsics
+from spatialcode.encoder.odometry.audit import audit_path
 from spatialcode.encoder.odometry.compass import steadied
 from spatialcode.encoder.odometry.path import estimate_path
 from spatialcode.encoder.protocol import (
@@ -78,15 +80,20 @@ class SmallStages:
         self.runner = DenseRunner(model, device, bfloat16, settings.chunk_size)
 
     def prepare(self, clip: ClipInput) -> ClipInput:
-        """The clip at network size. Without ``K``, the assumed field of view."""
+        """The clip at network size. Without ``K``, the assumed field of view; without poses, an
+        audit of the camera's motion, which larger frames show better than those of network size.
+        """
         if not clip.num_frames:
             raise EncodeError("a clip needs at least one frame, got none")
         K = clip.geometry.K
         if K is None:
             height, width = clip.rgb.shape[1:3]
             K = assumed_intrinsics(width, height, self.settings.assumed_hfov_deg)
+        audit = None
+        if clip.geometry.T_world_camera is None:
+            audit = audit_path(_gray(clip), K, clip.geometry.K is not None, self.settings.audit)
         rgb, K = resized(clip.rgb, K)
-        return replace(clip, rgb=rgb, geometry=replace(clip.geometry, K=K))
+        return replace(clip, rgb=rgb, geometry=replace(clip.geometry, K=K), audit=audit)
 
     def maps(
         self,
@@ -107,15 +114,15 @@ class SmallStages:
         return [_with_depth(made[i], clip.geometry.depth_m) for i, clip in enumerate(clips)]
 
     def path(self, clip: ClipInput, maps: DenseMaps) -> Array:
-        """Camera path from flow and the maps' depth, gravity and height, steadied by walls.
+        """Camera path from flow and the maps' depth, gravity and height, steadied by walls, and
+        held where the camera stood or only turned.
 
         Gravity that the caller gave takes the place of the network's.
         """
         if clip.geometry.up_camera is not None:
             maps = replace(maps, up_camera=clip.geometry.up_camera.astype(np.float32))
-        gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip.rgb])
         path = estimate_path(
-            gray,
+            np.stack(_gray(clip)),
             maps.depth_m,
             _known(clip.geometry.K),
             maps.up_camera,
@@ -123,7 +130,8 @@ class SmallStages:
             depth_weight=1.0 / maps.depth_log_scale,
             config=self.settings.odometry,
         )
-        return steadied(path.T_world_camera, maps, _K_grid(clip), self.settings.compass)
+        steady = steadied(path.T_world_camera, maps, _K_grid(clip), self.settings.compass)
+        return steady if clip.audit is None else clip.audit.held(steady)
 
     def candidates(
         self, clip: ClipInput, maps: DenseMaps, T_world_camera: Array, poses_given: bool
@@ -144,7 +152,8 @@ class SmallStages:
             objects=scene_objects(kept, clip.times_s),
             cameras=cameras_of(T_world_camera, K, (width, height), clip.video),
             room=estimate_room(maps, _K_grid(clip), T_world_camera, self.settings.layout),
-            scale=_scale(given, maps),
+            scale=_scale(clip, maps, T_world_camera),
+            warnings=() if clip.audit is None else clip.audit.warnings(T_world_camera),
             provenance=Provenance(
                 encoder=self.identity.name,
                 weights_sha256=self.identity.weights_sha256,
@@ -188,12 +197,19 @@ def _K_grid(clip: ClipInput) -> Array:
     return grid_intrinsics(_known(clip.geometry.K))
 
 
-def _scale(poses_given: bool, maps: DenseMaps) -> Scale:
-    """Where metres come from: given poses, else predicted depth, as sure as it says."""
-    if poses_given:
+def _gray(clip: ClipInput) -> list[NDArray[np.uint8]]:
+    return [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip.rgb]
+
+
+def _scale(clip: ClipInput, maps: DenseMaps, T_world_camera: Array) -> Scale:
+    """Where metres come from: given poses, else predicted depth, as sure as it says and as the
+    path is trusted.
+    """
+    if clip.geometry.T_world_camera is not None:
         return Scale("given", 1.0)
+    path_trust = 1.0 if clip.audit is None else clip.audit.trust(T_world_camera)
     relative_error = float(np.median(maps.depth_log_scale))
-    return Scale("metric-depth", float(np.clip(1.0 - relative_error, 0.0, 1.0)))
+    return Scale("metric-depth", float(np.clip(1.0 - relative_error, 0.0, 1.0)) * path_trust)
 
 
 def _with_depth(maps: DenseMaps, depth_m: Array | None) -> DenseMaps:

@@ -222,6 +222,34 @@ def test_given_gravity_is_used(encoder: SpatialEncoder, clip: SyntheticClip) -> 
     assert np.linalg.norm(in_camera - up[0]) < np.linalg.norm(own - up[0])
 
 
+def test_a_camera_that_stands_has_one_pose_and_the_code_says_so(
+    encoder: SpatialEncoder, clip: SyntheticClip
+) -> None:
+    walking = encoder.encode(clip_input(clip, known=False))
+    assert len({camera.T_world_camera for camera in walking.cameras}) == 6
+    given = clip_input(clip, known=False)
+    standing = encoder.encode(replace(given, rgb=np.repeat(given.rgb[:1], 6, axis=0)))
+    assert len({camera.T_world_camera for camera in standing.cameras}) == 1
+    assert "stood still" in standing.warnings[0]
+    # Poses that are given are not audited.
+    assert encoder.encode(clip_input(clip)).warnings == ()
+
+
+def test_a_path_that_cannot_be_checked_lowers_the_confidence_in_scale(clip: SyntheticClip) -> None:
+    steps = stages()
+    prepared = steps.prepare(clip_input(clip, known=False))
+    (maps,) = steps.maps([prepared], [None], exact=False)
+    path = clip.T_world_camera
+    maps = replace(maps, depth_log_scale=np.full_like(maps.depth_log_scale, 0.2))
+    assert prepared.audit is not None
+    unchecked = replace(prepared, audit=replace(prepared.audit, motion="full", pairs=()))
+    checked = steps.code(replace(prepared, audit=None), maps, path)
+    doubted = steps.code(unchecked, maps, path)
+    assert checked.scale.confidence == pytest.approx(0.8)
+    assert doubted.scale.confidence == pytest.approx(0.5 * 0.8)
+    assert doubted.warnings == ("Too few points could be followed to check the camera path.",)
+
+
 def test_what_decides_the_code_decides_its_key() -> None:
     plain = stages(SmallSettings(), Calibration.uncalibrated())
     again = stages(SmallSettings(), Calibration.uncalibrated())
@@ -257,6 +285,9 @@ def test_a_session_gives_what_a_batch_gives(
     fed = list(whole.windows(request))
     assert sum(len(one.fresh().rgb) for one in fed) == 6
     assert all(one.num_repeated == overlap for one in fed[1:])
+    assert [one.start + one.num_repeated for one in fed] == [
+        sum(len(before.fresh().rgb) for before in fed[:i]) for i in range(len(fed))
+    ]
     assert encode_windows(encoder, whole, request) == encoder.encode(whole)
 
 

@@ -1,0 +1,82 @@
+"""What tells where things are: depth, intrinsics and poses of a window of frames.
+
+A source states how wrong its depth may be; lifting trims by that much and no more. No torch here:
+settings and oracles import these protocols too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+from spatialcode.encoder.protocol import ClipHeader, Window
+from spatialcode.errors import SchemaError
+
+
+@dataclass(frozen=True)
+class DepthNoise:
+    """How wrong a source's depth may be, as standard deviations.
+
+    ``frame``: of the log of a whole frame's scale, against the other frames of its window.
+    ``pixel``: of the log of one pixel's depth. ``edge_px``: how far a depth edge is smeared, in
+    pixels of the frame that is given to the source. All 0: exact.
+    """
+
+    frame: float = 0.0
+    pixel: float = 0.0
+    edge_px: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class WindowGeometry:
+    """Geometry of the N frames of a window, repeated ones included.
+
+    ``depth_m`` (N, h, w): z-depth, NaN where it is not known, at any resolution of the frames'
+    aspect. ``K`` (N, 3, 3): pinhole matrices in pixels of the window's frames.
+    ``T_world_camera`` (N, 4, 4): poses in a world of the window's own, of one scale with
+    ``depth_m``. ``is_metric``: that unit is the metre; otherwise it is arbitrary. ``up_camera``
+    (N, 3): unit vectors against gravity where the source knows it. ``confidence`` (N, h, w) in
+    [0, 1], None where the source has none. ``reprojection_px``: the median distance at which
+    points seen in several frames are missed, in pixels of the frames; None where poses were not
+    estimated from pictures. SchemaError where shapes do not agree.
+    """
+
+    depth_m: Float[np.ndarray, "n h w"]
+    K: Float[np.ndarray, "n 3 3"]
+    T_world_camera: Float[np.ndarray, "n 4 4"]
+    is_metric: bool
+    error: DepthNoise
+    up_camera: Float[np.ndarray, "n 3"] | None = None
+    confidence: Float[np.ndarray, "n h w"] | None = None
+    reprojection_px: float | None = None
+
+    def __post_init__(self) -> None:
+        num = len(self.depth_m)
+        expected = {"K": (num, 3, 3), "T_world_camera": (num, 4, 4), "up_camera": (num, 3)}
+        expected["confidence"] = self.depth_m.shape
+        for name, shape in expected.items():
+            value = getattr(self, name)
+            if value is not None and np.shape(value) != shape:
+                raise SchemaError(f"WindowGeometry.{name}", f"shape {shape}", np.shape(value))
+
+
+class GeometrySession(Protocol):
+    """One clip on its way through a geometry source, window by window in time order."""
+
+    def geometry(self, window: Window) -> WindowGeometry:
+        """Geometry of all frames of the window. What the window itself knows of its cameras
+        (`Window.geometry`) is used in the place of estimates. Raises EncodeError where none can
+        be given.
+        """
+        ...
+
+
+class GeometrySource(Protocol):
+    """Gives depth and poses."""
+
+    def session(self, clip: ClipHeader) -> GeometrySession:
+        """A fresh start for one clip; sessions share weights and nothing else."""
+        ...
