@@ -47,18 +47,6 @@ def opencv_from_opengl(T_world_camera: ArrayLike) -> Array:
     return np.asarray(T_world_camera, np.float64) @ _GL_TO_CV
 
 
-def rotated_camera(T_world_camera: ArrayLike, quarter_turns: int) -> Array:
-    """Poses of cameras whose pictures were turned counter-clockwise by so many right angles.
-
-    Turning a picture so turns the camera's axes the same way, seen along its view.
-    """
-    angle = quarter_turns % 4
-    cos, sin = ((1, 0), (0, 1), (-1, 0), (0, -1))[angle]
-    turn = np.eye(4)
-    turn[:2, :2] = [[cos, -sin], [sin, cos]]
-    return np.asarray(T_world_camera, np.float64) @ turn
-
-
 def rigid(T: ArrayLike, where: str) -> Array:
     """A recorded pose (4, 4) as an exact rigid transform: rounding in its rotation is removed.
 
@@ -121,11 +109,6 @@ def moved_box(T_house_world: ArrayLike, box: GivenBox, where: str) -> tuple[Arra
     if rotation[2, 2] < 0:
         rotation = rotation * np.array([-1.0, 1.0, -1.0])
     return moved[:3, 3], size, rotation
-
-
-def ups_of_cameras(T_world_camera: ArrayLike) -> Array:
-    """Up (N, 3) in the coordinates of cameras (N, 4, 4) of a world with z up."""
-    return np.asarray(T_world_camera, np.float64)[:, 2, :3]
 
 
 def inverse(T: ArrayLike) -> Array:
