@@ -14,6 +14,7 @@ from typing import Any
 from spatialcode.config import build
 from spatialcode.encoder.parsing.protocol import Detector, MaskSource
 from spatialcode.encoder.parsing.settings import (
+    ConceptSettings,
     DetectorSettings,
     ImageMaskSettings,
     MemorySettings,
@@ -64,7 +65,7 @@ DETECTORS: dict[str, NetworkPart] = {
         "owlv2-base-patch16-ensemble",
     ),
     "sam3": NetworkPart(
-        f"{_PARSING}.concepts:ConceptDetector", "Sam3Model", DetectorSettings, "sam3"
+        f"{_PARSING}.concepts:ConceptDetector", "Sam3Model", ConceptSettings, "sam3"
     ),
 }
 MASK_SOURCES: dict[str, NetworkPart] = {
