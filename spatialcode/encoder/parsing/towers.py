@@ -24,6 +24,7 @@ S = TypeVar("S", bound=BatchSettings)
 
 #: Files of a hub repository that a network of transformers is made of.
 _FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
+_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
@@ -45,6 +46,9 @@ class PretrainedTower:
         """The tokenizer beside the weights. Raises WeightsError where there is none."""
         from transformers import AutoTokenizer
 
+        # The library makes an empty one, which knows no word, where there is none of these.
+        if not any((self.folder / name).is_file() for name in _VOCABULARIES):
+            raise WeightsError(f"{self.folder}: no tokenizer: none of {', '.join(_VOCABULARIES)}")
         try:
             return AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
         except (OSError, ValueError, KeyError) as error:
