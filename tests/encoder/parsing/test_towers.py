@@ -140,3 +140,18 @@ def test_names_that_are_not_in_a_table_are_refused_with_those_that_are() -> None
         part_named(DETECTORS, "yolo", "detector")
     with pytest.raises(ConfigError, match="min_scor"):
         load_detector("owlv2", tiny_models.owlv2(), {"choice": {"min_scor": 0.5}})
+
+
+def test_a_repository_of_the_hub_is_named_by_its_name(tmp_path: Path, monkeypatch) -> None:
+    import huggingface_hub.constants as hub
+
+    cache = tmp_path / "models--tiny--grounding"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(tiny_models.grounding_dino(), cache / "snapshots" / ("0" * 40))
+    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
+    tower = load("tiny/grounding")
+    assert tower.folder == cache / "snapshots" / ("0" * 40)
+    with pytest.raises(WeightsError, match="tiny/other: expected a folder"):
+        load("tiny/other")
