@@ -104,6 +104,26 @@ class ImageFrames:
         return stacked([self.read_depth(path) for path in paths], paths)
 
 
+@dataclass(frozen=True, eq=False)
+class TurnedFrames:
+    """Frames of a camera that was held on its side or upside down, turned upright.
+
+    ``turns``: right angles to the left.
+    """
+
+    frames: RecordedFrames
+    turns: int
+
+    def rgb(self, rows: Sequence[int], side_px: int | None) -> UInt8[np.ndarray, "n h w 3"]:
+        return np.ascontiguousarray(np.rot90(self.frames.rgb(rows, side_px), self.turns, (1, 2)))
+
+    def depth_m(self, rows: Sequence[int]) -> Float[np.ndarray, "n h w"] | None:
+        depth = self.frames.depth_m(rows)
+        if depth is None:
+            return None
+        return np.ascontiguousarray(np.rot90(depth, self.turns, (1, 2)))
+
+
 def scaled(rgb: UInt8[np.ndarray, "h w 3"], side_px: int | None) -> UInt8[np.ndarray, "h2 w2 3"]:
     """A picture scaled down to a longer side, where it is larger."""
     height, width = rgb.shape[:2]
