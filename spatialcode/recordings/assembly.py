@@ -28,7 +28,7 @@ from spatialcode.recordings.recording import (
     TurnedFrames,
 )
 from spatialcode.scene.frames import project, quaternion_from_matrix
-from spatialcode.scene.schema import Room, SceneObject, VideoInfo, make_id
+from spatialcode.scene.schema import SceneObject, VideoInfo, make_id
 
 Array = NDArray[np.float64]
 
@@ -86,7 +86,7 @@ def assembled(capture: Capture) -> Recording:
     moved = T_house_world @ poses
     cameras = RecordedCameras(K, moved, None, capture.distortion)
     objects = _objects(capture, T_house_world, K, moved)
-    return Recording(capture.name, capture.frames, video, cameras, objects, Room(0.0, None, (), 0))
+    return Recording(capture.name, capture.frames, video, cameras, objects)
 
 
 def _video(capture: Capture) -> VideoInfo:

@@ -205,7 +205,10 @@ class Recording:
         return len(self.video.sampled_s)
 
     def code(self) -> SpatialCode:
-        """The truth as a code. InputError where the cameras' poses were not recorded."""
+        """The truth of what is seen, as a code: boxes out of every picture are not in it.
+
+        InputError where the cameras' poses were not recorded.
+        """
         if self._truth is not None:
             return self._truth
         K, poses = self.cameras.K, self.cameras.T_world_camera
@@ -216,9 +219,9 @@ class Recording:
             for t_s, T, k in zip(self.video.sampled_s, poses.tolist(), K, strict=True)
         ]
         given = Provenance(f"recorded:{self.name}", "", "", "", "")
-        return SpatialCode(
-            self.video, self.objects, tuple(cameras), self.room, Scale("given", 1.0), given
-        )
+        seen = tuple(item for item in self.objects if item.num_observations)
+        scale = Scale("given", 1.0)
+        return SpatialCode(self.video, seen, tuple(cameras), self.room, scale, given)
 
     def header(self, work_key: str = "") -> ClipHeader:
         """What an encoder's session is told before the frames."""

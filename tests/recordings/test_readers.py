@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -160,6 +162,25 @@ def test_damaged_sidecars_are_named(tmp_path, change, said):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(FormatError, match=rf"walk\.geometry\.json: {said}"):
         recordings_in(tmp_path)
+
+
+def test_the_example_of_the_page_is_a_sidecar(tmp_path):
+    page = Path(__file__).parents[2] / "docs" / "recordings.md"
+    [example] = re.findall(r"```json\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    write_clip(room(), tmp_path / "clip.mp4")
+    write_png(tmp_path / "depth" / "0000.png", np.full((48, 64), 2000, np.uint16))
+    (tmp_path / "clip.geometry.json").write_text(example)
+    [recording] = recordings_in(tmp_path)
+    assert recording.cameras.T_world_camera[0, :3, 3] == pytest.approx([0, 0, 1.5])
+    assert recording.objects[0].center_m == pytest.approx([0, 2, 0.4])
+    assert np.unique(recording.frames.depth_m([0])).tolist() == [2.0]
+
+
+def test_the_page_lists_every_reader():
+    page = Path(__file__).parents[2] / "docs" / "recordings.md"
+    listed = re.findall(r"^\| `([\w-]+)` \|", page.read_text("utf-8"), re.MULTILINE)
+    reader_of(Path(__file__).parent, "codes")
+    assert set(listed[1:]) == {name for name in READERS if name != "diary"}  # after the head
 
 
 def test_a_sidecar_without_its_video(tmp_path):
@@ -610,6 +631,9 @@ def test_boxes_out_of_every_picture_are_not_observed(tmp_path):
     document = json.loads(path.read_text())
     document["objects"][0]["center_m"] = [500.0, 0.0, 0.0]
     path.write_text(json.dumps(document))
-    far, *others = recordings_in(tmp_path)[0].objects
+    [recording] = recordings_in(tmp_path)
+    far, *others = recording.objects
+    assert far.id not in {item.id for item in recording.code().objects}
+    assert recording.code().objects == tuple(o for o in others if o.num_observations)
     assert (far.num_observations, far.visibility) == (0, 0.0)
     assert any(item.num_observations for item in others)
