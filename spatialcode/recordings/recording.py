@@ -53,33 +53,31 @@ class RecordedFrames(Protocol):
         ...
 
 
-DepthReader = Callable[[], NDArray[np.floating] | None]
+class RecordedDepth(Protocol):
+    """Depth maps of a recording; see `RecordedFrames.depth_m`. It is pickled with the frames."""
 
-
-def no_depth() -> None:
-    """For recordings without depth."""
+    def depth_m(self, rows: Sequence[int]) -> Float[np.ndarray, "n h w"] | None: ...
 
 
 @dataclass(frozen=True, eq=False)
 class VideoFrames:
-    """Frames of a video file at given times, and perhaps depth of all of them.
+    """Frames of a video file at given times, and perhaps depth that lies elsewhere.
 
     ``times_s``: presentation times. ``late_s``: how much later to ask for them, as a container's
-    clock rounds. ``read_depth_m`` gives (N, h, w) or None; a function of a module, or a partial.
+    clock rounds.
     """
 
     path: Path
     times_s: tuple[float, ...]
     late_s: float = 0.0
-    read_depth_m: DepthReader = no_depth
+    depths: RecordedDepth | None = None
 
     def rgb(self, rows: Sequence[int], side_px: int | None) -> UInt8[np.ndarray, "n h w 3"]:
         times_s = tuple(self.times_s[row] + self.late_s for row in rows)
         return decode(self.path, ByTimes(times_s), max_side_px=side_px).rgb
 
     def depth_m(self, rows: Sequence[int]) -> Float[np.ndarray, "n h w"] | None:
-        depth = self.read_depth_m()
-        return None if depth is None else np.asarray(depth)[list(rows)]
+        return None if self.depths is None else self.depths.depth_m(rows)
 
 
 @dataclass(frozen=True, eq=False)

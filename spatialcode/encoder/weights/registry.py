@@ -43,10 +43,11 @@ class PublicWeights:
     """Weights of one network on the Hugging Face hub.
 
     ``revision``: a commit where one is known to hold the files, else a branch. ``input_px``: the
-    side or the shorter and longer side that pictures are scaled to, empty where not known. ``about_bytes``: of the
-    tensors, as the hub's page rounds it or as parameters × 4; what the network needs beside them
-    while it runs is not in it. ``gated``: its owner asks for consent before a download.
-    ``alternative``: weights for the same place whose licence allows commercial use.
+    side or the shorter and longer side that pictures are scaled to, empty where not known.
+    ``about_bytes``: of the tensors, as the hub's page rounds it or as parameters × 4; what the
+    network needs beside them while it runs is not in it. ``gated``: its owner asks for consent
+    before a download. ``alternative``: weights for the same place whose licence allows commercial
+    use.
     """
 
     repository: str
