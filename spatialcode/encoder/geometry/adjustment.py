@@ -1,10 +1,10 @@
 """Poses and depth scales of all frames together, from points seen in pairs of frames.
 
 A point of one frame is put at its depth, carried into another frame by the poses, and must fall
-where it was followed to, at the depth that is known there. The error of its depth moves it along a
-line in the other picture, and counts there as much as it is stated to be: so points need no unknowns
-of their own, and a step solves seven unknowns a frame. Surfaces that lie level, stand along the
-walls, or are floor hold gravity, heading and height.
+where it was followed to, at the depth that is known there. The error of its depth moves it along
+a line in the other picture, and counts there as much as it is stated to be: so points need no
+unknowns of their own, and a step solves seven unknowns a frame. Surfaces that lie level, stand
+along the walls, or are floor hold gravity, heading and height.
 
 Not modelled: lens distortion, rolling shutter. Errors of one point's depth in several pairs are
 taken to be independent.
@@ -33,7 +33,7 @@ _MAX_DAMPING = 1e6
 
 @dataclass(frozen=True, eq=False)
 class FrameStates:
-    """``R_world_camera`` (N, 3, 3), ``centre`` (N, 3), ``log_scale`` (N,): true over given depth."""
+    """``R_world_camera`` (N, 3, 3), ``centre`` (N, 3), ``log_scale`` (N,): of true over given."""
 
     R_world_camera: Float[np.ndarray, "n 3 3"]
     centre: Float[np.ndarray, "n 3"]
@@ -242,9 +242,8 @@ class _System:
         turn, floor = self._hint_errors(at)
         jacobian = -at.R_world_camera[h.frame] @ skew(h.normal)
         weighted = jacobian * h.information[:, None, None]
-        np.add.at(hessian, (h.frame, h.frame, slice(0, 3), slice(0, 3)),
-                  weighted.transpose(0, 2, 1) @ jacobian)  # fmt: skip
-        np.add.at(gradient, (h.frame, slice(0, 3)), np.einsum("qij,qi->qj", weighted, turn))
+        np.add.at(hessian[:, :, :3, :3], (h.frame, h.frame), weighted.transpose(0, 2, 1) @ jacobian)
+        np.add.at(gradient[:, :3], h.frame, np.einsum("qij,qi->qj", weighted, turn))
         grown = h.floor_point * np.exp(at.log_scale[h.floor_frame])[:, None]
         up = at.R_world_camera[h.floor_frame][:, 2]
         row = np.zeros((len(floor), _DIM))

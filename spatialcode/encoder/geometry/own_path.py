@@ -101,9 +101,10 @@ class PathInput:
             raise EncodeError(f"a path needs intrinsics ({num}, 3, 3), got {self.K.shape}")
 
     @property
-    def stride_px(self) -> float:
-        """Pixels of the pictures to one of the depth maps."""
-        return self.gray.shape[2] / self.depth_m.shape[2]
+    def map_scale(self) -> Float[np.ndarray, " 2"]:
+        """Pixels of the depth maps to one of the pictures, along x and y."""
+        (high, wide), (height, width) = self.depth_m.shape[1:], self.gray.shape[1:]
+        return np.array((wide / width, high / height))
 
 
 def own_path(given: PathInput) -> OwnPath:
@@ -148,8 +149,11 @@ class _Tracker:
     def _depth_at(self, frame: int, pixel_px: Array) -> tuple[Array, Array]:
         """Log depth and its sigma (P,) at pixels of a frame; NaN where unknown."""
         at = np.full(len(pixel_px), frame)
-        value, spread = sample_log_depth(self.log_depth, at, pixel_px, self.given.stride_px)
+        value, spread = self._sampled(at, pixel_px)
         return value, np.hypot(max(self.given.error.pixel, _LEAST_DEPTH_SIGMA), spread)
+
+    def _sampled(self, frame: NDArray[np.int64], pixel_px: Array) -> tuple[Array, Array]:
+        return sample_log_depth(self.log_depth, frame, pixel_px * self.given.map_scale, 1.0)
 
     def _placed(self, frame: int) -> tuple[Array, Array]:
         """A frame's points in its camera (K, 3), and the sigma of their log depth (K,)."""
@@ -248,9 +252,7 @@ class _Tracker:
             whitening.append(self.follower.whitening[a][rows])
         frame_a, frame_b = (np.concatenate([*v, np.zeros(0, np.int64)]) for v in (first, second))
         pixel_px = np.concatenate([*pixel, np.zeros((0, 2))])
-        there, spread = sample_log_depth(
-            self.log_depth, frame_b, pixel_px, self.given.stride_px
-        )
+        there, spread = self._sampled(frame_b, pixel_px)
         least = max(self.given.error.pixel, _LEAST_DEPTH_SIGMA)
         return PairObservations(
             frame_a, frame_b, np.concatenate([*point, np.zeros((0, 3))]), pixel_px,
@@ -290,7 +292,7 @@ class _Surfaces:
     def __init__(self, given: PathInput) -> None:
         self.given = given
         K = given.K.copy()
-        K[:, :2] /= given.stride_px
+        K[:, :2] *= given.map_scale[:, None]
         self.patches: Patches = find_patches(given.depth_m, K)
         self.has_floor = self.has_up = False
 

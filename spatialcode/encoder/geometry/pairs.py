@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -93,7 +94,7 @@ class PairFollower:
         self, first: int, second: int, start: NDArray[np.float32], guess: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Ends, and where they lead back to (K, 2); not finite where a point is lost."""
-        options = {
+        options: dict[str, Any] = {
             "winSize": (_WINDOW_PX, _WINDOW_PX),
             "maxLevel": _NUM_LEVELS,
             "flags": cv2.OPTFLOW_USE_INITIAL_FLOW,
@@ -101,11 +102,12 @@ class PairFollower:
         }
         a, b = self._gray[first], self._gray[second]
         there, found, _ = cv2.calcOpticalFlowPyrLK(a, b, start, guess.copy(), **options)
-        back, found_back, _ = cv2.calcOpticalFlowPyrLK(b, a, there, there - guess + start, **options)
+        back, found_back, _ = cv2.calcOpticalFlowPyrLK(
+            b, a, there, there - guess + start, **options
+        )
         lost = (found[:, 0] == 0) | (found_back[:, 0] == 0)
-        there, back = there[:, 0].copy(), back[:, 0].copy()
-        there[lost] = np.nan
-        return there, back
+        ends = np.where(lost[:, None], np.float32(np.nan), there[:, 0])
+        return ends, np.asarray(back[:, 0], np.float32)
 
 
 def _cell_corners(image: Gray, ignored: NDArray[np.bool_] | None) -> Array:

@@ -11,6 +11,7 @@ Source: the Manhattan-world assumption, Coughlan & Yuille 1999; the search: none
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -99,7 +100,7 @@ class _Sums:
         }
         self.square = cv2.sepFilter2D(inverse * inverse, cv2.CV_32F, one, one)
 
-    def planes(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> tuple[Array, ...]:
+    def planes(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> tuple[Any, ...]:
         """Coefficients (Q, 3) of x, y, 1; relative residual (Q,); share of known pixels (Q,)."""
         known = {name: value[row, column].astype(np.float64) for name, value in self.known.items()}
         right = np.stack([self.value[name][row, column] for name in ("x", "y", "1")], -1)
@@ -150,9 +151,7 @@ def _refined_up(up: Array, world: Array, weight: Array) -> Array:
     return up
 
 
-def find_heading(
-    patches: Patches, R_world_camera: Float[np.ndarray, "n 3 3"]
-) -> float | None:
+def find_heading(patches: Patches, R_world_camera: Float[np.ndarray, "n 3 3"]) -> float | None:
     """The heading, radians mod 90 degrees, that most upright surfaces share in a world with z up;
     None where they do not share one.
     """
@@ -200,7 +199,7 @@ def find_floor(patches: Patches, T_world_camera: Float[np.ndarray, "n 4 4"]) -> 
 
 
 def _level_heights(patches: Patches, T_world_camera: Array) -> tuple[Array, Array]:
-    """Heights of surfaces that look up from below the cameras, and the area that each stands for."""
+    """Heights of surfaces that look up from below the cameras, and the area each stands for."""
     T = T_world_camera[patches.frame]
     z = np.einsum("qi,qi->q", T[:, 2, :3], patches.point) + T[:, 2, 3]
     up = np.einsum("qi,qi->q", T[:, 2, :3], patches.normal)
