@@ -121,7 +121,11 @@ def test_what_moves_can_be_left_out():
     found = own_path(replace(given, gray=pictures, ignored=ignored))
     points = found.pairs.first_px
     assert not ((points > (40, 60)) & (points < (120, 180))).all(axis=1).any()
-    assert error(found, rendered.T_world_camera).world_m < 0.15
+    believed = own_path(replace(given, gray=pictures))
+    left_out, taken_in = (error(path, rendered.T_world_camera) for path in (found, believed))
+    assert np.degrees(left_out.rotation_rad) < 3
+    assert left_out.rotation_rad < 0.5 * taken_in.rotation_rad
+    assert left_out.world_m < 0.5 * taken_in.world_m
 
 
 def test_frames_turned_in_one_place_stay_there():
