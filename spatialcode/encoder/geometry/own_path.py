@@ -55,7 +55,7 @@ _STEPS_AROUND, _ODD_TURN_RAD, _ODD_STEP_M = 7, 0.07, 0.25
 #: Frames between those that are followed once a first path is known.
 _STEPS = (1, 3, 9)
 #: Frames that look alike are joined where they share this much and lie further apart than that.
-_LOOP_SHARE, _LOOP_APART, _LOOPS_A_FRAME = 0.35, 14, 2
+_LOOP_SHARE, _LOOP_APART, _LOOPS_A_FRAME = 0.35, 14, 1
 _LOOP_GRID = 8
 #: Depth at a predicted place may differ by this factor's log before another surface is meant.
 _SAME_SURFACE = 0.2
