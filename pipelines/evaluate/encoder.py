@@ -19,9 +19,9 @@ from spatialcode.config import to_dict
 from spatialcode.encoder.protocol import Encoder
 from spatialcode.errors import EncodeError
 from spatialcode.evaluation.encoder_report import FailedClip, aggregate, figure, markdown
-from spatialcode.evaluation.recordings import recordings_in
 from spatialcode.evaluation.report import Report, write_report
 from spatialcode.evaluation.room import RoomOptions, RoomResult, evaluate_recorded, evaluate_room
+from spatialcode.recordings.registry import recordings_in
 from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.threads import limit_threads
 
