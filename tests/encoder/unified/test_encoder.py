@@ -1,0 +1,119 @@
+"""The unified encoder on tiny random towers that were saved and loaded as the hub's are."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobs.encode import main as encode_main
+from spatialcode.encoder.protocol import ClipInput, encode_windows
+from spatialcode.encoder.registry import make_encoder
+from spatialcode.encoder.unified.weights import folder_sha256
+from spatialcode.errors import WeightsError
+from spatialcode.scene.schema import SpatialCode, VideoInfo
+from spatialcode.scene.table import from_row
+from tests.encoder.unified.tiny import save_trained
+from tests.pipelines.results import result_rows
+
+PARTS = "tests.encoder.unified.parts"
+DATA = os.environ.get("SPATIALCODE_DATA")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    return save_trained(tmp_path_factory.mktemp("weights"))
+
+
+def settings(weights: Path, **changes) -> dict:
+    parts = {key: {"name": f"{PARTS}:{key}"} for key in ("detector", "masks", "geometry")}
+    # a random network claims little: nothing is dropped for it
+    merging = {"min_presence": 0.0, "min_score": 0.0, "max_iou": 1.0}
+    own = {"weights": str(weights), "window": 4, "overlap": 1, "key_frame_every": 3}
+    return {**own, **parts, "merging": merging, **changes}
+
+
+def clip(num_frames: int = 7, height: int = 96, width: int = 128) -> ClipInput:
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(0, 255, (num_frames, height, width, 3), np.uint8)
+    times = tuple(0.5 * np.arange(num_frames))
+    return ClipInput(VideoInfo("clip.mp4", "", 4.0, 2.0, 2 * width, 2 * height, times), rgb)
+
+
+def encoded(weights: Path, given: ClipInput, **changes) -> SpatialCode:
+    encoder = make_encoder("unified", settings(weights, **changes))
+    return encode_windows(encoder.load("cpu"), given, encoder.frames)
+
+
+def test_a_clip_becomes_a_code_with_every_frame_once(weights):
+    code = encoded(weights, clip())
+    assert [camera.t_s for camera in code.cameras] == list(clip().times_s)
+    assert code.video.sampled_s == tuple(clip().times_s)
+    # the camera's own focal length, in pixels of the video, which is twice the frames' size
+    assert code.cameras[0].fx_px == 256.0
+    assert code.cameras[3].T_world_camera[0][3] == pytest.approx(0.15)
+    assert {item.label for item in code.objects} == {"chair", "table"}
+    assert all(item.num_observations == 7 for item in code.objects)
+    assert code.provenance.encoder == "unified"
+
+
+@pytest.mark.parametrize("num_boxes", [0, 200])
+def test_no_detection_and_two_hundred(weights, num_boxes):
+    detector = {"name": f"{PARTS}:detector", "settings": {"num_boxes": num_boxes}}
+    code = encoded(weights, clip(3), detector=detector, max_masks=50)
+    assert len(code.objects) == min(num_boxes, 50)
+    assert len(code.cameras) == 3
+
+
+def test_portrait_frames(weights):
+    code = encoded(weights, clip(2, height=160, width=90))
+    assert len(code.objects) == 2
+
+
+def test_the_order_of_a_batch_does_not_matter(weights):
+    loaded = make_encoder("unified", settings(weights)).load("cpu")
+    one, two = clip(3), clip(5)
+    assert loaded.encode_batch([one, two]) == loaded.encode_batch([two, one])[::-1]
+
+
+def test_identity_names_weights_and_settings_and_loads_no_torch(weights):
+    plain = make_encoder("unified", settings(weights)).identity
+    assert plain.weights_sha256 == folder_sha256(weights)
+    assert make_encoder("unified", settings(weights)).identity == plain
+    others = [{"key_frame_every": 4}, {"labels": ["sofa"]}, {"precision": "bfloat16"}]
+    found = {make_encoder("unified", settings(weights, **change)).identity for change in others}
+    assert len(found | {plain}) == 4
+
+
+def test_weights_are_refused_where_they_are_missing_or_changed(weights, tmp_path):
+    with pytest.raises(WeightsError, match="train them by"):
+        make_encoder("unified", {})
+    with pytest.raises(WeightsError, match=r"card\.json"):
+        make_encoder("unified", settings(tmp_path))
+    changed = save_trained(tmp_path)
+    head = changed / "head.safetensors"
+    head.write_bytes(head.read_bytes()[:-8])
+    with pytest.raises(WeightsError, match="expected sha256"):
+        make_encoder("unified", settings(changed))
+    card = json.loads((changed / "card.json").read_text())
+    (changed / "card.json").write_text(json.dumps(card | {"sha256": folder_sha256(changed)}))
+    with pytest.raises(WeightsError, match="does not fit"):
+        make_encoder("unified", settings(changed)).load("cpu")
+
+
+@pytest.mark.skipif(not DATA, reason="needs SPATIALCODE_DATA")
+@pytest.mark.slow
+def test_the_job_encodes_real_videos(weights, tmp_path):
+    videos = sorted(Path(DATA, "videos").glob("*.mp4"))[:2]
+    own = [
+        f"encoder.settings.{key}={json.dumps(value)}" for key, value in settings(weights).items()
+    ]
+    inputs = f"input=[{','.join(map(str, videos))}]"
+    common = [inputs, f"output={tmp_path}", "sampling.num_frames=6", "encoder.name=unified"]
+    assert encode_main([*common, *own]) == 0
+    codes = [from_row(row["code"]) for row in result_rows(str(tmp_path))]
+    assert len(codes) == 2
+    assert all(len(code.cameras) == 6 and code.objects for code in codes)
