@@ -142,6 +142,13 @@ class _Ends:
         middle = (self.low_m + self.high_m) / 2
         return Box(along(-self.yaw_rad, middle), self.size_m, self.yaw_rad)
 
+    def stands_on_something(self) -> bool:
+        """Whether what lies beside its foot is a surface at the foot's height."""
+        z = self.cloud.beside_m[:, 2]
+        reach = _ON_FLOOR_M / 2 + 2 * self.cloud.sigma_m
+        low = z[z < self.low_m[2] + 2 * reach]
+        return len(low) >= 8 and float((np.abs(low - self.low_m[2]) < reach).mean()) > 0.25
+
     def cut_share(self, axis: int, is_high: bool) -> float:
         """Of the outline's points near an end, the share that is cut off; 0 where there are none."""
         local = along(self.yaw_rad, self.cloud.outline_m)[:, axis]
@@ -159,7 +166,7 @@ def _ends(cloud: Cloud, yaw_rad: float) -> tuple[Array, Array]:
     for k in range(num):
         own = local[cloud.frame == k]
         if len(own) >= _MIN_POINTS_A_FRAME:
-            q = np.quantile(own, [0.02, 0.98], axis=0)
+            q = np.quantile(own, [0.005, 0.995], axis=0)
             lows.append(q[0])
             highs.append(q[1])
     if not lows:
@@ -183,12 +190,12 @@ def _agreed(ends_m: Array, width_m: float) -> float:
 
 
 def _on_floor(ends: _Ends, traits: Traits) -> _Ends:
-    """Down to the floor where the thing stands there by its kind, and its foot is near it or was
-    not seen.
+    """Down to the floor where the thing stands there by its kind, and nothing above the floor is
+    seen to carry it: of a table often only the top is seen, and a lamp may stand on one.
     """
     if traits.mount != "floor":
         return ends
-    if ends.low_m[2] < _ON_FLOOR_M or ends.cut_share(2, False) > 0.5:
+    if ends.low_m[2] < _ON_FLOOR_M or not ends.stands_on_something():
         return replace(ends, low_m=np.array([*ends.low_m[:2], 0.0]))
     return ends
 
@@ -202,7 +209,7 @@ def _wall_box(ends: _Ends) -> Box:
     towards = np.sign(np.median(cameras) - middle)
     # the wall lies at the thing's back or a little behind it, never before it
     behind = (middle - beside) * towards
-    near = beside[(behind > -0.1) & (behind < 0.25)]
+    near = beside[(behind > -0.05) & (behind < 0.15)]
     wall = float(np.median(near)) if len(near) >= 8 else middle
     low, high = ends.low_m.copy(), ends.high_m.copy()
     low[across], high[across] = wall - WALL_BOX_THICKNESS_M / 2, wall + WALL_BOX_THICKNESS_M / 2
@@ -232,7 +239,7 @@ def _completed(ends: _Ends, traits: Traits) -> _Ends:
         unseen_is_low = cameras[axis] > (low[axis] + high[axis]) / 2
         if max(cut_low, cut_high) > 0.5:
             unseen_is_low = cut_low > cut_high
-        elif not traits.is_round and not _is_seen_edge_on(ends, axis):
+        elif size[axis] > 0.5 * wanted[axis] and not traits.is_round and not _is_seen_edge_on(ends, axis):
             continue
         if unseen_is_low:
             low[axis] -= missing

@@ -171,24 +171,38 @@ def _lifted(
         inner = crop.mask & crop.of(usable)
     if inner.sum() < settings.min_pixels:
         return None
-    smooth_m = _smoothed(crop.of(view.depth_m), inner, view.error)
-    rng = np.random.default_rng([view.index, crop.top, crop.left])
+    depth_m = _filled(_smoothed(crop.of(view.depth_m), inner, view.error), inner)
     is_exact = view.error.pixel <= 0 and view.error.edge_px <= 0
-    pixels = np.argwhere(inner)
+    seen = inner if is_exact else crop.mask
+    rng = np.random.default_rng([view.index, crop.top, crop.left])
+    pixels = np.argwhere(seen)
     if not is_exact:
         pixels = _some(pixels, settings.max_points, rng)
-    inside_m = _to_world(pixels, smooth_m, crop, view)
-    cut = _cut(view, crop, smooth_m)
-    outline = _some(np.argwhere(inner & ~_eroded(inner, 1)), settings.max_outline_points, rng)
-    beside = _some(np.argwhere(_beside(view, crop, usable)), settings.max_beside_points, rng)
+    inside_m = _to_world(pixels, depth_m, crop, view)
+    cut = _cut(view, crop, depth_m)
+    outline = _some(np.argwhere(seen & ~_eroded(seen, 1)), settings.max_outline_points, rng)
+    beside = _some(np.argwhere(_beside(view, crop, usable, depth_m)), settings.max_beside_points, rng)
     return LiftedPoints(
         inside_m=_outermost(inside_m, settings.max_points, rng) if is_exact else inside_m,
-        outline_m=_to_world(outline, smooth_m, crop, view),
+        outline_m=_to_world(outline, depth_m, crop, view),
         is_cut=cut[tuple(outline.T)],
         beside_m=_to_world(beside, crop.of(view.depth_m), crop, view),
-        sigma_m=float(np.median(smooth_m[inner])) * _averaged_sigma(view.error),
+        sigma_m=float(np.median(depth_m[inner])) * _averaged_sigma(view.error),
         num_pixels=int(crop.mask.sum()),
     )
+
+
+def _filled(depth_m: np.ndarray, inner: Mask) -> np.ndarray:
+    """Depth with that of the nearest usable pixel where none is usable: an outline is known to a
+    pixel, although the depth beside it is smeared.
+    """
+    outside = (~inner).astype(np.uint8)
+    _, nearest = cv2.distanceTransformWithLabels(
+        outside, cv2.DIST_L2, cv2.DIST_MASK_3, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    of_label = np.zeros(nearest.max() + 1, depth_m.dtype)
+    of_label[nearest[inner]] = depth_m[inner]
+    return of_label[nearest]
 
 
 def _eroded(mask: Mask, by_px: int) -> Mask:
@@ -237,13 +251,17 @@ def _cut(view: FrameView, crop: _Crop, smooth_m: np.ndarray) -> Mask:
     return np.asarray(hidden | border)
 
 
-def _beside(view: FrameView, crop: _Crop, usable: Mask) -> Mask:
-    """Usable pixels around the outline, outside the mask and off its smeared rim."""
+def _beside(view: FrameView, crop: _Crop, usable: Mask, depth_m: np.ndarray) -> Mask:
+    """Usable pixels around the outline, outside the mask and off its smeared rim, that are not
+    nearer than the object is.
+    """
     inner = round(view.edge_sigma_px + view.error.edge_px)
     square = np.ones((2 * inner + 3, 2 * inner + 3), np.uint8)
     mask = crop.mask.astype(np.uint8)
     near = cv2.dilate(mask, square, borderValue=0) > 0
-    return np.asarray(near & ~crop.mask & crop.of(usable))
+    with np.errstate(invalid="ignore"):
+        behind = crop.of(view.depth_m) > depth_m * (0.97 - 3 * _averaged_sigma(view.error))
+    return np.asarray(near & ~crop.mask & crop.of(usable) & behind)
 
 
 def _some(rows: np.ndarray, at_most: int, rng: np.random.Generator) -> np.ndarray:
