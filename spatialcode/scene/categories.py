@@ -129,13 +129,15 @@ class Traits:
     """What is usual of a kind of thing.
 
     ``mount``, ``has_front``, ``yaw_symmetry``: as of a `Category`. ``usual_size_m``: width, depth
-    and height along a box's own x, y and z; None where no size is usual.
+    and height along a box's own x, y and z; None where no size is usual. ``is_portable``: stands on
+    the floor or on furniture alike.
     """
 
     mount: Mount = "surface"
     has_front: bool = False
     yaw_symmetry: YawSymmetry = "half"
     usual_size_m: tuple[float, float, float] | None = None
+    is_portable: bool = False
 
     @property
     def is_on_wall(self) -> bool:
@@ -179,20 +181,21 @@ _ON_FLOOR = frozenset({
     "piano", "fireplace", "suitcase", "ottoman", "bench", "mattress", "crib", "rug", "carpet",
     "bicycle", "person",
 })  # fmt: skip
+_PORTABLE = frozenset({"lamp", "fan", "plant", "heater", "speaker", "box", "bag", "backpack"})
 _CATEGORY = {category.label: category for category in CATEGORIES}
 
 
 def traits_of(label: str) -> Traits:
     """The traits of a label; neutral ones for a word that is not known. Never raises.
 
-    A lamp may stand on the floor or on a table: what carries a thing is only the usual case, and
-    what is seen of it comes first.
+    What carries a thing is only the usual case: a lamp may stand on the floor or on a table.
     """
     usual = _USUAL_M.get(label)
     known = _CATEGORY.get(label)
     if known is not None:
-        return Traits(known.mount, known.has_front, known.yaw_symmetry, usual)
+        portable = label in _PORTABLE
+        return Traits(known.mount, known.has_front, known.yaw_symmetry, usual, portable)
     mount: Mount = "wall" if label in _ON_WALL else "floor" if label in _ON_FLOOR else "surface"
     has_front = label in _WITH_FRONT
     symmetry: YawSymmetry = "full" if has_front else "round" if label in _ROUND else "half"
-    return Traits(mount, has_front, symmetry, usual)
+    return Traits(mount, has_front, symmetry, usual, label in _PORTABLE)

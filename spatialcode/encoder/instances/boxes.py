@@ -26,10 +26,14 @@ Array = NDArray[np.float64]
 YAWS_RAD = np.deg2rad(np.arange(0.0, 90.0, 2.0))
 #: A box whose rectangle is larger than the least one by no more than this follows the room.
 _ROOM_ALLOWANCE = 1.12
-#: What ends lower than this above the floor stands on it, if its kind does.
-_ON_FLOOR_M = 0.15
-#: A round thing is taken to be as deep as it is wide.
-_MIN_POINTS_A_FRAME = 8
+#: A surface this far from a thing's foot may be what carries it.
+_SUPPORT_M = 0.075
+#: Ends as far apart as this agree, where points are exact.
+_AGREED_M = 0.02
+#: Share of the points of one frame that may lie beyond an end, where they are noisy.
+_TRIMMED = 0.005
+#: A thing that seems this much flatter than is usual was seen from one side only.
+_FLAT_SHARE = 0.35
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +47,15 @@ class Box:
 
 @dataclass(frozen=True, eq=False)
 class Cloud:
-    """What all frames saw of one object, in the world: points, their frames' places in
-    ``sightings``, outlines and whether they are cut, and the cameras.
+    """What all frames saw of one object, in the world: points, outlines and whether they are cut,
+    what lies beside it, and the cameras. ``frame`` (P,) and ``outline_frame`` (O,): the sighting
+    that each point is of, counted from 0.
     """
 
     points_m: Float[np.ndarray, "p 3"]
     frame: NDArray[np.int64]
     outline_m: Float[np.ndarray, "o 3"]
+    outline_frame: NDArray[np.int64]
     is_cut: NDArray[np.bool_]
     beside_m: Float[np.ndarray, "b 3"]
     camera_m: Float[np.ndarray, "s 3"]
@@ -63,6 +69,7 @@ class Cloud:
             points_m=np.concatenate([p.inside_m for p in points]),
             frame=np.repeat(np.arange(len(points)), counts),
             outline_m=np.concatenate([p.outline_m for p in points]),
+            outline_frame=np.repeat(np.arange(len(points)), [len(p.is_cut) for p in points]),
             is_cut=np.concatenate([p.is_cut for p in points]),
             beside_m=np.concatenate([p.beside_m for p in points]),
             camera_m=np.stack([s.camera_m for s in sightings]),
@@ -117,9 +124,7 @@ def chosen_yaw(areas: Array, room_yaw_rad: float | None) -> float:
 
 def fit_box(cloud: Cloud, traits: Traits, yaw_rad: float) -> Box:
     """The box of a cloud at a yaw (modulo a quarter turn), completed where it was not seen."""
-    low, high = _ends(cloud, yaw_rad)
-    ends = _Ends(cloud, yaw_rad, low, high)
-    ends = _on_floor(ends, traits)
+    ends = _lowered(_seen_ends(cloud, yaw_rad), traits)
     if traits.is_on_wall:
         return _wall_box(ends)
     return _turned_to_front(_completed(ends, traits), traits)
@@ -127,12 +132,16 @@ def fit_box(cloud: Cloud, traits: Traits, yaw_rad: float) -> Box:
 
 @dataclass(frozen=True, eq=False)
 class _Ends:
-    """Low and high ends (3,) along the axes of a yaw."""
+    """Low and high ends (3,) along the axes of a yaw; ``cut_low``, ``cut_high`` (3,): whether no
+    frame saw the object end there.
+    """
 
     cloud: Cloud
     yaw_rad: float
     low_m: Array
     high_m: Array
+    cut_low: NDArray[np.bool_]
+    cut_high: NDArray[np.bool_]
 
     @property
     def size_m(self) -> Array:
@@ -142,62 +151,81 @@ class _Ends:
         middle = (self.low_m + self.high_m) / 2
         return Box(along(-self.yaw_rad, middle), self.size_m, self.yaw_rad)
 
-    def stands_on_something(self) -> bool:
-        """Whether what lies beside its foot is a surface at the foot's height."""
+    def support_m(self) -> float | None:
+        """The height of the surface beside the thing's foot; None where none is seen there."""
         z = self.cloud.beside_m[:, 2]
-        reach = _ON_FLOOR_M / 2 + 2 * self.cloud.sigma_m
+        reach = _SUPPORT_M + 2 * self.cloud.sigma_m
         low = z[z < self.low_m[2] + 2 * reach]
-        return len(low) >= 8 and float((np.abs(low - self.low_m[2]) < reach).mean()) > 0.25
-
-    def cut_share(self, axis: int, is_high: bool) -> float:
-        """Of the outline's points near an end, the share that is cut off; 0 where there are none."""
-        local = along(self.yaw_rad, self.cloud.outline_m)[:, axis]
-        reach = max(0.05, 0.12 * self.size_m[axis]) + 2 * self.cloud.sigma_m
-        near = local > self.high_m[axis] - reach if is_high else local < self.low_m[axis] + reach
-        return float(self.cloud.is_cut[near].mean()) if near.any() else 0.0
+        near = low[np.abs(low - self.low_m[2]) < reach]
+        return float(np.median(near)) if len(near) > 0.25 * len(low) and len(low) >= 8 else None
 
 
-def _ends(cloud: Cloud, yaw_rad: float) -> tuple[Array, Array]:
-    local = along(yaw_rad, cloud.points_m)
-    if cloud.sigma_m <= 0:
-        return local.min(axis=0), local.max(axis=0)
-    num = int(cloud.frame[-1]) + 1
-    lows, highs = [], []
-    for k in range(num):
-        own = local[cloud.frame == k]
-        if len(own) >= _MIN_POINTS_A_FRAME:
-            q = np.quantile(own, [0.005, 0.995], axis=0)
-            lows.append(q[0])
-            highs.append(q[1])
-    if not lows:
-        q = np.quantile(local, [0.02, 0.98], axis=0)
-        return q[0], q[1]
-    low, high = np.stack(lows), np.stack(highs)
-    width = 3 * cloud.sigma_m + 0.02
-    return (
-        np.array([-_agreed(-low[:, k], width) for k in range(3)]),
-        np.array([_agreed(high[:, k], width) for k in range(3)]),
+def _seen_ends(cloud: Cloud, yaw_rad: float) -> _Ends:
+    """Ends on which the frames agree that saw the object end there, rather than be cut off; where
+    no frame did, the outermost.
+    """
+    local, outline = along(yaw_rad, cloud.points_m), along(yaw_rad, cloud.outline_m)
+    num = len(cloud.camera_m)
+    quantile = 0.0 if cloud.sigma_m <= 0 else _TRIMMED
+    starts, outline_starts = (
+        np.searchsorted(frames, np.arange(num + 1)) for frames in (cloud.frame, cloud.outline_frame)
     )
+    found, is_cut = np.empty((2, num, 3)), np.zeros((2, num, 3), bool)
+    for k in range(num):
+        own = local[starts[k] : starts[k + 1]]
+        found[:, k] = np.quantile(own, [quantile, 1 - quantile], axis=0)
+        rim = slice(outline_starts[k], outline_starts[k + 1])
+        is_cut[:, k] = _cut_ends(outline[rim], cloud.is_cut[rim], found[:, k])
+    width = 3 * cloud.sigma_m + _AGREED_M
+    ends, cut = np.empty((2, 3)), np.zeros((2, 3), bool)
+    for side, sign in ((0, -1.0), (1, 1.0)):
+        for axis in range(3):
+            end, cut[side, axis] = _agreed(sign * found[side, :, axis], is_cut[side, :, axis], width)
+            ends[side, axis] = sign * end
+    return _Ends(cloud, yaw_rad, ends[0], ends[1], cut[0], cut[1])
 
 
-def _agreed(ends_m: Array, width_m: float) -> float:
-    """The outermost end on which a quarter of as many frames agree as on any."""
-    order = np.sort(ends_m)[::-1]
-    inside = (order[None] <= order[:, None]) & (order[None] > order[:, None] - width_m)
+def _cut_ends(outline_m: Array, is_cut: NDArray[np.bool_], ends_m: Array) -> NDArray[np.bool_]:
+    """(2, 3) whether most of a sighting's outline near each of its ends (2, 3) is cut off."""
+    reach = np.maximum(0.03, 0.1 * (ends_m[1] - ends_m[0]))
+    near = np.stack((outline_m < ends_m[0] + reach, outline_m > ends_m[1] - reach))
+    return np.asarray((near & is_cut[:, None]).sum(axis=1) > 0.5 * near.sum(axis=1))
+
+
+def _agreed(ends_m: Array, is_cut: NDArray[np.bool_], width_m: float) -> tuple[float, bool]:
+    """The outermost end that frames agree on, and whether it was cut off for all of them.
+
+    Those that were cut off say only that the object goes so far at least.
+    """
+    free = np.sort(ends_m[~is_cut])[::-1]
+    farthest_cut = ends_m[is_cut].max() if is_cut.any() else -np.inf
+    if not len(free):
+        return float(farthest_cut), True
+    if width_m <= _AGREED_M:
+        return float(max(free[0], farthest_cut)), farthest_cut > free[0] + width_m
+    inside = (free[None] <= free[:, None]) & (free[None] > free[:, None] - width_m)
     counts = inside.sum(axis=1)
     first = int(np.argmax(counts >= max(1.0, 0.25 * counts.max())))
-    return float(np.median(order[inside[first]]))
+    end = float(np.median(free[inside[first]]))
+    return (float(farthest_cut), True) if farthest_cut > end + 2 * width_m else (end, False)
 
 
-def _on_floor(ends: _Ends, traits: Traits) -> _Ends:
-    """Down to the floor where the thing stands there by its kind, and nothing above the floor is
-    seen to carry it: of a table often only the top is seen, and a lamp may stand on one.
+def _lowered(ends: _Ends, traits: Traits) -> _Ends:
+    """Down to what carries the thing: the floor by its kind, since of a table often only the top is
+    seen; the surface beside its foot where the thing may stand on others.
     """
-    if traits.mount != "floor":
+    foot = ends.low_m[2]
+    if traits.mount == "surface" or traits.is_portable:
+        support = ends.support_m()
+        if support is not None:
+            foot = min(support, ends.high_m[2] - 0.02)
+        elif traits.mount == "floor":
+            foot = 0.0
+    elif traits.mount == "floor":
+        foot = 0.0
+    if foot == 0.0 and ends.high_m[2] < 0.02:
         return ends
-    if ends.low_m[2] < _ON_FLOOR_M or not ends.stands_on_something():
-        return replace(ends, low_m=np.array([*ends.low_m[:2], 0.0]))
-    return ends
+    return replace(ends, low_m=np.array([*ends.low_m[:2], foot]))
 
 
 def _wall_box(ends: _Ends) -> Box:
@@ -221,9 +249,10 @@ def _wall_box(ends: _Ends) -> Box:
 
 
 def _completed(ends: _Ends, traits: Traits) -> _Ends:
-    """With ends that were not seen moved out: by roundness, or by what is usual of the kind."""
-    low, high = ends.low_m.copy(), ends.high_m.copy()
-    size = high - low
+    """With horizontal ends that were not seen moved out: by roundness, or by what is usual of the
+    kind.
+    """
+    low, high, size = ends.low_m.copy(), ends.high_m.copy(), ends.size_m
     if traits.is_round:
         wanted = np.array([size[:2].max()] * 2)
     elif traits.usual_size_m is not None:
@@ -233,15 +262,14 @@ def _completed(ends: _Ends, traits: Traits) -> _Ends:
     cameras = np.median(along(ends.yaw_rad, ends.cloud.camera_m), axis=0)
     for axis in (0, 1):
         missing = wanted[axis] - size[axis]
-        if missing <= 0.02:
+        is_cut = ends.cut_low[axis] or ends.cut_high[axis]
+        flat = size[axis] < _FLAT_SHARE * wanted[axis]
+        if missing <= 0 or not (is_cut or flat or traits.is_round or _is_seen_edge_on(ends, axis)):
             continue
-        cut_low, cut_high = ends.cut_share(axis, False), ends.cut_share(axis, True)
-        unseen_is_low = cameras[axis] > (low[axis] + high[axis]) / 2
-        if max(cut_low, cut_high) > 0.5:
-            unseen_is_low = cut_low > cut_high
-        elif size[axis] > 0.5 * wanted[axis] and not traits.is_round and not _is_seen_edge_on(ends, axis):
-            continue
-        if unseen_is_low:
+        towards_low = cameras[axis] > (low[axis] + high[axis]) / 2
+        if ends.cut_low[axis] != ends.cut_high[axis]:
+            towards_low = ends.cut_low[axis]
+        if towards_low:
             low[axis] -= missing
         else:
             high[axis] += missing
