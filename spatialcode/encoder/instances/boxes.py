@@ -180,7 +180,9 @@ def _seen_ends(cloud: Cloud, yaw_rad: float) -> _Ends:
     ends, cut = np.empty((2, 3)), np.zeros((2, 3), bool)
     for side, sign in ((0, -1.0), (1, 1.0)):
         for axis in range(3):
-            end, cut[side, axis] = _agreed(sign * found[side, :, axis], is_cut[side, :, axis], width)
+            end, cut[side, axis] = _agreed(
+                sign * found[side, :, axis], is_cut[side, :, axis], width
+            )
             ends[side, axis] = sign * end
     return _Ends(cloud, yaw_rad, ends[0], ends[1], cut[0], cut[1])
 
@@ -197,17 +199,25 @@ def _agreed(ends_m: Array, is_cut: NDArray[np.bool_], width_m: float) -> tuple[f
 
     Those that were cut off say only that the object goes so far at least.
     """
-    free = np.sort(ends_m[~is_cut])[::-1]
-    farthest_cut = ends_m[is_cut].max() if is_cut.any() else -np.inf
-    if not len(free):
-        return float(farthest_cut), True
+    everything = _outermost_agreement(ends_m, width_m)
+    if is_cut.all():
+        return everything, True
+    free = _outermost_agreement(ends_m[~is_cut], width_m)
+    goes_on = everything > free + 2 * width_m
+    return (everything, True) if goes_on else (free if width_m > _AGREED_M else everything, False)
+
+
+def _outermost_agreement(ends_m: Array, width_m: float) -> float:
+    """The outermost of exact ends; of noisy ones, the outermost on which a quarter as many frames
+    agree as on any.
+    """
+    outermost = np.sort(ends_m)[::-1]
     if width_m <= _AGREED_M:
-        return float(max(free[0], farthest_cut)), farthest_cut > free[0] + width_m
-    inside = (free[None] <= free[:, None]) & (free[None] > free[:, None] - width_m)
-    counts = inside.sum(axis=1)
+        return float(outermost[0])
+    near = (outermost <= outermost[:, None]) & (outermost > outermost[:, None] - width_m)
+    counts = near.sum(axis=1)
     first = int(np.argmax(counts >= max(1.0, 0.25 * counts.max())))
-    end = float(np.median(free[inside[first]]))
-    return (float(farthest_cut), True) if farthest_cut > end + 2 * width_m else (end, False)
+    return float(np.median(outermost[near[first]]))
 
 
 def _lowered(ends: _Ends, traits: Traits) -> _Ends:

@@ -171,8 +171,8 @@ def _lifted(
         inner = crop.mask & crop.of(usable)
     if inner.sum() < settings.min_pixels:
         return None
-    depth_m = _filled(_smoothed(crop.of(view.depth_m), inner, view.error), inner)
     is_exact = view.error.pixel <= 0 and view.error.edge_px <= 0
+    depth_m = crop.of(view.depth_m) if is_exact else planar_depth(crop.of(view.depth_m), inner)
     seen = inner if is_exact else crop.mask
     rng = np.random.default_rng([view.index, crop.top, crop.left])
     pixels = np.argwhere(seen)
@@ -181,7 +181,9 @@ def _lifted(
     inside_m = _to_world(pixels, depth_m, crop, view)
     cut = _cut(view, crop, depth_m)
     outline = _some(np.argwhere(seen & ~_eroded(seen, 1)), settings.max_outline_points, rng)
-    beside = _some(np.argwhere(_beside(view, crop, usable, depth_m)), settings.max_beside_points, rng)
+    beside = _some(
+        np.argwhere(_beside(view, crop, usable, depth_m)), settings.max_beside_points, rng
+    )
     return LiftedPoints(
         inside_m=_outermost(inside_m, settings.max_points, rng) if is_exact else inside_m,
         outline_m=_to_world(outline, depth_m, crop, view),
@@ -192,19 +194,6 @@ def _lifted(
     )
 
 
-def _filled(depth_m: np.ndarray, inner: Mask) -> np.ndarray:
-    """Depth with that of the nearest usable pixel where none is usable: an outline is known to a
-    pixel, although the depth beside it is smeared.
-    """
-    outside = (~inner).astype(np.uint8)
-    _, nearest = cv2.distanceTransformWithLabels(
-        outside, cv2.DIST_L2, cv2.DIST_MASK_3, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    of_label = np.zeros(nearest.max() + 1, depth_m.dtype)
-    of_label[nearest[inner]] = depth_m[inner]
-    return of_label[nearest]
-
-
 def _eroded(mask: Mask, by_px: int) -> Mask:
     """Without a rim; where the mask leaves the picture there is none to take away."""
     if by_px <= 0:
@@ -213,23 +202,64 @@ def _eroded(mask: Mask, by_px: int) -> Mask:
     return cv2.erode(mask.astype(np.uint8), kernel, borderValue=1) > 0
 
 
-#: Side of the square over which the noise of single pixels is averaged away.
-_AVERAGED_PX = 5
+#: Side of the square in which a plane is fitted about each pixel.
+_PLANE_PX = 7
+#: Steepest change of disparity from pixel to pixel that is believed, as a share of it.
+_STEEPEST = 0.03
+#: Fewer pixels in the square say nothing of a slope.
+_PLANE_PIXELS = 12
+#: Planes are carried on no farther than this beyond the disparities that the object shows.
+_BEYOND = 1.02
 
 
-def _smoothed(depth_m: np.ndarray, inner: Mask, error: DepthNoise) -> np.ndarray:
-    """Depth of the mask's pixels, averaged over their neighbours in it where pixels are noisy."""
-    if error.pixel <= 0:
-        return depth_m
-    side = (_AVERAGED_PX, _AVERAGED_PX)
-    weight = cv2.boxFilter(inner.astype(np.float32), -1, side, normalize=False)
-    total = cv2.boxFilter(np.where(inner, depth_m, 0).astype(np.float32), -1, side, normalize=False)
-    return np.where(inner, total / np.maximum(weight, 1), depth_m)
+def planar_depth(depth_m: np.ndarray, inner: Mask) -> np.ndarray:
+    """Depth (h, w) of the planes that fit best about each inner pixel, carried on to the pixels
+    where depth is unusable: the outline is known to a pixel, although depth beside it is smeared.
+
+    Disparity of a plane is linear in the picture, so planes are fitted to disparity, by sums over
+    squares. Source: none.
+    """
+    height, width = depth_m.shape
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    weight = inner.astype(np.float32)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        disparity = np.where(inner, 1 / depth_m, 0).astype(np.float32)
+    total, dx, dy, xx, xy, yy, d, xd, yd = (
+        cv2.boxFilter(values, -1, (_PLANE_PX, _PLANE_PX), normalize=False)
+        for values in (weight, weight * x, weight * y, weight * x * x, weight * x * y,
+                       weight * y * y, disparity, disparity * x, disparity * y)
+    )  # fmt: skip
+    total = np.maximum(total, 1)
+    mean_x, mean_y, mean = dx / total, dy / total, d / total
+    # a little of the identity keeps rows of single pixels from becoming steep planes
+    sxx, syy = xx / total - mean_x**2 + 0.5, yy / total - mean_y**2 + 0.5
+    sxy = xy / total - mean_x * mean_y
+    sxd, syd = xd / total - mean_x * mean, yd / total - mean_y * mean
+    det = np.maximum(sxx * syy - sxy**2, 1e-6)
+    limit = np.where(total >= _PLANE_PIXELS, _STEEPEST * mean, 0)
+    slope_x = np.clip((syy * sxd - sxy * syd) / det, -limit, limit)
+    slope_y = np.clip((sxx * syd - sxy * sxd) / det, -limit, limit)
+    row, column = _nearest(inner)
+    at = (row, column)
+    plane = mean[at] + slope_x[at] * (x - mean_x[at]) + slope_y[at] * (y - mean_y[at])
+    low, high = np.quantile(mean[inner], [0.02, 0.98])
+    return np.asarray(1 / np.clip(plane, low / _BEYOND, high * _BEYOND))
+
+
+def _nearest(inner: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(h, w) row and column of the inner pixel nearest to each."""
+    _, label = cv2.distanceTransformWithLabels(
+        (~inner).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    pixels = np.argwhere(inner)
+    of_label = np.zeros((label.max() + 1, 2), np.int64)
+    of_label[label[inner]] = pixels
+    return of_label[label][..., 0], of_label[label][..., 1]
 
 
 def _averaged_sigma(error: DepthNoise) -> float:
     """Relative error of one point after averaging; a frame's own scale is everyone's error."""
-    return float(np.hypot(error.pixel / _AVERAGED_PX, 0.0))
+    return error.pixel / _PLANE_PX
 
 
 def _cut(view: FrameView, crop: _Crop, smooth_m: np.ndarray) -> Mask:

@@ -156,8 +156,14 @@ class _NoisyMaskSession:
         down, right = rng.integers(-self._noise.shift_px, self._noise.shift_px + 1, 2)
         masks = np.zeros_like(found.masks)
         height, width = masks.shape[1:]
-        to = (slice(max(0, down), height + min(0, down)), slice(max(0, right), width + min(0, right)))
-        of = (slice(max(0, -down), height - max(0, down)), slice(max(0, -right), width - max(0, right)))
+        to = (
+            slice(max(0, down), height + min(0, down)),
+            slice(max(0, right), width + min(0, right)),
+        )
+        of = (
+            slice(max(0, -down), height - max(0, down)),
+            slice(max(0, -right), width - max(0, right)),
+        )
         masks[:, *to] = found.masks[:, *of]
         self._known_tracks |= set(found.tracks.tolist())
         tracks = found.tracks.copy()
