@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from jobs.cli import EventLog, run_job
 from spatialcode.config import setting
@@ -23,14 +23,6 @@ class AskConfig:
     question: str = setting("the question, in words")
     options: tuple[str, ...] = setting("choices; none for a question with a number", ())
     priors: str | None = setting("file of the fit_priors job, for guesses; null: bundled", None)
-
-
-SCHEMA = AskConfig
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; the exit code is 0 only if there is an answer."""
-    return run_job("ask", SCHEMA, _work, argv, __doc__ or "")
 
 
 def _work(config: AskConfig, log: EventLog) -> bool:
@@ -54,6 +46,8 @@ def _work(config: AskConfig, log: EventLog) -> bool:
     print(json.dumps(shown, indent=1, ensure_ascii=False))
     return True
 
+
+main = partial(run_job, "ask", AskConfig, _work, __doc__ or "")
 
 if __name__ == "__main__":
     sys.exit(main())

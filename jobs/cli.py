@@ -1,8 +1,8 @@
 """What every job's command line shares: arguments, help, event log, exit code.
 
-A job module has a frozen dataclass ``SCHEMA`` of its settings, a function that does the work and
-returns whether the report is good, and a ``main`` that hands both to `run_job`. Heavy imports
-(torch, ray) belong inside the work function, so that ``--help`` answers at once.
+A job module has a frozen dataclass of its settings, a function that does the work and returns
+whether the report is good, and a ``main`` that is `run_job` of both. Heavy imports (torch, ray)
+belong inside the work function, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def run_job(
     name: str,
     schema: type[T],
     work: Callable[[T, EventLog], bool],
+    about: str,
     argv: Sequence[str] | None = None,
-    about: str = "",
 ) -> int:
     """Parse arguments, run the work, return the exit code: 0 only if ``work`` returned True.
 
@@ -105,5 +105,5 @@ def _split(arguments: Sequence[str]) -> tuple[str | None, str | None, list[str]]
 def _help(name: str, schema: type[Any], about: str) -> str:
     return (
         f"python -m jobs.{name} [config=FILE.yaml] [log=FILE.jsonl] [key=value …]\n"
-        f"{about and about.strip() + chr(10)}\n{describe(schema)}"
+        f"{about.strip()}\n\n{describe(schema)}"
     )

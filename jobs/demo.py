@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from jobs.cli import EventLog, run_job
-from spatialcode.config import require, setting
+from spatialcode.config import checked, setting
 
 if TYPE_CHECKING:
     from spatialcode.scene.schema import SpatialCode
@@ -46,6 +47,7 @@ QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 @dataclass(frozen=True)
+@checked
 class DemoConfig:
     """All settings of ``python -m jobs.demo``."""
 
@@ -53,18 +55,10 @@ class DemoConfig:
     output: str = setting("folder for what is written", "out/demo")
     encoder: str = setting("bundled weights by name, or a .safetensors file", "small")
     device: str = setting("torch device", "cpu")
-    num_frames: int = setting("frames to look at, spread evenly over the video", 32)
-
-    def __post_init__(self) -> None:
-        require(self.num_frames >= 1, "num_frames", "at least 1", self.num_frames)
-
-
-SCHEMA = DemoConfig
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; the exit code is 0 only if every part of it succeeded."""
-    return run_job("demo", SCHEMA, _work, argv, __doc__ or "")
+    num_frames: int | None = setting(
+        "frames to look at, spread evenly over the video; null: as the encoder asks", None,
+        at_least=1,
+    )  # fmt: skip
 
 
 def _work(config: DemoConfig, log: EventLog) -> bool:
@@ -210,6 +204,8 @@ def _summary(
         lines += [f"missed: {', '.join(missed)}"] if missed else []
     return "\n".join(lines)
 
+
+main = partial(run_job, "demo", DemoConfig, _work, __doc__ or "")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,29 +6,24 @@ A second run computes only what is missing: inputs that are new, changed or were
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from functools import partial
 
 from jobs.cli import EventLog, run_job
 from pipelines.encode.config import EncodeConfig
 
-SCHEMA = EncodeConfig
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; the exit code is 0 only if the report is good."""
-    return run_job("encode", SCHEMA, _work, argv, __doc__ or "")
-
 
 def _work(config: EncodeConfig, log: EventLog) -> bool:
-    from jobs.progress import Progress, summary
+    from jobs.progress import progress, summary
     from pipelines.encode.graph import run_encode
 
-    with Progress(log) as progress:
-        report = run_encode(config, progress.update)
+    with progress(log) as show:
+        report = run_encode(config, show)
     log.event("report", **report)
     print(summary(report))
     return bool(report["ok"])
 
+
+main = partial(run_job, "encode", EncodeConfig, _work, __doc__ or "")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,17 +9,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 
 from jobs.cli import EventLog, run_job
 from pipelines.evaluate.config import EvaluateConfig
-
-SCHEMA = EvaluateConfig
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; the exit code is 0 only if the report is good."""
-    return run_job("evaluate", SCHEMA, _work, argv, __doc__ or "")
 
 
 def _work(config: EvaluateConfig, log: EventLog) -> bool:
@@ -73,6 +67,8 @@ def _shown(things: str, log: EventLog) -> Callable[[int, int, int], None]:
 
     return show
 
+
+main = partial(run_job, "evaluate", EvaluateConfig, _work, __doc__ or "")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,8 +8,8 @@ encoder) its habits are corrected too. The file serves evaluate's priors= and as
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from jobs.cli import EventLog, run_job
 from spatialcode.config import checked, setting
@@ -27,14 +27,6 @@ class FitPriorsConfig:
     max_places: int = setting(
         "places kept of each kind of thing; more make the file larger", 60, at_least=1
     )
-
-
-SCHEMA = FitPriorsConfig
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; the exit code is 0 only if priors were fitted and written."""
-    return run_job("fit_priors", SCHEMA, _work, argv, __doc__ or "")
 
 
 def _work(config: FitPriorsConfig, log: EventLog) -> bool:
@@ -62,6 +54,8 @@ def _work(config: FitPriorsConfig, log: EventLog) -> bool:
     print(f"priors of {len(rooms)} rooms and {len(asked)} questions: {config.output}")
     return True
 
+
+main = partial(run_job, "fit_priors", FitPriorsConfig, _work, __doc__ or "")
 
 if __name__ == "__main__":
     sys.exit(main())

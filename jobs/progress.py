@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -17,39 +18,26 @@ from pipelines.encode.report import Tally
 _LOG_EVERY_S = 10.0
 
 
-class Progress:
-    """Shows a tally each time it changes; on a terminal in place, else only in the log."""
+@contextmanager
+def progress(log: EventLog) -> Iterator[Callable[[Tally], None]]:
+    """What shows a tally each time it changes: on a terminal in place, else only in the log.
 
-    def __init__(self, log: EventLog) -> None:
-        self._log = log
-        self._logged_s = float("-inf")
-        self._live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True)
-        self._on_terminal = sys.stderr.isatty()
+    The log gets the counts every ten seconds, and when all is computed.
+    """
+    live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True)
+    on_terminal = sys.stderr.isatty()
+    logged_s = float("-inf")
 
-    def __enter__(self) -> Self:
-        if self._on_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._on_terminal:
-            self._live.stop()
-
-    def update(self, tally: Tally) -> None:
-        """Show the counts; the log gets them every ten seconds and when all is computed."""
-        if self._on_terminal:
-            self._live.update(Text(progress_line(tally)))
+    def update(tally: Tally) -> None:
+        nonlocal logged_s
+        if on_terminal:
+            live.update(Text(progress_line(tally)))
         now_s = time.monotonic()
-        if now_s - self._logged_s < _LOG_EVERY_S and tally.settled < tally.inputs:
+        if now_s - logged_s < _LOG_EVERY_S and tally.settled < tally.inputs:
             return
-        self._logged_s = now_s
+        logged_s = now_s
         eta_s = tally.eta_s()
-        self._log.event(
+        log.event(
             "progress",
             inputs=tally.inputs,
             settled=tally.settled,
@@ -59,6 +47,9 @@ class Progress:
             frames_per_s=round(tally.frames_per_s, 2),
             eta_s=None if eta_s is None else round(eta_s, 1),
         )
+
+    with live if on_terminal else nullcontext():
+        yield update
 
 
 def progress_line(tally: Tally) -> str:

@@ -8,17 +8,10 @@ overwrite=true.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from functools import partial
 
 from jobs.cli import EventLog, run_job
 from pipelines.questions.config import QuestionsConfig
-
-SCHEMA = QuestionsConfig
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; the exit code is 0 only if the report is good."""
-    return run_job("questions", SCHEMA, _work, argv, __doc__ or "")
 
 
 def _work(config: QuestionsConfig, log: EventLog) -> bool:
@@ -48,6 +41,8 @@ def _work(config: QuestionsConfig, log: EventLog) -> bool:
     print(f"questions: {report['output']}/questions  report: {report['output']}/report.json")
     return bool(report["ok"])
 
+
+main = partial(run_job, "questions", QuestionsConfig, _work, __doc__ or "")
 
 if __name__ == "__main__":
     sys.exit(main())

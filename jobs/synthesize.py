@@ -7,25 +7,18 @@ missing.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from functools import partial
 
 from jobs.cli import EventLog, run_job
 from pipelines.synthesize.config import SynthesizeConfig
 
-SCHEMA = SynthesizeConfig
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; the exit code is 0 only if the report is good."""
-    return run_job("synthesize", SCHEMA, _work, argv, __doc__ or "")
-
 
 def _work(config: SynthesizeConfig, log: EventLog) -> bool:
-    from jobs.progress import Progress
+    from jobs.progress import progress
     from pipelines.synthesize.graph import run_synthesize
 
-    with Progress(log) as progress:
-        report = run_synthesize(config, progress.update)
+    with progress(log) as show:
+        report = run_synthesize(config, show)
     log.event("report", **report)
     print(
         f"{report['inputs']} rooms: {report['done']} rendered, {report['skipped']} done before,"
@@ -39,6 +32,8 @@ def _work(config: SynthesizeConfig, log: EventLog) -> bool:
     print(f"rows: {report['output']}/codes  report: {report['output']}/report.json")
     return bool(report["ok"])
 
+
+main = partial(run_job, "synthesize", SynthesizeConfig, _work, __doc__ or "")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,17 +7,10 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from functools import partial
 
 from jobs.cli import EventLog, run_job
 from pipelines.train_encoder.config import TrainEncoderConfig
-
-SCHEMA = TrainEncoderConfig
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; the exit code is 0 only if weights and card are written."""
-    return run_job("train_encoder", SCHEMA, _work, argv, __doc__ or "")
 
 
 def _work(config: TrainEncoderConfig, log: EventLog) -> bool:
@@ -31,6 +24,8 @@ def _work(config: TrainEncoderConfig, log: EventLog) -> bool:
     print(f"weights and card: {config.output}/encoder.safetensors, encoder.json")
     return True
 
+
+main = partial(run_job, "train_encoder", TrainEncoderConfig, _work, __doc__ or "")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,18 +7,11 @@ ship.folder is given, a folder of weights to ship with its card.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from jobs.cli import EventLog, run_job
 from pipelines.train_reasoner.config import TrainReasonerConfig
-
-SCHEMA = TrainReasonerConfig
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; the exit code is 0 only if every stage reached what it must."""
-    return run_job("train_reasoner", SCHEMA, _work, argv, __doc__ or "")
 
 
 def _work(config: TrainReasonerConfig, log: EventLog) -> bool:
@@ -51,6 +44,8 @@ def _work(config: TrainReasonerConfig, log: EventLog) -> bool:
     print(f"{report['seconds']:.0f} s; model: {report['model']}; {config.output}/report.json")
     return bool(report["done"])
 
+
+main = partial(run_job, "train_reasoner", TrainReasonerConfig, _work, __doc__ or "")
 
 if __name__ == "__main__":
     sys.exit(main())

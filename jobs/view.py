@@ -7,8 +7,8 @@ beginning, or the video's name, and may be left out where there is one code only
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from jobs.cli import EventLog, run_job
@@ -47,14 +47,6 @@ class ViewConfig:
         require(self.max_side_px >= 16, "max_side_px", "at least 16", self.max_side_px)
 
 
-SCHEMA = ViewConfig
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; the exit code is 0 only if everything asked for was written."""
-    return run_job("view", SCHEMA, _work, argv, __doc__ or "")
-
-
 def _work(config: ViewConfig, log: EventLog) -> bool:
     from pipelines.stored.reading import load_code
     from spatialcode.export.overlay import OverlayOptions
@@ -84,6 +76,8 @@ def _video(config: ViewConfig, uri: str) -> Path | None:
         raise VideoNotFoundError(f"video: {path} is not a file")
     return path
 
+
+main = partial(run_job, "view", ViewConfig, _work, __doc__ or "")
 
 if __name__ == "__main__":
     sys.exit(main())

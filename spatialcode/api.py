@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from spatialcode.encoder.protocol import (
     ClipInput,
     Encoder,
     FrameGeometry,
+    FrameRequest,
     OnShare,
     encode_windows,
 )
@@ -73,15 +73,7 @@ class KnownCamera:
         if self.T_world_camera is None or self.times_s is None:
             return None
         known = np.asarray(self.T_world_camera, dtype=float)
-        path = PosePath(
-            np.asarray(self.times_s, dtype=float),
-            known[:, :3, 3],
-            Rotation.from_matrix(known[:, :3, :3]),
-        )
-        positions_m, rotations = path.at(times_s)
-        poses = np.tile(np.eye(4), (len(times_s), 1, 1))
-        poses[:, :3, :3], poses[:, :3, 3] = rotations.as_matrix(), positions_m
-        return poses
+        return PosePath.of(np.asarray(self.times_s, dtype=float), known).matrices_at(times_s)
 
 
 def encode(
@@ -96,8 +88,8 @@ def encode(
     """The spatial code of a video file.
 
     ``encoder``: what `make_encoder` takes (bundled weights by name, the path of a .safetensors
-    file, module:Class), or a loaded `VideoEncoder`. ``sampling`` None: the frames that the encoder
-    asks for. ``camera``: intrinsics, poses or gravity, where known, are used in the place
+    file, module:Class), or a loaded `VideoEncoder`. ``sampling``: what it leaves open is as the
+    encoder asks. ``camera``: intrinsics, poses or gravity, where known, are used in the place
     of estimates. ``sandbox``: decode in a child process, which may crash or hang without harm.
     Raises the VideoError family for a file that cannot be decoded, EncodeError for one of which
     no code can be made, WeightsError for weights that are missing or damaged, ConfigError for an
@@ -105,8 +97,7 @@ def encode(
     """
     loaded = _loaded(encoder, device) if isinstance(encoder, str) else encoder
     request = loaded.encoder.frames
-    if sampling is None:
-        sampling = Sampling(request.count, request.rate_hz, request.side_px)
+    sampling = effective_sampling(sampling or Sampling(), request)
     if sandbox:
         with SandboxedDecoder() as decoder:
             video = decoder.decode(path, sampling.plan(), max_side_px=sampling.max_side_px)
@@ -115,6 +106,18 @@ def encode(
     # a key stands for what anyone would get of these bytes; private knowledge has none
     key = "" if camera else work_key(video.probe.sha256, loaded.identity(sampling))
     return encode_windows(loaded.loaded, clip_of(video, key, camera), request)
+
+
+def effective_sampling(settings: Sampling, request: FrameRequest) -> Sampling:
+    """Which frames are looked at: as the settings say, and where they are silent as an encoder
+    asks. A number of frames that was given holds against a rate that the encoder asks for.
+    """
+    asked_rate = request.rate_hz if settings.num_frames is None else None
+    return Sampling(
+        num_frames=settings.num_frames or request.count,
+        rate_hz=settings.rate_hz or asked_rate,
+        max_side_px=settings.max_side_px or request.side_px,
+    )
 
 
 def ask(
@@ -139,6 +142,12 @@ def _bundled_priors() -> Priors:
     return read_priors(ASSETS / "priors_rendered_rooms.json")
 
 
+def keyed_identity(encoder: Encoder, settings: Sampling) -> EncoderIdentity:
+    """What work keys are made of: the encoder, and which frames it is shown."""
+    sampling = effective_sampling(settings, encoder.frames)
+    return encoder.identity.looking_at(asdict(sampling))
+
+
 class VideoEncoder:
     """An encoder loaded on a device: decoded videos in, spatial codes out."""
 
@@ -155,7 +164,7 @@ class VideoEncoder:
 
     def identity(self, sampling: Sampling) -> EncoderIdentity:
         """What work keys are made of; which frames are looked at is part of it."""
-        return self.encoder.identity.looking_at(asdict(sampling))
+        return keyed_identity(self.encoder, sampling)
 
     def encode_batch(
         self,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from pipelines.train_encoder.frames import FrameSource
+from pipelines.train_encoder.run import FrameSource
 from pipelines.train_reasoner.config import PromptDataConfig
 from pipelines.train_reasoner.launch import GRPO_ROOM
 from pipelines.train_reasoner.prompts import PromptMaker

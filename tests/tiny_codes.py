@@ -8,8 +8,8 @@ from pathlib import Path
 import av
 import torch
 
+from spatialcode.encoder.small.encoder import save_weights
 from spatialcode.encoder.small.model import ModelConfig, TrunkConfig, make_model
-from spatialcode.encoder.small.weights import save_weights
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from pipelines.encode.stages import (
 from pipelines.on_ray.dataset import abort_line, connect_for_data
 from pipelines.stored import rows
 from pipelines.stored.store import ResultStore
+from spatialcode.api import effective_sampling, keyed_identity
 from spatialcode.encoder.protocol import Encoder
 
 _WRITER_CPUS = 0.25
@@ -111,6 +112,7 @@ def run_encode(config: EncodeConfig, on_progress: Progress = lambda _: None) -> 
     store = ResultStore(config.output, config.s3_endpoint_url)
     with store.lock():
         encoder = config.encoder.make()  # its identity: no weights are loaded
+        config = replace(config, sampling=effective_sampling(config.sampling, encoder.frames))
         plan = plan_run(config, store, encoder)
         tally = Tally.of_plan(plan)
         on_progress(tally)
@@ -138,7 +140,7 @@ def plan_run(config: EncodeConfig, store: ResultStore, encoder: Encoder) -> Plan
         sources = identify(sources, cache)
     finally:
         cache.close()
-    works = keyed(sources, encoder.identity.looking_at(asdict(config.sampling)))
+    works = keyed(sources, keyed_identity(encoder, config.sampling))
     return make_plan(works, store.rows(), config.retry_failed)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.stored.s3 import s3_filesystem
+from pipelines.stored.store import s3_filesystem
 from spatialcode.errors import InputError, SpatialCodeError, VideoNotFoundError
 
 VIDEO_SUFFIXES = frozenset(
@@ -69,11 +69,10 @@ def _numbered(sources: Iterable[ListedVideo]) -> list[ListedVideo]:
 
 
 class _Lister:
-    """Expands patterns; holds the S3 connection once one is needed."""
+    """Expands patterns."""
 
     def __init__(self, s3_endpoint_url: str | None) -> None:
         self._endpoint_url = s3_endpoint_url
-        self._s3: Any = None
 
     def expand(self, pattern: str) -> Iterator[ListedVideo]:
         """The sources of one pattern."""
@@ -88,10 +87,7 @@ class _Lister:
             yield from _local_entries(pattern)
 
     def s3(self) -> Any:
-        """The connection, made on first use."""
-        if self._s3 is None:
-            self._s3 = s3_filesystem(self._endpoint_url)
-        return self._s3
+        return s3_filesystem(self._endpoint_url)
 
     def _s3_entries(self, pattern: str) -> Iterator[ListedVideo]:
         has_wildcard = any(character in pattern for character in "*?[")

@@ -24,8 +24,7 @@ import pyarrow as pa
 
 from pipelines.encode.config import EncodeConfig
 from pipelines.stored import rows
-from pipelines.stored.s3 import s3_filesystem
-from pipelines.stored.store import ResultStore
+from pipelines.stored.store import ResultStore, s3_filesystem
 from spatialcode.api import VideoEncoder
 from spatialcode.encoder.protocol import Encoder
 from spatialcode.errors import (
@@ -78,26 +77,11 @@ class AttemptLedger:
         return [self._open[(stage, input_id)] for input_id in input_ids]
 
 
-class _Ledger:
-    """The ledger as seen from a stage: calls that wait for their answer."""
+def _asked(method: Any, stage: str, input_ids: Sequence[str]) -> Any:
+    """What a method of the ledger's actor answers."""
+    import ray
 
-    def __init__(self, actor: Any, stage: str) -> None:
-        self._actor = actor
-        self._stage = stage
-
-    def begin(self, input_ids: Sequence[str]) -> list[int]:
-        return self._ask("begin", input_ids)
-
-    def end(self, input_ids: Sequence[str]) -> None:
-        self._ask("end", input_ids)
-
-    def counts(self, input_ids: Sequence[str]) -> list[int]:
-        return self._ask("counts", input_ids)
-
-    def _ask(self, method: str, input_ids: Sequence[str]) -> Any:
-        import ray
-
-        return ray.get(getattr(self._actor, method).remote(self._stage, list(input_ids)))
+    return ray.get(method.remote(stage, list(input_ids)))
 
 
 _decoders: dict[SandboxLimits, SandboxedDecoder] = {}  # one a worker process, kept between tasks
@@ -108,7 +92,7 @@ def decode_videos(batch: pa.Table, config: EncodeConfig, ledger: Any) -> Iterato
     limit_threads(config.decode.num_cpus)
     decoder = _decoder(config)
     for row in batch.to_pylist():
-        decoded = _decode_with_attempts(row, config, decoder, _Ledger(ledger, "decode"))
+        decoded = _decode_with_attempts(row, config, decoder, ledger)
         yield rows.table([{**rows.identity(row), **decoded}], rows.DECODED)
 
 
@@ -123,12 +107,12 @@ def _decoder(config: EncodeConfig) -> SandboxedDecoder:
 
 
 def _decode_with_attempts(
-    row: dict[str, Any], config: EncodeConfig, decoder: SandboxedDecoder, ledger: _Ledger
+    row: dict[str, Any], config: EncodeConfig, decoder: SandboxedDecoder, ledger: Any
 ) -> dict[str, Any]:
     input_id, last_error = row["input_id"], WorkerLostError("its decoding worker died each time")
     outcome: dict[str, Any] = {}
     while not outcome:
-        (attempt,) = ledger.begin([input_id])
+        (attempt,) = _asked(ledger.begin, "decode", [input_id])
         if attempt > config.max_attempts:
             outcome = rows.failure(last_error, "decode", attempt - 1)
             break
@@ -138,7 +122,7 @@ def _decode_with_attempts(
             last_error = error
         except Exception as error:  # the one boundary: any error becomes this row
             outcome = rows.failure(error, "decode", attempt)
-    ledger.end([input_id])
+    _asked(ledger.end, "decode", [input_id])
     return outcome
 
 
@@ -191,7 +175,7 @@ class EncodeStage:
         self._encoder = VideoEncoder(encoder, config.encoder.torch_device)
         limit_threads(config.encoder.num_cpus)  # loading may have imported torch
         self._max_attempts = max(2, config.max_attempts)  # the first may be a neighbour's fault
-        self._ledger = _Ledger(ledger, "encode")
+        self._ledger = ledger
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         heads = batch.drop_columns(["rgb"]).to_pylist()
@@ -202,25 +186,25 @@ class EncodeStage:
                 videos[head["input_id"]] = _video(head, batch["rgb"][i].as_buffer())
         fresh, repeated = self._split(list(videos))
         if fresh:
-            self._ledger.begin(fresh)
+            _asked(self._ledger.begin, "encode", fresh)
             outcomes |= self._encode({input_id: videos[input_id] for input_id in fresh})
-            self._ledger.end(fresh)
+            _asked(self._ledger.end, "encode", fresh)
         for input_id in repeated:
-            (attempt,) = self._ledger.begin([input_id])
+            (attempt,) = _asked(self._ledger.begin, "encode", [input_id])
             if attempt > self._max_attempts:
                 lost = WorkerLostError("its encoding worker died each time")
                 outcomes[input_id] = rows.failure(lost, "encode", attempt - 1)
             else:
                 outcomes |= self._encode({input_id: videos[input_id]})
                 outcomes[input_id]["attempts"] = attempt
-            self._ledger.end([input_id])
+            _asked(self._ledger.end, "encode", [input_id])
         results = [_result(head, outcomes.get(head["input_id"], {})) for head in heads]
         assert [row["input_id"] for row in results] == batch["input_id"].to_pylist()
         return rows.table(results, rows.RESULT)
 
     def _split(self, input_ids: list[str]) -> tuple[list[str], list[str]]:
         """Inputs that were never begun, and inputs whose worker died before."""
-        counts = self._ledger.counts(input_ids)
+        counts = _asked(self._ledger.counts, "encode", input_ids)
         paired = list(zip(input_ids, counts, strict=True))
         return [i for i, count in paired if not count], [i for i, count in paired if count]
 

@@ -10,7 +10,8 @@ Who answers is the exact solver, or a language model over text or programs.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import pickle
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,7 +30,6 @@ from spatialcode.reasoning.resolve import kept_code
 from spatialcode.reasoning.solver import solve, solve_blind
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SpatialCode
-from spatialcode.scene.text import from_json, to_json
 from spatialcode.threads import limit_threads
 
 Row = dict[str, Any]
@@ -59,28 +59,9 @@ class AskedRoom:
     items: tuple[QuestionItem, ...]
     known: int = 0
 
-    def to_row(self) -> Row:
-        """As a row of plain columns."""
-        items = json.dumps([vars(item) for item in self.items])
-        return {
-            "scene": self.scene,
-            "code": to_json(self.code),
-            "items": items,
-            "known": self.known,
-        }
-
-    @classmethod
-    def from_row(cls, row: Row) -> AskedRoom:
-        """The inverse of `to_row`."""
-        items = tuple(
-            QuestionItem(**{**item, "options": tuple(item["options"])})
-            for item in json.loads(row["items"])
-        )
-        return cls(row["scene"], from_json(row["code"]), items, row["known"])
-
 
 class Answerer:
-    """The stage: one room with its questions in, one row with an answer to each out."""
+    """The stage: one pickled room with its questions in, one row with an answer to each out."""
 
     def __init__(self, config: EvaluateConfig, known: Sequence[Known]) -> None:
         limit_threads(1)
@@ -88,7 +69,7 @@ class Answerer:
         self.reasoner = load_reasoner(config)
 
     def __call__(self, row: Row) -> Row:
-        room = AskedRoom.from_row(row)
+        room: AskedRoom = pickle.loads(row["room"])  # noqa: S301 - pickled by `answer_rooms`
         known = self.known[room.known]
         read = [(item, parse(item.question, item.options)) for item in room.items]
         asked = [(n, q) for n, (_, q) in enumerate(read) if not isinstance(q, UnparsedQuestion)]
@@ -101,7 +82,7 @@ class Answerer:
             results[n].update(_blind(question, item, known))
         for (item, _), result in zip(read, results, strict=True):
             result["most_frequent"] = score(*known.frequent.answer(item), item)
-        return {"scene": room.scene, "answers": json.dumps(results)}
+        return {"answers": json.dumps(results)}
 
 
 def _blind(question: Question, item: QuestionItem, known: Known) -> Row:
@@ -140,14 +121,11 @@ def answer_rooms(
     on_progress: Progress | None = None,
 ) -> list[Row]:  # fmt: skip
     """Every answer of every room, by scene and id."""
-    rows = [room.to_row() for room in rooms]
-    if config.num_workers == 0:
-        stream: Iterator[Row] = map(Answerer(config, known), rows)
-    else:
+    rows = [{"room": pickle.dumps(room)} for room in rooms]
+    if config.num_workers:
         check_reasoner(config)  # a wrong model fails here, not in every actor
-        stream = through_actors(rows, Answerer, (config, known), config.workers)
-    answers = []
-    for done, row in enumerate(stream, 1):
+    answers: list[Row] = []
+    for done, row in enumerate(through_actors(rows, Answerer, (config, known), config.workers), 1):
         answers += json.loads(row["answers"])
         if on_progress is not None:
             on_progress(done, 0, len(rows))

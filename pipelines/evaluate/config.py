@@ -35,7 +35,7 @@ class EvaluateConfig:
         HELD_OUT_ROOMS.start,
         at_least=0,
     )
-    num_frames: int = setting("frames a room", 32, at_least=1)
+    num_frames: int | None = setting("frames a room; null: as the encoder asks", None, at_least=1)
     clips: str | None = setting("folder of recorded clips with codes, instead of rendering", None)
     clips_format: str | None = setting(
         "layout of `clips`, by its reader's name, as codes; null: recognised", None

@@ -7,7 +7,7 @@ how many there were, and its counts add up.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,8 @@ class Evaluator:
         limit_threads(1)
         self.encoder = encoder.load(config.device)
         limit_threads(1)  # again, for libraries that the encoder has brought
-        self.options = RoomOptions(config.num_frames, config.known_intrinsics, config.ladder)
+        num_frames = config.num_frames or encoder.frames.count
+        self.options = RoomOptions(num_frames, config.known_intrinsics, config.ladder)
 
     def __call__(self, row: Row) -> Row:
         try:
@@ -74,14 +75,9 @@ def run_evaluate(config: EvaluateConfig, on_progress: Progress | None = None) ->
     """
     encoder = config.encoder.make()  # a wrong name fails here, not in every actor
     inputs = inputs_of(config)
-    if config.num_workers == 0:
-        evaluator = Evaluator(config, encoder)
-        stream: Iterator[Row] = (evaluator(row) for row in inputs)
-    else:
-        stream = through_actors(inputs, Evaluator, (config, encoder), config.workers)
     results: list[RoomResult] = []
     failures: list[FailedClip] = []
-    for row in stream:
+    for row in through_actors(inputs, Evaluator, (config, encoder), config.workers):
         if row["status"] == rows.OK:
             results.append(pickle.loads(row["result"]))  # noqa: S301 - pickled by the stage above
         else:

@@ -7,9 +7,8 @@ made from the true code. Then each question is answered from each of the codes.
 
 from __future__ import annotations
 
-import json
+import pickle
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ from spatialcode.evaluation.room_files import room_key
 from spatialcode.questions.types import QuestionItem
 from spatialcode.reasoning.generate import GenerateConfig, generate
 from spatialcode.scene.schema import SpatialCode
-from spatialcode.scene.text import from_json, to_json
 from spatialcode.threads import limit_threads
 
 Row = dict[str, Any]
@@ -63,17 +61,16 @@ class RoomMaker:
         try:
             room = self._make(row["seed"], scene)
         except Exception as error:  # the one boundary of a row: an error is data
-            return {"scene": scene, "codes": "", "items": "", **rows.failure(error, "encode")}
-        codes = json.dumps({name: to_json(code) for name, code in room.codes.items()})
-        items = json.dumps([vars(item) for item in room.items])
+            return {"scene": scene, "room": b"", **rows.failure(error, "encode")}
         done = {"status": rows.OK, "error_code": None, "error": None}
-        return {"scene": scene, "codes": codes, "items": items, **done}
+        return {"scene": scene, "room": pickle.dumps(room), **done}
 
     def _make(self, seed: int, scene: str) -> MadeRoom:
         from spatialcode.synthetic.clips import ClipConfig, make_clip
         from spatialcode.synthetic.videos import write_clip
 
-        clip = make_clip(seed, ClipConfig(num_frames=self.config.num_frames))
+        num_frames = self.config.num_frames or self.encoder.encoder.frames.count
+        clip = make_clip(seed, ClipConfig(num_frames=num_frames))
         with tempfile.TemporaryDirectory() as folder:
             video = Path(folder) / f"{scene}.mp4"
             code = write_clip(clip, video)
@@ -144,27 +141,14 @@ def _made(config: EvaluateConfig, on_progress: Progress | None) -> tuple[list[Ma
     """Every seed's room, in order, and why the others failed."""
     seeds = [{"seed": seed} for seed in range(config.seed, config.seed + config.num_rooms)]
     encoder = config.encoder.make()  # a wrong name fails here, not in every actor
-    stream: Iterator[Row]
-    if config.num_workers == 0:
-        stream = map(RoomMaker(config, encoder), seeds)
-    else:
-        stream = through_actors(seeds, RoomMaker, (config, encoder), config.workers)
-    rooms, failures = [], []
-    for row in stream:
+    rooms: list[MadeRoom] = []
+    failures: list[str] = []
+    for row in through_actors(seeds, RoomMaker, (config, encoder), config.workers):
         if row["status"] == rows.OK:
-            rooms.append(_read(row))
+            rooms.append(pickle.loads(row["room"]))  # noqa: S301 - pickled by the stage above
         else:
             failures.append(f"{row['scene']}: {row['error']}")
         if on_progress is not None:
             on_progress(len(rooms), len(failures), len(seeds))
     assert len(rooms) + len(failures) == len(seeds), "a room was lost"
     return sorted(rooms, key=lambda room: room.scene), sorted(failures)
-
-
-def _read(row: Row) -> MadeRoom:
-    codes = {name: from_json(text) for name, text in json.loads(row["codes"]).items()}
-    items = [
-        QuestionItem(**{**item, "options": tuple(item["options"])})
-        for item in json.loads(row["items"])
-    ]
-    return MadeRoom(row["scene"], codes, tuple(items))

@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.evaluate.answering import AskedRoom, Known, Progress, answer_rooms
 from pipelines.evaluate.config import EvaluateConfig
 from pipelines.stored.questions import read_questions
-from pipelines.stored.reading import Stated, read_codes
+from pipelines.stored.reading import read_codes
 from spatialcode.config import to_dict
 from spatialcode.errors import InputError
 from spatialcode.evaluation.answer_report import attribution, figure, markdown, summarise
@@ -49,8 +49,10 @@ class BenchmarkData:
         truth = None if config.truth_boxes is None else read_codes(config.truth_boxes, scenes)
         order: Any = config.boxes_order or None
         up: Any = config.boxes_up
-        stated = Stated(order, up, config.boxes_scalar_first)
-        return cls(items, read_codes(config.boxes, scenes, stated), truth)
+        codes = read_codes(
+            config.boxes, scenes, order=order, up=up, scalar_first=config.boxes_scalar_first
+        )
+        return cls(items, codes, truth)
 
 
 def run_vsibench(config: EvaluateConfig, on_progress: Progress | None = None) -> Row:

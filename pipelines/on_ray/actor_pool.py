@@ -16,10 +16,12 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
-from spatialcode.config import checked, setting
 from spatialcode.errors import ActorsLostError
 
 _log = logging.getLogger(__name__)
+
+#: Seconds that an actor may take to come up.
+_START_S = 300.0
 
 
 @dataclass
@@ -50,18 +52,6 @@ class Finished:
     cause: BaseException | None = None
 
 
-@dataclass(frozen=True)
-@checked
-class PoolLimits:
-    """How many actors there are, and how much they may lose."""
-
-    num_actors: int = setting("actors in the pool", 1, at_least=1)
-    depth: int = setting("jobs that an actor holds, the one under way included", 2, at_least=1)
-    max_attempts: int = setting("actors that may die over one job", 2, at_least=1)
-    max_replaced: int = setting("actors replaced in the pool's life", 20, at_least=0)
-    start_s: float = setting("seconds that an actor may take to come up", 300.0, above=0)
-
-
 @dataclass
 class _Member:
     """One actor: what it holds, oldest first, and since when the oldest is its work."""
@@ -76,22 +66,25 @@ class _Member:
 class ActorPool:
     """``start`` makes one actor; it has a method ``ready`` that returns its process id.
 
-    Methods may be called from several threads.
+    An actor holds ``depth`` jobs, the one under way included; ``max_attempts`` actors may die over
+    one job, ``max_replaced`` in the pool's life. Methods may be called from several threads.
     """
 
-    def __init__(self, start: Callable[[], Any], limits: PoolLimits) -> None:
-        self.limits = limits
+    def __init__(
+        self,
+        start: Callable[[], Any],
+        num_actors: int,
+        *,
+        depth: int,
+        max_attempts: int = 2,
+        max_replaced: int,
+    ) -> None:
         self.num_replaced = 0
         self._start = start
+        self._depth, self._max_attempts, self._max_replaced = depth, max_attempts, max_replaced
         self._lock = threading.RLock()
         self._pending: deque[Job] = deque()
-        self._members = [self._new_member() for _ in range(limits.num_actors)]
-
-    @property
-    def num_open(self) -> int:
-        """Jobs that are not finished."""
-        with self._lock:
-            return len(self._pending) + sum(len(member.held) for member in self._members)
+        self._members = [self._new_member() for _ in range(num_actors)]
 
     def handles(self) -> list[Any]:
         """The actors of this moment."""
@@ -162,7 +155,7 @@ class ActorPool:
         """Give pending jobs to the actors that hold least."""
         while self._pending and self._members:
             member = min(self._members, key=lambda member: len(member.held))
-            if len(member.held) >= self.limits.depth:
+            if len(member.held) >= self._depth:
                 return
             job = self._pending.popleft()
             if not member.held and member.pid is not None:
@@ -198,9 +191,9 @@ class ActorPool:
         """Replace a member that takes too long over its oldest job, or to start."""
         taken_s = time.monotonic() - member.since_s
         if member.pid is None:
-            if taken_s <= self.limits.start_s:
+            if taken_s <= _START_S:
                 return []
-            why = f"did not start within {self.limits.start_s:g} s: has the cluster room for it?"
+            why = f"did not start within {_START_S:g} s: has the cluster room for it?"
         else:
             limit_s = next((job.limit_s for job in member.held.values()), None)
             if limit_s is None or taken_s <= limit_s:
@@ -217,8 +210,8 @@ class ActorPool:
         ray.kill(member.handle, no_restart=True)
         self.num_replaced += 1
         _log.warning("actor %s lost with %d jobs: %s", member.pid, len(member.held), why)
-        if self.num_replaced > self.limits.max_replaced:
-            raise ActorsLostError(f"more than {self.limits.max_replaced} actors lost, last: {why}")
+        if self.num_replaced > self._max_replaced:
+            raise ActorsLostError(f"more than {self._max_replaced} actors lost, last: {why}")
         self._members[self._members.index(member)] = self._new_member()
         jobs = list(member.held.values())
         if not jobs:
@@ -226,7 +219,7 @@ class ActorPool:
         if member.pid is not None:  # it had begun with the oldest
             jobs[0].num_losses += 1
         lost = []
-        if jobs[0].num_losses >= self.limits.max_attempts:
+        if jobs[0].num_losses >= self._max_attempts:
             told = f"lost with its actor {jobs[0].num_losses} times, last: {why}"
             lost.append(Finished(jobs.pop(0), error=told, lost=True))
         self._pending.extendleft(reversed(jobs))

@@ -19,7 +19,8 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Workers:
-    """What a stage runs on: actors or tasks at once (None: as many as fit), and what each reserves.
+    """What a stage runs on: actors or tasks at once (None: as many as fit; 0: this process, without
+    Ray), and what each reserves.
 
     ``ray_address``: the cluster to join; None: that of RAY_ADDRESS, or a Ray of this machine's.
     """
@@ -37,6 +38,9 @@ def through_actors(
 
     ``stage`` is a class whose instances take a row and return one, and do not raise for its data.
     """
+    if workers.max_workers == 0:
+        yield from map(stage(*arguments), rows)
+        return
     import ray
     from ray.data import ActorPoolStrategy
 
@@ -66,6 +70,9 @@ def through_tasks(
     ``stage`` takes and returns a table, and does not raise for its data. An error of Ray's ends the
     run: ``on_abort`` gets it in one line.
     """
+    if workers.max_workers == 0:
+        yield from (stage(block, **arguments).to_pylist() for block in blocks)
+        return
     import ray
     from ray.exceptions import RayError
 

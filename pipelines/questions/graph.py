@@ -21,8 +21,8 @@ import pyarrow as pa
 
 from pipelines.on_ray.dataset import Workers, through_tasks
 from pipelines.questions.config import QuestionsConfig
-from pipelines.questions.store import QuestionSet
 from pipelines.stored import rows
+from pipelines.stored.questions import QuestionSet
 from pipelines.stored.reading import CodeLocation, list_codes, read_stored
 from spatialcode.config import to_dict
 from spatialcode.reasoning.families.registry import family_names
@@ -78,8 +78,6 @@ def _ask(
     blocks: list[pa.Table], config: QuestionsConfig, store: QuestionSet, tally: QuestionsTally
 ) -> Iterator[list[Row]]:
     """Ask about the blocks, one task each, here or on Ray."""
-    if config.num_workers == 0:
-        return (ask_codes(block, config, store).to_pylist() for block in blocks)
     # One core: numpy on arrays this small has no use for a second thread.
     workers = Workers(config.num_workers, config.num_cpus, ray_address=config.ray_address)
     arguments = {"config": config, "store": store}

@@ -19,8 +19,7 @@ import pyarrow.parquet as pq
 
 from pipelines.stored import rows
 from spatialcode.errors import InputError, ParseError, SpatialCodeError
-from spatialcode.scene.axes import Axis, AxisOrder
-from spatialcode.scene.formats import read_boxes
+from spatialcode.scene.formats import Axis, AxisOrder, read_boxes
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import ARROW_SCHEMA, from_row
 from spatialcode.scene.text import from_json, parse_scene
@@ -210,34 +209,28 @@ def _fits(code: CodeLocation, key: str) -> bool:
     return not key or named or code.work_key.startswith(key)
 
 
-@dataclass(frozen=True)
-class Stated:
-    """Conventions that a file of 9 or 10 numbers a box leaves open: see `formats.read_boxes`."""
-
-    order: AxisOrder | None = None
-    up: Axis | None = None
-    scalar_first: bool | None = None
-
-
-_UNSTATED = Stated()
-
-
 def read_codes(
-    path: str | Path, scenes: Collection[str] = (), stated: Stated = _UNSTATED
+    path: str | Path,
+    scenes: Collection[str] = (),
+    *,
+    order: AxisOrder | None = None,
+    up: Axis | None = None,
+    scalar_first: bool | None = None,
 ) -> dict[str, SpatialCode]:
     """Codes by scene: a file of boxes in a published format, or a folder of codes (see
     `list_codes`).
 
     A code's scene is its name there or, where only that is among ``scenes``, its video's file name
     without the ending: the encode job names codes by work key, benchmarks name videos. Videos that
-    failed to be encoded are left out. ParseError or InputError where a file or a code cannot be
-    read, or two videos have the same name; FormatError where a box cannot.
+    failed to be encoded are left out. ``order``, ``up``, ``scalar_first``: conventions that a file
+    of 9 or 10 numbers a box leaves open, see `formats.read_boxes`. ParseError or InputError where a
+    file or a code cannot be read, or two videos have the same name; FormatError where a box cannot.
     """
     path = Path(path)
     if not path.exists():
         raise InputError(f"boxes: {path} does not exist")
     if path.is_file() and path.suffix != ".parquet":
-        return read_boxes(path, stated.order, up=stated.up, scalar_first=stated.scalar_first)
+        return read_boxes(path, order, up=up, scalar_first=scalar_first)
     listed = []
     for code in list_codes(path)[0]:
         if code.error is None:

@@ -21,12 +21,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.stored.s3 import s3_filesystem
 from spatialcode.errors import InputError
 from spatialcode.files import locked_folder, remove_partial_files, write_bytes
 
 _KEY_COLUMNS = ["input_id", "work_key", "status", "error_code", "finished_s"]
 _NUM_READERS = 8  # listing many files is waiting, above all on S3
+
+
+def s3_filesystem(endpoint_url: str | None) -> Any:
+    """An s3fs file system, one a process; credentials come from the environment as for any AWS
+    tool.
+    """
+    import s3fs
+
+    return s3fs.S3FileSystem(endpoint_url=endpoint_url, use_listings_cache=False)
 
 
 @dataclass(frozen=True, order=True)
@@ -143,7 +151,7 @@ class ResultStore:
         remove(path)
 
     def _s3(self) -> Any:
-        return s3_filesystem(self._endpoint_url)  # s3fs keeps one instance a process
+        return s3_filesystem(self._endpoint_url)
 
 
 def _by_file(stored: Iterable[StoredRow]) -> dict[str, set[int]]:

@@ -19,47 +19,25 @@ import torch
 
 from cluster.connect import connect
 from pipelines.train_encoder.config import TrainEncoderConfig
-from pipelines.train_encoder.frames import FrameSource, frames_of_room, process_frames
 from pipelines.train_encoder.run import (
     STATE_FILE,
     WEIGHTS_FILE,
+    FrameSource,
     Recorder,
-    RunConfig,
+    frames_of_room,
+    process_frames,
     run,
     write_curve,
 )
 from spatialcode.encoder.detections import Calibration
-from spatialcode.encoder.small.encoder import SmallSettings
+from spatialcode.encoder.small.encoder import SmallSettings, load_weights, save_weights
 from spatialcode.encoder.small.stages import SmallStages
-from spatialcode.encoder.small.targets import ReplayConfig, TrainingFrames
-from spatialcode.encoder.small.training import TrainConfig
-from spatialcode.encoder.small.weights import load_weights, save_weights
+from spatialcode.encoder.small.targets import TrainingFrames
 from spatialcode.evaluation.calibration import fitted_calibration, judged_rooms
 from spatialcode.seeds import VALIDATION_ROOMS
 from spatialcode.workkey import EncoderIdentity
 
 Card = dict[str, Any]
-
-
-def run_config(config: TrainEncoderConfig) -> RunConfig:
-    """The library's configuration of one run."""
-    return RunConfig(
-        train=TrainConfig(
-            num_steps=config.num_steps,
-            max_seconds=math.inf if config.max_seconds is None else config.max_seconds,
-            batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
-            bfloat16=config.bfloat16,
-        ),
-        replay=ReplayConfig(
-            capacity=config.buffer_frames,
-            max_uses=config.frame_uses,
-            warm_up=min(512, config.buffer_frames, 4 * config.batch_size),
-        ),
-        validate_every_s=config.validate_every_s,
-        checkpoint_every_steps=config.checkpoint_every_steps,
-        num_validation_rooms=config.num_validation_rooms,
-    )
 
 
 def first_unused_seed(config: TrainEncoderConfig, resume_from: Path | None) -> int:
@@ -83,16 +61,14 @@ def train_in_process(config: TrainEncoderConfig) -> None:
     torch.set_num_threads(config.num_threads)
     state = output / STATE_FILE
     source = FrameSource(first_unused_seed(config, state), 1, config.frames_per_room)
-    settings = run_config(config)
     frames = process_frames(source, config.num_renderers)
-    run(settings, frames, Recorder(settings, output), resume_from=state)
+    run(config, frames, Recorder(config), resume_from=state)
 
 
 def train_on_ray(config: TrainEncoderConfig) -> None:
     """Train with Ray Train: DDP workers, frames streamed by Ray Data, restarts on failure."""
     import ray
-    from ray.train import FailureConfig, ScalingConfig
-    from ray.train import RunConfig as RayRunConfig
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     # Trainers hold their cores while rendering needs some too: with fewer, both would wait forever.
@@ -120,7 +96,7 @@ def train_on_ray(config: TrainEncoderConfig) -> None:
             use_gpu=config.use_gpu,
             resources_per_worker=_worker_resources(config),
         ),
-        run_config=RayRunConfig(
+        run_config=RunConfig(
             name="ray",
             storage_path=str(output),
             failure_config=FailureConfig(max_failures=config.max_failures),
@@ -163,15 +139,14 @@ def _train_worker(values: dict[str, Any]) -> None:
             Path(folder, STATE_FILE).write_bytes(path.read_bytes())
             ray.train.report(figures, checkpoint=Checkpoint.from_directory(folder))
 
-    settings = run_config(config)
-    recorder = Recorder(settings, output, rank, report)
+    recorder = Recorder(config, rank, report)
     frames = _streamed(ray.train.get_dataset_shard("frames"), config.frames_per_room)
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
-        run(settings, frames, recorder, resume_from=output / STATE_FILE, wrap=prepare_model)
+        run(config, frames, recorder, resume_from=output / STATE_FILE, wrap=prepare_model)
         return
     with checkpoint.as_directory() as folder:
-        run(settings, frames, recorder, resume_from=Path(folder, STATE_FILE), wrap=prepare_model)
+        run(config, frames, recorder, resume_from=Path(folder, STATE_FILE), wrap=prepare_model)
 
 
 def _streamed(shard: Any, frames_per_room: int) -> Iterator[TrainingFrames]:

@@ -1,14 +1,19 @@
-"""One training run of the encoder: network, frames, and what is written on the way.
+"""One training run of the encoder: frames of rendered rooms, the network, what is written.
 
-Knows neither Ray nor OmegaConf: the plain launcher calls it once, the Ray Train launcher
-once per worker. Rank 0 writes metrics, checkpoints and weights; all ranks train.
+Frames come from worker processes on this machine or from a Ray Data graph over a cluster; seed
+``s`` gives the same frames from either. Knows no Ray: the plain launcher calls it once, the Ray
+Train launcher once per worker. Rank 0 writes metrics, checkpoints and weights; all ranks train.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
+import multiprocessing as mp
+import queue
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipelines.train_encoder.frames import frames_of_room
+from pipelines.train_encoder.config import TrainEncoderConfig
+from spatialcode.encoder.small.encoder import save_weights
 from spatialcode.encoder.small.inputs import (
     CameraKnowledge,
     cell_frames,
@@ -25,7 +31,13 @@ from spatialcode.encoder.small.inputs import (
 )
 from spatialcode.encoder.small.losses import quality_measures
 from spatialcode.encoder.small.model import ModelConfig, make_model
-from spatialcode.encoder.small.targets import ReplayBuffer, ReplayConfig, TrainingFrames
+from spatialcode.encoder.small.targets import (
+    ReplayBuffer,
+    ReplayConfig,
+    TrainingFrames,
+    TruthFrames,
+    training_frames,
+)
 from spatialcode.encoder.small.training import (
     TrainConfig,
     TrainState,
@@ -33,24 +45,100 @@ from spatialcode.encoder.small.training import (
     start_state,
     train,
 )
-from spatialcode.encoder.small.weights import save_weights
 from spatialcode.files import append_jsonl, read_jsonl
+from spatialcode.scene.categories import LABEL_INDEX
 from spatialcode.seeds import VALIDATION_ROOMS
+from spatialcode.synthetic.clips import make_training_frames
 
 STATE_FILE, WEIGHTS_FILE, METRICS_FILE = "state.pt", "encoder.safetensors", "metrics.jsonl"
 
 
 @dataclass(frozen=True)
-class RunConfig:
-    """What a run needs beside the optimisation itself. Intervals are in seconds."""
+class FrameSource:
+    """Rooms ``first_seed``, ``first_seed + stride``, ... with so many frames of each."""
 
-    model: ModelConfig = field(default_factory=ModelConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    replay: ReplayConfig = field(default_factory=ReplayConfig)
-    log_every_s: float = 15.0
-    validate_every_s: float = 300.0
-    checkpoint_every_steps: int = 100
-    num_validation_rooms: int = 24
+    first_seed: int = 0
+    stride: int = 1
+    frames_per_room: int = 6
+
+    def seeds(self) -> Iterator[int]:
+        """Endless, below the validation seeds."""
+        span = VALIDATION_ROOMS.start
+        return (seed % span for seed in itertools.count(self.first_seed, self.stride))
+
+
+def frames_of_room(seed: int, num_frames: int) -> TrainingFrames:
+    """Render one room and make its targets. Deterministic by seed."""
+    clip = make_training_frames(seed, num_frames)
+    return training_frames(
+        TruthFrames(
+            rgb=clip.rgb,
+            depth_m=clip.depth_m,
+            instance=clip.instance,
+            K=clip.K,
+            T_world_camera=clip.T_world_camera,
+            label_index=np.array([LABEL_INDEX[label] for label in clip.labels], np.int16),
+            center_m=clip.center_m,
+            size_m=clip.size_m,
+            yaw_rad=clip.yaw_rad,
+        )
+    )
+
+
+def _render_forever(source: FrameSource, out: mp.Queue) -> None:
+    parent = mp.parent_process()
+    for seed in source.seeds():
+        frames = frames_of_room(seed, source.frames_per_room)
+        while True:
+            try:
+                out.put(frames, timeout=5)
+                break
+            except queue.Full:
+                # a killed trainer takes no more frames and cannot tell its workers to stop
+                if parent is None or not parent.is_alive():
+                    return
+
+
+def process_frames(source: FrameSource, num_workers: int) -> Iterator[TrainingFrames]:
+    """Endless frames from ``num_workers`` child processes on this machine.
+
+    Raises RuntimeError when a worker dies: training on a part of the seeds goes unnoticed
+    otherwise. Workers end with this process, however it ends.
+    """
+    context = mp.get_context("spawn")
+    rooms: mp.Queue = context.Queue(maxsize=64)
+    workers = []
+    for i in range(num_workers):
+        share = FrameSource(
+            source.first_seed + i * source.stride,
+            source.stride * num_workers,
+            source.frames_per_room,
+        )
+        worker = context.Process(target=_render_forever, args=(share, rooms), daemon=True)
+        worker.start()
+        workers.append(worker)
+    while True:
+        try:
+            yield rooms.get(timeout=5)
+        except queue.Empty:
+            dead = [w.exitcode for w in workers if not w.is_alive()]
+            if dead:
+                raise RuntimeError(f"a rendering worker died with exit code {dead[0]}") from None
+
+
+#: Seconds between two lines of training metrics.
+_LOG_EVERY_S = 15.0
+
+
+def train_config(config: TrainEncoderConfig) -> TrainConfig:
+    """The library's settings of the optimisation."""
+    return TrainConfig(
+        num_steps=config.num_steps,
+        max_seconds=math.inf if config.max_seconds is None else config.max_seconds,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        bfloat16=config.bfloat16,
+    )
 
 
 def validation_batch(num_rooms: int, frames_per_room: int = 4) -> dict[str, Tensor]:
@@ -108,13 +196,16 @@ class Recorder:
     """
 
     def __init__(
-        self, config: RunConfig, output: Path, rank: int = 0, report: Reporter | None = None
+        self,
+        config: TrainEncoderConfig,
+        rank: int = 0,
+        report: Reporter | None = None,
     ) -> None:
         self.config = config
-        self.output = output
+        self.output = Path(config.output)
         self.writes = rank == 0
         self.report = report
-        self.log_timer = Every(config.log_every_s)
+        self.log_timer = Every(_LOG_EVERY_S)
         self.validation_timer = Every(config.validate_every_s)
         self.batch = validation_batch(config.num_validation_rooms) if self.writes else {}
         self.sums: dict[str, list[float]] = {}
@@ -136,7 +227,7 @@ class Recorder:
     def validate(self, state: TrainState) -> None:
         """Validate the averaged weights and write the figures."""
         if self.writes:
-            self.last_validation = validate(state.ema, self.batch, self.config.train.bfloat16)
+            self.last_validation = validate(state.ema, self.batch, self.config.bfloat16)
             self._write({"kind": "validation", **self.position(state), **self.last_validation})
 
     def checkpoint(self, state: TrainState) -> None:
@@ -151,7 +242,7 @@ class Recorder:
 
     def position(self, state: TrainState) -> dict[str, float]:
         """How far training has come; samples are this rank's."""
-        samples = state.step * self.config.train.batch_size
+        samples = state.step * self.config.batch_size
         return {"step": state.step, "samples": samples, "seconds": round(state.seconds, 1)}
 
     def _write(self, row: dict[str, Any]) -> None:
@@ -159,7 +250,7 @@ class Recorder:
 
 
 def run(
-    config: RunConfig,
+    config: TrainEncoderConfig,
     source: Iterable[TrainingFrames],
     recorder: Recorder,
     resume_from: Path | None = None,
@@ -170,13 +261,19 @@ def run(
     ``resume_from``: a state file to continue from. ``wrap`` puts the model on its device and
     into DDP.
     """
-    torch.manual_seed(config.train.seed)
-    model: nn.Module = make_model(config.model)
-    state = start_state(wrap(model) if wrap else model, config.train)
+    settings = train_config(config)
+    torch.manual_seed(settings.seed)
+    model: nn.Module = make_model(ModelConfig())
+    state = start_state(wrap(model) if wrap else model, settings)
     if resume_from and resume_from.is_file():
         state.load(resume_from)
-    buffer = ReplayBuffer(source, config.replay, seed=config.train.seed + state.step)
-    train(state, buffer.batches(config.train.batch_size), config.train, (recorder,))
+    replay = ReplayConfig(
+        capacity=config.buffer_frames,
+        max_uses=config.frame_uses,
+        warm_up=min(512, config.buffer_frames, 4 * config.batch_size),
+    )
+    buffer = ReplayBuffer(source, replay, seed=settings.seed + state.step)
+    train(state, buffer.batches(settings.batch_size), settings, (recorder,))
     recorder.validate(state)
     recorder.checkpoint(state)
     return state

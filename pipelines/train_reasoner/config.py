@@ -7,7 +7,7 @@ from typing import Literal
 
 from spatialcode.config import checked, require, setting
 from spatialcode.reasoning.families.registry import family_names
-from spatialcode.reasoning.rubric.config import RubricConfig
+from spatialcode.reasoning.rubric.scoring import RubricConfig
 from spatialcode.tiny.copying import CopySettings
 
 #: All stages of a run, in their order.

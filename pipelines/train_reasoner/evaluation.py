@@ -8,33 +8,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.train_reasoner.config import TrainReasonerConfig
 from pipelines.train_reasoner.model import ReasonerText
 from pipelines.train_reasoner.prompts import PromptRow
 from pipelines.train_reasoner.rewards.scorers import RubricScorer, item_from_json
 from pipelines.train_reasoner.rollouts.rollouts import RolloutRequest, Rollouts
 from spatialcode.grpo.types import SamplerSettings
 from spatialcode.questions.types import QuestionItem
-from spatialcode.reasoning.rubric.config import RubricConfig
+from spatialcode.reasoning.rubric.scoring import RubricConfig
 from spatialcode.scene.text import from_json
 
 
-@dataclass(frozen=True)
 class Judge:
     """Scores completions by the rubric as it is paid, and by the term that is held out of it."""
 
-    rubric: RubricConfig
-    heldout_term: str
-
-    def __post_init__(self) -> None:
-        with_term = self.rubric.with_weight(self.heldout_term, 1.0)
-        object.__setattr__(self, "_paid", RubricScorer(self.rubric))
-        object.__setattr__(self, "_watched", RubricScorer(with_term))
+    def __init__(self, rubric: RubricConfig, heldout_term: str) -> None:
+        self.heldout_term = heldout_term
+        self._paid = RubricScorer(rubric)
+        self._watched = RubricScorer(rubric.with_weight(heldout_term, 1.0))
 
     def figures(self, row: PromptRow, completion: str) -> dict[str, float]:
         """``accuracy`` (0 to 1, as VSI-Bench), ``reward``, ``heldout`` where the term applies."""
         item, code = item_from_json(row.item), from_json(row.code)
-        paid = self._paid.score(item, code, completion)  # type: ignore[attr-defined]
-        terms = self._watched.score(item, code, completion).terms  # type: ignore[attr-defined]
+        paid = self._paid.score(item, code, completion)
+        terms = self._watched.score(item, code, completion).terms
         found = {"accuracy": paid.terms["answer"], "reward": paid.total}
         if self.heldout_term in terms:
             found["heldout"] = terms[self.heldout_term]
@@ -50,31 +47,22 @@ class Evaluation:
     heldout: float
     num: int
 
-    def to_dict(self) -> dict[str, Any]:
-        return {**vars(self)}
-
-
-@dataclass(frozen=True)
-class Greedy:
-    """Limits of greedy decoding: a longer prompt counts as not answered, a longer completion is
-    cut.
-    """
-
-    max_prompt_tokens: int
-    max_new_tokens: int
-
 
 def evaluate(
     rollouts: Rollouts,
     text: ReasonerText,
     rows: Sequence[PromptRow],
     judge: Judge,
-    greedy: Greedy,
+    config: TrainReasonerConfig,
 ) -> dict[str, float]:
-    """Sums over this worker's rows, to be added over workers: see `summary`."""
-    settings = SamplerSettings(temperature=0.0, max_new_tokens=greedy.max_new_tokens)
+    """Sums over this worker's rows, to be added over workers: see `summary`.
+
+    Decoding is greedy; a prompt longer than training's counts as not answered, a longer completion
+    is cut.
+    """
+    settings = SamplerSettings(temperature=0.0, max_new_tokens=config.grpo.max_new_tokens)
     ids = [text.prompt_ids(row.messages) for row in rows]
-    fitting = [n for n, prompt in enumerate(ids) if len(prompt) <= greedy.max_prompt_tokens]
+    fitting = [n for n, prompt in enumerate(ids) if len(prompt) <= config.data.max_prompt_tokens]
     groups = rollouts.write(RolloutRequest([ids[number] for number in fitting], 1, settings))
     written = {n: group[0].completion_ids for n, group in zip(fitting, groups, strict=True)}
     completions = [text.completion(written.get(number, ())) for number in range(len(rows))]
@@ -138,7 +126,7 @@ def _blind(item: QuestionItem, prefix: str) -> list[tuple[str, str]]:
 def alarm(history: Sequence[Mapping[str, Any]], fall: float) -> str | None:
     """A sentence where the reward is at its best while accuracy or the held-out term fell.
 
-    ``history``: evaluations as `Evaluation.to_dict`, oldest first. ``fall``: 0 to 1.
+    ``history``: evaluations as fields of `Evaluation`, oldest first. ``fall``: 0 to 1.
     """
     if len(history) < 2:
         return None

@@ -24,7 +24,6 @@ from pipelines.train_reasoner.prompts import (
     PromptMaker,
     Prompts,
     StreamedPrompts,
-    StreamStart,
     next_task,
     prompt_rows,
 )
@@ -170,11 +169,12 @@ def _stream(config: TrainReasonerConfig, name: str) -> Any:
     stage: Any = prompt_rows
     return ray.data.range(num_blocks).map_batches(
         stage,
-        fn_kwargs={"maker": prompt_maker(config, name), "begin": StreamStart(output, name, first)},
+        fn_kwargs={"maker": prompt_maker(config, name), "output": output, "stage": name,
+                   "first_block": first},
         batch_size=1,
         num_cpus=1,  # a room's geometry is one thread of numpy
         compute=ray.data.TaskPoolStrategy(config.data.num_tasks),
-    )
+    )  # fmt: skip
 
 
 def _train_worker(values: dict[str, Any]) -> None:

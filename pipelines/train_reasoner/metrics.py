@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipelines.train_reasoner.groups import Harvest
     from pipelines.train_reasoner.model import ReasonerText
+    from pipelines.train_reasoner.step import Harvest
     from spatialcode.grpo.batch import RolloutBatch
 
 from spatialcode.errors import FormatError
@@ -30,28 +30,25 @@ _COLUMNS = ("stage", "step", "reward", "accuracy", "loss", "entropy", "kl", "cli
 class RunFiles:
     """Writes a run's files, from one process. ``total_steps``: where the run resumes."""
 
-    def __init__(self, output: str | Path, total_steps: int = 0, board: bool = True) -> None:
+    def __init__(self, output: str | Path, total_steps: int = 0) -> None:
+        from tensorboardX import SummaryWriter
+
         self.output = Path(output)
         self.output.mkdir(parents=True, exist_ok=True)
         for name in (METRICS_FILE, SAMPLES_FILE):
             cut_back(self.output / name, total_steps)
         self._write_readable()
-        self._board = self._open_board(total_steps) if board else None
-
-    def _open_board(self, total_steps: int) -> Any:
-        from tensorboardX import SummaryWriter
-
         # events after the purge step are hidden: the resumed run writes them again
         purge = max(0, total_steps + 1)
-        return SummaryWriter(str(self.output / BOARD_FOLDER), purge_step=purge, flush_secs=30)
+        board = str(self.output / BOARD_FOLDER)
+        self._board = SummaryWriter(board, purge_step=purge, flush_secs=30)
 
     def row(self, kind: str, row: Mapping[str, Any]) -> None:
         """Append one line: a ``train`` step, an ``evaluation``, an ``alarm``."""
         append_jsonl(self.output / METRICS_FILE, [{"kind": kind, **row}], default=float)
-        if self._board is not None:
-            for name, value in _flat(row):
-                if name not in {"step", "total_steps"}:
-                    self._board.add_scalar(f"{kind}/{name}", value, row["total_steps"])
+        for name, value in _flat(row):
+            if name not in {"step", "total_steps"}:
+                self._board.add_scalar(f"{kind}/{name}", value, row["total_steps"])
 
     def samples(self, total_steps: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append samples of a step: prompt, completion, terms, reasons, reward, advantage."""
@@ -61,8 +58,7 @@ class RunFiles:
             file.writelines(readable(total_steps, row) for row in rows)
 
     def close(self) -> None:
-        if self._board is not None:
-            self._board.close()
+        self._board.close()
 
     def _write_readable(self) -> None:
         """The readable file again from the samples that are left."""

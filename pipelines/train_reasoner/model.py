@@ -22,8 +22,8 @@ from spatialcode.tiny.model import (
     program_text,
     prompt_ids,
     save_reasoner,
+    train_tokenizer,
 )
-from spatialcode.tiny.tokenizer import train_tokenizer
 
 START_FOLDER = "start"
 #: Sets the start's random numbers apart from those of the stages.

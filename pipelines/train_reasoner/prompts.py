@@ -177,7 +177,7 @@ class Prompts(Protocol):
 
 
 class LocalPrompts:
-    """A worker's share of the prompts, made there: every ``world_size``-th."""
+    """A worker's share of the prompts, made there: every ``world_size``-th. See `Prompts`."""
 
     def __init__(self, maker: PromptMaker, start: int, rank: int, world_size: int) -> None:
         self._maker = maker
@@ -186,11 +186,9 @@ class LocalPrompts:
         self._rows = self._from(start)
 
     def draw(self, count: int) -> list[PromptRow]:
-        """The next prompts of this worker."""
         return [next(self._rows) for _ in range(count)]
 
     def skip_to(self, number: int) -> None:
-        """Leave out prompts before a number: what other workers have drawn beyond."""
         self._start = max(self._start, number)
 
     def _from(self, start: int) -> Iterator[PromptRow]:
@@ -204,14 +202,13 @@ class LocalPrompts:
 
 
 class StreamedPrompts:
-    """A worker's share of a Ray Data stream. InputError when it ends."""
+    """A worker's share of a Ray Data stream, see `Prompts`. InputError when it ends."""
 
     def __init__(self, shard: Any, start: int) -> None:
         self._rows = iter(shard.iter_rows())
         self._start = start
 
     def draw(self, count: int) -> list[PromptRow]:
-        """See `LocalPrompts`."""
         drawn: list[PromptRow] = []
         for row in self._rows:
             if row["number"] >= self._start:
@@ -224,24 +221,16 @@ class StreamedPrompts:
         """Workers draw from one stream: nothing comes twice, and nothing is left out."""
 
 
-@dataclass(frozen=True)
-class StreamStart:
-    """Where a stage's stream begins: the run's output folder, the stage, its first block."""
-
-    output: str
-    stage: str
-    first_block: int
-
-
 def prompt_rows(
-    batch: Mapping[str, Any], maker: PromptMaker, begin: StreamStart
+    batch: Mapping[str, Any], maker: PromptMaker, output: str, stage: str, first_block: int
 ) -> Iterator[dict[str, Any]]:
     """Ray Data stage: numbers of blocks in, their prompts out, one block of rows each.
 
-    Blocks that this stage has had are left out.
+    Counted from ``first_block``; blocks that this stage of the run in ``output`` has had are left
+    out.
     """
-    start = next_task(begin.output, begin.stage)
-    for number in batch["id"] + begin.first_block:
+    start = next_task(output, stage)
+    for number in batch["id"] + first_block:
         if int(number) < start // BLOCK_NUMBERS:
             continue
         rows = maker.block(int(number))

@@ -16,7 +16,6 @@ import torch
 from pipelines.train_reasoner.config import TrainReasonerConfig
 from pipelines.train_reasoner.evaluation import (
     Evaluation,
-    Greedy,
     Judge,
     evaluate,
     judged,
@@ -73,12 +72,11 @@ def measure(config: TrainReasonerConfig, folder: Path) -> dict[str, Any]:
     max_rows = config.rollouts.max_rows
     rollouts = TrainerRollouts(HFEngine(model, max_rows=max_rows), max_rows)
     text = ReasonerText(tokenizer, compact=True, mode=config.data.mode)
-    greedy = Greedy(config.data.max_prompt_tokens, config.grpo.max_new_tokens)
     judge = Judge(config.rubric, config.evaluation.heldout_term)
     maker = PromptMaker(config.data, config.seed, compact=True)
 
     def found(rows: list[PromptRow]) -> dict[str, Any]:
-        return _percent(summary(evaluate(rollouts, text, rows, judge, greedy)))
+        return _percent(summary(evaluate(rollouts, text, rows, judge, config)))
 
     rooms = _CARD_ROOMS[: config.ship.num_rooms]
     metrics: dict[str, Any] = {

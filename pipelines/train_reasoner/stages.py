@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.train_reasoner.config import STAGES, SftConfig, TrainReasonerConfig
-from pipelines.train_reasoner.groups import Harvester
 from pipelines.train_reasoner.model import load_model, start_folder
-from pipelines.train_reasoner.step import Learner, grpo_step
+from pipelines.train_reasoner.step import Harvester, Learner, grpo_step
 from pipelines.train_reasoner.worker import Worker, WorkerSetup, make_rewards, make_worker
 from spatialcode.errors import ConfigError, ParityError
 from spatialcode.grpo.types import Trajectory

@@ -23,7 +23,6 @@ from pipelines.train_reasoner.config import STAGES, TrainReasonerConfig
 from pipelines.train_reasoner.deepspeed import DeepSpeedStepper, with_adapters
 from pipelines.train_reasoner.evaluation import (
     Evaluation,
-    Greedy,
     Judge,
     alarm,
     evaluate,
@@ -204,7 +203,7 @@ class Worker:
         history = list(self.position.kept.get("evaluations", []))
         place = {"stage": self.position.stage, "step": self.position.step}
         if not history or not place.items() <= history[-1].items():
-            history.append({**place, **self._judged(self.heldout).to_dict()})
+            history.append({**place, **vars(self._judged(self.heldout))})
             self.keep(evaluations=history)
             self._tell_evaluation(history)
         accuracy = history[-1]["accuracy"]
@@ -250,8 +249,7 @@ class Worker:
         """Figures of the present weights on rows, which workers share out."""
         stepper = self.opened.stepper
         mine = rows[self.setup.rank :: stepper.world_size]
-        greedy = Greedy(self.config.data.max_prompt_tokens, self.config.grpo.max_new_tokens)
-        sums = evaluate(self.opened.rollouts, self.text, mine, self.judge, greedy)
+        sums = evaluate(self.opened.rollouts, self.text, mine, self.judge, self.config)
         return summary(stepper.totals(sums))
 
     def measure_red_team(self) -> None:

@@ -264,9 +264,7 @@ def spec_of(config: ReasonerDeploymentConfig) -> ModelSpec:
 
 def _greedy(model: CompletionModel) -> CompletionModel:
     """A model that shares the weights of another and always takes the most likely token."""
-    if isinstance(model, OpenAICompatible):
-        return replace(model, temperature=0.0)
-    assert isinstance(model, HuggingFaceModel)
+    assert isinstance(model, OpenAICompatible | HuggingFaceModel)
     twin = copy.copy(model)
     twin.settings = replace(model.settings, temperature=0.0)
     return twin

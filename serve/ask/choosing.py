@@ -19,9 +19,8 @@ from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.answers.forms import after_thinking
 from spatialcode.reasoning.reasoner import ModelAnswer
 from spatialcode.reasoning.rubric.claims import read_statements
-from spatialcode.reasoning.rubric.config import RubricConfig
 from spatialcode.reasoning.rubric.reading import reading_of
-from spatialcode.reasoning.rubric.scoring import score
+from spatialcode.reasoning.rubric.scoring import RubricConfig, score
 from spatialcode.reasoning.rubric.verify import Context, check
 from spatialcode.reasoning.statements import Statement
 from spatialcode.scene.schema import SpatialCode

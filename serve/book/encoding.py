@@ -18,7 +18,7 @@ from serve.book.database import CodeJob, JobBook, JobStatus
 from serve.book.file_store import FileStore, MissingFileError
 from serve.config import ServeConfig
 from serve.metrics import Meters
-from spatialcode.api import VideoEncoder
+from spatialcode.api import VideoEncoder, effective_sampling
 from spatialcode.errors import EncodeError, VideoError
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.video.decode import DecodedVideo
@@ -94,7 +94,8 @@ class EncodingWorker:
     ) -> None:  # fmt: skip
         self.name = name
         self._book, self._store, self._encoder = book, store, encoder
-        self._settings = settings
+        sampling = effective_sampling(settings.sampling, encoder.encoder.frames)
+        self._settings = replace(settings, sampling=sampling)
         self._meters = meters or Meters()
         self._clock = clock
         self._decoder = SandboxedDecoder(settings.sandbox)

@@ -20,7 +20,7 @@ from spatialcode.export.formats import FORMATS, ExportFormat, ExportSource
 from spatialcode.export.stills import page_frames
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import to_json
-from spatialcode.video import wire
+from spatialcode.video.decode import error_from_dict
 from spatialcode.video.sandbox import DEFAULT_SANDBOX_LIMITS, SandboxedDecoder, SandboxLimits
 
 
@@ -98,7 +98,7 @@ def _write_in_child(
         told = json.loads(done.stdout)
     except json.JSONDecodeError:
         told = {"message": f"status {done.returncode}"}
-    raise wire.error_from_dict(told)
+    raise error_from_dict(told)
 
 
 def _run(order: str, wall_s: float) -> subprocess.CompletedProcess[str]:

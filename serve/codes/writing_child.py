@@ -17,7 +17,7 @@ from spatialcode.export.formats import ExportSource
 from spatialcode.export.overlay import OverlayOptions
 from spatialcode.loading import load
 from spatialcode.scene.text import from_json
-from spatialcode.video import wire
+from spatialcode.video.decode import error_to_dict
 
 FAILED = 3
 MAX_FILE_BYTES = 2 * 2**30
@@ -33,7 +33,7 @@ def main() -> int:
         source = ExportSource(Path(order["video"]), (), OverlayOptions(num_threads=1))
         write(from_json(order["code"]), source, Path(order["path"]))
     except VideoError as error:
-        print(json.dumps(wire.error_to_dict(error)))
+        print(json.dumps(error_to_dict(error)))
     except Exception as error:  # the boundary: one rendition's bug is its own error
         # OpenCV tells of memory in an error of its own.
         short = isinstance(error, MemoryError) or "bad_alloc" in str(error)

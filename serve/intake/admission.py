@@ -32,9 +32,8 @@ from spatialcode.errors import (
     VideoLimitError,
     VideoNotFoundError,
 )
-from spatialcode.video.opening import VideoProbe
 from spatialcode.video.sandbox import SandboxedDecoder
-from spatialcode.video.source import check_file
+from spatialcode.video.source import VideoProbe, check_file
 from spatialcode.workkey import work_key
 
 RETRY_AFTER_S = 2.0

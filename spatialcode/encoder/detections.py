@@ -267,13 +267,6 @@ def suppress(detections: list[Detection], max_iou: float) -> list[Detection]:
     return [ordered[i] for i in kept]
 
 
-def clip_votes(
-    maps: DenseMaps, K_grid: Array, T_world_camera: Array, config: LiftingConfig
-) -> Votes:
-    """Votes of all frames of a clip, those of one frame that agree joined."""
-    return joined(lift(maps, K_grid, T_world_camera, config), config)
-
-
 @dataclass(frozen=True, eq=False)
 class _View:
     """The cameras of a clip: pinhole matrix of the grid, poses, (h, w) of the grid."""
@@ -325,7 +318,7 @@ def detect(
 
     World and units are those of ``T_world_camera`` (N, 4, 4); see :func:`confident`.
     """
-    votes = clip_votes(maps, K_grid, T_world_camera, config.lifting)
+    votes = joined(lift(maps, K_grid, T_world_camera, config.lifting), config.lifting)
     clusters = cluster_votes(votes, config.fusion)
     places = observed_places(clusters, maps, K_grid, T_world_camera, config.tracks)
     groups = link_moving(clusters, votes, places, config.tracks)
@@ -363,9 +356,9 @@ def scene_objects(detections: list[Detection], times_s: Array) -> tuple[SceneObj
                 id=make_id(detection.label, counts[detection.label]),
                 label=detection.label,
                 score=detection.score,
-                center_m=_vector(detection.center_m),
-                size_m=_vector(detection.size_m),
-                quaternion_wxyz=_vector(quaternion_from_yaw(detection.yaw_rad)),
+                center_m=detection.center_m.tolist(),
+                size_m=detection.size_m.tolist(),
+                quaternion_wxyz=quaternion_from_yaw(detection.yaw_rad).tolist(),
                 first_seen_s=float(times_s[detection.frames[0]]),
                 last_seen_s=float(times_s[detection.frames[-1]]),
                 num_observations=len(detection.frames),
@@ -379,7 +372,7 @@ def scene_objects(detections: list[Detection], times_s: Array) -> tuple[SceneObj
 
 def _track(path: MovingPath, times_s: Array) -> tuple[TrackPoint, ...]:
     return tuple(
-        TrackPoint(float(times_s[frame]), _vector(center), _vector(quaternion))
+        TrackPoint(float(times_s[frame]), center.tolist(), quaternion.tolist())
         for frame, center, quaternion in zip(
             path.frames, path.center_m, quaternion_from_yaw(path.yaw_rad), strict=True
         )
@@ -393,24 +386,6 @@ def cameras_of(
 
     ``K`` belongs to pictures of ``network_size`` (width, height).
     """
-    sx, sy = video.width_px / network_size[0], video.height_px / network_size[1]
-    return tuple(
-        Camera(
-            t_s=t,
-            T_world_camera=_matrix(T),
-            fx_px=float(K[0, 0] * sx),
-            fy_px=float(K[1, 1] * sy),
-            cx_px=float(K[0, 2] * sx),
-            cy_px=float(K[1, 2] * sy),
-        )
-        for t, T in zip(video.sampled_s, T_world_camera, strict=True)
-    )
-
-
-def _vector(values: Array) -> Any:
-    """Plain floats; the schema checks how many."""
-    return tuple(float(v) for v in np.asarray(values))
-
-
-def _matrix(values: Array) -> Any:
-    return tuple(_vector(row) for row in values)
+    scale = [video.width_px / network_size[0], video.height_px / network_size[1], 1.0]
+    K = np.diag(scale) @ K
+    return tuple(Camera.of(t, T, K) for t, T in zip(video.sampled_s, T_world_camera, strict=True))

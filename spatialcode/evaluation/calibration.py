@@ -31,8 +31,7 @@ from spatialcode.evaluation.metrics.detection import (
 )
 from spatialcode.evaluation.metrics.scoring import overlaps_of
 from spatialcode.evaluation.metrics.tracks import BoxTracks, from_objects
-from spatialcode.evaluation.room import truth_tracks
-from spatialcode.evaluation.watched import clip_of
+from spatialcode.evaluation.room import clip_of, truth_tracks
 from spatialcode.seeds import VALIDATION_ROOMS
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 

@@ -205,16 +205,10 @@ def _ladder_tables(ladder: Report) -> list[str]:
     }
     parts = []
     for start, steps in ladder.items():
-        rows = [
-            [
-                name,
-                _number(figures["f1"]["0.25"]),
-                _number(figures["class_aware"]["f1"]["0.25"]),
-                _number(figures["class_aware"]["precision"]["0.25"]),
-                _number(figures["class_aware"]["recall"]["0.25"]),
-            ]
-            for name, figures in steps.items()
-        ]
+        rows = []
+        for name, figures in steps.items():
+            right = (figures["class_aware"][k]["0.25"] for k in ("f1", "precision", "recall"))
+            rows.append([name, _number(figures["f1"]["0.25"]), *map(_number, right)])
         head = ["true", "F1, any label", "F1, label right", "precision", "recall"]
         parts += [titles[start], table(head, rows)]
     return parts
@@ -254,15 +248,12 @@ def figure(report: Report) -> Figure:
         heights = [figures["0.25"]["f1"] for figures in classes.values()]
         drawn.add_trace(Bar(x=list(classes), y=heights, name=poses.replace("_", " ")), 1, 1)
     for row, (start, steps) in enumerate(ladders.items(), start=2):
-        for name, block in (("any label", lambda f: f), ("label right", _aware)):
-            heights = [block(figures)["f1"]["0.25"] for figures in steps.values()]
+        any_label = list(steps.values())
+        right = [figures["class_aware"] for figures in any_label]
+        for name, blocks in (("any label", any_label), ("label right", right)):
+            heights = [block["f1"]["0.25"] for block in blocks]
             bars = Bar(x=list(steps), y=heights, name=f"{start}, {name}")
             drawn.add_trace(bars, row, 1)
     drawn.update_yaxes(range=[0, 1])
     drawn.update_layout(height=360 * len(titles), template="plotly_white")
     return drawn
-
-
-def _aware(figures: dict[str, Any]) -> dict[str, Any]:
-    aware: dict[str, Any] = figures["class_aware"]
-    return aware

@@ -31,11 +31,11 @@ from spatialcode.export.drawing import (
     label_rgb,
 )
 from spatialcode.files import whole_file
-from spatialcode.scene.frames import SE3, project
+from spatialcode.scene.frames import project
 from spatialcode.scene.motion import CameraMotion, object_poses
 from spatialcode.scene.schema import SceneObject, SpatialCode
 from spatialcode.video.limits import VideoLimits
-from spatialcode.video.opening import OpenedVideo, open_video
+from spatialcode.video.source import OpenedVideo, open_video
 
 FloatArray = NDArray[np.float64]
 Image = NDArray[np.uint8]
@@ -264,7 +264,8 @@ def project_segments(
     the camera is drawn up to where it leaves the view instead of being mirrored.
     ``margin_px``: how far lines go on outside the image, so that thick ones end unseen.
     """
-    camera = SE3.from_matrix(view.T_world_camera).inverse().apply(segments_world)
+    R_camera_world = view.T_world_camera[:3, :3].T
+    camera = np.einsum("ij,...j->...i", R_camera_world, segments_world - view.T_world_camera[:3, 3])
     normals, offsets = _frustum_planes(view, margin_px)
     kept, source = clip_segments(camera, normals, offsets)
     pixels, depth_m = project(kept, view.K)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -47,15 +46,8 @@ class GroupMoments:
     varies: Bool[Tensor, " g"]
 
 
-class AdvantageFunction(Protocol):
-    """What :data:`ADVANTAGES` holds."""
-
-    def __call__(
-        self,
-        rewards: Float[Tensor, " b"],
-        group_ids: Int[Tensor, " b"],
-        valid: Bool[Tensor, " b"] | None = None,
-    ) -> Float[Tensor, " b"]: ...
+#: What :data:`ADVANTAGES` holds: a function of rewards, group ids, and which rewards are valid.
+AdvantageFunction = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 def group_moments(

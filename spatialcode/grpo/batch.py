@@ -54,15 +54,6 @@ class RolloutBatch:
         """B and T."""
         return len(self.samples), max(len(sample.completion_ids) for sample in self.samples)
 
-    @property
-    def lengths(self) -> Int[Tensor, " b"]:
-        """Completion tokens of each sample."""
-        return torch.tensor([len(sample.completion_ids) for sample in self.samples])
-
-    @property
-    def finished(self) -> Bool[Tensor, " b"]:
-        return torch.tensor([sample.finished for sample in self.samples])
-
     def with_reference(self, ref_logprobs: Float[Tensor, "b t"]) -> RolloutBatch:
         return replace(self, ref_logprobs=ref_logprobs)
 

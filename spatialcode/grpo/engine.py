@@ -83,27 +83,60 @@ class HFEngine:
     ) -> list[list[Sample]]:
         """``num_samples`` completions of each prompt, in the prompts' order.
 
-        Raises PromptError where a prompt and its completion exceed the model's positions, and
-        WeightsError after a `load_weights` that failed half-way.
+        A completion ends with the first end token, which belongs to it, or unfinished after
+        ``settings.max_new_tokens``. The model is in evaluation mode meanwhile and no gradient
+        flows. Raises ValueError for an empty prompt; PromptError where a prompt and its completion
+        exceed the model's positions; WeightsError after a `load_weights` that failed half-way;
+        ModelError for a model without a cache of keys and values and for logits that are not
+        numbers.
         """
+        self._check(prompts, num_samples, settings)
+        places = _places(prompts, num_samples)
+        shortest_first = sorted(range(len(prompts)), key=lambda n: len(prompts[n]))
+        per_batch = max(1, self.max_rows // num_samples)
+        found: list[list[Sample]] = [[] for _ in prompts]
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                for start in range(0, len(prompts), per_batch):
+                    numbers = shortest_first[start : start + per_batch]
+                    batch = _Batch(
+                        self.model,
+                        tuple(tuple(prompts[n]) for n in numbers),
+                        tuple(places[n] for n in numbers),
+                        num_samples,
+                        settings,
+                        frozenset(self.end_ids),
+                    )
+                    groups = _written(batch, self._version)
+                    for n, group in zip(numbers, groups, strict=True):
+                        found[n] = group
+        finally:
+            self.model.train(was_training)
+        return found
+
+    def _check(
+        self, prompts: Sequence[Sequence[int]], num_samples: int, settings: SamplerSettings
+    ) -> None:
         if self._half_loaded:
             raise WeightsError("the last load_weights failed: load all weights again")
-        limit = getattr(plain_model(self.model).config, "max_position_embeddings", None)
+        if num_samples < 1:
+            raise ValueError(f"num_samples: expected 1 or more, got {num_samples!r}")
+        for number, prompt in enumerate(prompts):
+            if not prompt:
+                raise ValueError(f"prompts[{number}]: expected at least one token, got none")
+        plain = plain_model(self.model)
+        limit = getattr(plain.config, "max_position_embeddings", None)
         longest = max((len(prompt) for prompt in prompts), default=0)
         if limit is not None and longest + settings.max_new_tokens > limit:
             raise PromptError(
                 f"expected prompt and completion within the model's {limit} positions, got "
                 f"{longest} prompt tokens and up to {settings.max_new_tokens} new ones"
             )
-        return sample(
-            self.model,
-            prompts,
-            num_samples,
-            settings,
-            end_ids=self.end_ids,
-            weight_version=self._version,
-            max_rows=self.max_rows,
-        )
+        if cache_argument(self.model) is None:
+            name = type(plain).__name__
+            raise ModelError(f"{name} keeps no cache of keys and values: it cannot be sampled here")
 
     def load_weights(self, tensors: Iterable[tuple[str, Tensor]], version: int) -> None:
         """Copy weights into the model by name; a tied weight may come under any of its names.
@@ -132,57 +165,6 @@ class HFEngine:
             raise WeightsError(f"{len(missing)} of the model's weights did not come: {named}")
         self._half_loaded = False
         self._version = version
-
-
-def sample(
-    model: Any,
-    prompts: Sequence[Sequence[int]],
-    num_samples: int,
-    settings: SamplerSettings,
-    *,
-    end_ids: Collection[int],
-    weight_version: int = 0,
-    max_rows: int = 256,
-) -> list[list[Sample]]:
-    """``num_samples`` completions of each prompt, in order; at most ``max_rows`` rows at once.
-
-    A completion ends with the first of ``end_ids``, which belongs to it, or unfinished after
-    ``settings.max_new_tokens``. The model is in evaluation mode meanwhile and no gradient flows.
-    Raises ValueError for an empty prompt, ModelError for a model without a cache of keys and
-    values and for logits that are not numbers.
-    """
-    if num_samples < 1:
-        raise ValueError(f"num_samples: expected 1 or more, got {num_samples!r}")
-    for number, prompt in enumerate(prompts):
-        if not prompt:
-            raise ValueError(f"prompts[{number}]: expected at least one token, got none")
-    if cache_argument(model) is None:
-        name = type(plain_model(model)).__name__
-        raise ModelError(f"{name} keeps no cache of keys and values: it cannot be sampled here")
-    places = _places(prompts, num_samples)
-    shortest_first = sorted(range(len(prompts)), key=lambda n: len(prompts[n]))
-    per_batch = max(1, max_rows // num_samples)
-    found: list[list[Sample]] = [[] for _ in prompts]
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            for start in range(0, len(prompts), per_batch):
-                numbers = shortest_first[start : start + per_batch]
-                batch = _Batch(
-                    model,
-                    tuple(tuple(prompts[n]) for n in numbers),
-                    tuple(places[n] for n in numbers),
-                    num_samples,
-                    settings,
-                    frozenset(end_ids),
-                )
-                groups = _written(batch, weight_version)
-                for n, group in zip(numbers, groups, strict=True):
-                    found[n] = group
-    finally:
-        model.train(was_training)
-    return found
 
 
 def _places(prompts: Sequence[Sequence[int]], num_samples: int) -> list[int]:

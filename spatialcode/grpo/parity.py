@@ -105,15 +105,10 @@ def compare(
 def check_parity(
     model: Any,
     samples: Sequence[Sample],
-    tolerance: ParityTolerance | float = ParityTolerance(),
+    tolerance: ParityTolerance = ParityTolerance(),
     scoring: ScoringSettings | None = None,
 ) -> ParityReport:
-    """`compare`, or a ParityError that says by how much where a tolerance is exceeded.
-
-    ``tolerance``: a number bounds every difference of log-probabilities, and with it the rest.
-    """
-    if not isinstance(tolerance, ParityTolerance):
-        tolerance = ParityTolerance(tolerance, tolerance, math.inf)
+    """`compare`, or a ParityError that says by how much where a tolerance is exceeded."""
     report = compare(model, samples, scoring)
     for name, limit in vars(tolerance).items():
         if not getattr(report, name) <= limit:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 
@@ -18,12 +19,14 @@ from spatialcode.reasoning.statements import (
     Cross,
     Dot,
     Final,
+    Height,
     Position,
     Role,
     Statement,
     Vector,
 )
 from spatialcode.scene.frames import matrix_from_quaternion
+from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SceneObject
 
 #: Things nearer to each other, seen from above, stand in one place: rounding is as much. So is a
@@ -112,6 +115,12 @@ def bearing_evidence(u: Vector, v: Vector) -> list[Statement]:
 def at(item: SceneObject, role: Role) -> Position:
     """The statement of where a thing is, and of its part."""
     return Position(item.id, item.center_m, role)
+
+
+def height_of(item: SceneObject, face: Literal["top", "bottom"], index: SceneIndex) -> Height:
+    """The statement of how high a thing's top or bottom is."""
+    z_m = index.corners_m[index.row[item.id], :, 2]
+    return Height(item.id, face, float(z_m.max() if face == "top" else z_m.min()))
 
 
 def vector(name: str, tail: SceneObject, head: SceneObject) -> Vector:

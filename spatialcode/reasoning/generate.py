@@ -22,11 +22,9 @@ from spatialcode.questions.parse import read_options
 from spatialcode.questions.types import QuestionItem, same_question
 from spatialcode.reasoning.drawing import NO_FURTHER, UNREADABLE, Balance, Draft, Pool, arrange
 from spatialcode.reasoning.families.registry import family_named, family_names, parse
-from spatialcode.reasoning.naming import NamedRoom, Naming
+from spatialcode.reasoning.naming import NamedRoom, Naming, Rng
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SpatialCode
-
-Rng = np.random.Generator
 
 Paraphrases = Literal["train", "heldout", "all"]
 BalanceRule = Literal["strict", "room"]

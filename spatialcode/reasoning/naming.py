@@ -20,15 +20,14 @@ from numpy.typing import NDArray
 from spatialcode.errors import SchemaError
 from spatialcode.questions.names import HEAD, NONE, match, plain, reference, singular
 from spatialcode.questions.types import Reference
+from spatialcode.reasoning.drawing import Rng, Rows
 from spatialcode.scene.index import SceneIndex
 
 if TYPE_CHECKING:  # it knows the families, and they know the rooms
     from spatialcode.reasoning.generate import GenerateConfig
 
-Rng = np.random.Generator
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-Rows = NDArray[np.intp]
 
 #: Kinds that are combined at a time: 1001 sets of four.
 _MAX_KINDS = 14

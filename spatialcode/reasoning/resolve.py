@@ -100,7 +100,7 @@ def references_of(question: Question) -> tuple[Reference, ...]:
     """Every noun phrase of a question, those inside selectors included; each once."""
     found: list[Reference] = []
     for field in fields(question):
-        for reference in _references(getattr(question, field.name)):
+        for reference in references_in(getattr(question, field.name)):
             found.append(replace(reference, selector=None))
             while reference.selector is not None and reference.selector.anchor is not None:
                 reference = reference.selector.anchor
@@ -108,14 +108,15 @@ def references_of(question: Question) -> tuple[Reference, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _references(value: object) -> Iterator[Reference]:
+def references_in(value: object) -> Iterator[Reference]:
+    """The references that a field of a question holds, without those inside selectors."""
     if isinstance(value, Reference):
         yield value
     elif isinstance(value, Forward):
         yield value.until
     elif isinstance(value, tuple):
         for part in value:
-            yield from _references(part)
+            yield from references_in(part)
 
 
 def named_ids(question: Question, code: SpatialCode) -> frozenset[str]:

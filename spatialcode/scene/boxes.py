@@ -15,12 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spatialcode.errors import SchemaError
-from spatialcode.scene.categories import canonical_yaw, wrap_yaw, yaw_error
 from spatialcode.scene.frames import canonical_quaternion, matrix_from_quaternion
 from spatialcode.scene.pairs import (
     CORNER_SIGNS,
-    EDGES,
-    FACES,
     Floats,
     Pairs,
     common_volume,
@@ -28,22 +25,6 @@ from spatialcode.scene.pairs import (
     overlapping,
     separation,
 )
-
-__all__ = [
-    "CORNER_SIGNS",
-    "EDGES",
-    "FACES",
-    "Boxes",
-    "box_distance",
-    "canonical_yaw",
-    "corners",
-    "intersection_volume",
-    "iou",
-    "iou_matrix",
-    "volume",
-    "wrap_yaw",
-    "yaw_error",
-]
 
 #: Pairs worked on together: enough to hide numpy's call overhead, few enough to stay in cache.
 _CHUNK = 2048

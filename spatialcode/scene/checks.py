@@ -50,6 +50,11 @@ def float32(field: str, value: object) -> float:
     return float(rounded) + 0.0
 
 
+def float32_or_none(field: str, value: object) -> float | None:
+    """A finite number rounded to float32, or None."""
+    return None if value is None else float32(field, value)
+
+
 def time(field: str, value: object) -> float:
     """Seconds from the first frame, at least zero, float64."""
     seconds = number(field, value)
@@ -138,6 +143,11 @@ def vector(field: str, value: object, length: int) -> tuple[float, ...]:
     if len(parts) != length:
         raise SchemaError(field, f"{length} numbers", value)
     return tuple(float32(f"{field}[{i}]", v) for i, v in enumerate(parts))
+
+
+def points_xy(field: str, value: object) -> tuple[tuple[float, ...], ...]:
+    """Points of two float32 numbers."""
+    return tuple(vector(f"{field}[{i}]", point, 2) for i, point in enumerate(items(field, value)))
 
 
 def size(field: str, value: object) -> tuple[float, float, float]:

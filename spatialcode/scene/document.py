@@ -36,6 +36,8 @@ _RECORDS: dict[str, type] = {
 _SEQUENCES: dict[str, type] = {"objects": SceneObject, "cameras": Camera, "track": TrackPoint}
 #: Fields that are left out where they are empty, so that a document without them can be read.
 _OPTIONAL = frozenset({"warnings"})
+#: Kept as float64; all other numbers with a fraction are float32.
+FLOAT64_FIELDS = frozenset({"t_s", "first_seen_s", "last_seen_s", "duration_s", "sampled_s"})
 
 
 def field_names(kind: type) -> tuple[str, ...]:

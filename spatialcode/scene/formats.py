@@ -2,7 +2,7 @@
 
 Three forms: annotations with unit axes as rows, 9 numbers with roll, pitch and yaw, 10 with a
 quaternion. Which of the 9 or 10 numbers is which extent, and which world axis is up, is stated
-by the caller or detected (`spatialcode.scene.axes`); it is never assumed. The annotated form
+by the caller or detected (`spatialcode.scene.formats`); it is never assumed. The annotated form
 states both: axes name their own sizes, and z is up. Fields that hold a benchmark's answers
 (counts, room size) are not read: a code made here has no room.
 """
@@ -11,17 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from spatialcode.errors import FormatError, SchemaError
 from spatialcode.files import read_jsonl
-from spatialcode.scene import axes as detection
-from spatialcode.scene.axes import AXES, Axis, AxisOrder, DetectedAxes, Floats
 from spatialcode.scene.frames import quaternion_from_matrix
 from spatialcode.scene.schema import (
     Provenance,
@@ -33,23 +31,38 @@ from spatialcode.scene.schema import (
 )
 from spatialcode.version import __version__
 
-__all__ = [
-    "AxisOrder",
-    "DetectedAxes",
-    "all_orders",
-    "detect_order",
-    "from_annotated",
-    "from_bbox9",
-    "from_bbox10",
-    "read_boxes",
-]
+Floats = NDArray[np.float64]
+Axis = Literal["x", "y", "z"]
+#: Index among the three published numbers of the box's x, y and z extent.
+AxisOrder = tuple[int, int, int]
 
+AXES: tuple[Axis, ...] = get_args(Axis)
+#: Heights (metres) of things whose height varies little: they tell which extent is vertical.
+_HEIGHTS_M = {
+    "door": 2.0, "chair": 0.9, "table": 0.75, "refrigerator": 1.7, "sofa": 0.85, "window": 1.2,
+    "bed": 0.9, "nightstand": 0.6, "trash bin": 0.4, "toilet": 0.75, "bookshelf": 1.7,
+}  # fmt: skip
+#: How much better (median absolute log error) the best reading must be than the next.
+_CLEAR_LOG = 0.1
+#: How much straighter (mean tilt) boxes must stand along the best axis than along the next.
+_CLEAR_DEG = 2.0
+_MIN_KNOWN = 5
 #: Extents of zero become this, in metres: a code's boxes have a volume.
 _LEAST_M = 1e-3
 _ANNOTATED = frozenset({"label", "center", "size", "axes"})
 _BBOX = frozenset({"label", "bbox_3d"})
 #: Largest entry of R Rᵀ − I, and of a quaternion's |norm − 1|, in published (rounded) rotations.
 _ROUNDING = 0.02
+
+
+@dataclass(frozen=True)
+class DetectedAxes:
+    """What was detected: ``order``, ``up``; how clear the order was, and from how many boxes."""
+
+    order: AxisOrder
+    up: Axis
+    lead: float
+    num_boxes: int
 
 
 @dataclass(frozen=True)
@@ -148,11 +161,6 @@ def read_boxes(
         raise FormatError(f"{path}: {error}") from error
 
 
-def all_orders() -> tuple[AxisOrder, ...]:
-    """Every way to read three extents."""
-    return tuple(permutations((0, 1, 2)))  # type: ignore[arg-type]
-
-
 def _documents(path: Path) -> list[tuple[int, dict[str, Any]]]:
     documents = []
     for line_number, document in read_jsonl(path):
@@ -181,14 +189,14 @@ def _codes(
 
 
 def _up(entries: Sequence[_Published]) -> Axis:
-    return detection.detect_up(np.array([e.rotation for e in entries]).reshape(-1, 3, 3))
+    return _upright_axis(np.array([e.rotation for e in entries]).reshape(-1, 3, 3))
 
 
 def _detected(entries: Sequence[_Published], up: Axis | None) -> DetectedAxes:
     rotations = np.array([entry.rotation for entry in entries]).reshape(-1, 3, 3)
     extents = np.array([entry.extents for entry in entries]).reshape(-1, 3)
     labels = [entry.label for entry in entries]
-    return detection.detect_order(labels, extents, rotations, up or _up(entries))
+    return _vertical_order(labels, extents, rotations, up or _up(entries))
 
 
 def _listed(document: Mapping[str, Any], scene: str) -> list[tuple[Mapping[str, Any], str]]:
@@ -267,8 +275,8 @@ def _code(
     counts: dict[str, int] = {}
     objects = []
     for entry in entries:
-        axes = detection.to_z_up(entry.rotation.T, up)
-        axes, size = detection.standing_axes(axes, entry.extents[list(order)])
+        axes = _to_z_up(entry.rotation.T, up)
+        axes, size = _standing_axes(axes, entry.extents[list(order)])
         u, _, vt = np.linalg.svd(axes)  # the nearest rotation to the rounded one
         try:
             stem = make_id(entry.label, 1)  # labels may differ where ids may not
@@ -276,7 +284,7 @@ def _code(
             objects.append(
                 SceneObject(
                     make_id(entry.label, counts[stem]), entry.label, 1.0,
-                    tuple(detection.to_z_up(entry.center, up)), tuple(size),
+                    tuple(_to_z_up(entry.center, up)), tuple(size),
                     tuple(quaternion_from_matrix((u @ vt).T)), 0.0, 0.0, 0, 1.0, "static",
                 )
             )  # fmt: skip
@@ -286,3 +294,72 @@ def _code(
         video=VideoInfo(scene, "", 0.0, 0.0, 1, 1), objects=tuple(objects), cameras=(), room=None,
         scale=Scale("given", 1.0), provenance=Provenance(source, "", "", __version__, ""),
     )  # fmt: skip
+
+
+def _upright_axis(rotations: Floats) -> Axis:
+    """The world axis along which boxes stand: most things have one axis upright.
+
+    ``rotations`` (N, 3, 3), the columns the box axes in the published world. FormatError for
+    fewer than five boxes, and where all of them are parallel to more than one world axis.
+    """
+    if len(rotations) < _MIN_KNOWN:
+        raise FormatError(f"up: expected {_MIN_KNOWN} boxes to detect it from, got {len(rotations)}"
+                          "; state it")  # fmt: skip
+    straight = np.clip(np.abs(rotations).max(axis=2), 0.0, 1.0)
+    tilts_deg = np.degrees(np.arccos(straight)).mean(axis=0)
+    best, second, _ = np.argsort(tilts_deg)
+    if tilts_deg[second] - tilts_deg[best] < _CLEAR_DEG:
+        raise FormatError(f"up: boxes stand along no axis clearly (mean tilts {tilts_deg.round(1)} "
+                          "degrees from x, y, z); state it")  # fmt: skip
+    return AXES[best]
+
+
+def _vertical_order(
+    labels: Sequence[str], extents_m: Floats, rotations: Floats, up: Axis
+) -> DetectedAxes:
+    """Which published extent is which, from the heights of things of known height.
+
+    ``extents_m`` (N, 3) as published. Only the vertical one shows; the other two are taken to
+    keep their cyclic order: with the second one vertical, (a, b, c) are read as (c, a, b).
+    FormatError where fewer than five things are known or two readings fit.
+    """
+    known = np.array([label in _HEIGHTS_M for label in labels], dtype=bool)
+    if known.sum() < _MIN_KNOWN:
+        raise FormatError(f"axis order: expected {_MIN_KNOWN} things of known height, got "
+                          f"{known.sum()}; state it")  # fmt: skip
+    heights = np.log([_HEIGHTS_M[label] for label in labels if label in _HEIGHTS_M])
+    upright = np.abs(rotations[known, AXES.index(up)]).argmax(axis=1)
+    rows = np.arange(len(upright))
+    logs = np.log(np.maximum(extents_m[known], 0.01))
+    # shifted by k, box axis i has the extent published at i + k
+    errors = [
+        float(np.median(np.abs(logs[rows, (upright + k) % 3] - heights))) for k in range(3)
+    ]  # fmt: skip
+    best, second, _ = np.argsort(errors)
+    lead = errors[second] - errors[best]
+    if lead < _CLEAR_LOG:
+        raise FormatError("axis order: no extent is clearly the vertical one (errors "
+                          f"{np.round(errors, 2)}); state it")  # fmt: skip
+    shift = int(best)
+    return DetectedAxes((shift, (shift + 1) % 3, (shift + 2) % 3), up, lead, len(upright))
+
+
+def _to_z_up(vectors: Floats, up: Axis) -> Floats:
+    """World vectors (..., 3) in a world whose z is up: a cyclic change of axes, so a rotation."""
+    # (y, z, x) puts x last, (z, x, y) puts y last
+    return vectors[..., {"x": [1, 2, 0], "y": [2, 0, 1], "z": [0, 1, 2]}[up]]
+
+
+def _standing_axes(axes: Floats, size: Floats) -> tuple[Floats, Floats]:
+    """The same box with its axes renamed, so that its z is the one nearest to world z, and up.
+
+    ``axes`` (3, 3) unit axes as rows, ``size`` (3,). The other two keep their cyclic order.
+    """
+    vertical = int(np.abs(axes[:, 2]).argmax())
+    order = [(vertical + 1) % 3, (vertical + 2) % 3, vertical]
+    axes, size = axes[order], size[order]
+    if axes[2, 2] < 0.0:  # turned about its x, a box is the same box
+        axes = axes * np.array([[1.0], [-1.0], [-1.0]])
+    if np.linalg.det(axes) < 0.0:  # a box is its own mirror image
+        axes = axes * np.array([[-1.0], [1.0], [1.0]])
+    return axes, size

@@ -1,4 +1,4 @@
-"""Rigid transforms, quaternions and the pinhole camera, vectorised over leading axes.
+"""Rotations, quaternions and the pinhole camera, vectorised over leading axes.
 
 Quaternions are (w, x, y, z), unit, first non-zero component positive. ``T_a_b`` maps
 coordinates of frame b to frame a. Cameras are OpenCV: x right, y down, z forward; depth is
@@ -8,8 +8,6 @@ There is no lens distortion here: callers undistort first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -17,8 +15,6 @@ from spatialcode.errors import SchemaError
 
 Array = NDArray[np.floating]
 
-#: Largest entry of R Rᵀ − I that still counts as a rotation.
-_ROTATION_TOLERANCE = 1e-3
 #: Below this horizontal length a camera looks straight up or down and has no azimuth.
 _VERTICAL_VIEW = 1e-6
 
@@ -29,86 +25,6 @@ def _array(name: str, value: ArrayLike, *tail: int) -> NDArray[np.float64]:
         expected = "(..., " + ", ".join(map(str, tail)) + ")"
         raise SchemaError(name, f"an array of shape {expected}", array.shape)
     return array
-
-
-@dataclass(frozen=True, eq=False)
-class SE3:
-    """Rigid transforms: ``apply(p) = rotation @ p + translation``.
-
-    ``rotation`` (..., 3, 3) orthonormal with determinant +1, ``translation`` (..., 3) metres;
-    leading axes broadcast. SchemaError if the shapes are wrong or a rotation is not one.
-    """
-
-    rotation: NDArray[np.float64]
-    translation: NDArray[np.float64]
-
-    def __post_init__(self) -> None:
-        rotation = _array("rotation", self.rotation, 3, 3)
-        translation = _array("translation", self.translation, 3)
-        gram = rotation @ np.swapaxes(rotation, -1, -2)
-        error = np.abs(gram - np.eye(3)).max(initial=0.0)
-        # `not <=` rather than `>`: NaN must fail too.
-        if not error <= _ROTATION_TOLERANCE or not np.all(np.linalg.det(rotation) > 0.0):
-            raise SchemaError("rotation", "orthonormal, right-handed matrices", rotation)
-        if not np.isfinite(translation).all():
-            raise SchemaError("translation", "finite metres", translation)
-        object.__setattr__(self, "rotation", rotation)
-        object.__setattr__(self, "translation", translation)
-
-    @classmethod
-    def identity(cls) -> SE3:
-        """The transform that changes nothing."""
-        return cls(np.eye(3), np.zeros(3))
-
-    @classmethod
-    def from_matrix(cls, matrix: ArrayLike) -> SE3:
-        """From (..., 4, 4) with last row (0, 0, 0, 1)."""
-        array = _array("matrix", matrix, 4, 4)
-        if not np.allclose(array[..., 3, :], (0.0, 0.0, 0.0, 1.0), rtol=0.0, atol=1e-9):
-            raise SchemaError("matrix[3]", "the row (0, 0, 0, 1)", array[..., 3, :])
-        return cls(array[..., :3, :3], array[..., :3, 3])
-
-    @classmethod
-    def from_quaternion(cls, quaternion_wxyz: ArrayLike, translation: ArrayLike) -> SE3:
-        """From quaternions (..., 4) and translations (..., 3)."""
-        return cls(matrix_from_quaternion(quaternion_wxyz), np.asarray(translation, np.float64))
-
-    def matrix(self) -> NDArray[np.float64]:
-        """(..., 4, 4)."""
-        lead = np.broadcast_shapes(self.rotation.shape[:-2], self.translation.shape[:-1])
-        result = np.zeros((*lead, 4, 4))
-        result[..., :3, :3] = self.rotation
-        result[..., :3, 3] = self.translation
-        result[..., 3, 3] = 1.0
-        return result
-
-    def compose(self, other: SE3) -> SE3:
-        """``T_a_b.compose(T_b_c)`` is ``T_a_c``: ``other`` acts first."""
-        return SE3(self.rotation @ other.rotation, self._rotate(other.translation)
-                   + self.translation)  # fmt: skip
-
-    def inverse(self) -> SE3:
-        """``T_b_a`` from ``T_a_b``."""
-        transposed = np.swapaxes(self.rotation, -1, -2)
-        moved = -np.einsum("...ij,...j->...i", transposed, self.translation)
-        return SE3(transposed, moved)
-
-    def apply(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Points (..., 3) of frame b in frame a. Leading axes broadcast with the transform's.
-
-        For N transforms of P points each, give ``points`` (N, P, 3) and index the transform
-        ``[:, None]``.
-        """
-        return self._rotate(_array("points", points, 3)) + self.translation
-
-    def __getitem__(self, index: object) -> SE3:
-        """Index the leading axes, as an array: ``T[3]``, ``T[:, None]``."""
-        keys = index if isinstance(index, tuple) else (index,)
-        tail = slice(None)
-        return SE3(self.rotation[(*keys, tail, tail)], self.translation[(*keys, tail)])
-
-    def _rotate(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.einsum("...ij,...j->...i", self.rotation, vectors)
 
 
 def canonical_quaternion(quaternion: ArrayLike) -> NDArray[np.float64]:
@@ -156,23 +72,6 @@ def quaternion_from_matrix(matrix: ArrayLike) -> NDArray[np.float64]:
     return canonical_quaternion(
         np.take_along_axis(table, best[..., None, None], axis=-2)[..., 0, :]
     )
-
-
-def quaternion_multiply(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
-    """Hamilton product (..., 4): the rotation that does ``b`` first, then ``a``."""
-    p, q = _array("a", a, 4), _array("b", b, 4)
-    pw, px, py, pz = (p[..., i] for i in range(4))
-    qw, qx, qy, qz = (q[..., i] for i in range(4))
-    product = np.stack(
-        [
-            pw * qw - px * qx - py * qy - pz * qz,
-            pw * qx + px * qw + py * qz - pz * qy,
-            pw * qy - px * qz + py * qw + pz * qx,
-            pw * qz + px * qy - py * qx + pz * qw,
-        ],
-        axis=-1,
-    )
-    return canonical_quaternion(product)
 
 
 def quaternion_from_yaw(yaw_rad: ArrayLike) -> NDArray[np.float64]:

@@ -35,6 +35,18 @@ class PosePath:
         positions = [np.interp(held_s, self.times_s, column) for column in self.positions_m.T]
         return np.stack(positions, axis=-1), Slerp(self.times_s, self.rotations)(held_s)
 
+    @classmethod
+    def of(cls, times_s: FloatArray, T: FloatArray) -> PosePath:
+        """From transforms (N, 4, 4)."""
+        return cls(times_s, T[:, :3, 3], Rotation.from_matrix(T[:, :3, :3]))
+
+    def matrices_at(self, times_s: FloatArray) -> FloatArray:
+        """Transforms (T, 4, 4) at ``times_s`` (T,)."""
+        positions, rotations = self.at(times_s)
+        transforms = np.tile(np.eye(4), (len(times_s), 1, 1))
+        transforms[:, :3, :3], transforms[:, :3, 3] = rotations.as_matrix(), positions
+        return transforms
+
 
 def object_poses(item: SceneObject, times_s: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Centres (T, 3) in metres and quaternions wxyz (T, 4) of ``item`` at ``times_s`` (T,).
@@ -72,15 +84,10 @@ class CameraMotion:
         # Times never decrease in a code, but frames may share one; the first of them counts.
         times_s, first = np.unique([camera.t_s for camera in code.cameras], return_index=True)
         cameras = [code.cameras[i] for i in first]
-        known = np.stack([camera.matrix() for camera in cameras])
-        poses = PosePath(times_s, known[:, :3, 3], Rotation.from_matrix(known[:, :3, :3]))
+        poses = PosePath.of(times_s, np.stack([camera.matrix() for camera in cameras]))
         return cls(poses, np.stack([camera.intrinsics().ravel() for camera in cameras]))
 
     def at(self, times_s: FloatArray) -> tuple[FloatArray, FloatArray]:
         """``T_world_camera`` (T, 4, 4) and K (T, 3, 3), for the video's full size."""
-        positions, rotations = self.poses.at(times_s)
-        transforms = np.tile(np.eye(4), (len(times_s), 1, 1))
-        transforms[:, :3, :3] = rotations.as_matrix()
-        transforms[:, :3, 3] = positions
         columns = [np.interp(times_s, self.poses.times_s, column) for column in self.intrinsics.T]
-        return transforms, np.stack(columns, axis=-1).reshape(-1, 3, 3)
+        return self.poses.matrices_at(times_s), np.stack(columns, axis=-1).reshape(-1, 3, 3)

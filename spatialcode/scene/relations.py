@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spatialcode.errors import SchemaError
 from spatialcode.scene.boxes import Boxes
@@ -285,3 +286,14 @@ def _to_segment(point: XY, edge: tuple[XY, XY]) -> float:
     along = ((point[0] - px) * dx + (point[1] - py) * dy) / length2 if length2 > 0.0 else 0.0
     along = min(max(along, 0.0), 1.0)
     return math.hypot(point[0] - px - along * dx, point[1] - py - along * dy)
+
+
+def inside_polygon(points: NDArray[np.float64], polygon: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(...) which points (..., 2) lie in a polygon (P, 2), by the even-odd rule."""
+    x, y = points[..., 0], points[..., 1]
+    inside = np.zeros(x.shape, bool)
+    for (ax, ay), (bx, by) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+        if ay != by:
+            crosses = (ay > y) != (by > y)
+            inside ^= crosses & (x < (bx - ax) * (y - ay) / (by - ay) + ax)
+    return inside

@@ -10,8 +10,10 @@ overlap, leave the room, or be seen after the video's end.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from functools import cache, partial
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import numpy as np
 
@@ -27,6 +29,19 @@ Matrix4 = tuple[Vec4, Vec4, Vec4, Vec4]
 Motion = Literal["static", "moving"]
 ScaleSource = Literal["metric-depth", "camera-height", "given"]
 
+#: Types of fields, each with the check that gives the form in which a value is stored.
+Text = Annotated[str, checks.text]
+Sha256 = Annotated[str, checks.sha256]
+Time = Annotated[float, checks.time]
+Float32 = Annotated[float, checks.float32]
+Positive = Annotated[float, checks.positive]
+NonNegative = Annotated[float, checks.non_negative]
+Fraction = Annotated[float, checks.fraction]
+Count = Annotated[int, partial(checks.integer, minimum=0)]
+NumPixels = Annotated[int, partial(checks.integer, minimum=1)]
+Point = Annotated[Vec3, partial(checks.vector, length=3)]
+Quaternion = Annotated[Vec4, checks.quaternion]
+
 
 def make_id(label: str, n: int) -> str:
     """The id of a label's ``n``-th object, n from 1: ``("trash bin", 1)`` -> ``trash_bin_1``."""
@@ -38,6 +53,22 @@ def _store(instance: object, **values: Any) -> None:
         object.__setattr__(instance, name, value)
 
 
+class _Checked:
+    """Passes each field through the check that its type names, once, when the value is built."""
+
+    def __post_init__(self) -> None:
+        fields = _checks(type(self))  # type: ignore[arg-type]  # a class is hashable
+        _store(self, **{name: check(name, getattr(self, name)) for name, check in fields})
+
+
+@cache
+def _checks(kind: type) -> tuple[tuple[str, Callable[[str, object], object]], ...]:
+    hints = get_type_hints(kind, include_extras=True).items()
+    return tuple(
+        (name, hint.__metadata__[0]) for name, hint in hints if hasattr(hint, "__metadata__")
+    )
+
+
 def _instances(name: str, value: object, kind: type) -> tuple[Any, ...]:
     parts = checks.items(name, value)
     for i, part in enumerate(parts):
@@ -47,7 +78,7 @@ def _instances(name: str, value: object, kind: type) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True)
-class VideoInfo:
+class VideoInfo(_Checked):
     """The video and the frames that were looked at.
 
     ``sha256``: of the file's bytes, empty if there was no file. ``width_px``, ``height_px``:
@@ -55,46 +86,26 @@ class VideoInfo:
     presentation times of the frames used, non-decreasing seconds from the first frame.
     """
 
-    uri: str
-    sha256: str
-    duration_s: float
-    fps: float
-    width_px: int
-    height_px: int
-    sampled_s: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        _store(
-            self,
-            uri=checks.text("uri", self.uri),
-            sha256=checks.sha256("sha256", self.sha256),
-            duration_s=checks.time("duration_s", self.duration_s),
-            fps=checks.non_negative("fps", self.fps),
-            width_px=checks.integer("width_px", self.width_px, 1),
-            height_px=checks.integer("height_px", self.height_px, 1),
-            sampled_s=checks.times("sampled_s", self.sampled_s),
-        )
+    uri: Text
+    sha256: Sha256
+    duration_s: Time
+    fps: NonNegative
+    width_px: NumPixels
+    height_px: NumPixels
+    sampled_s: Annotated[tuple[float, ...], checks.times] = ()
 
 
 @dataclass(frozen=True)
-class TrackPoint:
+class TrackPoint(_Checked):
     """Where an object was at one time: box centre (world, metres) and orientation."""
 
-    t_s: float
-    center_m: Vec3
-    quaternion_wxyz: Vec4
-
-    def __post_init__(self) -> None:
-        _store(
-            self,
-            t_s=checks.time("t_s", self.t_s),
-            center_m=checks.vector("center_m", self.center_m, 3),
-            quaternion_wxyz=checks.quaternion("quaternion_wxyz", self.quaternion_wxyz),
-        )
+    t_s: Time
+    center_m: Point
+    quaternion_wxyz: Quaternion
 
 
 @dataclass(frozen=True)
-class SceneObject:
+class SceneObject(_Checked):
     """One object: a labelled, oriented box in world coordinates, and its track.
 
     ``center_m``: a static object's position, a moving one's at ``last_seen_s``. ``size_m``: full
@@ -103,36 +114,22 @@ class SceneObject:
     frames that contributed. ``track``: times strictly increasing; a moving object has one.
     """
 
-    id: str
-    label: str
-    score: float
-    center_m: Vec3
-    size_m: Vec3
-    quaternion_wxyz: Vec4
-    first_seen_s: float
-    last_seen_s: float
-    num_observations: int
-    visibility: float
-    motion: Motion
-    track: tuple[TrackPoint, ...] = ()
+    id: Text
+    label: Annotated[str, checks.label]
+    score: Fraction
+    center_m: Point
+    size_m: Annotated[Vec3, checks.size]
+    quaternion_wxyz: Quaternion
+    first_seen_s: Time
+    last_seen_s: Time
+    num_observations: Count
+    visibility: Fraction
+    motion: Annotated[Motion, partial(checks.choice, options=get_args(Motion))]
+    track: Annotated[tuple[TrackPoint, ...], partial(_instances, kind=TrackPoint)] = ()
 
     def __post_init__(self) -> None:
-        label = checks.label("label", self.label)
-        _store(
-            self,
-            label=label,
-            id=checks.object_id("id", self.id, label),
-            score=checks.fraction("score", self.score),
-            center_m=checks.vector("center_m", self.center_m, 3),
-            size_m=checks.size("size_m", self.size_m),
-            quaternion_wxyz=checks.quaternion("quaternion_wxyz", self.quaternion_wxyz),
-            first_seen_s=checks.time("first_seen_s", self.first_seen_s),
-            last_seen_s=checks.time("last_seen_s", self.last_seen_s),
-            num_observations=checks.integer("num_observations", self.num_observations, 0),
-            visibility=checks.fraction("visibility", self.visibility),
-            motion=checks.choice("motion", self.motion, get_args(Motion)),
-            track=_instances("track", self.track, TrackPoint),
-        )
+        checks.object_id("id", self.id, checks.label("label", self.label))
+        super().__post_init__()
         if self.last_seen_s < self.first_seen_s:
             expected = f"a time >= first_seen_s = {self.first_seen_s!r}"
             raise SchemaError("last_seen_s", expected, self.last_seen_s)
@@ -145,30 +142,24 @@ class SceneObject:
 
 
 @dataclass(frozen=True)
-class Camera:
+class Camera(_Checked):
     """Pose and pinhole intrinsics of one sampled frame.
 
     ``T_world_camera``: 4x4, OpenCV camera coordinates to world. Intrinsics in pixels of the
     video's full size (``VideoInfo.width_px`` x ``height_px``).
     """
 
-    t_s: float
-    T_world_camera: Matrix4
-    fx_px: float
-    fy_px: float
-    cx_px: float
-    cy_px: float
+    t_s: Time
+    T_world_camera: Annotated[Matrix4, checks.rigid_transform]
+    fx_px: Positive
+    fy_px: Positive
+    cx_px: Float32
+    cy_px: Float32
 
-    def __post_init__(self) -> None:
-        _store(
-            self,
-            t_s=checks.time("t_s", self.t_s),
-            T_world_camera=checks.rigid_transform("T_world_camera", self.T_world_camera),
-            fx_px=checks.positive("fx_px", self.fx_px),
-            fy_px=checks.positive("fy_px", self.fy_px),
-            cx_px=checks.float32("cx_px", self.cx_px),
-            cy_px=checks.float32("cy_px", self.cy_px),
-        )
+    @classmethod
+    def of(cls, t_s: float, T_world_camera: np.ndarray, K: np.ndarray) -> Camera:
+        """From a pose (4, 4) and a pinhole matrix (3, 3) in pixels of the full-size video."""
+        return cls(float(t_s), T_world_camera.tolist(), K[0, 0], K[1, 1], K[0, 2], K[1, 2])
 
     def matrix(self) -> np.ndarray:
         """``T_world_camera`` as float64 (4, 4)."""
@@ -182,28 +173,20 @@ class Camera:
 
 
 @dataclass(frozen=True)
-class Room:
+class Room(_Checked):
     """Floor and ceiling heights (world z), floor outline (world x, y) and its area.
 
     ``ceiling_z_m`` is None if no ceiling was seen. ``polygon_m`` has no vertex, or at least
     three in order around the floor, the first not repeated.
     """
 
-    floor_z_m: float
-    ceiling_z_m: float | None
-    polygon_m: tuple[Vec2, ...]
-    area_m2: float
+    floor_z_m: Float32
+    ceiling_z_m: Annotated[float | None, checks.float32_or_none]
+    polygon_m: Annotated[tuple[Vec2, ...], checks.points_xy]
+    area_m2: NonNegative
 
     def __post_init__(self) -> None:
-        ceiling = self.ceiling_z_m
-        polygon = checks.items("polygon_m", self.polygon_m)
-        _store(
-            self,
-            floor_z_m=checks.float32("floor_z_m", self.floor_z_m),
-            ceiling_z_m=None if ceiling is None else checks.float32("ceiling_z_m", ceiling),
-            polygon_m=tuple(checks.vector(f"polygon_m[{i}]", p, 2) for i, p in enumerate(polygon)),
-            area_m2=checks.non_negative("area_m2", self.area_m2),
-        )
+        super().__post_init__()
         if self.ceiling_z_m is not None and self.ceiling_z_m < self.floor_z_m:
             expected = f"a height >= floor_z_m = {self.floor_z_m!r}"
             raise SchemaError("ceiling_z_m", expected, self.ceiling_z_m)
@@ -212,39 +195,22 @@ class Room:
 
 
 @dataclass(frozen=True)
-class Scale:
+class Scale(_Checked):
     """Where the metres come from, and how sure that is (0 to 1)."""
 
-    source: ScaleSource
-    confidence: float
-
-    def __post_init__(self) -> None:
-        _store(
-            self,
-            source=checks.choice("source", self.source, get_args(ScaleSource)),
-            confidence=checks.fraction("confidence", self.confidence),
-        )
+    source: Annotated[ScaleSource, partial(checks.choice, options=get_args(ScaleSource))]
+    confidence: Fraction
 
 
 @dataclass(frozen=True)
-class Provenance:
+class Provenance(_Checked):
     """What made this code; hashes are empty where there is nothing to hash (exact truth)."""
 
-    encoder: str
-    weights_sha256: str
-    config_sha256: str
-    software: str
-    work_key: str
-
-    def __post_init__(self) -> None:
-        _store(
-            self,
-            encoder=checks.text("encoder", self.encoder),
-            weights_sha256=checks.sha256("weights_sha256", self.weights_sha256),
-            config_sha256=checks.sha256("config_sha256", self.config_sha256),
-            software=checks.text("software", self.software),
-            work_key=checks.sha256("work_key", self.work_key),
-        )
+    encoder: Text
+    weights_sha256: Sha256
+    config_sha256: Sha256
+    software: Text
+    work_key: Sha256
 
 
 @dataclass(frozen=True)

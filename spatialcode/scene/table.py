@@ -7,84 +7,40 @@ and Ray's block formats do not keep inside structs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import is_dataclass
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
-from spatialcode.scene.document import from_document, to_document
+from spatialcode.scene.document import FLOAT64_FIELDS, field_names, from_document, to_document
 from spatialcode.scene.schema import SpatialCode
 
 #: Status of a row: there is a code, or there is none and the row says why.
 OK, FAILED = "ok", "failed"
 
-_VECTOR = pa.list_(pa.float32())
+
+def _struct(kind: Any) -> pa.StructType:
+    """The fields of a scene type with the Arrow types of their annotations."""
+    hints = get_type_hints(kind)
+    return pa.struct([(name, _type(hints[name], name)) for name in field_names(kind)])
 
 
-def _struct(**types: pa.DataType) -> pa.StructType:
-    return pa.struct(list(types.items()))
+def _type(hint: Any, name: str) -> pa.DataType:
+    parts = get_args(hint)
+    if is_dataclass(hint):
+        return _struct(hint)
+    if get_origin(hint) is tuple:
+        return pa.list_(_type(parts[0], name))
+    if parts and get_origin(hint) is not Literal:  # or None
+        return _type(parts[0], name)
+    if hint is float:
+        return pa.float64() if name in FLOAT64_FIELDS else pa.float32()
+    return pa.int32() if hint is int else pa.string()
 
-
-_VIDEO = _struct(
-    uri=pa.string(),
-    sha256=pa.string(),
-    duration_s=pa.float64(),
-    fps=pa.float32(),
-    width_px=pa.int32(),
-    height_px=pa.int32(),
-    sampled_s=pa.list_(pa.float64()),
-)
-_TRACK_POINT = _struct(t_s=pa.float64(), center_m=_VECTOR, quaternion_wxyz=_VECTOR)
-_OBJECT = _struct(
-    id=pa.string(),
-    label=pa.string(),
-    score=pa.float32(),
-    center_m=_VECTOR,
-    size_m=_VECTOR,
-    quaternion_wxyz=_VECTOR,
-    first_seen_s=pa.float64(),
-    last_seen_s=pa.float64(),
-    num_observations=pa.int32(),
-    visibility=pa.float32(),
-    motion=pa.string(),
-    track=pa.list_(_TRACK_POINT),
-)
-_CAMERA = _struct(
-    t_s=pa.float64(),
-    T_world_camera=pa.list_(_VECTOR),
-    fx_px=pa.float32(),
-    fy_px=pa.float32(),
-    cx_px=pa.float32(),
-    cy_px=pa.float32(),
-)
-_ROOM = _struct(
-    floor_z_m=pa.float32(),
-    ceiling_z_m=pa.float32(),
-    polygon_m=pa.list_(_VECTOR),
-    area_m2=pa.float32(),
-)
-_SCALE = _struct(source=pa.string(), confidence=pa.float32())
-_PROVENANCE = _struct(
-    encoder=pa.string(),
-    weights_sha256=pa.string(),
-    config_sha256=pa.string(),
-    software=pa.string(),
-    work_key=pa.string(),
-)
 
 #: One row a video. ``room`` and its ``ceiling_z_m`` are null where nothing was found, ``warnings``
 #: where there is nothing to warn of.
-ARROW_SCHEMA = pa.schema(
-    {
-        "format": pa.string(),
-        "video": _VIDEO,
-        "objects": pa.list_(_OBJECT),
-        "cameras": pa.list_(_CAMERA),
-        "room": _ROOM,
-        "scale": _SCALE,
-        "provenance": _PROVENANCE,
-        "warnings": pa.list_(pa.string()),
-    }
-)
+ARROW_SCHEMA = pa.schema([("format", pa.string()), *_struct(SpatialCode)])
 
 
 def to_row(code: SpatialCode) -> dict[str, Any]:

@@ -16,8 +16,15 @@ from numpy.typing import NDArray
 
 from spatialcode.synthetic.imaging import Sensor, expose, jpeg, metered_gain, through_codec
 from spatialcode.synthetic.layout import Interior, furnish
-from spatialcode.synthetic.motion import Motion, plan_motions, swept
-from spatialcode.synthetic.paths import Walk, free_space, scattered_views, walk
+from spatialcode.synthetic.paths import (
+    Motion,
+    Walk,
+    free_space,
+    plan_motions,
+    scattered_views,
+    swept,
+    walk,
+)
 from spatialcode.synthetic.placement import Placed
 from spatialcode.synthetic.renderer import Pinhole, Traced, trace
 from spatialcode.synthetic.rooms import plan_outline

@@ -47,19 +47,10 @@ SURPRISES = {
     "washer": 1.7, "lamp": 0.8, "bookshelf": 1.0, "nightstand": 1.5,
 }  # fmt: skip
 
-_WALL_ALIGNED = frozenset(
-    (
-        "sofa",
-        "bed",
-        "refrigerator",
-        "toilet",
-        "stove",
-        "bathtub",
-        "washer",
-        "bookshelf",
-        "nightstand",
-    )
-)
+_WALL_ALIGNED = frozenset((
+    "sofa", "bed", "refrigerator", "toilet", "stove", "bathtub", "washer", "bookshelf",
+    "nightstand",
+))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -282,8 +273,6 @@ def _rugs(floor: Floor, room: int) -> list[Rug]:
     yaw = 0.0 if rng.random() < 0.7 else rng.uniform(-0.6, 0.6)
     x, y = rng.uniform(x0 + 1.0, x1 - 1.0), rng.uniform(y0 + 1.0, y1 - 1.0)
     box = Footprint(x, y, half[0], half[1], yaw, 0.0, 0.01)
-    for a, b, c, d in floor.plan.notches:
-        notch = Footprint((a + c) / 2, (b + d) / 2, (c - a) / 2, (d - b) / 2, 0.0, 0.0, 1.0)
-        if overlap(box, notch):
-            return []
+    if any(overlap(box, Footprint.over(notch, 0.0, 1.0)) for notch in floor.plan.notches):
+        return []
     return [Rug((x, y), half, yaw, materials.rug(rng))]

@@ -42,6 +42,12 @@ class Footprint:
     low: float
     high: float
 
+    @classmethod
+    def over(cls, rect: tuple[float, float, float, float], low: float, high: float) -> Footprint:
+        """Over a rectangle (x0, y0, x1, y1) along the plan's axes."""
+        a, b, c, d = rect
+        return cls((a + c) / 2, (b + d) / 2, (c - a) / 2, (d - b) / 2, 0.0, low, high)
+
     def corners(self) -> list[tuple[float, float]]:
         c, s = math.cos(self.yaw_rad), math.sin(self.yaw_rad)
         out = []
@@ -95,9 +101,7 @@ class Floor:
     obstacles: list[Footprint] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for a, b, c, d in self.plan.notches:
-            box = Footprint((a + c) / 2, (b + d) / 2, (c - a) / 2, (d - b) / 2, 0.0, -1.0, 9.0)
-            self.obstacles.append(box)
+        self.obstacles += [Footprint.over(notch, -1.0, 9.0) for notch in self.plan.notches]
         for a, b, c, d in self.plan.passages:
             grow_x, grow_y = (0.05, 0.65) if c - a > d - b else (0.65, 0.05)
             half = ((c - a) / 2 + grow_x, (d - b) / 2 + grow_y)

@@ -174,5 +174,3 @@ def turn_x(angle_rad: float) -> tuple[Vec3, Vec3, Vec3]:
 
 #: A cylinder lying along y: unit z becomes y.
 ALONG_Y = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
-#: A cylinder lying along x: unit z becomes x.
-ALONG_X = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (-1.0, 0.0, 0.0))

@@ -29,8 +29,8 @@ SEEN_PX = 50
 #: … and this visible share.
 SEEN_VISIBILITY = 0.25
 #: An object that was never seen further than this from where it was first seen is static.
-_MOVED_M = 0.05
-_TURNED_RAD = 0.1
+MOVED_M = 0.05
+TURNED_RAD = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,10 @@ def spatial_code(clip: SyntheticClip, video: VideoInfo | None = None) -> Spatial
     return SpatialCode(
         video=video,
         objects=_objects(clip),
-        cameras=_cameras(clip, video.width_px / width),
+        cameras=tuple(
+            Camera.of(t, T, clip.K * (video.width_px / width))
+            for t, T in zip(clip.times_s, clip.T_world_camera, strict=True)
+        ),
         room=Room(
             floor_z_m=0.0,
             ceiling_z_m=clip.ceiling_z_m,
@@ -108,21 +111,6 @@ def spatial_code(clip: SyntheticClip, video: VideoInfo | None = None) -> Spatial
         ),
         scale=Scale("given", 1.0),
         provenance=Provenance("truth", "", "", "spatialcode.synthetic", ""),
-    )
-
-
-def _cameras(clip: SyntheticClip, scale: float) -> tuple[Camera, ...]:
-    K = clip.K * scale
-    return tuple(
-        Camera(
-            t_s=float(t),
-            T_world_camera=tuple(map(tuple, T.tolist())),  # type: ignore[arg-type]
-            fx_px=float(K[0, 0]),
-            fy_px=float(K[1, 1]),
-            cx_px=float(K[0, 2]),
-            cy_px=float(K[1, 2]),
-        )
-        for t, T in zip(clip.times_s, clip.T_world_camera, strict=True)
     )
 
 
@@ -159,7 +147,7 @@ def _object(clip: SyntheticClip, m: int, frames: NDArray[np.int64], object_id: s
     shift = np.linalg.norm(clip.center_m[frames, m] - clip.center_m[frames[0], m], axis=1).max()
     turns = clip.yaw_rad[frames, m] - clip.yaw_rad[frames[0], m]
     turn = np.abs((turns + np.pi) % (2 * np.pi) - np.pi).max()
-    moved = bool(shift > _MOVED_M or turn > _TURNED_RAD)
+    moved = bool(shift > MOVED_M or turn > TURNED_RAD)
     points = tuple(
         TrackPoint(float(clip.times_s[n]), tuple(clip.center_m[n, m]), tuple(quaternions[n]))
         for n in frames

@@ -19,7 +19,7 @@ import numpy as np
 
 from spatialcode.config import require
 from spatialcode.questions.types import Question, QuestionItem, UnparsedQuestion
-from spatialcode.reasoning.drawing import drawn
+from spatialcode.reasoning.drawing import Rng, drawn
 from spatialcode.reasoning.families.registry import family_of, parse, templates
 from spatialcode.reasoning.generate import GenerateConfig, generate
 from spatialcode.reasoning.program import to_program
@@ -125,8 +125,6 @@ def tasks_of(
         made.append(Task(prompt, question, code, item))
     return made
 
-
-Rng = np.random.Generator
 
 _CHOICE = re.compile(r"\(([^()]*\|[^()]*)\)")
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from spatialcode.config import checked, require, setting
-from spatialcode.tiny.tokenizer import BEGIN_PROGRAM, END
+from spatialcode.tiny.model import BEGIN_PROGRAM, END
 
 #: Mean losses, nats a token: longer runs from the first on, done from the second on.
 _LONGER_BELOW, _DONE_BELOW = 0.6, 0.15

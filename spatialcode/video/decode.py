@@ -5,6 +5,8 @@ known beforehand: decoding seeks from key frame to key frame and stops as soon a
 Otherwise (AVI, missing stamps) it decodes from the start, one frame in memory at a time.
 
 `probe` looks at a video before it is decoded: limits, format, size, orientation, frames, times.
+Requests, probes and errors have a JSON form, in which they pass between a caller and its decoding
+child (`spatialcode.child`); pixels lie in shared memory.
 """
 
 from __future__ import annotations
@@ -12,18 +14,26 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialcode import errors
 from spatialcode.errors import DecodeMemoryError, EmptyVideoError, VideoLimitError
 from spatialcode.video.limits import DEFAULT_LIMITS, VideoLimits
-from spatialcode.video.opening import OpenedVideo, VideoProbe, open_video
 from spatialcode.video.reading import DamageLog, Picked, check_packets, read_exact, read_in_order
-from spatialcode.video.sampling import ByTimes, SamplePlan, num_targets, shown_frames
+from spatialcode.video.sampling import (
+    ByCount,
+    ByRate,
+    ByTimes,
+    SamplePlan,
+    num_targets,
+    shown_frames,
+)
+from spatialcode.video.source import OpenedVideo, VideoProbe, open_video
 
 OnDamage = Literal["raise", "report"]
 Allocate = Callable[[tuple[int, ...]], NDArray[np.uint8]]
@@ -168,3 +178,57 @@ def probe(
         check_packets(opened, DamageLog(strict=True))
         facts = opened.facts
     return replace(facts, sha256=hash_file(path)) if with_sha256 else facts
+
+
+PLANS = {plan.__name__: plan for plan in (ByCount, ByRate, ByTimes)}
+
+
+def request_to_dict(request: Request) -> dict[str, Any]:
+    """A JSON-able form of `request`."""
+    return asdict(request) | {"plan": [type(request.plan).__name__, asdict(request.plan)]}
+
+
+def request_from_dict(message: dict[str, Any]) -> Request:
+    """Inverse of `request_to_dict`."""
+    kind, values = message["plan"]
+    plan = PLANS[kind](**{key: _tuples(value) for key, value in values.items()})
+    limits = VideoLimits(**{key: _tuples(value) for key, value in message["limits"].items()})
+    return Request(**(message | {"plan": plan, "limits": limits}))
+
+
+def probe_from_dict(message: dict[str, Any]) -> VideoProbe:
+    """Inverse of `asdict` on a VideoProbe."""
+    return VideoProbe(**message)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def error_to_dict(error: errors.VideoError) -> dict[str, str]:
+    """What crosses the socket of an error: its code and its fields."""
+    if isinstance(error, errors.VideoLimitError):
+        return {"code": error.code, "quantity": error.quantity, "message": error.found}
+    path = {} if error.path is None else {"path": error.path}
+    return {"code": error.code, "message": error.reason} | path
+
+
+def error_from_dict(message: dict[str, Any]) -> errors.VideoError:
+    """The error of the same type and fields; DecodeCrashError for an unknown code."""
+    text = str(message.get("message"))
+    kind = _error_types().get(str(message.get("code")))
+    if kind is None:
+        return errors.DecodeCrashError(f"the decoder failed: {text}")
+    if kind is errors.VideoLimitError:
+        return errors.VideoLimitError(str(message.get("quantity")), text)
+    return kind(text, message.get("path"))
+
+
+def _error_types() -> dict[str, type[errors.VideoError]]:
+    found: dict[str, type[errors.VideoError]] = {}
+    pending = [errors.VideoError]
+    while pending:
+        kind = pending.pop()
+        found[kind.code] = kind
+        pending += kind.__subclasses__()
+    return found

@@ -26,8 +26,8 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from spatialcode.errors import CorruptVideoError, TruncatedVideoError, VideoLimitError
-from spatialcode.video.opening import OpenedVideo
 from spatialcode.video.packets import PacketTable
+from spatialcode.video.source import OpenedVideo
 
 if TYPE_CHECKING:
     VideoPacket = av.packet.Packet[av.video.stream.VideoStream]

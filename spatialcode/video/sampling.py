@@ -69,15 +69,29 @@ SamplePlan = ByCount | ByRate | ByTimes
 @dataclass(frozen=True)
 @checked
 class Sampling:
-    """Which frames of a video are looked at; part of a result's work key."""
+    """Which frames of a video are looked at; null: as the encoder asks.
 
-    num_frames: int = setting("frames a video, spread evenly over it", 32, at_least=1)
-    rate_hz: float | None = setting("frames a second instead of a number of frames", None, above=0)
-    max_side_px: int = setting("frames are scaled down to this longer side", 640, at_least=16)
+    What is then looked at, `spatialcode.api.effective_sampling`, is part of a result's work key.
+    """
+
+    num_frames: int | None = setting(
+        "frames a video, spread evenly over it; null: as the encoder asks", None, at_least=1
+    )
+    rate_hz: float | None = setting(
+        "frames a second instead of a number of frames; null: as the encoder asks,"
+        " where num_frames is null too", None, above=0
+    )  # fmt: skip
+    max_side_px: int | None = setting(
+        "frames are scaled down to this longer side; null: as the encoder asks", None, at_least=16
+    )
 
     def plan(self) -> ByCount | ByRate:
-        """The same as a plan for the decoder."""
-        return ByCount(self.num_frames) if self.rate_hz is None else ByRate(self.rate_hz)
+        """The same as a plan for the decoder. ValueError where the encoder is still to be asked."""
+        if self.rate_hz is not None:
+            return ByRate(self.rate_hz)
+        if self.num_frames is None:
+            raise ValueError("Sampling.num_frames: the encoder has not been asked yet")
+        return ByCount(self.num_frames)
 
 
 def target_times_s(plan: SamplePlan, last_frame_s: float) -> Floats:

@@ -20,7 +20,6 @@ import time
 import weakref
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -35,11 +34,18 @@ from spatialcode.child import (
 )
 from spatialcode.errors import DecodeCrashError, DecodeMemoryError, DecodeTimeoutError, VideoError
 from spatialcode.threads import thread_environment
-from spatialcode.video import wire
-from spatialcode.video.decode import DecodedVideo, OnDamage, Request, Rows
+from spatialcode.video.decode import (
+    DecodedVideo,
+    OnDamage,
+    Request,
+    Rows,
+    error_from_dict,
+    probe_from_dict,
+    request_to_dict,
+)
 from spatialcode.video.limits import DEFAULT_LIMITS, VideoLimits
-from spatialcode.video.opening import VideoProbe
 from spatialcode.video.sampling import ByCount, SamplePlan
+from spatialcode.video.source import VideoProbe
 
 _CHILD = "spatialcode.video.sandbox_child"
 
@@ -83,10 +89,7 @@ class SandboxedDecoder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
@@ -122,7 +125,7 @@ class SandboxedDecoder:
                 rgb=shared.reshape(reply["shape"]),
                 rows=tuple(int(row) for row in reply["rows"]),
                 times_s=tuple(float(t) for t in reply["times_s"]),
-                probe=replace(wire.probe_from_dict(reply["probe"]), uri=str(path)),
+                probe=replace(probe_from_dict(reply["probe"]), uri=str(path)),
                 warnings=tuple(str(text) for text in reply["warnings"]),
             )
             return rows.result()
@@ -139,7 +142,7 @@ class SandboxedDecoder:
         request = Request(str(Path(path).absolute()), ByCount(1), limits, sha256=known)
         reply, _ = self._ask("probe", request)
         with self._protocol_errors():
-            return replace(wire.probe_from_dict(reply["probe"]), uri=str(path))
+            return replace(probe_from_dict(reply["probe"]), uri=str(path))
 
     @contextlib.contextmanager
     def _protocol_errors(self) -> Any:
@@ -167,12 +170,12 @@ class SandboxedDecoder:
             if reply.get("code") == DecodeMemoryError.code:
                 self._end_child()
         if reply.get("kind") == "error":
-            raise wire.error_from_dict(reply)
+            raise error_from_dict(reply)
         return reply, shared
 
     def _handed_over(self, kind: str, request: Request) -> Child:
         """A child that has accepted `request`. One that died while idle is replaced, once."""
-        message = {"kind": kind, "request": wire.request_to_dict(request)}
+        message = {"kind": kind, "request": request_to_dict(request)}
         for attempt in (1, 2):
             child = self._ready_child()
             try:

@@ -26,8 +26,8 @@ from spatialcode.child import (
     send,
 )
 from spatialcode.errors import DecodeMemoryError, VideoError
-from spatialcode.video import faults, wire
-from spatialcode.video.decode import decode_rows, probe
+from spatialcode.video import faults
+from spatialcode.video.decode import decode_rows, error_to_dict, probe, request_from_dict
 
 
 def main(arguments: list[str]) -> None:
@@ -51,7 +51,7 @@ def _serve(connection: socket.socket, message: dict[str, Any]) -> dict[str, Any]
     try:
         return _answer(connection, message)
     except VideoError as error:
-        return {"kind": "error"} | wire.error_to_dict(error)
+        return {"kind": "error"} | error_to_dict(error)
     except MemoryError:
         text = "the decoder reached its memory limit"
         return {"kind": "error", "code": DecodeMemoryError.code, "message": text}
@@ -63,7 +63,7 @@ def _serve(connection: socket.socket, message: dict[str, Any]) -> dict[str, Any]
 
 
 def _answer(connection: socket.socket, message: dict[str, Any]) -> dict[str, Any]:
-    request = wire.request_from_dict(message["request"])
+    request = request_from_dict(message["request"])
     if faults.enabled():
         faults.inject(request.path)
     if message["kind"] == "probe":

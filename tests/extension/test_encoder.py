@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,11 +14,14 @@ import pytest
 
 from jobs.encode import main as encode_main
 from jobs.evaluate import main as evaluate_main
+from pipelines.encode import graph
+from pipelines.evaluate.config import EvaluateConfig
+from pipelines.evaluate.rooms import RoomMaker
 from serve.book.database import JobBook, JobStatus
 from serve.book.encoding import EncodingWorker, WorkerSettings
 from serve.book.file_store import FileStore
 from spatialcode import api
-from spatialcode.config import setting
+from spatialcode.config import load_config, setting
 from spatialcode.encoder.protocol import (
     ClipHeader,
     ClipInput,
@@ -29,6 +33,7 @@ from spatialcode.encoder.registry import ENCODERS, make_encoder, register
 from spatialcode.errors import ConfigError, EncodeError, WeightsError
 from spatialcode.scene.schema import Camera, Provenance, Scale, SceneObject, SpatialCode
 from spatialcode.scene.table import from_row
+from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.video.decode import hash_file
 from spatialcode.video.sampling import Sampling
 from spatialcode.workkey import EncoderIdentity, config_sha256, work_key
@@ -140,10 +145,43 @@ def test_in_the_encode_job(toy: None, ray_session: Any, video: Path, tmp_path: P
     assert encode_main([*arguments, *chosen]) == 0
     (row,) = result_rows(str(tmp_path / "out"))
     code = from_row(row["code"])
-    assert row["work_key"] == key_of(video, Sampling(num_frames=4), 2.0)
+    assert row["work_key"] == key_of(video, Sampling(4, None, 64), 2.0)
     assert code.provenance.work_key == row["work_key"]
     assert code.objects[0].size_m[2] == 2.0
     assert len(code.cameras) == 4
+
+
+def test_the_encode_job_looks_at_what_it_asks_for(
+    toy: None, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without Ray: what the stages are given."""
+    given: list[Any] = []
+    monkeypatch.setattr(graph, "_compute", lambda *arguments: given.append(arguments) or [])
+    arguments = [f"input={video}", f"output={tmp_path / 'out'}", f"cache_dir={tmp_path / 'cache'}"]
+    encode_main([*arguments, "encoder=toy", "encoder.settings.height_m=2.0"])
+    ((works, _, config, _, _),) = given
+    assert config.sampling == Sampling(5, None, 64)
+    assert [work.key for work in works] == [key_of(video, config.sampling, 2.0)]
+
+
+def test_what_is_set_and_what_an_encoder_asks_for() -> None:
+    by_rate = FrameRequest(count=7, rate_hz=2.0, side_px=96)
+    assert api.effective_sampling(Sampling(), by_rate) == Sampling(7, 2.0, 96)
+    assert api.effective_sampling(Sampling(3), by_rate) == Sampling(3, None, 96)
+    assert api.effective_sampling(Sampling(3, 1.0, 32), by_rate) == Sampling(3, 1.0, 32)
+    assert api.effective_sampling(Sampling(rate_hz=1.0), FrameRequest()) == Sampling(32, 1.0, 640)
+    with pytest.raises(ValueError, match="has not been asked"):
+        Sampling().plan()
+
+
+def test_the_evaluation_renders_what_it_asks_for(toy: None, tmp_path: Path) -> None:
+    arguments = [f"report={tmp_path}", "encoder=toy", "num_rooms=1", "num_workers=0"]
+    assert evaluate_main([*arguments, "benchmark=encoder"]) == 0
+    assert json.loads((tmp_path / "report.json").read_text())["num_frames"] == 5
+    config = load_config(EvaluateConfig, None, [*arguments, "benchmark=rooms"])
+    (seed,) = HELD_OUT_ROOMS[:1]
+    made = pickle.loads(RoomMaker(config, config.encoder.make())({"seed": seed})["room"])
+    assert len(made.codes["given_poses"].cameras) == 5
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
@@ -172,7 +210,7 @@ def test_in_the_services_worker(toy: None, video: Path, tmp_path: Path) -> None:
     loaded = api.VideoEncoder(config.encoder.make(), config.encoder.torch_device)
     book, store = JobBook(config.store.job_database), FileStore(config.store.url)
     key = work_key(hash_file(video), loaded.identity(config.sampling))
-    assert key == key_of(video, config.sampling, 1.5)
+    assert key == key_of(video, Sampling(6, None, 64), 1.5)
     store.put_video(key, video)
     book.add(key, name="a.mp4", video_sha256=hash_file(video), num_bytes=1, owner="local")
     EncodingWorker("w", book, store, loaded, WorkerSettings.of(config)).step()

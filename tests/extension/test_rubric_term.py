@@ -10,10 +10,10 @@ import pytest
 from jobs.cli import run_job
 from pipelines.train_reasoner.config import TrainReasonerConfig
 from pipelines.train_reasoner.evaluation import Judge
-from pipelines.train_reasoner.groups import Harvest, ScoredGroup
 from pipelines.train_reasoner.metrics import figures_of, sums_of
 from pipelines.train_reasoner.prompts import PromptRow
 from pipelines.train_reasoner.rewards.scorers import RubricScorer
+from pipelines.train_reasoner.step import Harvest, ScoredGroup
 from spatialcode.config import to_dict
 from spatialcode.grpo.types import Sample
 from spatialcode.questions.types import QuestionItem
@@ -55,7 +55,7 @@ def loaded(folder: Path, text: str) -> TrainReasonerConfig:
     found = []
     argv = [f"config={path}", f"output={folder}"]
     exit_code = run_job(
-        "train_reasoner", TrainReasonerConfig, lambda c, _: not found.append(c), argv
+        "train_reasoner", TrainReasonerConfig, lambda c, _: not found.append(c), "", argv
     )
     assert exit_code == 0
     return found[0]
@@ -71,7 +71,7 @@ def test_it_is_weighted_from_yaml_and_changes_the_total(tmp_path, capsys):
     assert loud.total == pytest.approx(1.0 - 0.5 / (0.95 + 0.1 + 0.5))
     assert loud.reasons == {"calm": "it shouts"}
     assert score(DIRECTION, CODE, f"!\n{DIRECTION_TEXT}", "A").total == 1.0, "no weight, no pay"
-    assert run_job("train_reasoner", TrainReasonerConfig, lambda *_: True, ["--help"]) == 0
+    assert run_job("train_reasoner", TrainReasonerConfig, lambda *_: True, "", ["--help"]) == 0
     assert "rubric.weight_calm=0.0" in capsys.readouterr().out
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import spatialcode
+from spatialcode.encoder.small.encoder import load_weights
 from spatialcode.encoder.small.inference import DenseRunner, FrameBatch, with_poses, without_gravity
-from spatialcode.encoder.small.weights import load_weights
 
 pytestmark = [
     pytest.mark.gpu,

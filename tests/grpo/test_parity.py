@@ -1,16 +1,16 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
 from spatialcode.errors import ConfigError, ParityError
-from spatialcode.grpo.engine import sample
 from spatialcode.grpo.parity import ParityTolerance, check_parity, compare
 from spatialcode.grpo.scoring import ScoringSettings
 from spatialcode.grpo.types import SamplerSettings
-from tests.grpo.tiny_policy import END, PROMPTS, drawn, policy
+from tests.grpo.tiny_policy import END, PROMPTS, drawn, policy, sample
 
 
 @pytest.mark.parametrize("kind", ["qwen3", "gpt2", "mistral"])
@@ -35,7 +35,7 @@ def test_perturbed_weights_stop_with_the_difference() -> None:
     assert report.max_difference > 0.05
     assert f"{report.max_difference:.3g}" in str(caught.value)
     assert report.kl > 0
-    assert check_parity(model, samples, tolerance=100.0) == report
+    assert check_parity(model, samples, ParityTolerance(100.0, 100.0, math.inf)) == report
 
 
 def test_one_wrong_token_is_found_by_place_and_size() -> None:
@@ -70,7 +70,7 @@ def test_what_is_no_number_stops() -> None:
     with torch.no_grad():
         model.lm_head.weight[5, 0] = float("nan")
     with pytest.raises(ParityError, match="inf"):
-        check_parity(model, samples, tolerance=1e6)
+        check_parity(model, samples, ParityTolerance(1e6, 1e6, math.inf))
 
 
 def test_mean_and_divergence_have_limits_of_their_own() -> None:

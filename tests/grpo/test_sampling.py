@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from spatialcode.errors import ConfigError, ModelError
-from spatialcode.grpo.engine import draw, sample, sampling_logprobs
+from spatialcode.grpo.engine import draw, sampling_logprobs
 from spatialcode.grpo.types import Sample, SamplerSettings, Scored
 from tests.grpo.tiny_policy import (
     END,
@@ -16,6 +16,7 @@ from tests.grpo.tiny_policy import (
     full_logits,
     full_logprobs,
     policy,
+    sample,
 )
 
 KINDS = ("qwen3", "gpt2", "mistral")

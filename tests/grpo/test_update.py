@@ -223,8 +223,10 @@ def test_truncated_samples_can_be_left_out() -> None:
     groups = torch.arange(len(samples)) // 20
     batch = rollout_batch(samples, torch.ones(len(samples)), groups, mask_truncated=True)
     assert batch.mask.any(1).tolist() == [one.finished for one in samples]
-    assert 0 < batch.finished.sum() < len(samples)
-    assert bool((batch.mask.sum(1) == batch.lengths)[batch.finished].all())
+    finished = torch.tensor([sample.finished for sample in samples])
+    lengths = torch.tensor([len(sample.completion_ids) for sample in samples])
+    assert 0 < finished.sum() < len(samples)
+    assert bool((batch.mask.sum(1) == lengths)[finished].all())
 
 
 def test_entropy_bonus_raises_entropy() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spatialcode.grpo.batch import RolloutBatch, rollout_batch
-from spatialcode.grpo.engine import sample
+from spatialcode.grpo.engine import HFEngine
 from spatialcode.grpo.types import Sample, SamplerSettings
 
 VOCABULARY, END = 24, 1
@@ -64,6 +64,17 @@ def full_logprobs(model: Any, prompt: Sequence[int], completion: Sequence[int]) 
         for place, token in enumerate(completion)
     ]
     return torch.stack(found)
+
+
+def sample(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    num_samples: int,
+    settings: SamplerSettings,
+    **given: Any,
+) -> list[list[Sample]]:
+    """What an engine draws that is made for this call."""
+    return HFEngine(model, **given).generate(prompts, num_samples, settings)
 
 
 def drawn(model: Any, num_samples: int = 3, max_new_tokens: int = 7, seed: int = 5) -> list[Sample]:

@@ -14,7 +14,7 @@ from spatialcode.reasoning.drawing import arrange
 from spatialcode.reasoning.families.appearance_order import orders
 from spatialcode.reasoning.families.configuration_questions import RELATION_WORDS
 from spatialcode.reasoning.families.registry import family_names, parse, templates
-from spatialcode.reasoning.families.route_questions import turn_sequences
+from spatialcode.reasoning.families.route_planning import turn_sequences
 from spatialcode.reasoning.generate import GenerateConfig
 from spatialcode.reasoning.naming import Naming, plural
 from spatialcode.scene.categories import LABELS

@@ -9,10 +9,10 @@ from spatialcode.reasoning.rubric.changes import (
     moved,
     one_more,
     permuted,
+    share_followed,
     without,
 )
 from spatialcode.reasoning.rubric.claims import read_statements
-from spatialcode.reasoning.rubric.counterfactual import share_followed
 from spatialcode.reasoning.rubric.scoring import RubricConfig, score
 from spatialcode.scene.relations import View
 from tests.reasoning.red_team import CODE, DIRECTION, DIRECTION_TEXT, DISTANCE, HONEST

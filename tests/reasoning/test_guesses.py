@@ -18,8 +18,8 @@ from spatialcode.questions.types import (
     RelativeDirection,
     RelativeDistance,
 )
+from spatialcode.reasoning.priors.guesses import Extent, Places
 from spatialcode.reasoning.priors.known import Priors
-from spatialcode.reasoning.priors.places import Extent, Places
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.index import SceneIndex
 from tests.reasoning.rooms import HOME, options, ref, room, thing

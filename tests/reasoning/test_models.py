@@ -104,8 +104,12 @@ def url(monkeypatch):
     server.server_close()
 
 
+def endpoint(base_url, model="qwen", **settings):
+    return OpenAICompatible(ModelSpec(base_url=base_url, model=model, **settings))
+
+
 def test_an_endpoint_answers_in_order(url):
-    model = OpenAICompatible(url, "qwen", max_tokens=5, temperature=0.25, concurrency=3)
+    model = endpoint(url, max_tokens=5, temperature=0.25, concurrency=3)
     prompts = [prompt(f"wait {n}") for n in range(9)]
     completions = model.complete(prompts)
     assert [c.text for c in completions] == [f"wait {n}!" for n in range(9)]
@@ -121,7 +125,7 @@ def test_an_endpoint_answers_in_order(url):
 
 
 def test_what_passes_is_tried_again_and_what_stays_is_an_error(url):
-    model = OpenAICompatible(url, "qwen", timeout_s=0.3, max_retries=1, concurrency=8)
+    model = endpoint(url, timeout_s=0.3, max_retries=1, concurrency=8)
     wishes = ["busy once", "broken once", "broken", "hang", "garbage", "no choice", "cut", "silent"]
     found = dict(zip(wishes, model.complete([prompt(w) for w in wishes]), strict=True))
     assert (found["busy once"].text, found["busy once"].error) == ("busy once!", None)
@@ -144,7 +148,7 @@ def test_what_passes_is_tried_again_and_what_stays_is_an_error(url):
 def test_the_key_is_sent_and_never_shown(url, monkeypatch, caplog):
     caplog.set_level("DEBUG")
     monkeypatch.setenv("SPATIALCODE_TEST_KEY", KEY)
-    model = OpenAICompatible(url, "qwen", "SPATIALCODE_TEST_KEY", max_retries=0)
+    model = endpoint(url, api_key_env="SPATIALCODE_TEST_KEY", max_retries=0)
     assert model.complete([prompt("hello")])[0].text == "hello!"
     monkeypatch.setenv("SPATIALCODE_TEST_KEY", "sk-another-999")
     refused = model.complete([prompt("hello")])[0]  # the server quotes the key back
@@ -155,9 +159,9 @@ def test_the_key_is_sent_and_never_shown(url, monkeypatch, caplog):
 
 
 def test_nobody_there_is_an_error_of_every_prompt(url):
-    model = OpenAICompatible(url.replace("/v1", "/v2"), "qwen", max_retries=0)
+    model = endpoint(url.replace("/v1", "/v2"), max_retries=0)
     assert [bool(c.error) for c in model.complete([prompt("a"), prompt("b")])] == [True, True]
-    closed = OpenAICompatible("http://127.0.0.1:9/v1", "qwen", max_retries=0, timeout_s=2)
+    closed = endpoint("http://127.0.0.1:9/v1", max_retries=0, timeout_s=2)
     assert "Connection" in closed.complete([prompt("a")])[0].error
 
 
@@ -176,7 +180,7 @@ def test_nobody_there_is_an_error_of_every_prompt(url):
 )
 def test_an_endpoint_that_is_not_set_up(settings, error, names):
     with pytest.raises(error, match=names):
-        OpenAICompatible(**{"base_url": "http://h/v1", "model": "m", **settings})
+        endpoint(**{"base_url": "http://h/v1", "model": "m", **settings})
 
 
 WORDS = ["Answer:", "chair", "table", "sofa", "is", "at", "left", "right", "one", "two", "tv"]

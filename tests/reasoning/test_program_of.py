@@ -26,13 +26,13 @@ from spatialcode.questions.types import (
     UnparsedQuestion,
 )
 from spatialcode.reasoning.families.registry import parse
-from spatialcode.reasoning.program.limits import Limits
 from spatialcode.reasoning.program.of_question import (
     answer_of_program,
     phrase_of,
     quoted,
     to_program,
 )
+from spatialcode.reasoning.program.values import Limits
 from spatialcode.reasoning.solver import solve
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 from tests.reasoning.program_room import BARE, ROOM, thing

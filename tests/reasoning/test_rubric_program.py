@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from spatialcode.questions.types import Counting, ObjectSize, Reference, RoomSize
 from spatialcode.reasoning.program.of_question import to_program
 from spatialcode.reasoning.rubric.claims import read_statements
-from spatialcode.reasoning.rubric.config import RubricConfig
-from spatialcode.reasoning.rubric.program import find_program
-from spatialcode.reasoning.rubric.scoring import score
+from spatialcode.reasoning.rubric.reading import find_program
+from spatialcode.reasoning.rubric.scoring import RubricConfig, score
 from tests.reasoning.red_team import CODE, DIRECTION, DIRECTION_TEXT, DISTANCE, HONEST
 from tests.reasoning.red_team_programs import CALL, program
 

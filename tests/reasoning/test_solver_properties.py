@@ -34,7 +34,7 @@ from spatialcode.reasoning.priors.known import LogLinear, Priors
 from spatialcode.reasoning.rubric.claims import read_statements
 from spatialcode.reasoning.rubric.scoring import score
 from spatialcode.reasoning.solver import solve, solve_blind
-from spatialcode.scene.frames import quaternion_from_yaw, quaternion_multiply
+from spatialcode.scene.frames import matrix_from_quaternion, quaternion_from_matrix
 from spatialcode.scene.schema import Camera, SpatialCode
 from spatialcode.scene.text import from_json
 from tests.reasoning.rooms import CAMERA, HOME, options, ref, room, thing
@@ -142,7 +142,7 @@ def _moved(code: SpatialCode, yaw: float, shift: tuple[float, float, float]) -> 
         replace(
             item, center_m=tuple(turn @ item.center_m + shift),
             quaternion_wxyz=tuple(
-                quaternion_multiply(quaternion_from_yaw(yaw), np.array(item.quaternion_wxyz))
+                quaternion_from_matrix(turn @ matrix_from_quaternion(item.quaternion_wxyz))
             ),
         )
         for item in code.objects

@@ -10,8 +10,6 @@ from scipy.spatial.transform import Rotation
 from spatialcode.errors import SchemaError
 from spatialcode.scene import boxes as module
 from spatialcode.scene.boxes import (
-    EDGES,
-    FACES,
     Boxes,
     box_distance,
     corners,
@@ -21,7 +19,7 @@ from spatialcode.scene.boxes import (
     volume,
 )
 from spatialcode.scene.frames import quaternion_from_yaw
-from spatialcode.scene.pairs import common_volume
+from spatialcode.scene.pairs import EDGES, FACES, common_volume
 from tests.scene import box_oracles as oracle
 
 NUM_PAIRS = 10_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from itertools import product
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -16,7 +16,6 @@ from scipy.spatial.transform import Rotation
 from spatialcode.errors import FormatError
 from spatialcode.scene.boxes import Boxes
 from spatialcode.scene.formats import (
-    all_orders,
     detect_order,
     from_annotated,
     from_bbox9,
@@ -25,6 +24,7 @@ from spatialcode.scene.formats import (
 )
 from spatialcode.scene.text import from_json, to_json
 
+ORDERS = list(permutations((0, 1, 2)))
 SIGNS = np.array(list(product((-0.5, 0.5), repeat=3)))
 
 
@@ -87,7 +87,7 @@ UP_TURNS = {  # world to a world whose z is up, written out
 }
 
 
-@given(centers, extents, angles, st.sampled_from(all_orders()), st.sampled_from("xyz"))
+@given(centers, extents, angles, st.sampled_from(ORDERS), st.sampled_from("xyz"))
 def test_nine_numbers_against_scipy(center, size, rotation, order, up):
     code = from_bbox9([bbox9("box", center, size, rotation)], order, up=up)
     turn = UP_TURNS[up]
@@ -100,7 +100,7 @@ def test_nine_numbers_against_scipy(center, size, rotation, order, up):
     assert own_up[2] >= np.abs(own_up[:2]).max() - 1e-5
 
 
-@given(centers, extents, angles, st.sampled_from(all_orders()), st.booleans())
+@given(centers, extents, angles, st.sampled_from(ORDERS), st.booleans())
 def test_ten_numbers_are_the_same_box_in_either_order_of_the_quaternion(
     center, size, rotation, order, scalar_first
 ):
@@ -153,7 +153,7 @@ def test_axes_are_rows_and_each_names_its_own_size():
 
 
 @given(centers, extents, angles, st.tuples(*[st.sampled_from((-1.0, 1.0))] * 3),
-       st.sampled_from(all_orders()))  # fmt: skip
+       st.sampled_from(ORDERS))  # fmt: skip
 def test_annotated_boxes_are_the_same_solids(center, size, rotation, signs, order):
     """Axes of either handedness, in any order."""
     rows = Rotation.from_euler("xyz", rotation).as_matrix().T[list(order)]

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from spatialcode.errors import SchemaError
-from spatialcode.scene.boxes import Boxes, canonical_yaw, iou, wrap_yaw, yaw_error
-from spatialcode.scene.categories import CATEGORIES
+from spatialcode.scene.boxes import Boxes, iou
+from spatialcode.scene.categories import CATEGORIES, canonical_yaw, wrap_yaw, yaw_error
 from spatialcode.scene.frames import quaternion_from_yaw
 
 PI = np.pi

@@ -14,6 +14,7 @@ import pytest
 from serve.access.keys import KeyRing
 from serve.on_ray import deployments
 from spatialcode.encoder.registry import make_encoder
+from spatialcode.video.sampling import Sampling
 from tests.serve.local_service import make_config
 from tests.tiny_codes import untrained_weights
 
@@ -55,5 +56,5 @@ def test_a_replica_names_the_encoder_and_the_frames_it_looks_at(
     config = make_config(tmp_path, f"encoder.name={weights}", "sampling.num_frames=7")
     replica = deployments.EncoderReplica(config, config.encoder.make())
     identity = asyncio.run(replica.identity())
-    assert identity == make_encoder(weights).identity.looking_at(asdict(config.sampling))
+    assert identity == make_encoder(weights).identity.looking_at(asdict(Sampling(7, None, 640)))
     assert identity != make_encoder(weights).identity

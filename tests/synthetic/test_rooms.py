@@ -14,8 +14,7 @@ from spatialcode.scene.boxes import Boxes, intersection_volume, iou_matrix
 from spatialcode.scene.categories import LABELS
 from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.synthetic.layout import Interior, furnish
-from spatialcode.synthetic.motion import MOVABLE, plan_motions
-from spatialcode.synthetic.paths import free_space, scattered_views, walk
+from spatialcode.synthetic.paths import MOVABLE, free_space, plan_motions, scattered_views, walk
 from spatialcode.synthetic.placement import Footprint, Placed, facing, footprint_of, overlap
 from spatialcode.synthetic.rooms import Wall, make_floor_plan, outline, plan_outline, room_polygon
 

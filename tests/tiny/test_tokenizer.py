@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 
 from spatialcode.tasks.tasks import Task, TaskSettings, room_tasks
-from spatialcode.tiny.model import program_ids, program_text, prompt_ids
-from spatialcode.tiny.tokenizer import BEGIN_PROGRAM, END, frames, train_tokenizer
+from spatialcode.tiny.model import (
+    BEGIN_PROGRAM,
+    END,
+    frames,
+    program_ids,
+    program_text,
+    prompt_ids,
+    train_tokenizer,
+)
 
 
 @pytest.fixture(scope="module")

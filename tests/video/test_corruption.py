@@ -12,9 +12,9 @@ from spatialcode.errors import CorruptVideoError, TruncatedVideoError, VideoErro
 from spatialcode.video.containers import read_id, read_vint
 from spatialcode.video.decode import decode, probe
 from spatialcode.video.limits import DEFAULT_LIMITS
-from spatialcode.video.opening import open_video
 from spatialcode.video.reading import timestamp_gaps
 from spatialcode.video.sampling import ByCount, ByTimes
+from spatialcode.video.source import open_video
 from tests.video.builders import copy_packets, plant_garbage, read_index, truncate
 from tests.video.conftest import Clips
 

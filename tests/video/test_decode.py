@@ -10,9 +10,9 @@ import pytest
 
 from spatialcode.video.decode import decode, hash_file, probe
 from spatialcode.video.limits import DEFAULT_LIMITS
-from spatialcode.video.opening import open_video
 from spatialcode.video.reading import plan_runs
 from spatialcode.video.sampling import ByCount, ByRate, ByTimes, shown_frames
+from spatialcode.video.source import open_video
 from tests.video.builders import VideoRecipe, copy_packets, is_upright, make_video, read_index
 from tests.video.conftest import Clips
 

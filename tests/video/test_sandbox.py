@@ -19,8 +19,15 @@ import numpy as np
 import pytest
 
 from spatialcode import errors
-from spatialcode.video import wire
-from spatialcode.video.decode import Request, decode, probe
+from spatialcode.video.decode import (
+    Request,
+    decode,
+    error_from_dict,
+    error_to_dict,
+    probe,
+    request_from_dict,
+    request_to_dict,
+)
 from spatialcode.video.limits import DEFAULT_LIMITS, VideoLimits
 from spatialcode.video.sampling import ByCount, ByRate, ByTimes
 from spatialcode.video.sandbox import SandboxedDecoder, SandboxLimits
@@ -303,7 +310,7 @@ def test_the_child_is_confined(decoder: SandboxedDecoder) -> None:
 def test_requests_cross_the_wire_unchanged(plan) -> None:
     limits = VideoLimits(max_pixels=7, codecs=("h264",))
     request = Request("/a/\udce9 b.mp4", plan, limits, 99, "report", "ab")
-    assert wire.request_from_dict(wire.request_to_dict(request)) == request
+    assert request_from_dict(request_to_dict(request)) == request
 
 
 def test_every_video_error_crosses_the_wire_as_itself() -> None:
@@ -318,12 +325,12 @@ def test_every_video_error_crosses_the_wire_as_itself() -> None:
             one, other = ("bytes", "9, at most 8"), ("pixels", "9 x 9, at most 80")
         for error in (kind(*one), kind(*other)):
             for back in (
-                wire.error_from_dict(json.loads(json.dumps(wire.error_to_dict(error)))),
+                error_from_dict(json.loads(json.dumps(error_to_dict(error)))),
                 pickle.loads(pickle.dumps(error)),
             ):
                 assert type(back) is kind
                 assert (str(back), vars(back)) == (str(error), vars(error))
-    assert type(wire.error_from_dict({"code": "?"})) is errors.DecodeCrashError
+    assert type(error_from_dict({"code": "?"})) is errors.DecodeCrashError
 
 
 def test_limits_that_make_no_sense() -> None:

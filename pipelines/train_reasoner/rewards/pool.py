@@ -16,20 +16,18 @@ import logging
 import os
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
-from pipelines.on_ray.actor_pool import ActorPool, Finished, Job, PoolLimits
+from pipelines.on_ray.actor_pool import ActorPool, Finished, Job
 from pipelines.train_reasoner.config import RUBRIC, RewardPoolConfig
-from pipelines.train_reasoner.rewards.child import MAX_CODES
 from pipelines.train_reasoner.rewards.scorers import RewardSample, item_from_json, load_scorer
 from spatialcode.child import Child, ChildSpec, ChildStartError, ConnectionLostError
 from spatialcode.errors import InputError
 from spatialcode.grpo.types import Scored
-from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import from_json
 from spatialcode.threads import limit_threads
 
@@ -46,26 +44,17 @@ CAUSES = ("timeout", "crash", "error", "actor")
 _CHILD = "pipelines.train_reasoner.rewards.child"
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A score or its absence: ``cause`` is None or one of `CAUSES`; ``seconds``: time spent."""
-
-    scored: Scored
-    cause: str | None
-    seconds: float
-
-
-def masked(cause: str, why: str, seconds: float = 0.0) -> Outcome:
-    """The outcome of a sample without a valid reward."""
-    return Outcome(Scored(None, None, error=f"{cause}: {why}"), cause, seconds)
+def masked(cause: str, why: str) -> Scored:
+    """What a sample without a valid reward has; ``cause``: one of `CAUSES`."""
+    return Scored(None, None, error=f"{cause}: {why}")
 
 
 @dataclass
 class RewardStatistics:
-    """Counts and seconds since the start: ``num_submitted`` is scored, masked and open ones.
+    """Counts since the start: ``num_submitted`` is scored, masked and open ones.
 
     ``masked``: by cause, see `CAUSES`. ``num_repeated``: samples scored again after their actor
-    died. ``scoring_s``: summed over actors; ``waiting_s``: the caller's time inside `collect`.
+    died.
     """
 
     num_submitted: int = 0
@@ -73,32 +62,18 @@ class RewardStatistics:
     masked: Counter[str] = field(default_factory=Counter)
     num_repeated: int = 0
     num_replaced: int = 0
-    scoring_s: float = 0.0
-    waiting_s: float = 0.0
 
-    @property
-    def num_masked(self) -> int:
-        return self.masked.total()
-
-    def to_dict(self) -> dict[str, float]:
-        """Flat numbers, fit for a line of metrics."""
-        plain = {name: value for name, value in vars(self).items() if name != "masked"}
-        return {**plain, **{f"masked_{cause}": self.masked[cause] for cause in CAUSES}}
-
-    def note(self, index: int, outcome: Outcome) -> None:
-        """Count one outcome and log it where it is masked."""
-        self.scoring_s += outcome.seconds
-        if outcome.cause is None:
+    def note(self, index: int, scored: Scored) -> None:
+        """Count one sample that is done and log it where it is masked."""
+        if scored.error is None:
             self.num_scored += 1
         else:
-            self.masked[outcome.cause] += 1
-            _log.warning("sample %d has no reward: %s", index, outcome.scored.error)
+            self.masked[scored.error.partition(":")[0]] += 1
+            _log.warning("sample %d has no reward: %s", index, scored.error)
 
 
 class Rewards(Protocol):
     """Where completions are scored."""
-
-    statistics: RewardStatistics
 
     def submit(self, samples: Sequence[RewardSample]) -> list[int]:
         """Start scoring; the handles of the samples, in their order, counted from 0 on."""
@@ -120,99 +95,72 @@ class PlainRewards:
         self.statistics = RewardStatistics()
         self._scorer = load_scorer(scorer, settings or {})
         self._done: dict[int, Scored] = {}
-        self._codes: dict[str, SpatialCode] = {}
+        self._code = lru_cache(maxsize=_MAX_IDLE_CODES)(from_json)
 
     def submit(self, samples: Sequence[RewardSample]) -> list[int]:
-        """See `Rewards`."""
         first = self.statistics.num_submitted
         self.statistics.num_submitted += len(samples)
         for index, sample in enumerate(samples, first):
-            begun_s = time.perf_counter()
             try:
-                item, code = item_from_json(sample.item), self._code(sample)
-                outcome = Outcome(self._scorer.score(item, code, sample.completion), None, 0.0)
-                if outcome.scored.error is not None:
-                    outcome = masked("error", outcome.scored.error)
+                item, code = item_from_json(sample.item), self._code(sample.code)
+                scored = self._scorer.score(item, code, sample.completion)
+                if scored.error is not None:
+                    scored = masked("error", scored.error)
             except Exception as error:  # the one boundary: any error masks this sample
-                outcome = masked("error", f"{type(error).__name__}: {error}")
-            self.statistics.note(index, outcome)
-            self.statistics.scoring_s += time.perf_counter() - begun_s
-            self._done[index] = outcome.scored
+                scored = masked("error", f"{type(error).__name__}: {error}")
+            self.statistics.note(index, scored)
+            self._done[index] = scored
         return list(range(first, first + len(samples)))
 
     def collect(self, handles: Iterable[int] | None = None) -> Iterator[tuple[int, Scored]]:
-        """See `Rewards`."""
         for index in list(self._done if handles is None else handles):
             yield index, self._done.pop(index)
 
     def close(self) -> None:
-        """See `Rewards`."""
         self._done.clear()
-
-    def _code(self, sample: RewardSample) -> SpatialCode:
-        if sample.code_id not in self._codes:
-            if len(self._codes) >= _MAX_IDLE_CODES:
-                self._codes.pop(next(iter(self._codes)))
-            self._codes[sample.code_id] = from_json(sample.code)
-        return self._codes[sample.code_id]
-
-
-@dataclass(frozen=True)
-class ScoringSpec:
-    """Who scores, and for how long: ``scorer`` is ``module:Class``, ``settings`` are its own.
-
-    ``deadline_s``: for one completion; ``start_s``: for the child to come up, not part of it.
-    """
-
-    scorer: str
-    settings: Mapping[str, Any]
-    deadline_s: float
-    start_s: float
 
 
 class ScoringChild:
     """A child process that scores; starts on first use and again after a failure.
 
-    To be used by one thread at a time.
+    ``settings``: the scorer's own. The time to start is no part of a completion's deadline. To be
+    used by one thread at a time.
     """
 
-    def __init__(self, spec: ScoringSpec) -> None:
-        self.spec = spec
+    def __init__(self, config: RewardPoolConfig, settings: Mapping[str, Any]) -> None:
+        self.config, self.settings = config, settings
         self.num_starts = 0
         self._child: Child | None = None
         self._sent: set[str] = set()
 
-    def score(self, item: str, code_id: str, completion: str, code: Callable[[], str]) -> Outcome:
+    def score(self, item: str, code_id: str, completion: str, code: Callable[[], str]) -> Scored:
         """Score a completion within the deadline; ``code`` gives the code's JSON if needed."""
         if self._child is None:
-            settings = json.dumps(dict(self.spec.settings))
-            child = ChildSpec(_CHILD, (self.spec.scorer, settings), quiet=False)
+            settings = json.dumps(dict(self.settings))
+            child = ChildSpec(_CHILD, (self.config.scorer, settings), quiet=False)
             self.num_starts += 1
             try:
-                self._child = Child.start(child, self.spec.start_s)
+                self._child = Child.start(child, self.config.start_s)
             except (OSError, ChildStartError) as error:
                 return masked("crash", f"the scoring process did not start: {error}")
-        begun_s = time.perf_counter()
         request = {"item": item, "code_id": code_id, "completion": completion, "code": None}
         if code_id not in self._sent:
             request["code"] = code()
-        deadline_s = time.monotonic() + self.spec.deadline_s
+        deadline_s = time.monotonic() + self.config.deadline_s
         try:
             reply = self._child.ask(request, deadline_s)
             if reply.get("needs_code"):
                 reply = self._child.ask({**request, "code": code()}, deadline_s)
         except TimeoutError:
             self.close()
-            took_s = time.perf_counter() - begun_s
-            return masked("timeout", f"no score within {self.spec.deadline_s:g} s", took_s)
+            return masked("timeout", f"no score within {self.config.deadline_s:g} s")
         except ConnectionLostError as error:
             status = self._child.ended()
             self.close()
-            took_s = time.perf_counter() - begun_s
             why = f"the scoring process died (status {status}): {type(error).__name__}"
-            return masked("crash", why, took_s)
+            return masked("crash", why)
         self._sent.add(code_id)
-        return _outcome(reply, time.perf_counter() - begun_s)
+        return _scored(reply)
 
     def close(self) -> int | None:
         """End the child, whatever it does; its exit status (negative: the signal)."""
@@ -221,23 +169,21 @@ class ScoringChild:
         return None if child is None else child.kill()
 
 
-def _outcome(reply: dict[str, Any], seconds: float) -> Outcome:
+def _scored(reply: dict[str, Any]) -> Scored:
     if reply["error"] is not None:
-        return masked("error", reply["error"], seconds)
+        return masked("error", reply["error"])
     try:
-        scored = Scored(reply["terms"], reply["total"], tuple(reply["reasons"]))
+        return Scored(reply["terms"], reply["total"], tuple(reply["reasons"]))
     except ValueError as error:  # a total that is no finite number is no score
-        return masked("error", str(error), seconds)
-    return Outcome(scored, None, seconds)
+        return masked("error", str(error))
 
 
 class RewardWorker:
-    """The actor: rows of (item, code id, completion) in, outcomes in the same order out."""
+    """The actor: rows of (item, code id, completion) in, scores in the same order out."""
 
-    def __init__(self, spec: ScoringSpec, num_cpus: float) -> None:
-        limit_threads(num_cpus)
-        self._child = ScoringChild(spec)
-        self._codes: OrderedDict[str, str] = OrderedDict()
+    def __init__(self, config: RewardPoolConfig, settings: Mapping[str, Any]) -> None:
+        limit_threads(config.num_cpus)
+        self._child = ScoringChild(config, settings)
 
     def ready(self) -> int:
         """Process id, once the actor is up."""
@@ -245,22 +191,16 @@ class RewardWorker:
 
     def score(
         self, rows: Sequence[tuple[str, str, str]], codes: Mapping[str, Sequence[Any]]
-    ) -> list[Outcome]:
-        """``codes``: of each code id a list of one reference to its JSON in the object store."""
-        return [
-            self._child.score(item, code_id, completion, partial(self._code, code_id, codes))
-            for item, code_id, completion in rows
-        ]
-
-    def _code(self, code_id: str, codes: Mapping[str, Sequence[Any]]) -> str:
+    ) -> list[Scored]:
+        """``codes``: of each code id a list of one reference to its JSON in the object store, read
+        where the child does not keep the code.
+        """
         import ray
 
-        if code_id not in self._codes:
-            self._codes[code_id] = ray.get(codes[code_id][0])
-            while len(self._codes) > MAX_CODES:
-                self._codes.popitem(last=False)
-        self._codes.move_to_end(code_id)
-        return self._codes[code_id]
+        return [
+            self._child.score(item, code_id, completion, partial(ray.get, codes[code_id][0]))
+            for item, code_id, completion in rows
+        ]
 
 
 class RewardPool:
@@ -276,14 +216,13 @@ class RewardPool:
         load_scorer(config.scorer, settings or {})  # a wrong name fails here, not in an actor
         self.config = config
         self.statistics = RewardStatistics()
-        self._spec = ScoringSpec(config.scorer, settings or {}, config.deadline_s, config.start_s)
+        self._settings = settings or {}
         self._lock = threading.RLock()
         self._codes = _StoredCodes()
         self._open: dict[int, RewardSample] = {}
         self._done: dict[int, Scored] = {}
         self._pool = ActorPool(
-            self._start_actor,
-            PoolLimits(config.num_actors, depth=2, max_replaced=config.max_replaced),
+            self._start_actor, config.num_actors, depth=2, max_replaced=config.max_replaced
         )
 
     def submit(self, samples: Sequence[RewardSample]) -> list[int]:
@@ -325,7 +264,6 @@ class RewardPool:
         return self._pool.pids()
 
     def close(self) -> None:
-        """See `Rewards`."""
         self._pool.close()
         self._open.clear()
         self._done.clear()
@@ -336,28 +274,26 @@ class RewardPool:
         # "DEFAULT" keeps it out of a training run's placement group, which has no room for it
         options = {"num_cpus": self.config.num_cpus, "num_gpus": 0, "max_restarts": 0}
         actor = ray.remote(RewardWorker).options(**options, scheduling_strategy="DEFAULT")
-        return actor.remote(self._spec, self.config.num_cpus)
+        return actor.remote(self.config, self._settings)
 
     def _advance(self, timeout_s: float) -> None:
-        begun_s = time.perf_counter()
         ended = self._pool.poll(timeout_s)
         with self._lock:
             for finished in ended:
                 self._note(finished)
             self.statistics.num_replaced = self._pool.num_replaced
-            self.statistics.waiting_s += time.perf_counter() - begun_s
 
     def _note(self, finished: Finished) -> None:
         indices: tuple[int, ...] = finished.job.key  # type: ignore[assignment]
         if finished.job.num_losses > 0:
             self.statistics.num_repeated += len(indices)
-        outcomes = finished.value
+        found = finished.value
         if finished.error is not None:
             cause = "actor" if finished.lost else "error"
-            outcomes = [masked(cause, finished.error) for _ in indices]
-        for index, outcome in zip(indices, outcomes, strict=True):
-            self.statistics.note(index, outcome)
-            self._done[index] = outcome.scored
+            found = [masked(cause, finished.error) for _ in indices]
+        for index, scored in zip(indices, found, strict=True):
+            self.statistics.note(index, scored)
+            self._done[index] = scored
             self._codes.release(self._open.pop(index))
 
 

@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
-from pipelines.on_ray.actor_pool import ActorPool, Job, PoolLimits
+from pipelines.on_ray.actor_pool import ActorPool, Job
 from pipelines.train_reasoner.rollouts.engines import EngineSpec, load_engine
 from pipelines.train_reasoner.rollouts.rollouts import OnGroup, RolloutRequest
 from pipelines.train_reasoner.rollouts.weights import (
+    BUCKET_BYTES,
     PublishedWeights,
-    SyncReport,
     TensorSpec,
-    WeightSyncConfig,
     apply_buckets,
     fetch,
-    layout_of,
     publish,
 )
 from spatialcode.config import checked, require, setting
@@ -51,23 +48,9 @@ class RolloutPoolConfig:
     )
     max_attempts: int = setting("actors that may die over the same prompts", 3, at_least=1)
     max_replaced: int = setting("actors replaced in one run before giving up", 20, at_least=0)
-    sync: WeightSyncConfig = field(default_factory=WeightSyncConfig)
-
-
-@dataclass
-class RolloutStatistics:
-    """Counts and seconds since the start. ``num_repeated``: prompts written again because their
-    actor died; ``waiting_s``: inside `stream`; ``sync_s``: inside `load_weights`.
-    """
-
-    num_prompts: int = 0
-    num_samples: int = 0
-    num_tokens: int = 0
-    num_repeated: int = 0
-    num_replaced: int = 0
-    num_syncs: int = 0
-    waiting_s: float = 0.0
-    sync_s: float = 0.0
+    bucket_bytes: int = setting(
+        "bytes of weights sent in one piece, a larger tensor aside", BUCKET_BYTES, at_least=1
+    )
 
 
 class RolloutWorker:
@@ -83,12 +66,12 @@ class RolloutWorker:
         """Process id, once the engine is there."""
         return os.getpid()
 
-    def load(self, published: PublishedWeights) -> SyncReport:
-        """New weights, all or nothing: WeightSyncError leaves the engine as it was."""
-        buckets = fetch(published)
-        report = apply_buckets(self._engine, buckets, published.version, self._layout)
-        self._layout = self._layout or layout_of(buckets, published.version)
-        return report
+    def load(self, published: PublishedWeights) -> int:
+        """New weights, all or nothing: WeightSyncError leaves the engine as it was. Its version."""
+        self._layout = apply_buckets(
+            self._engine, fetch(published), published.version, self._layout
+        )
+        return published.version
 
     def generate(
         self, prompts: Sequence[Sequence[int]], num_samples: int, settings: SamplerSettings
@@ -117,11 +100,14 @@ def shards(prompts: Sequence[Sequence[int]], size: int) -> list[list[int]]:
 
 
 class RolloutActors:
-    """An `Engine` over a pool of actors. One thread may load weights while another generates."""
+    """An `Engine` over a pool of actors. One thread may load weights while another generates.
+
+    ``num_repeated``: prompts written again because their actor died.
+    """
 
     def __init__(self, engine: EngineSpec, config: RolloutPoolConfig) -> None:
         self.config = config
-        self.statistics = RolloutStatistics()
+        self.num_repeated = 0
         self._spec = engine
         self._lock = threading.Lock()
         self._published: PublishedWeights | None = None
@@ -129,18 +115,21 @@ class RolloutActors:
         self._num_streams = 0
         self._pool = ActorPool(
             self._start_actor,
-            PoolLimits(
-                config.num_actors,
-                depth=1,
-                max_attempts=config.max_attempts,
-                max_replaced=config.max_replaced,
-            ),
+            config.num_actors,
+            depth=1,
+            max_attempts=config.max_attempts,
+            max_replaced=config.max_replaced,
         )
 
     @property
     def weight_version(self) -> int:
         """Version of the weights sent last; 0 before any were."""
         return 0 if self._published is None else self._published.version
+
+    @property
+    def num_replaced(self) -> int:
+        """Actors that others took the place of."""
+        return self._pool.num_replaced
 
     def generate(
         self, prompts: Sequence[Sequence[int]], num_samples: int, settings: SamplerSettings
@@ -173,12 +162,9 @@ class RolloutActors:
                     assert len(group) == num_samples, "the engine wrote too few samples"
                     prompt = tuple(prompts[number])
                     assert all(s.prompt_ids == prompt for s in group), "samples of another prompt"
-                    self.statistics.num_samples += len(group)
-                    self.statistics.num_tokens += sum(len(s.completion_ids) for s in group)
                     yield number, group
-        self.statistics.num_prompts += len(prompts)
 
-    def send_weights(self, tensors: Iterable[tuple[str, Tensor]], version: int) -> PublishedWeights:
+    def send_weights(self, tensors: Iterable[tuple[str, Tensor]], version: int) -> None:
         """Send weights to all actors, and do not wait: each takes them after its present call.
 
         WeightSyncError for an older version than was sent before.
@@ -187,27 +173,20 @@ class RolloutActors:
             raise WeightSyncError(
                 f"version {version}: older than the one sent before, {self._published.version}"
             )
-        begun_s = time.perf_counter()
-        published = publish(tensors, version, self.config.sync)
+        published = publish(tensors, version, self.config.bucket_bytes)
         self._published = published  # first: an actor that starts from here on gets it too
         loads = [handle.load.remote(published) for handle in self._pool.handles()]
         with self._lock:
             self._loads += loads
-        self.statistics.num_syncs += 1
-        self.statistics.sync_s += time.perf_counter() - begun_s
-        return published
 
     def load_weights(self, tensors: Iterable[tuple[str, Tensor]], version: int) -> None:
         """See `Engine`: send weights and wait until every actor has them."""
         self.send_weights(tensors, version)
         self.wait_for_weights()
 
-    def wait_for_weights(self) -> list[SyncReport]:
-        """Reports of the loads since the last call. WeightSyncError where one was refused."""
-        begun_s = time.perf_counter()
-        reports = self._loaded(timeout_s=None)
-        self.statistics.sync_s += time.perf_counter() - begun_s
-        return reports
+    def wait_for_weights(self) -> list[int]:
+        """Versions loaded since the last call, by actor. WeightSyncError where one was refused."""
+        return self._loaded(timeout_s=None)
 
     def pids(self) -> list[int]:
         """Process ids of the actors."""
@@ -235,7 +214,6 @@ class RolloutActors:
 
     def _finished(self, stream: int) -> list[tuple[tuple[int, ...], list[list[Sample]]]]:
         """Parts of a stream that finished, after waiting a little."""
-        begun_s = time.perf_counter()
         ended = self._pool.poll(_POLL_S)
         self._loaded(timeout_s=0.0)
         found = []
@@ -249,14 +227,12 @@ class RolloutActors:
             if finished.cause is not None:
                 raise finished.cause
             if finished.job.num_losses:
-                self.statistics.num_repeated += len(numbers)
+                self.num_repeated += len(numbers)
             found.append((numbers, finished.value))
-        self.statistics.num_replaced = self._pool.num_replaced
-        self.statistics.waiting_s += time.perf_counter() - begun_s
         return found
 
-    def _loaded(self, timeout_s: float | None) -> list[SyncReport]:
-        """Reports of loads that ended; those of actors that died meanwhile have none."""
+    def _loaded(self, timeout_s: float | None) -> list[int]:
+        """Versions of the loads that ended, but for those of actors that died meanwhile."""
         import ray
         from ray.exceptions import RayActorError, RayTaskError
 
@@ -268,15 +244,15 @@ class RolloutActors:
         done, late = ray.wait(waited, num_returns=len(waited), timeout=timeout_s)
         with self._lock:
             self._loads += late
-        reports = []
+        versions = []
         for load in done:
             try:
-                reports.append(ray.get(load))
+                versions.append(ray.get(load))
             except RayActorError:
                 continue  # whoever replaces it gets the weights when it starts
             except RayTaskError as error:
                 raise (error.cause if isinstance(error.cause, Exception) else error) from None
-        return reports
+        return versions
 
 
 class ActorRollouts:
@@ -326,8 +302,7 @@ class AheadRollouts:
     for it. ``max_staleness`` bounds it: versions that a sample may lag behind the trainer's when it
     is taken; 1 is one step off, 0 generates with the newest weights only.
 
-    ``num_stale``: prompts written again because their samples lagged further; ``waiting_s``: the
-    trainer's time inside `take`.
+    ``num_stale``: prompts written again because their samples lagged further.
     """
 
     def __init__(self, actors: RolloutActors, max_staleness: int = 1) -> None:
@@ -335,7 +310,6 @@ class AheadRollouts:
         self.actors = actors
         self.max_staleness = max_staleness
         self.num_stale = 0
-        self.waiting_s = 0.0
         self._batch: _Batch | None = None
 
     def start(self, request: RolloutRequest, on_group: OnGroup) -> None:
@@ -362,14 +336,12 @@ class AheadRollouts:
         batch, self._batch = self._batch, None
         if batch is None or batch.thread is None:
             raise RuntimeError("take: no batch was started")
-        begun_s = time.perf_counter()
         batch.thread.join()
         if batch.error is not None:
             raise batch.error
         stale = [number for number, group in batch.groups.items() if self._lags(group, version)]
         if stale:
             self._write_again(batch, sorted(stale), version)
-        self.waiting_s += time.perf_counter() - begun_s
         return [batch.groups[number] for number in range(len(batch.request.prompts))]
 
     def sync(self, tensors: Iterable[tuple[str, Tensor]], version: int) -> None:

@@ -214,10 +214,6 @@ class Grid:
         size = self.inside.shape[axis]
         return self.low_m[axis] + (np.arange(size) + 0.5) * self.cell_m
 
-    @property
-    def high_m(self) -> Array:
-        return self.low_m + np.array(self.inside.shape) * self.cell_m
-
 
 def sight_grid(profile: Profile, config: LayoutConfig) -> Grid:
     """What all frames together say of each cell."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialcode.scene.relations import inside_polygon
+
 Array = NDArray[np.float64]
 
 
@@ -129,16 +131,6 @@ def depth_error(predicted_m: NDArray[np.floating], truth_m: NDArray[np.floating]
         float((ratio < 1.25).mean()),
         int(valid.sum()),
     )
-
-
-def inside_polygon(points_m: Array, polygon_m: Array) -> NDArray[np.bool_]:
-    """Which of (K, 2) points lie in a simple polygon (P, 2): crossing-number test."""
-    a, b = polygon_m, np.roll(polygon_m, -1, axis=0)
-    x, y = points_m[:, None, 0], points_m[:, None, 1]
-    straddles = (a[:, 1] > y) != (b[:, 1] > y)
-    rise = np.where(b[:, 1] == a[:, 1], 1.0, b[:, 1] - a[:, 1])
-    crossing_x = a[:, 0] + (y - a[:, 1]) * (b[:, 0] - a[:, 0]) / rise
-    return np.asarray((straddles & (x < crossing_x)).sum(axis=1) % 2 == 1)
 
 
 def polygon_iou(a_m: Array, b_m: Array, step_m: float = 0.05) -> float:

@@ -149,7 +149,7 @@ def _tracks(scores: Sequence[TrackScore]) -> Report:
     identity = reduce(add, (score.identity for score in scores))
     hota = reduce(add, (score.hota for score in scores)).scores() or {}
     names = ("hota", "detection", "association")
-    return {"idf1": identity.idf1} | {name: hota.get(name) for name in names}
+    return {"idf1": identity.f1} | {name: hota.get(name) for name in names}
 
 
 def _motion(scores: Sequence[ClipScore]) -> Report:

@@ -17,7 +17,6 @@ from spatialcode.evaluation.metrics.detection import EXCUSED, Counts
 from spatialcode.evaluation.metrics.tracks import (
     BoxTracks,
     HotaCounts,
-    IdentityCounts,
     TrackSimilarity,
     clip_overlaps,
     frame_centre_similarity,
@@ -95,7 +94,7 @@ class PairError:
 class TrackScore:
     """Identity counts under one similarity."""
 
-    identity: IdentityCounts
+    identity: Counts
     hota: HotaCounts
 
 

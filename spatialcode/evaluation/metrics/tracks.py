@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from spatialcode.evaluation.metrics.detection import Counts
 from spatialcode.scene.boxes import Boxes, iou_matrix
 from spatialcode.scene.schema import SceneObject
 
@@ -206,28 +208,10 @@ class TrackSimilarity:
         return np.asarray(self.predicted[:, :, None] & self.truth[:, None, :])
 
 
-@dataclass(frozen=True)
-class IdentityCounts:
-    """Detections whose identity is right, predicted too much, and missing."""
+def identity_counts(tracks: TrackSimilarity, threshold: float) -> Counts:
+    """Detections whose identity is right, predicted too much, and missing; their F1 is IDF1.
 
-    true: int
-    false: int
-    missed: int
-
-    def __add__(self, other: IdentityCounts) -> IdentityCounts:
-        return IdentityCounts(
-            self.true + other.true, self.false + other.false, self.missed + other.missed
-        )
-
-    @property
-    def idf1(self) -> float | None:
-        """IDF1; None where there are no detections at all."""
-        whole = 2 * self.true + self.false + self.missed
-        return 2 * self.true / whole if whole else None
-
-
-def identity_counts(tracks: TrackSimilarity, threshold: float) -> IdentityCounts:
-    """Counts under the one-to-one pairing of whole tracks that maximises right detections.
+    They are counted under the one-to-one pairing of whole tracks that maximises right detections.
 
     Source: Ristani et al., "Performance measures and a data set for multi-target,
     multi-camera tracking", 2016. Minimising false plus missed detections is maximising the
@@ -236,7 +220,7 @@ def identity_counts(tracks: TrackSimilarity, threshold: float) -> IdentityCounts
     together = (tracks.both & (tracks.similarity >= threshold)).sum(axis=0)
     rows, columns = linear_sum_assignment(-together)
     true = int(together[rows, columns].sum())
-    return IdentityCounts(true, int(tracks.predicted.sum()) - true, int(tracks.truth.sum()) - true)
+    return Counts(true, int(tracks.predicted.sum()) - true, int(tracks.truth.sum()) - true)
 
 
 @dataclass(frozen=True)
@@ -251,15 +235,8 @@ class HotaCounts:
     association: tuple[float, ...]
 
     def __add__(self, other: HotaCounts) -> HotaCounts:
-        def added(a: tuple, b: tuple) -> tuple:  # type: ignore[type-arg]
-            return tuple(x + y for x, y in zip(a, b, strict=True))
-
-        return HotaCounts(
-            added(self.true, other.true),
-            added(self.false, other.false),
-            added(self.missed, other.missed),
-            added(self.association, other.association),
-        )
+        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return HotaCounts(*(tuple(map(add, mine, theirs)) for mine, theirs in pairs))
 
     def scores(self) -> dict[str, float] | None:
         """``hota``, ``detection`` (DetA), ``association`` (AssA), averaged over thresholds;

@@ -28,11 +28,11 @@ from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool
 from spatialcode.reasoning.evidence import Answer, answer_of, at, sure
 from spatialcode.reasoning.families.family import LEAD, Sentences, Wording
-from spatialcode.reasoning.families.numeric import NumericFamily, scale_of
+from spatialcode.reasoning.families.numeric import NumericFamily
 from spatialcode.reasoning.naming import NamedRoom, Rng, the
-from spatialcode.reasoning.priors.fit import Samples, metres_of, regression
+from spatialcode.reasoning.priors.fit import Samples
 from spatialcode.reasoning.priors.guesses import Sight, assumed_number
-from spatialcode.reasoning.priors.known import LogLinear, Priors
+from spatialcode.reasoning.priors.known import Priors
 from spatialcode.reasoning.program.of_question import said, scaled
 from spatialcode.reasoning.program.scene import Function, Given, Scene
 from spatialcode.reasoning.program.values import Value
@@ -137,6 +137,10 @@ class AbsoluteDistanceFamily(NumericFamily[AbsoluteDistance]):
     box_task = True
     demo = AbsoluteDistance.family
     quantity = (say.Distance, "value_m")
+    decided = "The smallest distance between the two things."
+    lines = (
+        "first: ID is at (X, Y, Z)", "second: ID is at (X, Y, Z)", "distance(ID, ID) = D m",
+    )  # fmt: skip
 
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
         """Between two things, each the only one that its name can mean."""
@@ -172,7 +176,7 @@ class AbsoluteDistanceFamily(NumericFamily[AbsoluteDistance]):
             return None
         statements: list[say.Statement] = [at(x, "first"), at(y, "second")]
         statements.append(say.Distance(x.id, y.id, metres))
-        value = metres * scale_of(question.unit)
+        value = metres * self.per_metre(question)
         named = [(question.a, x), (question.b, y)]
         return answer_of(value, (x.id, y.id), statements, sure(named), unit=question.unit)
 
@@ -180,49 +184,24 @@ class AbsoluteDistanceFamily(NumericFamily[AbsoluteDistance]):
         priors, metres = sight.priors, sight.priors.typical_distance_m
         if sight.extent is not None and priors.distance_of_extent is not None:
             metres = priors.distance_of_extent.value(math.log(sight.extent.area_m2() + 1.0))
-        value, what = metres * scale_of(question.unit), f"{question.a.noun}, {question.b.noun}"
+        value, what = metres * self.per_metre(question), f"{question.a.noun}, {question.b.noun}"
         return assumed_number(value, question.unit, f"distance({what})")
 
     def corrected(self, question: AbsoluteDistance, value: float, priors: Priors) -> float:
         if priors.distance_of_distance is None:
             return value
-        scale = scale_of(question.unit)
+        scale = self.per_metre(question)
         return scale * priors.distance_of_distance.value(math.log(value / scale + _OFFSET_M))
 
     def fit(self, samples: Samples) -> dict[str, Any]:
-        fitted: dict[str, Any] = {"distance_of_extent": samples.of_extent()}
-        typical_m = samples.typical()
-        if typical_m is not None:
-            fitted["typical_distance_m"] = typical_m
+        fitted = {"distance_of_extent": samples.of_extent()} | samples.typical("typical_distance_m")
         if samples.perceived:
-            fitted["distance_of_distance"] = self._habit(samples)
+            habit = samples.habit(lambda _, metres: [math.log(metres + _OFFSET_M)])
+            fitted["distance_of_distance"] = habit
         return fitted
-
-    def _habit(self, samples: Samples) -> LogLinear | None:
-        features, truths = [], []
-        for item, question in samples.asked:
-            assert isinstance(question, AbsoluteDistance)
-            if item.scene in samples.codes:
-                answer = self.solve(question, SceneIndex.of(samples.codes[item.scene]))
-                if answer is not None and isinstance(answer.value, float):
-                    metres = answer.value / scale_of(question.unit)
-                    features.append([math.log(metres + _OFFSET_M)])
-                    truths.append(metres_of(item, question))
-        return regression(features, truths)
 
     def program(self, question: AbsoluteDistance) -> str:
         return scaled(question.unit, f"distance({said(question.a)}, {said(question.b)})")
-
-    def rule(self, question: AbsoluteDistance) -> str:
-        return "The smallest distance between the two things."
-
-    def forms(self, question: AbsoluteDistance) -> tuple[str, ...]:
-        return (
-            "first: ID is at (X, Y, Z)", "second: ID is at (X, Y, Z)", "distance(ID, ID) = D m",
-        )  # fmt: skip
-
-    def unit(self, question: AbsoluteDistance) -> str:
-        return question.unit
 
     def needs(self, case: Case[AbsoluteDistance]) -> list[Need]:
         pairs = nearest_pairs(case.found[0], case.found[1], case.context)

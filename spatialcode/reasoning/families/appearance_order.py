@@ -22,10 +22,9 @@ from spatialcode.reasoning.families.family import Family, Sentences, Wording
 from spatialcode.reasoning.naming import NamedRoom, Rng, drawn_kinds, the, words_in_row
 from spatialcode.reasoning.priors.guesses import Sight
 from spatialcode.reasoning.program.interpreter import Result
-from spatialcode.reasoning.program.limits import Refused
 from spatialcode.reasoning.program.of_question import ProgramAnswer, listed, not_an_answer
 from spatialcode.reasoning.program.scene import Function, Given, Scene, numbered
-from spatialcode.reasoning.program.values import Value, items
+from spatialcode.reasoning.program.values import Refused, Value, items
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.answers import Meaning, candidate_named
@@ -122,6 +121,10 @@ class AppearanceOrderFamily(Family[AppearanceOrder]):
     functions = (Function("order", ("x",), _order, "a list sorted by first sight"),)
     demo = AppearanceOrder.family
     undefined = "the code does not say what was seen first"
+    decided = "Kinds by the time at which the earliest object of each is first seen."
+    lines = ("first_seen(ID) = D s", "order: ID, ID")
+    wanted = "a list of the kinds, as the question names them, in order"
+    conclusion = say.Order
 
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
         """In which order kinds come into view: four of them, or three where there are no four."""
@@ -220,16 +223,7 @@ class AppearanceOrderFamily(Family[AppearanceOrder]):
                 said = ", ".join(question.candidates[names.index(part)].phrase for part in parts)
                 return ProgramAnswer(said, option.letter)
         words = ", ".join(question.candidates[names.index(one)].phrase for one in given)
-        return ProgramAnswer(words, letter_of(question.options, words))
-
-    def rule(self, question: AppearanceOrder) -> str:
-        return "Kinds by the time at which the earliest object of each is first seen."
-
-    def forms(self, question: AppearanceOrder) -> tuple[str, ...]:
-        return ("first_seen(ID) = D s", "order: ID, ID")
-
-    def value_words(self, question: AppearanceOrder) -> str:
-        return "a list of the kinds, as the question names them, in order"
+        return ProgramAnswer(words)
 
     def read_listed(self, text: str, question: AppearanceOrder) -> Choice | Unread:
         names = {flat(one.phrase): one.phrase for one in question.candidates}
@@ -271,12 +265,7 @@ class AppearanceOrderFamily(Family[AppearanceOrder]):
             and all(i in found[int(n)] for i, n in zip(ids, meaning, strict=True))
         )
 
-    def asks(self, case: Case[AppearanceOrder], conclusion: Any) -> bool:
-        return isinstance(conclusion, say.Order)
-
     def refutes(self, case: Case[AppearanceOrder], conclusion: Any) -> str:
-        if not isinstance(conclusion, say.Order):
-            return ""
         ids = conclusion.object_ids
         known = [item for i in ids if (item := case.context.item(i)) is not None]
         times = [item.first_seen_s for item in known]

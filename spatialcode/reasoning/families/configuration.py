@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from spatialcode.questions.types import (
     Viewpoint,
 )
 from spatialcode.reasoning import statements as say
-from spatialcode.reasoning.drawing import Pool
 from spatialcode.reasoning.evidence import (
     Answer,
     answer_of,
@@ -28,29 +27,20 @@ from spatialcode.reasoning.evidence import (
     at,
     bearing_evidence,
     front_xy,
+    height_of,
     letter_of,
     sure,
     surest,
     vector,
 )
-from spatialcode.reasoning.families.configuration_questions import (
-    GRAMMARS,
-    READER,
-    TEMPLATES,
-    along,
-    pool,
-    wording,
-)
-from spatialcode.reasoning.families.family import Family, Wording
+from spatialcode.reasoning.families.configuration_questions import ConfigurationQuestions, along
 from spatialcode.reasoning.families.viewing import angle_between, unrounded_deg
-from spatialcode.reasoning.naming import Floats, NamedRoom, Rng
-from spatialcode.reasoning.priors.guesses import Sight
-from spatialcode.reasoning.priors.places import NUM_DRAWS, Places
+from spatialcode.reasoning.naming import Floats
+from spatialcode.reasoning.priors.guesses import NUM_DRAWS, Places, Sight
 from spatialcode.reasoning.program.interpreter import Result
-from spatialcode.reasoning.program.limits import Refused
 from spatialcode.reasoning.program.of_question import ProgramAnswer, not_an_answer, said
 from spatialcode.reasoning.program.scene import Function, Given, Scene, one_of
-from spatialcode.reasoning.program.values import Value, kind_of
+from spatialcode.reasoning.program.values import Refused, Value, kind_of
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.answers import Meaning
@@ -60,7 +50,6 @@ from spatialcode.reasoning.rubric.facts import Fact
 from spatialcode.reasoning.rubric.steps import Ends, Need
 from spatialcode.reasoning.rubric.verify import bind, view_of
 from spatialcode.scene import relations
-from spatialcode.scene.boxes import Boxes
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.relations import View
 from spatialcode.scene.schema import SceneObject, SpatialCode
@@ -69,7 +58,7 @@ Named = tuple[Reference, SceneObject]
 
 _FRONT, _CAMERA_IDS = frozenset({"front"}), frozenset({"camera"})
 #: The faces of both things whose heights a relation compares.
-_FACES = {
+_FACES: Mapping[str, tuple[tuple[Literal["top", "bottom"], ...], ...]] = {
     "above": (("bottom",), ("top",)), "on": (("bottom",), ("top",)),
     "below": (("top",), ("bottom",)), "inside": (("top", "bottom"), ("top", "bottom")),
 }  # fmt: skip
@@ -105,19 +94,6 @@ def _forward(
     (_, stands), (_, faced) = viewers
     forward = vector("forward", stands, faced)
     return forward if apart(stands, faced) else None
-
-
-def _heights(relation: str, a: SceneObject, b: SceneObject) -> list[say.Statement]:
-    """The faces that the relation compares."""
-    faces = [(item, face) for item, shown in zip((a, b), _FACES[relation], strict=True)
-             for face in shown]  # fmt: skip
-    heights = {item.id: Boxes.of([item]).corners()[0][:, 2] for item in (a, b)}
-    return [
-        say.Height(item.id, "top", float(heights[item.id].max()))
-        if face == "top"
-        else say.Height(item.id, "bottom", float(heights[item.id].min()))
-        for item, face in faces
-    ]
 
 
 # Guesses
@@ -193,14 +169,9 @@ def _function(relation: Relation, words: str) -> Function:
     return Function(name, ("a", "b"), apply, f"{meaning}, for a view", optional)
 
 
-class ConfigurationFamily(Family[Configuration]):
+class ConfigurationFamily(ConfigurationQuestions):
     """Yes or no answers."""
 
-    question_type = Configuration
-    names = (Configuration.family,)
-    reader = READER
-    templates = TEMPLATES
-    grammars = GRAMMARS
     functions = (
         _function("left", "is left of"), _function("right", "is right of"),
         _function("front", "is in front of"), _function("behind", "is behind"),
@@ -209,12 +180,8 @@ class ConfigurationFamily(Family[Configuration]):
     )  # fmt: skip
     undefined = "both are the same thing, or the view has no direction"
     permutes = True
-
-    def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
-        return pool(room, rng)
-
-    def wording(self, question: Configuration, rng: Rng) -> Wording:
-        return wording(question, rng)
+    wanted = "true or false"
+    conclusion = say.Holds
 
     def solve(self, question: Configuration, index: SceneIndex) -> Answer | None:
         """Whether the relation holds, from heights or from the view asked for."""
@@ -246,7 +213,8 @@ class ConfigurationFamily(Family[Configuration]):
             statements += bearing_evidence(forward, vector("between", b, a))
         else:
             verdict = relations.VERTICAL[question.relation](a, b)
-            statements += _heights(question.relation, a, b)
+            for item, faces in zip((a, b), _FACES[question.relation], strict=True):
+                statements += [height_of(item, face, index) for face in faces]
         statements.append(say.Holds(a.id, question.relation, b.id, verdict.holds))
         word = "yes" if verdict.holds else "no"
         option = letter_of(question.options, word)
@@ -274,8 +242,7 @@ class ConfigurationFamily(Family[Configuration]):
             raise not_an_answer(
                 f"the question is answered by true or false, not {kind_of(result.value)}"
             )
-        word = "yes" if result.value else "no"
-        return ProgramAnswer(word, letter_of(question.options, word))
+        return ProgramAnswer("yes" if result.value else "no")
 
     def rule(self, question: Configuration) -> str:
         if question.relation not in VIEWED_RELATIONS:
@@ -302,9 +269,6 @@ class ConfigurationFamily(Family[Configuration]):
             "between = FIRST - SECOND = (X, Y)", "dot(forward, between) = D",
             "cross(forward, between) = D", "angle(forward, between) = DEG degrees", last,
         )  # fmt: skip
-
-    def value_words(self, question: Configuration) -> str:
-        return "true or false"
 
     def choice_words(self, question: Configuration) -> tuple[str, ...]:
         return "yes", "no"
@@ -340,16 +304,13 @@ class ConfigurationFamily(Family[Configuration]):
         return lambda meaning: all(s.holds == (meaning[0] == "yes") for s in stated)
 
     def asks(self, case: Case[Configuration], conclusion: Any) -> bool:
-        fits = isinstance(conclusion, say.Holds)
         return (
-            fits and conclusion.relation == case.question.relation
+            conclusion.relation == case.question.relation
             and conclusion.a_id in case.found[0] and conclusion.b_id in case.found[1]
         )  # fmt: skip
 
     def refutes(self, case: Case[Configuration], conclusion: Any) -> str:
         """For left, right, front and behind; other relations need no question to be checked."""
-        if not isinstance(conclusion, say.Holds):
-            return ""
         view = _true_view(case, conclusion.b_id)
         if view is None:
             return "there is no view to tell it from"

@@ -27,7 +27,7 @@ from spatialcode.questions.types import (
     same_reference,
 )
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool, drawn
-from spatialcode.reasoning.families.family import LEAD, Sentences, Wording
+from spatialcode.reasoning.families.family import LEAD, Family, Sentences, Wording
 from spatialcode.reasoning.families.viewing import PERSON, STAND
 from spatialcode.reasoning.naming import Floats, NamedRoom, Rng, the
 from spatialcode.scene import relations
@@ -84,7 +84,7 @@ def _read(found: Match, common: Common) -> Question | None:
     return Configuration(view="object" if stated.get("its") else "camera", **parts)
 
 
-READER = Reader((
+_READER = Reader((
     rule("is ", rf"{_IS}(?:,? {_VIEW})?(?: {PLACE})?", _read),
     rule("is ", rf"{_VIEW}, {_IS}", _read),
 ))  # fmt: skip
@@ -97,7 +97,7 @@ RELATION_WORDS: Mapping[Relation, tuple[str, str]] = {
     "on": ("on", "on top of"), "inside": ("inside", "in"),
 }  # fmt: skip
 
-TEMPLATES: Mapping[str, Sentences] = {
+_TEMPLATES: Mapping[str, Sentences] = {
     "configuration_camera": Sentences(
         "From the camera's view at the start of the video, is {a} {relation} {b}?",
         ("Is {a} {relation} {b} from the first camera's view?",
@@ -124,7 +124,7 @@ TEMPLATES: Mapping[str, Sentences] = {
 }  # fmt: skip
 
 
-GRAMMARS: Mapping[str, tuple[str, ...]] = {
+_GRAMMARS: Mapping[str, tuple[str, ...]] = {
     "configuration_camera": (
         "(From|In|Seen from|Looking from) (the view of the first camera|the camera's first view"
         "|the first frame|where the camera starts|the camera at the start), is {a} {relation} {b}?",
@@ -329,26 +329,33 @@ def _template(relation: Relation, view: Viewpoint) -> str:
     return f"configuration_{view if relation in VIEWED_RELATIONS else 'vertical'}"
 
 
-def pool(room: NamedRoom, rng: Rng) -> Pool:
-    """All relations and views that the code allows; every group has its own yes and no."""
-    rows = np.array(room.things(rng), np.intp)
-    told_apart = room.naming.apart_rows(rows.tolist())
-    pairs = rows[np.argwhere(told_apart)].reshape(-1, 2)
-    cells = _Cells(room, {})
-    _from_camera(pairs, cells)
-    _from_own_front(pairs, cells)
-    _from_observer(rows, told_apart, cells, rng)
-    _vertical(pairs, cells)
-    arrays = {key: np.vstack(found) for key, found in cells.found.items()}
-    reason = AMBIGUOUS if cells.seen else TOO_FEW
-    return Pool(arrays, partial(_draft, room), ("yes", "no"), reason=reason)
+class ConfigurationQuestions(Family[Configuration]):
+    """How the family's questions are read, said and generated."""
 
+    question_type = Configuration
+    names = (Configuration.family,)
+    reader = _READER
+    templates = _TEMPLATES
+    grammars = _GRAMMARS
 
-def wording(question: Configuration, rng: Rng) -> Wording:
-    """How training sentences say the question."""
-    slots = {"a": the(question.a), "b": the(question.b)}
-    slots["relation"] = drawn(_OTHER_WORDS[question.relation], rng)
-    if question.observer is not None:
-        slots["observer"] = the(question.observer)
-        slots["facing"] = the(question.facing or question.b)
-    return Wording(_template(question.relation, question.view), slots)
+    def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
+        """All relations and views that the code allows; every group has its own yes and no."""
+        rows = np.array(room.things(rng), np.intp)
+        told_apart = room.naming.apart_rows(rows.tolist())
+        pairs = rows[np.argwhere(told_apart)].reshape(-1, 2)
+        cells = _Cells(room, {})
+        _from_camera(pairs, cells)
+        _from_own_front(pairs, cells)
+        _from_observer(rows, told_apart, cells, rng)
+        _vertical(pairs, cells)
+        arrays = {key: np.vstack(found) for key, found in cells.found.items()}
+        reason = AMBIGUOUS if cells.seen else TOO_FEW
+        return Pool(arrays, partial(_draft, room), ("yes", "no"), reason=reason)
+
+    def wording(self, question: Configuration, rng: Rng) -> Wording:
+        slots = {"a": the(question.a), "b": the(question.b)}
+        slots["relation"] = drawn(_OTHER_WORDS[question.relation], rng)
+        if question.observer is not None:
+            slots["observer"] = the(question.observer)
+            slots["facing"] = the(question.facing or question.b)
+        return Wording(_template(question.relation, question.view), slots)

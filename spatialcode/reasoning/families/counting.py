@@ -93,6 +93,9 @@ class CountingFamily(NumericFamily[Counting]):
     demo = Counting.family
     quantity = (say.Count, "value")
     half = 0.0
+    decided = "Count every object of the kind that is asked for."
+    lines = ("count(KIND) = N [ID, ID]",)
+    wanted = "a whole number"
 
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
         """How many of a clear kind."""
@@ -139,8 +142,7 @@ class CountingFamily(NumericFamily[Counting]):
         return max(value, float(priors.least_count))
 
     def fit(self, samples: Samples) -> dict[str, Any]:
-        typical = samples.typical()
-        fitted: dict[str, Any] = {} if typical is None else {"typical_count": round(typical)}
+        fitted = {name: round(value) for name, value in samples.typical("typical_count").items()}
         if samples.perceived:
             fitted["least_count"] = int(min(samples.truths(), default=0))
         return fitted
@@ -153,15 +155,6 @@ class CountingFamily(NumericFamily[Counting]):
         if not value.is_integer():
             raise not_an_answer(f"the question asks for a whole number; the program gave {value:g}")
         return ProgramAnswer(value)
-
-    def rule(self, question: Counting) -> str:
-        return "Count every object of the kind that is asked for."
-
-    def forms(self, question: Counting) -> tuple[str, ...]:
-        return ("count(KIND) = N [ID, ID]",)
-
-    def value_words(self, question: Counting) -> str:
-        return "a whole number"
 
     def counted(self, question: Counting) -> Reference:
         return question.target

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from spatialcode.questions.parse import Reader
 from spatialcode.questions.types import Question, Reference, UnparsedQuestion
+from spatialcode.reasoning.resolve import references_in
 
 if TYPE_CHECKING:  # each of these modules looks families up
     import numpy as np
@@ -81,6 +82,8 @@ class Family(ABC, Generic[Q]):
     ``reader``: how it is read from text. ``templates``: the sentences of generated questions.
     ``grammars``: more sentences for training, with ``(a|b)`` for choices. ``most_of_a_room``: of
     generated questions, None for no bound. ``functions``: of the program language, for this family.
+    ``lines``, ``decided``, ``wanted``: what `forms`, `rule` and `value_words` say, where it is the
+    same for every question. ``conclusion``: the kind of statement that concludes an answer.
     ``undefined``: why a question about things that are all there may have no answer. ``permutes``:
     the answer depends on which thing has which box. ``box_task``: a task of VSI-Bench that boxes
     decide; reports give the mean of these. ``demo``: the name that the demo asks for, "" for none.
@@ -99,6 +102,10 @@ class Family(ABC, Generic[Q]):
     permutes: ClassVar[bool] = False
     box_task: ClassVar[bool] = False
     demo: ClassVar[str] = ""
+    lines: ClassVar[tuple[str, ...]] = ()
+    decided: ClassVar[str] = ""
+    wanted: ClassVar[str] = ""
+    conclusion: ClassVar[type[Any]] = type(None)
 
     # Generated questions
 
@@ -144,21 +151,25 @@ class Family(ABC, Generic[Q]):
 
     # Prompts, and answers in text
 
-    @abstractmethod
     def forms(self, question: Q) -> tuple[str, ...]:
         """The lines in which reasoning about the question is checked (`reasoning.prompts`)."""
+        return self.lines
 
     def rule(self, question: Q) -> str:
         """How the question is decided, in a sentence or two."""
-        return ""
+        return self.decided
 
-    @abstractmethod
     def value_words(self, question: Q) -> str:
         """What value a program must have, in words."""
+        return self.wanted
 
     def unit(self, question: Q) -> str:
         """The unit of a number that answers the question: "m", "cm", "m2", "" for a count."""
         return ""
+
+    def per_metre(self, question: Q) -> float:
+        """How many of the question's units a metre has; 1 where the unit is no length."""
+        return 100.0 if self.unit(question) == "cm" else 1.0
 
     def counted(self, question: Q) -> Reference | None:
         """The kind of things that the question counts; None where it counts nothing."""
@@ -179,7 +190,7 @@ class Family(ABC, Generic[Q]):
     def references(self, question: Q) -> list[Reference]:
         """Every thing that reasoning must find in the code; by default all references, in order."""
         values = (getattr(question, one.name) for one in fields(question))
-        return [one for value in values for one in _references(value)]
+        return [one for value in values for one in references_in(value)]
 
     def needs(self, case: Case[Q]) -> list[Need]:
         """The steps that reasoning must state. Everything that the question names was found."""
@@ -194,11 +205,11 @@ class Family(ABC, Generic[Q]):
         return None
 
     def asks(self, case: Case[Q], conclusion: Any) -> bool:
-        """Whether the question asks for a conclusion like this one."""
-        return False
+        """Whether the question asks for this one of the conclusions of the family's kind."""
+        return True
 
     def refutes(self, case: Case[Q], conclusion: Any) -> str:
-        """Why a stated conclusion is false; "" where it is true or nobody's question."""
+        """Why a conclusion of the family's kind is false; "" where it is true."""
         return ""
 
     def meaning(self, question: Q, words: str) -> Meaning | None:
@@ -226,19 +237,16 @@ class Family(ABC, Generic[Q]):
         return False
 
 
-def _references(value: object) -> Iterator[Reference]:
-    if isinstance(value, Reference):
-        yield value
-    elif isinstance(value, tuple):
-        for part in value:
-            yield from _references(part)
-
-
 class Unparsed(Family[UnparsedQuestion]):
     """Stands for the family of a question that no rule reads: nothing can be said about it."""
 
     question_type = UnparsedQuestion
     names = (UnparsedQuestion.family,)
+    lines = (
+        "ID is at (X, Y, Z)", "ID measures X x Y x Z m", "distance(ID, ID) = D m",
+        "count(KIND) = N [ID, ID]",
+    )  # fmt: skip
+    wanted = "the answer"
 
     def pool(self, name: str, room: NamedRoom, rng: np.random.Generator) -> Pool:
         raise NotImplementedError("an unparsed question cannot be generated")
@@ -253,12 +261,3 @@ class Unparsed(Family[UnparsedQuestion]):
         self, question: UnparsedQuestion, result: Result, index: SceneIndex
     ) -> ProgramAnswer:
         raise NotImplementedError("an unparsed question has no program")
-
-    def forms(self, question: UnparsedQuestion) -> tuple[str, ...]:
-        return (
-            "ID is at (X, Y, Z)", "ID measures X x Y x Z m", "distance(ID, ID) = D m",
-            "count(KIND) = N [ID, ID]",
-        )  # fmt: skip
-
-    def value_words(self, question: UnparsedQuestion) -> str:
-        return "the answer"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from spatialcode.reasoning.families.family import Family, Q
 from spatialcode.reasoning.program.interpreter import Result, Value
 from spatialcode.reasoning.program.of_question import ProgramAnswer, not_an_answer
 from spatialcode.reasoning.program.values import kind_of
-from spatialcode.reasoning.rubric.answers import Meaning, first_number, nearest_offers, per_metre
+from spatialcode.reasoning.rubric.answers import Meaning, first_number, nearest_offers
 from spatialcode.reasoning.rubric.entailed import Allows, Case
 from spatialcode.reasoning.rubric.facts import Fact
 from spatialcode.reasoning.rubric.verify import HALF_M
@@ -28,11 +28,14 @@ class NumericFamily(Family[Q]):
     quantity: ClassVar[tuple[type, str]]
     half: ClassVar[float] = HALF_M
 
+    def unit(self, question: Q) -> str:
+        return str(getattr(question, "unit", ""))
+
     def read_value(self, question: Q, result: Result, index: SceneIndex) -> ProgramAnswer:
-        return ProgramAnswer(number_of(result.value), None, self.unit(question))
+        return ProgramAnswer(number_of(result.value))
 
     def value_words(self, question: Q) -> str:
-        return f"a number in {UNIT_WORDS[self.unit(question)]}"
+        return self.wanted or f"a number in {UNIT_WORDS[self.unit(question)]}"
 
     def allows(self, case: Case[Q], used: Sequence[Fact]) -> Allows | None:
         """A number stated in metres against one in the question's unit, both rounded."""
@@ -40,7 +43,7 @@ class NumericFamily(Family[Q]):
         stated = [getattr(f.statement, name) for f in used if isinstance(f.statement, kind)]
         if not stated:
             return None
-        question, scale = case.question, per_metre(case.question)
+        question, scale = case.question, self.per_metre(case.question)
         value, slack = stated[0] * scale, self.half * (1.0 + scale)
         if question.options:
             offers = nearest_offers(question, value, 2.0 * slack)
@@ -58,8 +61,3 @@ def number_of(value: Value) -> float:
     if value < 0:
         raise not_an_answer(f"the question asks for a number >= 0; the program gave {value:g}")
     return float(value)
-
-
-def scale_of(unit: Any) -> float:
-    """How many of a length's units make a metre."""
-    return 100.0 if unit == "cm" else 1.0

@@ -26,11 +26,11 @@ from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool
 from spatialcode.reasoning.evidence import Answer, answer_of, sure
 from spatialcode.reasoning.families.family import LEAD, Sentences, Wording
-from spatialcode.reasoning.families.numeric import NumericFamily, scale_of
+from spatialcode.reasoning.families.numeric import NumericFamily
 from spatialcode.reasoning.naming import NamedRoom, Rng, the
-from spatialcode.reasoning.priors.fit import Samples, metres_of, regression
+from spatialcode.reasoning.priors.fit import Samples, metres_of
 from spatialcode.reasoning.priors.guesses import Sight, assumed_number
-from spatialcode.reasoning.priors.known import LogLinear, Priors
+from spatialcode.reasoning.priors.known import Priors
 from spatialcode.reasoning.program.of_question import said, scaled
 from spatialcode.reasoning.program.scene import Function, Given, Scene
 from spatialcode.reasoning.program.values import Value
@@ -100,6 +100,8 @@ class ObjectSizeFamily(NumericFamily[ObjectSize]):
     functions = (Function("longest", ("x",), _longest, "longest extent of a thing"),)
     box_task = True
     quantity = (say.Longest, "value_m")
+    decided = "The longest of the three extents."
+    lines = ("ID measures X x Y x Z m", "longest(ID) = D m")
 
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
         """The longest extent of one thing."""
@@ -136,18 +138,18 @@ class ObjectSizeFamily(NumericFamily[ObjectSize]):
         statements: list[say.Statement] = [
             say.Extents(item.id, item.size_m), say.Longest(item.id, longest_m),
         ]  # fmt: skip
-        value = longest_m * scale_of(question.unit)
+        value = longest_m * self.per_metre(question)
         named = [(question.target, item)]
         return answer_of(value, (item.id,), statements, sure(named), unit=question.unit)
 
     def guess(self, question: ObjectSize, sight: Sight) -> Answer:
-        value = sight.priors.longest_m(question.target.noun) * scale_of(question.unit)
+        value = sight.priors.longest_m(question.target.noun) * self.per_metre(question)
         return assumed_number(value, question.unit, f"longest({question.target.noun})")
 
     def corrected(self, question: ObjectSize, value: float, priors: Priors) -> float:
         if priors.size_of_size is None:
             return value
-        scale, prior_m = scale_of(question.unit), priors.longest_m(canonical(question.target.noun))
+        scale, prior_m = self.per_metre(question), priors.longest_m(canonical(question.target.noun))
         return scale * priors.size_of_size.value(math.log(value / scale), math.log(prior_m))
 
     def fit(self, samples: Samples) -> dict[str, Any]:
@@ -160,38 +162,18 @@ class ObjectSizeFamily(NumericFamily[ObjectSize]):
         everything = [value for values in logs.values() for value in values]
         middle = float(np.mean(everything)) if everything else 0.0
         size_m_of = {k: math.exp((sum(v) + middle) / (len(v) + 1)) for k, v in logs.items()}
-        fitted: dict[str, Any] = {"size_m": size_m_of}
-        typical_m = samples.typical()
-        if typical_m is not None:
-            fitted["typical_size_m"] = typical_m
-        if samples.perceived:
-            fitted["size_of_size"] = self._habit(samples, size_m_of)
-        return fitted
+        fitted = {"size_m": size_m_of} | samples.typical("typical_size_m")
 
-    def _habit(self, samples: Samples, size_m_of: Mapping[str, float]) -> LogLinear | None:
-        features, truths = [], []
-        for item, question in samples.asked:
-            assert isinstance(question, ObjectSize)
-            if item.scene in samples.codes:
-                answer = self.solve(question, SceneIndex.of(samples.codes[item.scene]))
-                prior_m = size_m_of.get(canonical(question.target.noun))
-                if answer is not None and isinstance(answer.value, float) and prior_m is not None:
-                    size_m = answer.value / scale_of(question.unit)
-                    features.append([math.log(size_m), math.log(prior_m)])
-                    truths.append(metres_of(item, question))
-        return regression(features, truths)
+        def features(question: ObjectSize, size_m: float) -> list[float] | None:
+            prior_m = size_m_of.get(canonical(question.target.noun))
+            return None if prior_m is None else [math.log(size_m), math.log(prior_m)]
+
+        if samples.perceived:
+            fitted["size_of_size"] = samples.habit(features)
+        return fitted
 
     def program(self, question: ObjectSize) -> str:
         return scaled(question.unit, f"longest({said(question.target)})")
-
-    def rule(self, question: ObjectSize) -> str:
-        return "The longest of the three extents."
-
-    def forms(self, question: ObjectSize) -> tuple[str, ...]:
-        return ("ID measures X x Y x Z m", "longest(ID) = D m")
-
-    def unit(self, question: ObjectSize) -> str:
-        return question.unit
 
     def needs(self, case: Case[ObjectSize]) -> list[Need]:
         ids = case.chosen(0, "measured")

@@ -43,8 +43,7 @@ from spatialcode.reasoning.families.viewing import (
     words_of,
 )
 from spatialcode.reasoning.naming import NamedRoom, Rng, the
-from spatialcode.reasoning.priors.guesses import Sight, assumed_choice
-from spatialcode.reasoning.priors.places import NUM_DRAWS
+from spatialcode.reasoning.priors.guesses import NUM_DRAWS, Sight, assumed_choice
 from spatialcode.reasoning.program.interpreter import Result
 from spatialcode.reasoning.program.of_question import ProgramAnswer, not_an_answer, said
 from spatialcode.reasoning.program.scene import Function, Given, Scene, one_of
@@ -235,6 +234,14 @@ class RelativeDirectionFamily(Family[RelativeDirection]):
     permutes = True
     box_task = True
     demo = "object_rel_direction_medium"
+    lines = (
+        "observer: ID is at (X, Y, Z)", "facing: ID is at (X, Y, Z)",
+        "target: ID is at (X, Y, Z)",
+        "forward = FACED - OBSERVER = (X, Y)", "to_target = TARGET - OBSERVER = (X, Y)",
+        "dot(forward, to_target) = D", "cross(forward, to_target) = D",
+        "angle(forward, to_target) = DEG degrees", "ID is to the WORD",
+    )  # fmt: skip
+    conclusion = say.Direction
 
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
         """Candidates are rows (observer, facing, target), all kinds told apart."""
@@ -332,7 +339,7 @@ class RelativeDirectionFamily(Family[RelativeDirection]):
             raise not_an_answer(
                 f"the question asks for one of {', '.join(words)}; the program gave {got}"
             )
-        return ProgramAnswer(value, letter_of(question.options, value))
+        return ProgramAnswer(value)
 
     def rule(self, question: RelativeDirection) -> str:
         bearing = (
@@ -345,15 +352,6 @@ class RelativeDirectionFamily(Family[RelativeDirection]):
             "hard": f"front under 90 degrees, else back; {LEFT_RIGHT}.",
         }[question.level]
         return f"{bearing} The angle decides: {decides}"
-
-    def forms(self, question: RelativeDirection) -> tuple[str, ...]:
-        return (
-            "observer: ID is at (X, Y, Z)", "facing: ID is at (X, Y, Z)",
-            "target: ID is at (X, Y, Z)",
-            "forward = FACED - OBSERVER = (X, Y)", "to_target = TARGET - OBSERVER = (X, Y)",
-            "dot(forward, to_target) = D", "cross(forward, to_target) = D",
-            "angle(forward, to_target) = DEG degrees", "ID is to the WORD",
-        )  # fmt: skip
 
     def value_words(self, question: RelativeDirection) -> str:
         return f'the word that direction(…, level="{question.level}") gives'
@@ -377,12 +375,10 @@ class RelativeDirectionFamily(Family[RelativeDirection]):
         return lambda meaning: all(s.direction == meaning[0] for s in stated)
 
     def asks(self, case: Case[RelativeDirection], conclusion: Any) -> bool:
-        fits = isinstance(conclusion, say.Direction) and conclusion.object_id in case.found[2]
-        return fits and conclusion.direction in DIRECTION_WORDS[case.question.level]
+        words = DIRECTION_WORDS[case.question.level]
+        return conclusion.object_id in case.found[2] and conclusion.direction in words
 
     def refutes(self, case: Case[RelativeDirection], conclusion: Any) -> str:
-        if not isinstance(conclusion, say.Direction):
-            return ""
         observer, facing = (
             case.cast.one(case.found[place], _ROLES[place], case.context) for place in (0, 1)
         )

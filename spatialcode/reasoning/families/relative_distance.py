@@ -20,10 +20,9 @@ from spatialcode.reasoning.families.family import LEAD, Family, Sentences, Wordi
 from spatialcode.reasoning.naming import Floats, NamedRoom, Rng, drawn_kinds, the
 from spatialcode.reasoning.priors.guesses import Sight, assumed_choice
 from spatialcode.reasoning.program.interpreter import Result
-from spatialcode.reasoning.program.limits import Refused
 from spatialcode.reasoning.program.of_question import ProgramAnswer, listed, not_an_answer, said
 from spatialcode.reasoning.program.scene import Function, Given, Meant, Scene, numbered, several
-from spatialcode.reasoning.program.values import Value, kind_of
+from spatialcode.reasoning.program.values import Refused, Value, kind_of
 from spatialcode.reasoning.resolve import against, resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.answers import Meaning, candidate_named
@@ -146,12 +145,23 @@ def _picked(
     pairs = [nearest_pair(anchors, (item,), scene.index) for item in compared]
     choose = min if extreme == "closest" else max
     near, chosen, _ = choose(pairs, key=lambda pair: pair[2])
-    statements: list[say.Statement] = [at(near, "anchor")]
+    scene.state(
+        _compared(pairs, near, chosen, extreme), [near.id, *(item.id for _, item, _ in pairs)]
+    )
+    return chosen
+
+
+def _compared(
+    pairs: Sequence[tuple[SceneObject, SceneObject, float]],
+    anchor: SceneObject,
+    chosen: SceneObject,
+    extreme: Extreme,
+) -> list[say.Statement]:
+    """The distances of (anchor, candidate, metres) that are compared, and the conclusion."""
+    statements: list[say.Statement] = [at(anchor, "anchor")]
     statements += [at(item, "candidate") for _, item, _ in pairs]
     statements += [say.Distance(one.id, item.id, metres) for one, item, metres in pairs]
-    statements.append(say.Extreme(extreme, chosen.id, near.id))
-    scene.state(statements, [near.id, *(item.id for _, item, _ in pairs)])
-    return chosen
+    return [*statements, say.Extreme(extreme, chosen.id, anchor.id)]
 
 
 def _function(name: str, extreme: Extreme, what: str) -> Function:
@@ -174,6 +184,13 @@ class RelativeDistanceFamily(Family[RelativeDistance]):
     permutes = True
     box_task = True
     demo = RelativeDistance.family
+    decided = "Compare the smallest distances from the anchor to each candidate."
+    lines = (
+        "anchor: ID is at (X, Y, Z)", "candidate: ID is at (X, Y, Z)",
+        "distance(ID, ID) = D m", "closest to ID: ID", "farthest to ID: ID",
+    )  # fmt: skip
+    wanted = "one of the things to choose from, as the question names it"
+    conclusion = say.Extreme
 
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
         """Which kind's nearest thing is closest to one thing; farthest: kinds of one thing only.
@@ -235,10 +252,7 @@ class RelativeDistanceFamily(Family[RelativeDistance]):
         sign = 1.0 if question.extreme == "closest" else -1.0
         best = min(range(len(pairs)), key=lambda n: sign * pairs[n][2])
         anchor = pairs[best][0]
-        statements: list[say.Statement] = [at(anchor, "anchor")]
-        statements += [at(item, "candidate") for _, item, _ in pairs]
-        statements += [say.Distance(one.id, item.id, metres) for one, item, metres in pairs]
-        statements.append(say.Extreme(question.extreme, pairs[best][1].id, anchor.id))
+        statements = _compared(pairs, anchor, pairs[best][1], question.extreme)
         words = question.candidates[best].phrase
         letter = question.options[best].letter if question.options else None
         ids = (anchor.id, *(item.id for _, item, _ in pairs))
@@ -286,18 +300,6 @@ class RelativeDistanceFamily(Family[RelativeDistance]):
         letter = question.options[place].letter if question.options else None
         return ProgramAnswer(question.candidates[place].phrase, letter)
 
-    def rule(self, question: RelativeDistance) -> str:
-        return "Compare the smallest distances from the anchor to each candidate."
-
-    def forms(self, question: RelativeDistance) -> tuple[str, ...]:
-        return (
-            "anchor: ID is at (X, Y, Z)", "candidate: ID is at (X, Y, Z)",
-            "distance(ID, ID) = D m", "closest to ID: ID", "farthest to ID: ID",
-        )  # fmt: skip
-
-    def value_words(self, question: RelativeDistance) -> str:
-        return "one of the things to choose from, as the question names it"
-
     def choice_words(self, question: RelativeDistance) -> tuple[str, ...]:
         return tuple(candidate.phrase for candidate in question.candidates)
 
@@ -336,15 +338,10 @@ class RelativeDistanceFamily(Family[RelativeDistance]):
         return lambda meaning: all(s.object_id in found[1 + int(meaning[0])] for s in stated)
 
     def asks(self, case: Case[RelativeDistance], conclusion: Any) -> bool:
-        fits = isinstance(conclusion, say.Extreme)
-        return (
-            fits and conclusion.extreme == case.question.extreme
-            and conclusion.anchor_id in case.found[0]
-        )  # fmt: skip
+        fits = conclusion.extreme == case.question.extreme
+        return fits and conclusion.anchor_id in case.found[0]
 
     def refutes(self, case: Case[RelativeDistance], conclusion: Any) -> str:
-        if not isinstance(conclusion, say.Extreme):
-            return ""
         anchors, *candidates = case.found
         index = case.context.index
         metres = [

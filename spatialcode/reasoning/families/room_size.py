@@ -88,6 +88,8 @@ class RoomSizeFamily(NumericFamily[RoomSize]):
     undefined = "the code has no room"
     box_task = True
     quantity = (say.Area, "value_m2")
+    decided = "The floor area of the room."
+    lines = ("area(room) = D m2",)
 
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
         """The floor's area, once a room."""
@@ -122,18 +124,10 @@ class RoomSizeFamily(NumericFamily[RoomSize]):
         return assumed_number(area_m2, "m2", "area(room)")
 
     def fit(self, samples: Samples) -> dict[str, Any]:
-        typical = samples.typical()
-        fitted = {} if typical is None else {"typical_area_m2": typical}
-        return {**fitted, "area_of_extent": samples.of_extent()}
+        return {"area_of_extent": samples.of_extent()} | samples.typical("typical_area_m2")
 
     def program(self, question: RoomSize) -> str:
         return "area()"
-
-    def rule(self, question: RoomSize) -> str:
-        return "The floor area of the room."
-
-    def forms(self, question: RoomSize) -> tuple[str, ...]:
-        return ("area(room) = D m2",)
 
     def unit(self, question: RoomSize) -> str:
         return "m2"

@@ -1,24 +1,27 @@
 """Routes from thing to thing, with turns left to fill in.
 
 One goes straight from a thing's centre to the next one's. Whether something stands in the way is
-not known.
+not known; legs that leave the room's outline are not asked for.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from itertools import product
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import combinations, pairwise, product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.questions.types import TURNS, Blank, Forward, Reference, RoutePlanning
+from spatialcode.questions.names import reference
+from spatialcode.questions.parse import Common, Reader
+from spatialcode.questions.types import TURNS, Blank, Forward, Question, Reference, RoutePlanning
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.answers.choices import Choice, Unread
-from spatialcode.reasoning.drawing import Pool
+from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool, by_word, drawn
 from spatialcode.reasoning.evidence import (
     Answer,
     answer_of,
@@ -30,31 +33,23 @@ from spatialcode.reasoning.evidence import (
     surest,
     vector,
 )
-from spatialcode.reasoning.families.family import Family, Wording
-from spatialcode.reasoning.families.route_questions import (
-    GRAMMARS,
-    READER,
-    TEMPLATES,
-    pool,
-    wording,
-    words_of_turns,
-)
+from spatialcode.reasoning.families.family import Family, Sentences, Wording
 from spatialcode.reasoning.families.viewing import (
     LEFT_RIGHT,
     true_bearing,
+    turn_sequences,
     turned_deg,
     words_allowed,
     words_of,
+    words_of_turns,
 )
-from spatialcode.reasoning.naming import Floats, NamedRoom, Rng
+from spatialcode.reasoning.naming import Bools, Floats, NamedRoom, Rng, the
 from spatialcode.reasoning.priors.fit import Samples
-from spatialcode.reasoning.priors.guesses import Sight
-from spatialcode.reasoning.priors.places import NUM_DRAWS, Places
+from spatialcode.reasoning.priors.guesses import NUM_DRAWS, Places, Sight
 from spatialcode.reasoning.program.interpreter import Result
-from spatialcode.reasoning.program.limits import Refused
 from spatialcode.reasoning.program.of_question import ProgramAnswer, not_an_answer, quoted, said
 from spatialcode.reasoning.program.scene import Function, Given, Scene
-from spatialcode.reasoning.program.values import Value, items
+from spatialcode.reasoning.program.values import Refused, Value, items
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.answers import Meaning
@@ -71,11 +66,149 @@ _TURN_MARK = "?"
 _TURN = re.compile("|".join(TURNS))
 
 
+#: Routes of one form that are looked at; a small room has fewer.
+_NUM_TRIED = 2000
+#: Where along a leg it is looked at whether it is in the room.
+_ALONG = np.linspace(0.2, 0.8, 7)
+
+_ROUTE = re.compile(
+    r"\brobot,? (?:is )?(?:that |which )?(?:beginning|starting|begins|starts) "
+    r"(?:at|by|from) (?:the )*(?P<start>[^.]{1,120}?),?(?: and)? (?:(?:facing|faces) "
+    r"(?:(?:into|out|to|towards?) )?|(?=with your ))(?P<facing>[^.]{1,120}?)\s*\. "
+    r"(?:you want to|you should|it should|it wants to|your goal is(?: to)?|its goal is(?: to)?)"
+    r"(?: (?:navigate|go|get|walk|drive) to)? (?:the )*(?P<goal>[^.]{1,120}?)\s*\.",
+    re.IGNORECASE,
+)
+#: "facing the door and to the left of the bin": only the first says where one looks.
+_BESIDES = re.compile(r" and to | to the left| to the right", re.IGNORECASE)
+_STEP = re.compile(r"(?:^|\s)\d{1,2}\. ")
+_REACHED = re.compile(r"\.? ?(?:you|it) ha(?:ve|s) reached", re.IGNORECASE)
+_ON_THE_WAY = re.compile(
+    r"^(?:go|move|walk|drive) f\w+(?: through [^.]{1,40})?(?: (?:un\w+|to|past|passing))?"
+    r"(?: (?:past|passing(?: by)?))?\s+",
+    re.IGNORECASE,
+)
+_WHERE_SEEN = re.compile(r"\s+is (?:right )?(?:on|to|in) (?:your|my|the|front)\b.*$", re.IGNORECASE)
+
+
+def _read(text: str, common: Common) -> Question | None:
+    """The whole text as a route with blanks; None where it is none. SchemaError for a nameless
+    start, goal or step.
+    """
+    found = _ROUTE.search(text) if "robot" in text.lower() else None
+    if found is None:
+        return None
+    told = _REACHED.split(text[found.end() :])[0]
+    route: list[Forward | Blank] = []
+    for step in _STEP.split(told)[1:]:
+        if "fill in" in step.lower():
+            route.append(Blank())
+        elif step.strip(" ."):
+            goal = _WHERE_SEEN.sub("", _ON_THE_WAY.sub("", step.strip(" .")))
+            route.append(Forward(reference(goal)))
+    if not any(isinstance(step, Blank) for step in route):
+        return None
+    facing = _BESIDES.split(found["facing"])[0]
+    return RoutePlanning(
+        start=reference(found["start"].strip(" ,")), facing=reference(facing),
+        destination=reference(found["goal"]), steps=tuple(route), **common,
+    )  # fmt: skip
+
+
+_ACTIONS = (
+    " You will perform the following actions (Note: for each [please fill in], choose either"
+    " 'turn back,' 'turn left,' or 'turn right.'): {steps} You have reached the final destination."
+)
+_FILL = (
+    " Choose 'turn back', 'turn left' or 'turn right' for each [please fill in] of these actions:"
+    " {steps} You have reached the final destination."
+)
+_TEMPLATES: Mapping[str, Sentences] = {
+    "route_planning": Sentences(
+        "You are a robot beginning at {start} and facing {facing}. You want to navigate to {goal}."
+        + _ACTIONS,
+        ("You are a robot beginning at {start} facing {facing}. You want to navigate to {goal}."
+         + _FILL,
+         "You are a robot starting at {start}, facing {facing}. Your goal is {goal}." + _FILL),
+        ("A robot starts at {start} and faces {facing}. It should get to {goal}." + _FILL,),
+    ),
+}  # fmt: skip
+
+_ROUTE_SENTENCE = (
+    "(You are a robot|A robot is|Imagine a robot|You are|The robot is) (at|next to|beginning at"
+    "|starting from|by) {start}(, facing| and facing| and looking at|, turned towards) {facing}."
+    " (It wants|You want|The aim is|The task is|You need) to (reach|go to|get to|move to|arrive at)"
+    " {goal}. (Fill in|Choose) (each|the) (turn|missing turn|blank|[please fill in])( with turn"
+    " left, turn right or turn back|): {steps}( The goal is reached.|)"
+)
+_GRAMMARS: Mapping[str, tuple[str, ...]] = {
+    "route_planning": (_ROUTE_SENTENCE,),
+}  # fmt: skip
+
+_READER = Reader(whole=_read)
+
+
+def _routes(num_things: int, num_blanks: int, ahead: bool, rng: Rng) -> np.ndarray:
+    """(N, k) start, facing and stops by lot; ``ahead``: the first stop is what one faces."""
+    width = 2 + num_blanks
+    if num_things < width:
+        return np.zeros((0, width + ahead), np.intp)
+    tried = min(_NUM_TRIED, num_things**width)
+    lots = rng.choice(num_things**width, tried, replace=False)
+    places = np.stack(np.unravel_index(lots, (num_things,) * width), axis=1)
+    return np.insert(places, 2, places[:, 1], axis=1) if ahead else places
+
+
+def _turns(routes: np.ndarray, ahead: bool, room: NamedRoom) -> tuple[np.ndarray, Bools]:
+    """(N, blanks) places in `TURNS`; (N,) whether all are clear, all legs long and in the room."""
+    margins, xy = room.config.margins, room.xy_m
+    start, facing, *stops = (xy[routes[:, k]] for k in range(routes.shape[1]))
+    points = [start, *stops]
+    legs = [b - a for a, b in pairwise(points)]
+    headings = legs if ahead else [facing - start, *legs]
+    kept = np.linalg.norm(facing - start, axis=1) >= margins.separation_m
+    for a, leg in zip(points, legs, strict=False):
+        kept &= np.linalg.norm(leg, axis=1) >= margins.leg_m
+        kept &= _in_room(a, leg, room)
+    bearings = np.stack([turned_deg(u, v) for u, v in pairwise(headings)], axis=1)
+    size = np.abs(bearings)
+    clear = (size >= margins.turn_deg) & (np.abs(size - relations.BACK_DEG) >= margins.bearing_deg)
+    turns = np.where(bearings > 0.0, TURNS.index("left"), TURNS.index("right"))
+    turns = np.where(size >= relations.BACK_DEG, TURNS.index("back"), turns)
+    return turns, kept & clear.all(axis=1)
+
+
+def _in_room(start: Floats, leg: Floats, room: NamedRoom) -> Bools:
+    """(N,) whether the legs stay inside the outline, where there is one."""
+    found = room.index.code.room
+    if found is None or not found.polygon_m:
+        return np.ones(len(start), bool)
+    points = start[:, None, :] + _ALONG[:, None] * leg[:, None, :]
+    return np.all(relations.inside_polygon(points, np.array(found.polygon_m)), axis=1)
+
+
+def _draft(room: NamedRoom, chosen: Sequence[int], group: str, answer: str, rng: Rng) -> Draft:
+    named = {row: room.name(row, rng) for row in dict.fromkeys(chosen)}
+    start, facing, *stops = (named[row] for row in chosen)
+    route: list[Forward | Blank] = [Forward(reference(stops[0]))] if group.endswith("a") else []
+    for stop in stops[1:] if route else stops:
+        route += [Blank(), Forward(reference(stop))]
+    parts = [
+        "[please fill in]" if isinstance(step, Blank) else f"Go forward until {step.until.phrase}"
+        for step in route
+    ]
+    told = " ".join(f"{n}. {words}" for n, words in enumerate(parts, 1)) + "."
+    slots = {"start": start, "facing": facing, "goal": stops[-1], "steps": told}
+    meant = partial(
+        RoutePlanning, start=reference(start), facing=reference(facing),
+        destination=reference(stops[-1]), steps=tuple(route),
+    )  # fmt: skip
+    options = turn_sequences(answer.split(", "), room.config.num_options, rng)
+    return Draft(RoutePlanning.family, slots, meant, choices=tuple(map(words_of_turns, options)))
+
+
 def _num_blanks(question: RoutePlanning) -> int:
     return sum(isinstance(step, Blank) for step in question.steps)
-
-
-# Guesses
 
 
 def _chances(question: RoutePlanning, places: Places) -> dict[str, float]:
@@ -113,9 +246,6 @@ def _all_around() -> Floats:
     return np.column_stack([np.cos(turn), np.sin(turn)])
 
 
-# The program language
-
-
 def _function(scene: Scene, given: Given) -> Value:
     """The turns of a route, one a mark in its path."""
     start, facing = (scene.meant(given[name], name).reference for name in ("start", "facing"))
@@ -138,21 +268,65 @@ class RoutePlanningFamily(Family[RoutePlanning]):
 
     question_type = RoutePlanning
     names = (RoutePlanning.family,)
-    reader = READER
-    templates = TEMPLATES
-    grammars = GRAMMARS
+    reader = _READER
+    templates = _TEMPLATES
+    grammars = _GRAMMARS
     functions = (
         Function("turns", ("start", "facing", "path"), _function,
                  'list of turns along a path of things, in which "?" stands for a turn'),
     )  # fmt: skip
     undefined = "a turn needs a direction before it and a stop that stands apart"
     permutes = True
+    decided = (
+        "At each turn the heading is the way one came (at the start: the way one faces), and "
+        "the leg leads to the next stop. The angle decides: back from 135 degrees on, else "
+        f"{LEFT_RIGHT}."
+    )
+    lines = (
+        "start: ID is at (X, Y, Z)", "facing: ID is at (X, Y, Z)", "stop: ID is at (X, Y, Z)",
+        "heading_N = TO - FROM = (X, Y)", "leg_N = TO - FROM = (X, Y)",
+        "angle(heading_N, leg_N) = DEG degrees", "turn N at ID: WORD",
+    )  # fmt: skip
+    wanted = 'a list of "left", "right" or "back", one for each turn'
+    conclusion = say.TurnAt
 
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
-        return pool(room, rng)
+        """Candidates are rows (start, facing, stop, …).
+
+        Where the first stop is what one faces, one goes there first; otherwise a turn comes first.
+        Groups are by number of turns and by that.
+        """
+        rows = np.array(room.things(rng), np.intp)
+        told_apart = room.naming.apart_rows(rows.tolist())
+        cells: dict[tuple[str, str], Any] = {}
+        seen = 0
+        for num_blanks in range(1, room.config.max_blanks + 1):
+            for ahead in (False, True):
+                places = _routes(len(rows), num_blanks, ahead, rng)
+                for a, b in combinations(range(places.shape[1]), 2):
+                    if not (ahead and (a, b) == (1, 2)):
+                        places = places[told_apart[places[:, a], places[:, b]]]
+                found = rows[places].reshape(-1, places.shape[1])
+                found = found[room.wanted(found)]
+                seen += len(found)
+                turns, clear = _turns(found, ahead, room)
+                words = np.array([", ".join(TURNS[n] for n in one) for one in turns.tolist()], str)
+                cells |= by_word(found, words, clear, f"{num_blanks}{'a' if ahead else ''}")
+        return Pool(cells, partial(_draft, room), reason=AMBIGUOUS if seen else TOO_FEW)
 
     def wording(self, question: RoutePlanning, rng: Rng) -> Wording:
-        return wording(question, rng)
+        ways = ("Go forward until", "Walk to", "Move forward to", "Go to", "Drive to")
+        go = drawn(ways, rng)
+        parts = [
+            "[please fill in]" if isinstance(step, Blank) else f"{go} {the(step.until)}"
+            for step in question.steps
+        ]
+        told = " ".join(f"{n + 1}. {part}." for n, part in enumerate(parts))
+        slots = {
+            "start": the(question.start), "facing": the(question.facing),
+            "goal": the(question.destination), "steps": told,
+        }  # fmt: skip
+        return Wording(question.family, slots)
 
     def solve(self, question: RoutePlanning, index: SceneIndex) -> Answer | None:
         """Turns from one leg's direction to the next; a stop that is not in the code ends it."""
@@ -236,25 +410,7 @@ class RoutePlanningFamily(Family[RoutePlanning]):
         turns = result.value if isinstance(result.value, list) else [result.value]
         if len(turns) != num or not all(isinstance(one, str) and one in TURNS for one in turns):
             raise not_an_answer(f"the question asks for a list of {num} of {', '.join(TURNS)}")
-        words = words_of_turns(turns)
-        return ProgramAnswer(words, letter_of(question.options, words))
-
-    def rule(self, question: RoutePlanning) -> str:
-        return (
-            "At each turn the heading is the way one came (at the start: the way one faces), and "
-            "the leg leads to the next stop. The angle decides: back from 135 degrees on, else "
-            f"{LEFT_RIGHT}."
-        )
-
-    def forms(self, question: RoutePlanning) -> tuple[str, ...]:
-        return (
-            "start: ID is at (X, Y, Z)", "facing: ID is at (X, Y, Z)", "stop: ID is at (X, Y, Z)",
-            "heading_N = TO - FROM = (X, Y)", "leg_N = TO - FROM = (X, Y)",
-            "angle(heading_N, leg_N) = DEG degrees", "turn N at ID: WORD",
-        )  # fmt: skip
-
-    def value_words(self, question: RoutePlanning) -> str:
-        return 'a list of "left", "right" or "back", one for each turn'
+        return ProgramAnswer(words_of_turns(turns))
 
     def read_listed(self, text: str, question: RoutePlanning) -> Choice | Unread:
         turns = re.findall(r"\b(left|right|back)\b", text.lower())
@@ -298,12 +454,7 @@ class RoutePlanningFamily(Family[RoutePlanning]):
         turns = tuple(s.turn for s in sorted(stated, key=lambda s: s.step))
         return lambda meaning: turns == meaning
 
-    def asks(self, case: Case[RoutePlanning], conclusion: Any) -> bool:
-        return isinstance(conclusion, say.TurnAt)
-
     def refutes(self, case: Case[RoutePlanning], conclusion: Any) -> str:
-        if not isinstance(conclusion, say.TurnAt):
-            return ""
         legs = _legs(case)
         if not 1 <= conclusion.step <= len(legs):
             return f"the route has {len(legs)} turns"

@@ -7,18 +7,18 @@ positive.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.questions.types import Level
+from spatialcode.questions.types import TURNS, Level
 from spatialcode.reasoning import statements as say
+from spatialcode.reasoning.naming import Floats, Rng
 from spatialcode.reasoning.rubric.facts import Fact
 from spatialcode.reasoning.rubric.steps import Ends, is_between
 from spatialcode.reasoning.rubric.verify import HALF_DEG, Context, bind, signed_angle_deg
 from spatialcode.scene import relations
-
-Floats = NDArray[np.float64]
 
 _READ = {"easy": relations.side, "medium": relations.third, "hard": relations.quadrant}
 #: Where one stands and looks, as choices of a grammar: before a question, and as a sentence.
@@ -53,6 +53,40 @@ def words_of(bearing_deg: Floats, level: Level) -> NDArray[np.str_]:
     if level == "medium":
         return np.where(np.abs(bearing_deg) >= relations.BACK_DEG, "back", side)
     return np.char.add(np.where(np.abs(bearing_deg) < 90.0, "front-", "back-"), side)
+
+
+def words_of_turns(turns: Sequence[Any]) -> str:
+    """The answer in words: "Turn Left, Turn Back"."""
+    return ", ".join(f"Turn {str(turn).capitalize()}" for turn in turns)
+
+
+def turn_sequences(truth: Sequence[str], num_options: int, rng: Rng) -> tuple[tuple[str, ...], ...]:
+    """The true turns and other ones; one turn: all three; more: two places with two turns each.
+
+    The options are close to each other in the same way: nothing about the set tells which is right.
+    """
+    if len(truth) == 1:
+        wrong = [turn for turn in TURNS if turn != truth[0]]
+        kept = wrong if num_options >= 3 else [wrong[int(rng.integers(2))]]
+        return (tuple(truth), *((turn,) for turn in kept))
+    first, second = (int(n) for n in rng.permutation(len(truth))[:2])
+    other = {place: _other(truth[place], rng) for place in (first, second)}
+    sets = [(first,), (second,), (first, second)]
+    made = [
+        tuple(other[n] if n in places else turn for n, turn in enumerate(truth)) for places in sets
+    ]
+    if num_options <= 4:
+        kept_places = rng.permutation(3)[: num_options - 1]
+        return (tuple(truth), *(made[n] for n in sorted(kept_places)))
+    every = [tuple(TURNS[n] for n in np.unravel_index(k, (3,) * len(truth)))
+             for k in range(3 ** len(truth))]  # fmt: skip
+    rest = [turns for turns in every if turns != tuple(truth) and turns not in made]
+    extra = rng.permutation(len(rest))[: num_options - 4]
+    return (tuple(truth), *made, *(rest[n] for n in extra))
+
+
+def _other(turn: str, rng: Rng) -> str:
+    return [one for one in TURNS if one != turn][int(rng.integers(2))]
 
 
 # The rubric

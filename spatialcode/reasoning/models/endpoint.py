@@ -10,13 +10,11 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from spatialcode.config import require
 from spatialcode.errors import ModelError
-from spatialcode.reasoning.models.loading import Completion
+from spatialcode.reasoning.models.loading import Completion, ModelSpec
 from spatialcode.reasoning.prompts import Prompt, estimate_tokens
 
 if TYPE_CHECKING:
@@ -28,37 +26,21 @@ _ERROR_CHARS = 500
 _NO_KEY = "none"
 
 
-@dataclass(frozen=True)
 class OpenAICompatible:
-    """A model at ``base_url`` ("http://127.0.0.1:8000/v1").
+    """The model that a spec names at its ``base_url`` ("http://127.0.0.1:8000/v1").
 
-    ``api_key_env``: the environment variable that holds the key, empty for none; the key itself is
-    never stored, shown or written. Timeouts (``timeout_s`` for one attempt), lost connections, 408,
-    409, 429 and 5xx are tried again ``max_retries`` times, after 0.5 s doubling to 8 s or as the
-    server's Retry-After says. ``concurrency``: requests under way at once. ModelError where the
-    address is none or the variable is not set; ConfigError for a number out of range.
+    The key is read from the environment; it is never stored, shown or written. Timeouts, lost
+    connections, 408, 409, 429 and 5xx are tried again, after 0.5 s doubling to 8 s or as the
+    server's Retry-After says. ModelError where the address is none or the variable is not set.
     """
 
-    base_url: str
-    model: str
-    api_key_env: str = ""
-    max_tokens: int = 1024
-    temperature: float = 0.0
-    timeout_s: float = 120.0
-    max_retries: int = 4
-    concurrency: int = 8
-
-    def __post_init__(self) -> None:
-        require(self.max_tokens >= 1, "max_tokens", "a whole number >= 1", self.max_tokens)
-        require(self.temperature >= 0.0, "temperature", "a number >= 0", self.temperature)
-        require(self.timeout_s > 0.0, "timeout_s", "seconds > 0", self.timeout_s)
-        require(self.max_retries >= 0, "max_retries", "a whole number >= 0", self.max_retries)
-        require(self.concurrency >= 1, "concurrency", "a whole number >= 1", self.concurrency)
-        address = urlsplit(self.base_url)
+    def __init__(self, spec: ModelSpec) -> None:
+        address = urlsplit(spec.base_url)
         if address.scheme not in ("http", "https") or not address.netloc:
-            raise ModelError(f"base_url: expected http(s)://host…/v1, got {self.base_url!r}")
-        if not self.model:
-            raise ModelError(f"model: expected the name of a model at {self.base_url}, got none")
+            raise ModelError(f"base_url: expected http(s)://host…/v1, got {spec.base_url!r}")
+        if not spec.model:
+            raise ModelError(f"model: expected the name of a model at {spec.base_url}, got none")
+        self.settings = spec
         self._key()
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
@@ -67,12 +49,13 @@ class OpenAICompatible:
 
         if not prompts:
             return []
+        settings = self.settings
         with (
             OpenAI(
-                base_url=self.base_url, api_key=self._key(), timeout=self.timeout_s,
-                max_retries=self.max_retries,
+                base_url=settings.base_url, api_key=self._key(), timeout=settings.timeout_s,
+                max_retries=settings.max_retries,
             ) as client,
-            ThreadPoolExecutor(min(self.concurrency, len(prompts))) as pool,
+            ThreadPoolExecutor(min(settings.concurrency, len(prompts))) as pool,
         ):  # fmt: skip
             return list(pool.map(lambda prompt: self._one(client, prompt), prompts))
 
@@ -81,11 +64,11 @@ class OpenAICompatible:
         return estimate_tokens(text)
 
     def _key(self) -> str:
-        if not self.api_key_env:
+        if not self.settings.api_key_env:
             return _NO_KEY
-        key = os.environ.get(self.api_key_env, "")
+        key = os.environ.get(self.settings.api_key_env, "")
         if not key:
-            raise ModelError(f"api_key_env: the variable {self.api_key_env} is not set")
+            raise ModelError(f"api_key_env: the variable {self.settings.api_key_env} is not set")
         return key
 
     def _one(self, client: OpenAI, prompt: Prompt) -> Completion:
@@ -93,13 +76,13 @@ class OpenAICompatible:
         messages: Any = [{"role": m.role, "content": m.content} for m in prompt.messages]
         try:
             response = client.chat.completions.create(
-                model=self.model, messages=messages, max_tokens=self.max_tokens,
-                temperature=self.temperature,
+                model=self.settings.model, messages=messages, max_tokens=self.settings.max_tokens,
+                temperature=self.settings.temperature,
             )  # fmt: skip
             text, truncated, usage = _read(response)
         except Exception as error:  # the one boundary of a request: an error is data
             why = f"{type(error).__name__}: {error}"
-            if self.api_key_env:  # servers quote the key that they refuse
+            if self.settings.api_key_env:  # servers quote the key that they refuse
                 why = why.replace(self._key(), "***")
             return Completion("", seconds=time.perf_counter() - start, error=why[:_ERROR_CHARS])
         return Completion(

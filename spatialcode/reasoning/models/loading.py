@@ -93,9 +93,5 @@ def load_model(spec: ModelSpec) -> CompletionModel:
     from spatialcode.reasoning.models.local import HuggingFaceModel
 
     if spec.base_url:
-        return OpenAICompatible(
-            base_url=spec.base_url, model=spec.model, api_key_env=spec.api_key_env,
-            max_tokens=spec.max_tokens, temperature=spec.temperature, timeout_s=spec.timeout_s,
-            max_retries=spec.max_retries, concurrency=spec.concurrency,
-        )  # fmt: skip
+        return OpenAICompatible(spec)
     return HuggingFaceModel(spec.model, spec)

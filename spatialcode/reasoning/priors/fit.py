@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -22,8 +22,8 @@ from spatialcode.questions.parse import read_options
 from spatialcode.questions.types import Question, QuestionItem
 from spatialcode.reasoning.families.registry import families, family_of, parse
 from spatialcode.reasoning.metrics import mean_relative_accuracy
+from spatialcode.reasoning.priors.guesses import Extent
 from spatialcode.reasoning.priors.known import LogLinear, Place, Priors
-from spatialcode.reasoning.priors.places import Extent
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SpatialCode
 
@@ -32,7 +32,6 @@ _MIN_PLACES = 5
 _MIN_OBJECTS = 4
 #: Strength of the pull of regression weights to zero, in units of standardised samples.
 _RIDGE = 1.0
-_PER_METRE = {"m": 1.0, "cm": 100.0}
 _SHIFTS = np.linspace(-0.6, 0.6, 61)
 
 Asked = Sequence[tuple[QuestionItem, Question]]
@@ -58,11 +57,28 @@ class Samples:
         """The true numbers, lengths in metres."""
         return [metres_of(item, question) for item, question in self.asked]
 
-    def typical(self) -> float | None:
-        """The number that fits the true ones best; None where none is above 0."""
+    def typical(self, name: str) -> dict[str, Any]:
+        """The number that fits the true ones best, as that field; nothing where none is above 0."""
         # what is 0 has no logarithm, and no guess comes near it
         positive = [value for value in self.truths() if value > 0.0]
-        return best_value(np.log(positive)) if positive else None
+        return {name: best_value(np.log(positive))} if positive else {}
+
+    def habit(self, features_of: Callable[[Any, float], list[float] | None]) -> LogLinear | None:
+        """The true number from the one that the code gives. ``features_of``: of a question and the
+        code's number, lengths in metres; None leaves the question out.
+        """
+        features, truths = [], []
+        for item, question in self.asked:
+            if item.scene not in self.codes:
+                continue
+            family = family_of(question)
+            answer = family.solve(question, SceneIndex.of(self.codes[item.scene]))
+            if answer is not None and isinstance(answer.value, float):
+                row = features_of(question, answer.value / family.per_metre(question))
+                if row is not None:
+                    features.append(row)
+                    truths.append(metres_of(item, question))
+        return regression(features, truths)
 
     def of_extent(self) -> LogLinear | None:
         """The number from the area of the rectangle around all things of the room."""
@@ -98,8 +114,7 @@ def fit_priors(
 
 def metres_of(item: QuestionItem, question: Question) -> float:
     """The true number of an answered question, lengths in metres."""
-    unit = family_of(question).unit(question)
-    return float(item.ground_truth) / _PER_METRE.get(unit, 1.0)
+    return float(item.ground_truth) / family_of(question).per_metre(question)
 
 
 def _places(rooms: Mapping[str, SpatialCode]) -> dict[str, list[Place]]:

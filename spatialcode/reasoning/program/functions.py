@@ -14,13 +14,13 @@ from functools import lru_cache, partial
 from typing import Any
 
 from spatialcode.questions.types import Reference, Selector
+from spatialcode.reasoning.evidence import height_of
 from spatialcode.reasoning.families.family import Family
 from spatialcode.reasoning.families.registry import families
-from spatialcode.reasoning.program.limits import Refused
 from spatialcode.reasoning.program.scene import Apply, Function, Given, Scene, of_kind, several
-from spatialcode.reasoning.program.values import Value, items, number, numbers
+from spatialcode.reasoning.program.values import Refused, Value, items, number, numbers
 from spatialcode.reasoning.resolve import select
-from spatialcode.reasoning.statements import Count, Extents, FirstSeen, Height, Position, Statement
+from spatialcode.reasoning.statements import Count, Extents, FirstSeen, Position, Statement
 from spatialcode.scene.schema import SceneObject
 
 #: `round` keeps at most as many decimals.
@@ -64,19 +64,14 @@ def _measured(kind: str, scene: Scene, item: SceneObject) -> Statement:
     if kind == "first_seen":
         return FirstSeen(item.id, item.first_seen_s)
     if kind in ("highest", "lowest"):
-        return _face("top" if kind == "highest" else "bottom", scene, item)
+        return height_of(item, "top" if kind == "highest" else "bottom", scene.index)
     return Extents(item.id, item.size_m)
-
-
-def _face(face: Any, scene: Scene, item: SceneObject) -> Height:
-    z = scene.index.corners_m[scene.index.row[item.id], :, 2]
-    return Height(item.id, face, float(z.max() if face == "top" else z.min()))
 
 
 def _height_of(face: Any, scene: Scene, given: Given) -> Value:
     """World z of a thing's top or bottom, metres."""
     item = scene.one(given["x"], "x")
-    stated = _face(face, scene, item)
+    stated = height_of(item, face, scene.index)
     scene.state([stated], [item.id])
     return stated.z_m
 
@@ -95,12 +90,8 @@ def _position(scene: Scene, given: Given) -> Value:
     return list(item.center_m)
 
 
-def _size(scene: Scene, given: Given) -> Value:
-    """Width, depth and height of a thing along its own axes, metres."""
-    return list(_extents(scene, given))
-
-
 def _extents(scene: Scene, given: Given) -> tuple[float, float, float]:
+    """Width, depth and height of a thing along its own axes, metres."""
     item = scene.one(given["x"], "x")
     scene.state([Extents(item.id, item.size_m)], [item.id])
     return item.size_m
@@ -135,15 +126,11 @@ def _extremum(of: Callable[[list[int | float]], int | float], scene: Scene, give
     return of(numbers(listed, "values"))
 
 
-def _sorted(scene: Scene, given: Given) -> Value:
+def _of_list(of: Callable[[list[int | float]], Any], scene: Scene, given: Given) -> Value:
+    """What a function gives of one list of numbers."""
     scene.budget.spend(len(items(given["values"], "values")))
-    ordered: list[Any] = sorted(numbers(given["values"], "values"))
-    return ordered
-
-
-def _sum(scene: Scene, given: Given) -> Value:
-    scene.budget.spend(len(items(given["values"], "values")))
-    return sum(numbers(given["values"], "values"))
+    result: Value = of(numbers(given["values"], "values"))
+    return result
 
 
 def _round(_: Scene, given: Given) -> Value:
@@ -151,14 +138,6 @@ def _round(_: Scene, given: Given) -> Value:
     if not isinstance(digits, int) or not 0 <= digits <= MAX_DIGITS:
         raise Refused("arguments", f"digits is a whole number from 0 to {MAX_DIGITS}", "digits")
     return round(value, digits) if digits else round(value)
-
-
-def _len(_: Scene, given: Given) -> Value:
-    return len(items(given["values"], "values"))
-
-
-def _abs(_: Scene, given: Given) -> Value:
-    return abs(number(given["x"], "x"))
 
 
 def _of_one(name: str, apply: Apply, meaning: str) -> Function:
@@ -174,7 +153,8 @@ _OF_NO_FAMILY = (
     _of_one("things", _things, "list of the things of a kind"),
     _of_one("exists", _exists, "whether there is such a thing"),
     _of_one("reference", _reference, "the one thing that a phrase means"),
-    _of_one("size", _size, "list of width, depth and height"),
+    _of_one("size", lambda scene, given: list(_extents(scene, given)),
+            "list of width, depth and height"),
     _of_one("width", partial(_extent, 0), "extent along its own x axis"),
     _of_one("depth", partial(_extent, 1), "extent along its own y axis"),
     _of_one("height", partial(_extent, 2), "extent along its own z axis"),
@@ -195,10 +175,11 @@ _OF_NO_FAMILY = (
              "smallest of a list or of several numbers", variadic=True),
     Function("max", ("values",), partial(_extremum, max),
              "largest of a list or of several numbers", variadic=True),
-    Function("sorted", ("values",), _sorted, "a list of numbers in order"),
-    Function("sum", ("values",), _sum, "sum of a list of numbers"),
-    Function("len", ("values",), _len, "number of items"),
-    _of_one("abs", _abs, "absolute value"),
+    Function("sorted", ("values",), partial(_of_list, sorted), "a list of numbers in order"),
+    Function("sum", ("values",), partial(_of_list, sum), "sum of a list of numbers"),
+    Function("len", ("values",), lambda _, given: len(items(given["values"], "values")),
+             "number of items"),
+    _of_one("abs", lambda _, given: abs(number(given["x"], "x")), "absolute value"),
     Function("round", ("x",), _round, "rounded number", {"digits": "0"}),
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ from typing import Any
 from spatialcode.errors import ProgramError, SchemaError
 from spatialcode.questions.names import plain, reference, singular
 from spatialcode.questions.types import Question, Reference, UnparsedQuestion
-from spatialcode.reasoning.evidence import Answer
+from spatialcode.reasoning.evidence import Answer, letter_of
 from spatialcode.reasoning.families.registry import family_of
 from spatialcode.reasoning.program.interpreter import DEFAULT_LIMITS, Limits, run
 from spatialcode.reasoning.solver import with_letter
@@ -20,11 +20,13 @@ from spatialcode.scene.schema import SpatialCode
 
 @dataclass(frozen=True)
 class ProgramAnswer:
-    """A program's value as an answer: a number in ``unit`` or a choice's words, and its letter."""
+    """A program's value as an answer: a number in the question's unit, or a choice's words.
+
+    ``option``: its letter, where the words alone do not tell it.
+    """
 
     value: float | str
     option: str | None = None
-    unit: str = ""
 
 
 def to_program(question: Question) -> str:
@@ -51,13 +53,17 @@ def answer_of_program(
     if isinstance(question, UnparsedQuestion):
         raise SchemaError("question", "one that was understood", question)
     result = run(source, code, limits)
-    read = family_of(question).read_value(question, result, SceneIndex.of(code))
-    if isinstance(read.value, str) and question.options and read.option is None:
-        offered = ", ".join(repr(one.text) for one in question.options)
-        raise not_an_answer(f"no option says {read.value!r}; there are: {offered}")
+    family = family_of(question)
+    read = family.read_value(question, result, SceneIndex.of(code))
+    option, unit = read.option, family.unit(question)
+    if isinstance(read.value, str):
+        option, unit = option or letter_of(question.options, read.value), ""
+        if question.options and option is None:
+            offered = ", ".join(repr(one.text) for one in question.options)
+            raise not_an_answer(f"no option says {read.value!r}; there are: {offered}")
     trace = result.trace
     sure = math.prod(code.object(name).score for name in trace.object_ids)
-    answer = Answer(read.value, read.option, trace, bool(trace.statements), sure, read.unit)
+    answer = Answer(read.value, option, trace, bool(trace.statements), sure, unit)
     return with_letter(question, answer)
 
 

@@ -15,8 +15,7 @@ from spatialcode.questions.names import reference
 from spatialcode.questions.types import Question, Reference
 from spatialcode.reasoning.evidence import Answer, Evidence
 from spatialcode.reasoning.families.registry import family_of
-from spatialcode.reasoning.program.limits import Budget, Limits, Refused
-from spatialcode.reasoning.program.values import Value, kind_of
+from spatialcode.reasoning.program.values import Budget, Limits, Refused, Value, kind_of
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.statements import Angle, Cross, Dot, Statement, Vector
 from spatialcode.scene.index import SceneIndex

@@ -28,11 +28,6 @@ _PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
 _AREA_UNITS = ("", "m2", "m²", "sqm")
 
 
-def per_metre(question: Question) -> float:
-    """How many of the question's units a metre has; 1 where the unit is no length."""
-    return _PER_METRE.get(family_of(question).unit(question), 1.0)
-
-
 def is_numeric(question: Question) -> bool:
     """Whether a number answers the question: a numeric family, and no options to choose from."""
     return family_of(question).numeric and not question.options
@@ -66,14 +61,15 @@ def _number(text: str, question: Question) -> float | None:
     if not match:
         return None
     value, unit = float(match[1]), match[2].lower()
-    wanted = family_of(question).unit(question)
+    family = family_of(question)
+    wanted = family.unit(question)
     if wanted == "m2":
         return value if unit in _AREA_UNITS else None
     if not wanted:  # a count: whatever is counted may stand behind it
         return value
     if unit and unit not in _PER_METRE:
         return None
-    return value if not unit else value / _PER_METRE[unit] * per_metre(question)
+    return value if not unit else value / _PER_METRE[unit] * family.per_metre(question)
 
 
 def _letter(text: str, question: Question) -> str | None:

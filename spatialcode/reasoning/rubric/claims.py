@@ -15,30 +15,8 @@ from functools import partial
 from typing import Any, cast, get_args
 
 from spatialcode.questions.types import RELATIONS
-from spatialcode.reasoning.statements import (
-    Angle,
-    Area,
-    Assumed,
-    Count,
-    Cross,
-    Direction,
-    Distance,
-    Dot,
-    Extents,
-    Extreme,
-    Final,
-    FirstSeen,
-    Height,
-    Holds,
-    Longest,
-    Order,
-    Position,
-    Role,
-    RoleOf,
-    Statement,
-    TurnAt,
-    Vector,
-)  # fmt: skip
+from spatialcode.reasoning import statements as say
+from spatialcode.reasoning.statements import Role, Statement
 
 _NUMBER = r"([-+]?\d{1,9}(?:\.\d{1,9})?)"
 _ID = r"([^\W\d]\w{0,80}_\d{1,6})"
@@ -82,10 +60,10 @@ def _read_line(line: str) -> list[Statement]:
     line = line.translate(_MARKS).strip()
     answer = _ANSWER.fullmatch(line)
     if answer:
-        return [Final(answer[1].strip())]
+        return [say.Final(answer[1].strip())]
     assumed = _ASSUMED.fullmatch(line)
     if assumed:
-        return [Assumed(assumed[1], assumed[2])]
+        return [say.Assumed(assumed[1], assumed[2])]
     parts = [_read_part(part) for part in _SPLIT.split(line)]
     return [statement for statement in parts if statement is not None]
 
@@ -127,38 +105,34 @@ def _single(kind: Callable[[str, float], Statement], inside: str, text: str) -> 
     return kind(inside, value) if _ID_ONLY.fullmatch(inside) and value is not None else None
 
 
-def _height(face: str, object_id: str, z_m: float) -> Height:
-    return Height(object_id, cast(Any, face), z_m)
-
-
 def _area(inside: str, text: str) -> Statement | None:
     value = _value(text)
-    return Area(value) if inside.lower() == "room" and value is not None else None
+    return say.Area(value) if inside.lower() == "room" and value is not None else None
 
 
 def _count(inside: str, text: str) -> Statement | None:
     match = _COUNTED.fullmatch(text)
     if not match:
         return None
-    return Count(inside, _ids(match[2] or ""), int(match[1]))
+    return say.Count(inside, _ids(match[2] or ""), int(match[1]))
 
 
 def _holds(relation: str, inside: str, text: str) -> Statement | None:
     names, word = _TWO.fullmatch(inside), text.lower()
     if not names or word not in ("yes", "no", "true", "false"):
         return None
-    return Holds(names[1], cast(Any, relation), names[2], word in ("yes", "true"))
+    return say.Holds(names[1], cast(Any, relation), names[2], word in ("yes", "true"))
 
 
 _CALLS: dict[str, Callable[[str, str], Statement | None]] = {
-    "dot": partial(_pair, Dot),
-    "cross": partial(_pair, Cross),
-    "angle": partial(_pair, Angle),
-    "distance": partial(_pair, Distance),
-    "longest": partial(_single, Longest),
-    "first_seen": partial(_single, FirstSeen),
-    "top": partial(_single, partial(_height, "top")),
-    "bottom": partial(_single, partial(_height, "bottom")),
+    "dot": partial(_pair, say.Dot),
+    "cross": partial(_pair, say.Cross),
+    "angle": partial(_pair, say.Angle),
+    "distance": partial(_pair, say.Distance),
+    "longest": partial(_single, say.Longest),
+    "first_seen": partial(_single, say.FirstSeen),
+    "top": partial(_single, lambda item, z_m: say.Height(item, "top", z_m)),
+    "bottom": partial(_single, lambda item, z_m: say.Height(item, "bottom", z_m)),
     "area": _area,
     "count": _count,
     **{relation: partial(_holds, relation) for relation in RELATIONS},
@@ -169,67 +143,38 @@ def _ids(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def _position(role: str | None, object_id: str, *xyz: str) -> Position:
+def _position(role: str | None, object_id: str, *xyz: str) -> Statement:
     x, y, z = map(float, xyz)
-    return Position(object_id, (x, y, z), cast(Any, role and role.lower()))
+    return say.Position(object_id, (x, y, z), cast(Any, role and role.lower()))
 
 
-def _extents(object_id: str, *sizes: str) -> Extents:
+def _extents(object_id: str, *sizes: str) -> Statement:
     x, y, z = map(float, sizes)
-    return Extents(object_id, (x, y, z))
+    return say.Extents(object_id, (x, y, z))
 
 
-def _vector(name: str, head_id: str, tail_id: str, x: str, y: str) -> Vector:
-    return Vector(name, tail_id, head_id, (float(x), float(y)))
+def _vector(name: str, head_id: str, tail_id: str, x: str, y: str) -> Statement:
+    return say.Vector(name, tail_id, head_id, (float(x), float(y)))
 
 
-def _front(name: str, tail_id: str, x: str, y: str) -> Vector:
-    return Vector(name, tail_id, "front", (float(x), float(y)))
-
-
-def _role(role: str, object_id: str) -> RoleOf:
-    return RoleOf(cast(Any, role.lower()), object_id)
-
-
-def _distance(a_id: str, b_id: str, value: str) -> Distance:
-    return Distance(a_id, b_id, float(value))
-
-
-def _direction(object_id: str, direction: str) -> Direction:
-    return Direction(object_id, direction.lower())
-
-
-def _extreme(extreme: str, anchor_id: str, object_id: str) -> Extreme:
-    return Extreme(cast(Any, extreme.lower()), object_id, anchor_id)
-
-
-def _turn(step: str, object_id: str, turn: str) -> TurnAt:
-    return TurnAt(int(step), object_id, cast(Any, turn.lower()))
-
-
-def _order(listed: str) -> Order:
-    return Order(_ids(listed))
-
-
-def _form(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE)
-
-
-#: Forms that are not written as calls, the more frequent ones first; the first that fits is taken.
-_FORMS: tuple[tuple[re.Pattern[str], Callable[..., Statement]], ...] = (
-    (
-        _form(rf"(?:{_ROLE}\s*:\s*)?{_ID}\s*(?::|(?:is )?(?:located )?at|=|,)\s*{_XYZ}"),
-        _position,
-    ),
-    (_form(rf"{_ENDS}\s*=\s*front\(\s*{_ENDS}\s*\)\s*=\s*{_XY}"), _front),
-    (_form(rf"{_ENDS}\s*=\s*{_ENDS}\s*-\s*{_ENDS}\s*=\s*{_XY}"), _vector),
-    (_form(rf"{_ID} is to the (front-left|front-right|back-left|back-right|left|right|back|front)"),
-     _direction),
-    (_form(rf"(closest|farthest) to {_ID}\s*:\s*{_ID}"), _extreme),
-    (_form(rf"turn (\d{{1,3}}) at {_ID}\s*:\s*(?:turn )?(left|right|back)"), _turn),
-    (_form(rf"{_ID} measures {_NUMBER}\s*[x×]\s*{_NUMBER}\s*[x×]\s*{_NUMBER}\s*m?"), _extents),
-    (_form(rf"{_ROLE}\s*:\s*{_ID}"), _role),
-    (_form(r"order\s*:\s*(\S.{0,1000})"), _order),
-    (_form(rf"(?:the )?distance (?:between|from) {_ID} (?:and|to) {_ID}{_IS}{_NUMBER}{_UNIT}"),
-     _distance),
+_WRITTEN: tuple[tuple[str, Callable[..., Statement]], ...] = (
+    (rf"(?:{_ROLE}\s*:\s*)?{_ID}\s*(?::|(?:is )?(?:located )?at|=|,)\s*{_XYZ}", _position),
+    (rf"{_ENDS}\s*=\s*front\(\s*{_ENDS}\s*\)\s*=\s*{_XY}",
+     lambda name, tail, x, y: _vector(name, "front", tail, x, y)),
+    (rf"{_ENDS}\s*=\s*{_ENDS}\s*-\s*{_ENDS}\s*=\s*{_XY}", _vector),
+    (rf"{_ID} is to the (front-left|front-right|back-left|back-right|left|right|back|front)",
+     lambda item, word: say.Direction(item, word.lower())),
+    (rf"(closest|farthest) to {_ID}\s*:\s*{_ID}",
+     lambda word, anchor, item: say.Extreme(word.lower(), item, anchor)),
+    (rf"turn (\d{{1,3}}) at {_ID}\s*:\s*(?:turn )?(left|right|back)",
+     lambda step, item, turn: say.TurnAt(int(step), item, turn.lower())),
+    (rf"{_ID} measures {_NUMBER}\s*[x×]\s*{_NUMBER}\s*[x×]\s*{_NUMBER}\s*m?", _extents),
+    (rf"{_ROLE}\s*:\s*{_ID}", lambda role, item: say.RoleOf(role.lower(), item)),
+    (r"order\s*:\s*(\S.{0,1000})", lambda listed: say.Order(_ids(listed))),
+    (rf"(?:the )?distance (?:between|from) {_ID} (?:and|to) {_ID}{_IS}{_NUMBER}{_UNIT}",
+     lambda a, b, value: say.Distance(a, b, float(value))),
 )  # fmt: skip
+#: Forms that are not written as calls, the more frequent ones first; the first that fits is taken.
+_FORMS: tuple[tuple[re.Pattern[str], Callable[..., Statement]], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), build) for pattern, build in _WRITTEN
+)

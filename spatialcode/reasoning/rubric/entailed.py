@@ -83,7 +83,9 @@ def judged(fact: Fact, case: Case[Any]) -> tuple[Fact, bool]:
     """
     if not fact.is_conclusion:
         return fact, False
-    asked = case.names_things and family_of(case.question).asks(case, fact.statement)
+    family = family_of(case.question)
+    concludes = case.names_things and isinstance(fact.statement, family.conclusion)
+    asked = concludes and family.asks(case, fact.statement)
     reason = _untrue(fact.statement, case)
     if not reason:
         return fact, asked
@@ -100,7 +102,9 @@ def _untrue(conclusion: Any, case: Case[Any]) -> str:
         if conclusion.relation not in VIEWED_RELATIONS:
             holds = relations.VERTICAL[conclusion.relation](a, b).holds
             return "" if holds == conclusion.holds else f"it {_holds(holds)}"
-    return family_of(case.question).refutes(case, conclusion) if case.names_things else ""
+    family = family_of(case.question)
+    concludes = case.names_things and isinstance(conclusion, family.conclusion)
+    return family.refutes(case, conclusion) if concludes else ""
 
 
 def _holds(holds: bool) -> str:

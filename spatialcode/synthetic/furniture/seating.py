@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from spatialcode.synthetic import materials
-from spatialcode.synthetic.primitives import BOX, CYLINDER, Builder, Model, turn_x, turn_z
+from spatialcode.synthetic.primitives import ALONG_Y, BOX, CYLINDER, Builder, Model, turn_x, turn_z
 
 Rng = np.random.Generator
 
@@ -117,9 +117,8 @@ def sofa(rng: Rng) -> Model:
             b.box((x, 0, lift), (arm, d, arm_h - lift), cloth)
         elif arm:
             b.box((x, 0, lift), (arm, d, arm_h - lift - arm / 2), cloth)
-            roll = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
             center_z = arm_h - arm / 2
-            b.add(CYLINDER, (x, 0, center_z - d / 2), (arm, arm, d), cloth, roll)
+            b.add(CYLINDER, (x, 0, center_z - d / 2), (arm, arm, d), cloth, ALONG_Y)
     seats = 2 if w < 1.75 else 3
     inner = w - 2 * arm
     for k in range(seats):
@@ -182,6 +181,5 @@ def toilet(rng: Rng) -> Model:
         b.ellipsoid((0, bowl_y, s - 0.25), (w, bowl_d, 0.4), white)
     b.cylinder((0, bowl_y, s - 0.03), (w, bowl_d, 0.045), lid)
     if kind > 0.65:
-        tilt = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
-        b.add(CYLINDER, (0, -d / 2 + tank_d + 0.03, s + 0.16), (w, 0.36, 0.03), lid, tilt)
+        b.add(CYLINDER, (0, -d / 2 + tank_d + 0.03, s + 0.16), (w, 0.36, 0.03), lid, ALONG_Y)
     return b.model("toilet")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from spatialcode.encoder.small.encoder import load_weights, read_card, save_weights
 from spatialcode.encoder.small.model import ModelConfig, TrunkConfig, make_model
 from spatialcode.encoder.small.targets import (
     MAX_OBJECTS,
@@ -18,7 +19,6 @@ from spatialcode.encoder.small.targets import (
     TrainingFrames,
 )
 from spatialcode.encoder.small.training import TrainConfig, learning_rate, start_state, train
-from spatialcode.encoder.small.weights import load_weights, read_card, save_weights
 from spatialcode.errors import WeightsError
 
 TINY = ModelConfig(TrunkConfig((8, 8, 16, 16), (0, 1, 1, 1), 1, 2), fusion_width=16)

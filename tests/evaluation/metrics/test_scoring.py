@@ -124,7 +124,7 @@ def test_ignored_objects_are_left_out_of_counts_tracks_and_counting():
         score = score_clip(predicted, truth)
         assert score.detection.agnostic["0.25"] == Counts(1, 0, 0)
         assert score.detection.class_aware("0.25") == Counts(1, 0, 0)
-        assert score.tracks_iou.identity.idf1 == 1.0
+        assert score.tracks_iou.identity.f1 == 1.0
         assert score.counting == {"chair": (1, 1)}
     # Excused with the label only: a lamp where the ignored bed is remains false.
     lamp = scene(thing("chair", (0, 0, 0.5)), thing("lamp", (3, 0, 0.5)))
@@ -162,7 +162,7 @@ def test_a_track_cut_in_two_costs_identity():
         thing("chair", (0, 0, 0.5), seen=(2.0, 3.0), number=2),
     )
     score = score_clip(cut, truth)
-    assert score.tracks_iou.identity.idf1 == 0.5
+    assert score.tracks_iou.identity.f1 == 0.5
     assert score.detection.agnostic["0.50"] == Counts(1, 1, 0)
 
 

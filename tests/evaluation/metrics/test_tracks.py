@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spatialcode.evaluation.metrics.detection import Counts
 from spatialcode.evaluation.metrics.tracks import (
     HOTA_ALPHAS,
-    IdentityCounts,
     TrackSimilarity,
     hota_counts,
     identity_counts,
@@ -28,7 +28,7 @@ def always(similarity, num_frames):
 
 def test_perfect_tracks():
     tracks = always(np.eye(3), 5)
-    assert identity_counts(tracks, 0.5) == IdentityCounts(15, 0, 0)
+    assert identity_counts(tracks, 0.5) == Counts(15, 0, 0)
     assert hota_counts(tracks).scores() == pytest.approx(
         {"hota": 1.0, "detection": 1.0, "association": 1.0}
     )
@@ -41,8 +41,8 @@ def switch():
 
 
 def test_a_track_cut_in_two_halves_identity_but_not_detection():
-    assert identity_counts(switch(), 0.5) == IdentityCounts(true=2, false=2, missed=2)
-    assert identity_counts(switch(), 0.5).idf1 == 0.5
+    assert identity_counts(switch(), 0.5) == Counts(true=2, false=2, missed=2)
+    assert identity_counts(switch(), 0.5).f1 == 0.5
     scores = hota_counts(switch()).scores()
     # Every true detection: 2 with the same pair of ids, 2 of the truth's elsewhere.
     assert scores["detection"] == pytest.approx(1.0)
@@ -60,8 +60,8 @@ def test_localisation_decides_at_how_many_thresholds_a_detection_counts():
 def test_one_prediction_over_two_objects():
     # It can hold the identity of one only: 4 right of 4 predicted and 8 true.
     tracks = always([[0.9, 0.8]], 4)
-    assert identity_counts(tracks, 0.5) == IdentityCounts(4, 0, 4)
-    assert identity_counts(tracks, 0.5).idf1 == pytest.approx(2 * 4 / (2 * 4 + 4))
+    assert identity_counts(tracks, 0.5) == Counts(4, 0, 4)
+    assert identity_counts(tracks, 0.5).f1 == pytest.approx(2 * 4 / (2 * 4 + 4))
     scores = hota_counts(tracks).scores()
     assert scores["association"] == pytest.approx(18 / 19)  # similarity 0.9 passes 18 of 19
     assert scores["detection"] == pytest.approx(18 / 19 * 0.5)
@@ -69,10 +69,10 @@ def test_one_prediction_over_two_objects():
 
 def test_nothing_and_one_sided():
     empty = TrackSimilarity(np.zeros((3, 0, 0)), np.zeros((3, 0), bool), np.zeros((3, 0), bool))
-    assert identity_counts(empty, 0.5).idf1 is None
+    assert identity_counts(empty, 0.5).f1 is None
     assert hota_counts(empty).scores() is None
     missed = TrackSimilarity(np.zeros((3, 0, 2)), np.zeros((3, 0), bool), np.ones((3, 2), bool))
-    assert identity_counts(missed, 0.5) == IdentityCounts(0, 0, 6)
+    assert identity_counts(missed, 0.5) == Counts(0, 0, 6)
     assert hota_counts(missed).scores()["hota"] == 0.0
 
 
@@ -80,7 +80,7 @@ def test_absent_tracks_do_not_match():
     tracks = TrackSimilarity(
         np.ones((2, 1, 1)), np.array([[True], [False]]), np.array([[False], [True]])
     )
-    assert identity_counts(tracks, 0.5) == IdentityCounts(0, 1, 1)
+    assert identity_counts(tracks, 0.5) == Counts(0, 1, 1)
     assert hota_counts(tracks).true == (0,) * 19
 
 
@@ -89,7 +89,7 @@ def test_clips_add_up():
     # 8 true detections, of which four have association 1/2.
     assert total.scores()["association"] == pytest.approx((4 * 0.5 + 4) / 8)
     summed = identity_counts(switch(), 0.5) + identity_counts(always([[1.0]], 4), 0.5)
-    assert summed == IdentityCounts(6, 2, 2)
+    assert summed == Counts(6, 2, 2)
 
 
 def test_shapes_are_checked():

@@ -9,8 +9,7 @@ import pytest
 
 from pipelines.encode.graph import run_encode
 from pipelines.encode.inputs import list_inputs
-from pipelines.stored.s3 import s3_filesystem
-from pipelines.stored.store import ResultStore
+from pipelines.stored.store import ResultStore, s3_filesystem
 from spatialcode.errors import InputError
 from spatialcode.scene.table import from_row
 from tests.pipelines.conftest import MakeConfig

@@ -16,11 +16,11 @@ from spatialcode.evaluation.encoder_report import FailedClip, aggregate, markdow
 from spatialcode.evaluation.metrics.tracks import from_objects
 from spatialcode.evaluation.room import (
     RoomOptions,
+    Seconds,
     evaluate_clip,
     evaluate_room,
     truth_tracks,
 )
-from spatialcode.evaluation.watched import Seconds
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.synthetic.truth import SyntheticClip
 from tests.pipelines.truth_encoders import BROKEN_SEED, NUM_FRAMES, SEEDS, Knowing

@@ -14,9 +14,8 @@ import pytest
 from jobs.questions import main
 from pipelines.questions.config import QuestionsConfig
 from pipelines.questions.graph import run_questions
-from pipelines.questions.store import QuestionSet
 from pipelines.stored import rows
-from pipelines.stored.questions import read_questions
+from pipelines.stored.questions import QuestionSet, read_questions
 from pipelines.stored.reading import list_codes, read_stored
 from spatialcode.errors import ConfigError, InputError
 from spatialcode.questions.types import UnparsedQuestion

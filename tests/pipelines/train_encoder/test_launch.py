@@ -17,7 +17,6 @@ import pytest
 import torch
 
 from pipelines.train_encoder.config import TrainEncoderConfig
-from pipelines.train_encoder.frames import FrameSource, frames_of_room
 from pipelines.train_encoder.launch import (
     finish,
     first_unused_seed,
@@ -26,9 +25,14 @@ from pipelines.train_encoder.launch import (
     train_in_process,
     train_on_ray,
 )
-from pipelines.train_encoder.run import METRICS_FILE, STATE_FILE, WEIGHTS_FILE
-from spatialcode.encoder.small.encoder import SmallEncoder
-from spatialcode.encoder.small.weights import load_weights
+from pipelines.train_encoder.run import (
+    METRICS_FILE,
+    STATE_FILE,
+    WEIGHTS_FILE,
+    FrameSource,
+    frames_of_room,
+)
+from spatialcode.encoder.small.encoder import SmallEncoder, load_weights
 from spatialcode.errors import ConfigError
 
 TINY = {

@@ -13,7 +13,6 @@ import pytest
 
 from pipelines.train_reasoner.config import DRAWN, PromptDataConfig, TrainReasonerConfig
 from pipelines.train_reasoner.evaluation import Judge, alarm, red_team_ceiling, summary
-from pipelines.train_reasoner.groups import Clock, Harvest, Harvester, ScoredGroup
 from pipelines.train_reasoner.launch import GRPO_ROOM
 from pipelines.train_reasoner.metrics import (
     METRICS_FILE,
@@ -30,7 +29,6 @@ from pipelines.train_reasoner.prompts import (
     PromptMaker,
     PromptRow,
     StreamedPrompts,
-    StreamStart,
     next_task,
     prompt_rows,
     write_next_task,
@@ -38,11 +36,18 @@ from pipelines.train_reasoner.prompts import (
 from pipelines.train_reasoner.rewards.pool import PlainRewards
 from pipelines.train_reasoner.rewards.scorers import DrawnScorer
 from pipelines.train_reasoner.rollouts.rollouts import RolloutRequest
-from pipelines.train_reasoner.step import batch_of, paid_terms
+from pipelines.train_reasoner.step import (
+    Clock,
+    Harvest,
+    Harvester,
+    ScoredGroup,
+    batch_of,
+    paid_terms,
+)
 from spatialcode.config import load_config
 from spatialcode.errors import InputError
 from spatialcode.grpo.types import Sample, Scored
-from spatialcode.reasoning.rubric.config import RubricConfig
+from spatialcode.reasoning.rubric.scoring import RubricConfig
 from spatialcode.seeds import HELD_OUT_ROOMS
 
 MAKER = PromptMaker(PromptDataConfig(rooms_per_block=1), seed=3, compact=True)
@@ -71,8 +76,8 @@ def test_a_resumed_worker_goes_on_where_the_run_stood() -> None:
 
 
 def test_ray_data_makes_the_same_prompts_and_leaves_out_what_was_had(tmp_path: Path) -> None:
-    place = StreamStart(str(tmp_path), "grpo", 0)
-    blocks = list(prompt_rows({"id": np.array([0, 1])}, MAKER, place))
+    place = (str(tmp_path), "grpo", 0)
+    blocks = list(prompt_rows({"id": np.array([0, 1])}, MAKER, *place))
     rows = [dict(zip(block, values, strict=True)) for block in blocks
             for values in zip(*block.values(), strict=True)]  # fmt: skip
     alone = LocalPrompts(MAKER, 0, 0, 1).draw(len(rows))
@@ -85,7 +90,7 @@ def test_ray_data_makes_the_same_prompts_and_leaves_out_what_was_had(tmp_path: P
     write_next_task(str(tmp_path), "grpo", BLOCK_NUMBERS + 2)
     assert next_task(str(tmp_path), "grpo") == BLOCK_NUMBERS + 2
     assert next_task(str(tmp_path), "sft") == 0, "another stage begins at its beginning"
-    left = list(prompt_rows({"id": np.array([0, 1])}, MAKER, place))
+    left = list(prompt_rows({"id": np.array([0, 1])}, MAKER, *place))
     assert len(left) == 1
     assert left[0]["number"].min() >= BLOCK_NUMBERS
 
@@ -135,13 +140,13 @@ def test_the_alarm_hears_a_reward_that_leaves_accuracy_behind() -> None:
 
 
 def test_files_are_cut_back_to_the_checkpoint(tmp_path: Path) -> None:
-    files = RunFiles(tmp_path, -1, board=False)
+    files = RunFiles(tmp_path, -1)
     for step in range(1, 6):
         files.row("train", {"total_steps": step, "stage": "sft", "step": step})
         files.samples(step, [asdict_sample(step)])
     with (tmp_path / METRICS_FILE).open("a") as file:
         file.write('{"kind": "train", "total_st')  # a crash in the middle of a line
-    again = RunFiles(tmp_path, 3, board=False)
+    again = RunFiles(tmp_path, 3)
     again.row("train", {"total_steps": 4, "stage": "sft", "step": 4})
     assert [row["total_steps"] for row in read_rows(tmp_path / METRICS_FILE)] == [1, 2, 3, 4]
     text = (tmp_path / "samples.md").read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +13,9 @@ import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from pipelines.train_reasoner.checkpoints import seed_everything
+from pipelines.train_reasoner import worker
+from pipelines.train_reasoner.checkpoints import FoundCheckpoint, RunPosition, seed_everything
 from pipelines.train_reasoner.config import STAGES, TrainReasonerConfig
-from pipelines.train_reasoner.groups import Harvester
 from pipelines.train_reasoner.prompts import PromptRow
 from pipelines.train_reasoner.rewards.scorers import RewardSample
 from pipelines.train_reasoner.rollouts import engines
@@ -26,13 +27,14 @@ from pipelines.train_reasoner.rollouts.rollouts import (
     make_rollouts,
 )
 from pipelines.train_reasoner.step import (
+    Harvester,
     Learner,
     StepOutcome,
     grpo_step,
     learning_rate,
     update_config,
 )
-from pipelines.train_reasoner.worker import stage_seed
+from pipelines.train_reasoner.worker import Worker, WorkerSetup, stage_seed
 from spatialcode.config import load_config
 from spatialcode.grpo.types import Scored
 from spatialcode.grpo.update import TorchStepper
@@ -69,7 +71,6 @@ class ByFunction:
 
     def __init__(self, reward: Reward) -> None:
         self.reward = reward
-        self.statistics: Any = None
         self.done: dict[int, Scored] = {}
         self.numbers = itertools.count()
 
@@ -269,3 +270,29 @@ def test_an_engine_is_made_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) 
     plain = load_config(TrainReasonerConfig, None, ["output=x", "rollouts.engine=toy"])
     make_rollouts(plain, tiny_model(), "cpu", "the folder")
     assert (made[1]["dtype"], made[1]["revision"]) == ("float32", None)
+
+
+def test_a_resumed_stage_hands_its_weights_on_under_their_version(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From a checkpoint of version 7 the writers get 7, or their samples would count as stale."""
+    config = load_config(TrainReasonerConfig, None, [f"output={tmp_path}"])
+    position = RunPosition(stage="grpo", step=7, next_task=40, weight_version=7)
+    learner = learner_of(varied())
+    noting = Noting(TrainedModelEngine(learner.stepper.model))
+    stepper = SimpleNamespace(
+        engine=SimpleNamespace(module=None), device="cpu", full_weights=lambda: iter(())
+    )
+    drawn_from: list[int] = []
+    setup = WorkerSetup(config, 0, lambda _, start: drawn_from.append(start), lambda *_: None)  # type: ignore[arg-type, func-returns-value]
+    fresh = Worker.__new__(Worker)  # without tokenizer and held-out rooms
+    fresh.setup, fresh.position = setup, RunPosition(stage="grpo", step=0)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 1)
+    for name, value in (("load_model", None), ("with_adapters", None),
+                        ("DeepSpeedStepper", stepper), ("make_rollouts", noting)):  # fmt: skip
+        monkeypatch.setattr(worker, name, lambda *_, _value=value, **__: _value)
+    monkeypatch.setattr(worker.checkpoints, "load", lambda *_: position)
+    fresh.open_stage("grpo", "a folder", FoundCheckpoint(tmp_path, position, 1, config.zero.stage))
+    assert noting.asked == [("sync", 7)]
+    assert noting.engine.weight_version == 7
+    assert drawn_from == [40]

@@ -20,10 +20,9 @@ from spatialcode.errors import (
     VideoError,
 )
 from spatialcode.export.formats import FORMATS
-from spatialcode.scene.scene_parser import parse_scene
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import from_table
-from spatialcode.scene.text import from_json
+from spatialcode.scene.text import from_json, parse_scene
 from spatialcode.video.sandbox import SandboxLimits
 from tests.export.codes import code, item
 from tests.export.recordings import read

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spatialcode.reasoning.rubric.answers import is_numeric, meaning_of
-from spatialcode.reasoning.rubric.counterfactual import share_followed
+from spatialcode.reasoning.rubric.changes import share_followed
 from spatialcode.reasoning.rubric.facts import StatementTerm, term_of
 from spatialcode.reasoning.rubric.reading import ReadCompletion
 from spatialcode.reasoning.rubric.terms.registry import TermValue, term

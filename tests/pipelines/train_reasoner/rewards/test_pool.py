@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from pipelines.train_reasoner.rewards.pool import (
+    CAUSES,
     PlainRewards,
     RewardPool,
     RewardPoolConfig,
     Rewards,
     ScoringChild,
-    ScoringSpec,
 )
 from pipelines.train_reasoner.rewards.scorers import (
     RewardSample,
@@ -37,7 +37,7 @@ CONFIG = RewardPoolConfig(
 
 @pytest.fixture
 def child() -> Iterator[ScoringChild]:
-    child = ScoringChild(ScoringSpec(stand_in_scorers.NAME, {}, deadline_s=1.0, start_s=60.0))
+    child = ScoringChild(replace(CONFIG, deadline_s=1.0, start_s=60.0), {})
     yield child
     child.close()
 
@@ -62,14 +62,16 @@ def plain(samples: list[RewardSample]) -> list[Scored]:
 
 
 def scored_by(child: ScoringChild, sample: RewardSample) -> Scored:
-    outcome = child.score(sample.item, sample.code_id, sample.completion, lambda: sample.code)
-    assert (outcome.cause is None) == outcome.scored.valid
-    return outcome.scored
+    scored = child.score(sample.item, sample.code_id, sample.completion, lambda: sample.code)
+    assert (scored.error is None) == scored.valid
+    return scored
 
 
 def counts(rewards: RewardPool | PlainRewards) -> dict[str, float]:
-    counted = rewards.statistics.to_dict()
-    return {name: value for name, value in counted.items() if not name.endswith("_s")}
+    counted = dict(vars(rewards.statistics))
+    by_cause = counted.pop("masked")
+    assert set(by_cause) <= set(CAUSES)
+    return {**counted, **{f"masked_{cause}": by_cause[cause] for cause in CAUSES}}
 
 
 def gained(before: dict[str, float], pool: RewardPool) -> dict[str, float]:
@@ -164,8 +166,8 @@ def test_a_child_asks_again_for_codes_it_no_longer_keeps(
 
 
 def test_a_child_that_cannot_start_masks_and_says_why() -> None:
-    spec = ScoringSpec("no_such.module:Class", {}, deadline_s=1.0, start_s=60.0)
-    scored = scored_by(ScoringChild(spec), reward_samples(1)[0])
+    config = replace(CONFIG, scorer="no_such.module:Class", start_s=60.0)
+    scored = scored_by(ScoringChild(config, {}), reward_samples(1)[0])
     assert "no_such.module:Class" in str(scored.error)
 
 

@@ -119,16 +119,15 @@ def test_a_killed_actor_costs_its_own_prompts_and_they_are_written_again(
 ) -> None:
     pool.load_weights(weights(3.5), 3)
     prompts = [(n, 0) for n in range(100, 124)]
-    before = (pool.statistics.num_samples, pool.statistics.num_repeated)
+    before = pool.num_repeated
     stream = pool.stream(prompts, 2, SETTINGS)
     found = dict([next(stream)])
     os.kill(pool.pids()[0], signal.SIGKILL)
     found |= dict(stream)
     # the one that took its place has the same weights
     assert [found[n] for n in range(24)] == plain(3.5, 3, prompts)
-    assert pool.statistics.num_replaced == 1
-    assert pool.statistics.num_samples - before[0] == 48
-    repeated = pool.statistics.num_repeated - before[1]
+    assert pool.num_replaced == 1
+    repeated = pool.num_repeated - before
     assert 0 < repeated <= CONFIG.prompts_per_call
     times = written(journal)
     assert all(times[n] >= 1 for n in range(100, 124))
@@ -241,7 +240,7 @@ def test_a_hanging_engine_is_replaced_and_weights_that_do_not_fit_are_refused(
     try:
         pool.load_weights(weights(1.0), 1)
         assert pool.generate(PROMPTS, 2, SETTINGS) == plain(1.0, 1)
-        assert pool.statistics.num_replaced == 1
+        assert pool.num_replaced == 1
         with pytest.raises(WeightSyncError, match=r"w: expected .*\(1,\).*, got .*\(2,\)"):
             pool.load_weights([("w", torch.zeros(2))], 2)
         # refused, so that the old weights write on and say so
@@ -258,7 +257,7 @@ def test_an_engine_that_cannot_be_made_ends_the_run_and_says_why(ray_session: An
     try:
         with pytest.raises(ActorsLostError, match="no_such"):
             pool.generate(PROMPTS, 2, SETTINGS)
-        assert pool.statistics.num_replaced == 0
+        assert pool.num_replaced == 0
     finally:
         pool.close()
 

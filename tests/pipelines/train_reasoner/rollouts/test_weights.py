@@ -1,21 +1,18 @@
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from pipelines.train_reasoner.rollouts.actors import RolloutPoolConfig
 from pipelines.train_reasoner.rollouts.weights import (
     Bucket,
-    Piece,
     TensorSpec,
-    WeightSyncConfig,
     apply_buckets,
     fetch,
     layout_of,
@@ -44,7 +41,7 @@ def weights(scale: float = 1.0) -> dict[str, Tensor]:
 
 
 def buckets_of(tensors: dict[str, Tensor], version: int, bucket_bytes: int) -> list[Bucket]:
-    return list(packed(tensors.items(), version, WeightSyncConfig(bucket_bytes)))
+    return list(packed(tensors.items(), version, bucket_bytes))
 
 
 def same_bits(a: Tensor, b: Tensor) -> bool:
@@ -58,13 +55,11 @@ def same_bits(a: Tensor, b: Tensor) -> bool:
 
 
 @pytest.mark.parametrize("bucket_bytes", [1, 16, 100, 1000, 4000, 10**6])
-@pytest.mark.parametrize("checksum", ["sha256", "crc32"])
-def test_tensors_come_back_bit_by_bit_from_bounded_buckets(
-    bucket_bytes: int, checksum: str
-) -> None:
+def test_tensors_come_back_bit_by_bit_from_bounded_buckets(bucket_bytes: int) -> None:
     sent = weights()
-    buckets = list(packed(sent.items(), 3, WeightSyncConfig(bucket_bytes, checksum)))
-    assert max(bucket.data.nbytes for bucket in buckets) <= bucket_bytes
+    buckets = buckets_of(sent, 3, bucket_bytes)
+    for bucket in buckets:  # a tensor that is larger has a bucket of its own
+        assert len(bucket.specs) == 1 or sum(sent[n].nbytes for n in bucket.specs) <= bucket_bytes
     assert [bucket.last for bucket in buckets] == [False] * (len(buckets) - 1) + [True]
     received = dict(unpacked(buckets[::-1]))
     assert list(received) == list(sent)
@@ -72,9 +67,18 @@ def test_tensors_come_back_bit_by_bit_from_bounded_buckets(
     layout = layout_of(buckets, 3)
     assert layout["large"] == TensorSpec("float32", (40, 25))
     assert layout["half"] == TensorSpec("bfloat16", (7,))
-    # 4000 bytes take as many buckets of this size as hold them, or one of their own
-    holding = [b for b in buckets if any(piece.name == "large" for piece in b.pieces)]
-    assert len(holding) >= -(-4000 // bucket_bytes)
+
+
+def test_what_is_sent_is_a_copy() -> None:
+    """Under ZeRO 3 a tensor is whole only until the next one is asked for."""
+    first = torch.ones(3)
+
+    def tensors() -> Any:
+        yield "first", first
+        first.zero_()
+        yield "second", torch.ones(1)
+
+    assert dict(unpacked(list(packed(tensors(), 0, 10**6))))["first"].tolist() == [1.0] * 3
 
 
 @settings(max_examples=60, deadline=None)
@@ -84,7 +88,6 @@ def test_tensors_come_back_bit_by_bit_from_bounded_buckets(
 def test_any_sizes_in_any_buckets(sizes: list[int], bucket_bytes: int) -> None:
     sent = {f"t{n}": torch.arange(size, dtype=torch.int16) + n for n, size in enumerate(sizes)}
     buckets = buckets_of(sent, 0, bucket_bytes)
-    assert all(bucket.data.nbytes <= bucket_bytes for bucket in buckets)
     assert layout_of(buckets, 0) == {
         n: TensorSpec("int16", tuple(t.shape)) for n, t in sent.items()
     }
@@ -93,13 +96,12 @@ def test_any_sizes_in_any_buckets(sizes: list[int], bucket_bytes: int) -> None:
     assert all(torch.equal(received[name], sent[name]) for name in sent)
 
 
-def test_small_tensors_share_a_bucket_and_are_not_split_where_they_fit() -> None:
-    sent = {f"t{n}": torch.full((25,), float(n)) for n in range(8)}  # 100 bytes each, 112 aligned
-    buckets = buckets_of(sent, 0, 330)  # 100 → 112 + 100 → 224 + 100 = 324: three fit
-    assert [[piece.name for piece in bucket.pieces] for bucket in buckets] == [
+def test_small_tensors_share_a_bucket() -> None:
+    sent = {f"t{n}": torch.full((25,), float(n)) for n in range(8)}  # 100 bytes each
+    buckets = buckets_of(sent, 0, 330)
+    assert [list(bucket.specs) for bucket in buckets] == [
         ["t0", "t1", "t2"], ["t3", "t4", "t5"], ["t6", "t7"],
     ]  # fmt: skip
-    assert [piece.start for piece in buckets[0].pieces] == [0, 112, 224]
 
 
 def applied_engine() -> Echo:
@@ -118,47 +120,41 @@ def refused(buckets: list[Bucket], version: int, **expected: Any) -> str:
     return str(caught.value)
 
 
-def test_sound_buckets_are_applied_and_reported() -> None:
+def test_sound_buckets_are_applied() -> None:
     engine = applied_engine()
     buckets = buckets_of(weights(2.0), 5, 500)
-    report = apply_buckets(engine, buckets[::-1], 5, layout_of(buckets, 5))
+    layout = apply_buckets(engine, buckets[::-1], 5, layout_of(buckets, 5))
     assert engine.weight_version == 5
     assert all(same_bits(engine.weights[name], held) for name, held in weights(2.0).items())
     # 4 + 4000 + 14 + 0 + 4 + 48 + 40 + 3 + 12 bytes
-    assert (report.version, report.num_tensors, report.num_bytes) == (5, 9, 4125)
-    assert report.num_buckets == len(buckets) > 8
-    assert report.seconds > 0
+    assert len(layout) == 9
 
 
-@pytest.mark.parametrize("checksum", ["sha256", "crc32"])
-def test_one_flipped_bit_is_refused_with_the_buckets_name(checksum: str) -> None:
-    buckets = list(packed(weights(2.0).items(), 5, WeightSyncConfig(500, checksum)))
-    damaged = buckets[2].data.copy()
-    damaged[17] ^= 1
-    buckets[2] = replace(buckets[2], data=damaged)
-    assert refused(buckets, 5).startswith("bucket 2 of version 5 (large): damaged: " + checksum)
+def test_one_flipped_bit_is_refused_with_the_buckets_name() -> None:
+    buckets = buckets_of(weights(2.0), 5, 500)
+    damaged = buckets[1].data.copy()
+    damaged[-17] ^= 1
+    buckets[1] = replace(buckets[1], data=damaged)
+    assert refused(buckets, 5).startswith("bucket 1 of version 5 (large): damaged: crc32")
 
 
 def test_what_a_bucket_says_of_itself_is_under_its_checksum() -> None:
     buckets = buckets_of(weights(2.0), 5, 500)
-    piece = buckets[1].pieces[0]
     for wrong in (
-        replace(buckets[1], pieces=(replace(piece, offset=piece.offset - 4),)),
-        replace(buckets[1], pieces=(replace(piece, name="half"),)),
+        replace(buckets[1], specs={"large": TensorSpec("float32", (25, 40))}),
+        replace(buckets[1], specs={"half": buckets[1].specs["large"]}),
         replace(buckets[1], last=True),
         replace(buckets[1], index=7),
         replace(buckets[1], checksum=""),
-        replace(buckets[1], algorithm="none"),
     ):
-        message = refused([buckets[0], wrong, *buckets[2:]], 5)
-        assert "damaged" in message or "unknown checksum" in message
+        assert "damaged" in refused([buckets[0], wrong, *buckets[2:]], 5)
     relabelled = replace(buckets[1], version=5, checksum=buckets_of(weights(), 4, 500)[1].checksum)
     assert "bucket 1 of version 5" in refused([buckets[0], relabelled, *buckets[2:]], 5)
 
 
 def test_missing_repeated_and_surplus_buckets_are_refused() -> None:
     buckets = buckets_of(weights(2.0), 5, 500)
-    assert refused(buckets[:3] + buckets[4:], 5) == "bucket 3 of version 5: missing"
+    assert refused(buckets[:1] + buckets[2:], 5) == "bucket 1 of version 5: missing"
     assert refused(buckets[:-1], 5) == f"bucket {len(buckets) - 1} of version 5: missing"
     assert refused(buckets[1:], 5) == "bucket 0 of version 5: missing"
     assert refused([], 5) == "bucket 0 of version 5: missing"
@@ -170,7 +166,7 @@ def test_missing_repeated_and_surplus_buckets_are_refused() -> None:
 
 def test_version_skew_is_refused() -> None:
     old, new = buckets_of(weights(1.0), 4, 500), buckets_of(weights(2.0), 5, 500)
-    assert refused([*new[:3], old[3], *new[4:]], 5) == f"{old[3].name}: expected version 5"
+    assert refused([new[0], old[1], *new[2:]], 5) == f"{old[1].name}: expected version 5"
     assert "expected version 6" in refused(new, 6)
     older = buckets_of(weights(3.0), 3, 500)
     assert refused(older, 3) == "version 3: older than the engine's, which is 4"
@@ -184,33 +180,22 @@ def test_other_tensors_than_the_engine_has_are_refused() -> None:
     assert "half" in refused(buckets_of(lacking, 5, 500), 5, expected=expected)
 
 
-def test_a_tensor_that_is_not_whole_is_refused_though_its_checksum_is_right() -> None:
-    spec = TensorSpec("uint8", (10,))
-
-    def bucket(*pieces: Piece) -> list[Bucket]:
-        made = Bucket(5, 0, True, pieces, np.zeros(10, np.uint8), "crc32")
-        return [replace(made, checksum=made.computed_checksum())]
-
-    assert refused(bucket(Piece("w", spec, 0, 6, 0)), 5).endswith("w is not whole")
-    assert "not whole" in refused(bucket(Piece("w", spec, 4, 6, 0)), 5)
-    assert "not whole" in refused(bucket(Piece("w", spec, 0, 11, 0)), 5)
-    gap = (Piece("w", spec, 0, 4, 0), Piece("w", spec, 5, 5, 4))
-    assert "not whole" in refused(bucket(*gap), 5)
-    assert layout_of(bucket(Piece("w", spec, 0, 4, 0), Piece("w", spec, 4, 6, 4)), 5) == {"w": spec}
+def test_a_tensor_that_stands_in_two_buckets_is_refused() -> None:
+    first, second = buckets_of({"w": torch.ones(1), "v": torch.ones(1)}, 5, 4)
+    again = replace(second, specs=first.specs, data=first.data)
+    again = replace(again, checksum=again.computed_checksum())
+    assert refused([first, again], 5) == "bucket 1 of version 5 (w): w comes twice"
 
 
 def test_what_cannot_be_sent_is_refused() -> None:
-    config = WeightSyncConfig()
     with pytest.raises(WeightSyncError, match="at least one"):
-        list(packed([], 0, config))
+        list(packed([], 0, 500))
     with pytest.raises(WeightSyncError, match="w: comes twice"):
-        list(packed([("w", torch.ones(1)), ("w", torch.ones(1))], 0, config))
+        list(packed([("w", torch.ones(1)), ("w", torch.ones(1))], 0, 500))
     with pytest.raises(WeightSyncError, match="complex64"):
-        list(packed([("w", torch.ones(1, dtype=torch.complex64))], 0, config))
+        list(packed([("w", torch.ones(1, dtype=torch.complex64))], 0, 500))
     with pytest.raises(ConfigError, match="bucket_bytes"):
-        WeightSyncConfig(0)
-    with pytest.raises(ConfigError, match="checksum"):
-        WeightSyncConfig(checksum="md5")
+        RolloutPoolConfig(bucket_bytes=0)
 
 
 def test_buckets_are_made_one_at_a_time() -> None:
@@ -221,24 +206,19 @@ def test_buckets_are_made_one_at_a_time() -> None:
             asked.append(n)
             yield f"t{n}", torch.zeros(25)
 
-    stream = packed(tensors(), 0, WeightSyncConfig(100))
+    stream = packed(tensors(), 0, 100)
     next(stream)
     assert asked == [0, 1]
 
 
 def test_through_the_object_store(ray_session: Any) -> None:
-    published = publish(weights(2.0).items(), 5, WeightSyncConfig(500))
+    published = publish(weights(2.0).items(), 5, 500)
     engine = applied_engine()
-    begun_s = time.perf_counter()
-    report = apply_buckets(engine, fetch(published), 5)
-    assert report.num_bytes == 4125 <= published.num_bytes
-    assert report.seconds <= time.perf_counter() - begun_s
+    apply_buckets(engine, fetch(published), 5)
     assert all(same_bits(engine.weights[name], held) for name, held in weights(2.0).items())
-    lost = replace(
-        published,
-        references=(*published.references[:2], _lost(ray_session), *published.references[3:]),
-    )
-    with pytest.raises(WeightSyncError, match="bucket 2 of version 5: missing"):
+    first, *others = published.references
+    lost = replace(published, references=(first, _lost(ray_session), *others[1:]))
+    with pytest.raises(WeightSyncError, match="bucket 1 of version 5: missing"):
         fetch(lost)
 
 
