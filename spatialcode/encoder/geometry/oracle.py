@@ -34,7 +34,7 @@ class OracleGeometry:
     K: Float[np.ndarray, "3 3"]
     T_world_camera: Float[np.ndarray, "n 4 4"]
 
-    def session(self, clip: ClipHeader) -> GeometrySession:
+    def session(self, clip: ClipHeader) -> GeometrySession:  # noqa: ARG002 - of the protocol
         return self
 
     def geometry(self, window: Window) -> WindowGeometry:
@@ -78,6 +78,6 @@ class _NoisyGeometrySession:
         filled = np.where(known, depth_m, _FAR_M).astype(np.float32)
         side = max(1, round(self._noise.edge_px))
         smeared = cv2.blur(filled, (side, side)) if side > 1 else filled
-        log_error = rng.normal(0, self._noise.frame)
-        log_error = log_error + rng.normal(0, self._noise.pixel, depth_m.shape)
-        return np.where(known, smeared * np.exp(log_error), np.nan).astype(np.float32)
+        of_frame = rng.normal(0, self._noise.frame)
+        of_pixels = rng.normal(0, self._noise.pixel, depth_m.shape)
+        return np.where(known, smeared * np.exp(of_frame + of_pixels), np.nan).astype(np.float32)

@@ -1,8 +1,8 @@
 """Which object each sighting of a frame is of.
 
-Where a sighting lies says most; the mask source's track is a strong hint that may be wrong; the word
-must fit. All sightings of a frame are given out at once, none of them to an object that another one
-has (the Hungarian method, Kuhn 1955), and what fits nothing begins an object.
+Where a sighting lies says most; the mask source's track is a strong hint that may be wrong; the
+word must fit. All sightings of a frame are given out at once, none of them to an object that
+another one has (the Hungarian method, Kuhn 1955), and what fits nothing begins an object.
 """
 
 from __future__ import annotations

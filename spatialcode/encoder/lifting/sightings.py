@@ -134,7 +134,7 @@ def depth_edges(depth_m: np.ndarray, error: DepthNoise, ratio: float) -> Mask:
     """
     filled = np.where(np.isfinite(depth_m), depth_m, 1e3).astype(np.float32)
     if error.pixel > 0:
-        filled = cv2.blur(filled, (3, 3))
+        filled = np.asarray(cv2.blur(filled, (3, 3)), np.float32)
     side = 2 * max(1, round(error.edge_px / 2)) + 1
     square = np.ones((side, side), np.uint8)
     far, near = cv2.dilate(filled, square), cv2.erode(filled, square)
