@@ -51,6 +51,12 @@ class EncodeError(SpatialCodeError, ValueError):
     code = "encode"
 
 
+class DeviceMemoryError(EncodeError, MemoryError):
+    """A network's device has no memory left for the frames or objects that were given at once."""
+
+    code = "device_memory"
+
+
 class InputError(SpatialCodeError, ValueError):
     """A listing of inputs names something that is not there or cannot be listed."""
 

@@ -60,6 +60,7 @@ LIGHT_MODULES = (
     "spatialcode.encoder.protocol",
     "spatialcode.encoder.registry",
     "spatialcode.encoder.small.encoder",
+    "spatialcode.encoder.weights",
     "spatialcode.reasoning.rubric.scoring",
     "spatialcode.client",
     "serve.config",

@@ -12,36 +12,8 @@ from functools import lru_cache
 
 from spatialcode.errors import SchemaError
 from spatialcode.questions.types import Reference, Selector, SelectorKind
+from spatialcode.scene.synonyms import SYNONYMS
 
-#: Words for one kind of thing; the first is the name used here.
-_SYNONYMS = (
-    ("trash bin", "trash can", "trashbin", "trashcan", "garbage bin", "garbage can", "waste bin",
-     "wastebasket", "waste basket", "rubbish bin", "dustbin", "bin", "recycling bin"),
-    ("tv", "television", "television set", "tv set", "tv screen", "flat screen"),
-    ("monitor", "computer monitor", "computer screen", "display"),
-    ("sofa", "couch", "settee", "loveseat"),
-    ("refrigerator", "fridge"),
-    ("washer", "washing machine", "clothes washer"),
-    ("dishwasher", "dish washer", "dishwashing machine"),
-    ("bookshelf", "bookcase", "book shelf", "book case", "shelf"),
-    ("closet", "wardrobe"),
-    ("cabinet", "cupboard"),
-    ("nightstand", "night stand", "bedside table", "night table"),
-    ("stove", "cooker", "gas stove", "range"),
-    ("radiator", "heater"),
-    ("lamp", "light", "floor lamp", "desk lamp"),
-    ("backpack", "rucksack"),
-    ("telephone", "phone"),
-    ("pillow", "cushion"),
-    ("bathtub", "bath", "bath tub", "tub"),
-    ("table", "desk"),
-    ("towel", "bath towel"),
-    ("plant", "potted plant", "houseplant"),
-    ("counter", "countertop", "worktop"),
-    ("fan", "ventilator"),
-    ("microwave", "microwave oven"),
-    ("toilet", "lavatory"),
-)  # fmt: skip
 #: Kinds that are taken for each other only where nothing closer is there.
 _NEIGHBOURS = (
     frozenset({"tv", "monitor"}), frozenset({"bed", "mattress"}), frozenset({"chair", "stool"}),
@@ -51,7 +23,7 @@ _NEIGHBOURS = (
     frozenset({"refrigerator", "freezer"}), frozenset({"backpack", "bag"}),
     frozenset({"chair", "armchair"}), frozenset({"sofa", "armchair"}),
 )  # fmt: skip
-_CANONICAL = {word: group[0] for group in _SYNONYMS for word in group}
+_CANONICAL = {word: group[0] for group in SYNONYMS for word in group}
 _IRREGULAR = {"shelves": "shelf", "bookshelves": "bookshelf", "people": "person", "knives": "knife"}
 #: From here on a phrase says where or with what, and not what.
 _AFTER_HEAD = frozenset({
