@@ -1,4 +1,4 @@
-"""Masks for the boxes of single frames, by SAM 2 or the tracker of SAM 3 as image networks.
+"""Masks for the boxes of single frames, by SAM 2 as an image network.
 
 Ravi et al., "SAM 2: Segment Anything in Images and Videos", 2024, arXiv 2408.00714. A box gives
 three masks; the one with the highest predicted overlap is taken. Nothing is remembered from frame
@@ -107,7 +107,7 @@ def best_masks(
     """
     output = model(
         image_embeddings=levels,
-        input_boxes=boxes[None].to(levels[-1].dtype),
+        input_boxes=boxes[None],
         multimask_output=True,
     )
     trust, best = output.iou_scores[0].float().max(dim=1)

@@ -10,13 +10,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from spatialcode.encoder.parsing.pictures import Preparation, read_preparation
 from spatialcode.errors import DeviceMemoryError, WeightsError
+
+T = TypeVar("T")
 
 #: Files of a hub repository that a network of transformers is made of.
 _FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
@@ -130,7 +132,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, own) or "DefaultCPUAllocator: can't allocate" in str(error)
 
 
-def batches(rows: Sequence[int], size: int) -> Iterator[list[int]]:
-    """The rows in order, so many at a time."""
+def batches(rows: Sequence[T], size: int) -> Iterator[list[T]]:
+    """What is given in order, so many at a time."""
     for start in range(0, len(rows), size):
         yield list(rows[start : start + size])
