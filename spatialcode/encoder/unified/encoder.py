@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spatialcode.config import checked, require, setting
+from spatialcode.encoder.parsing.keyframes import KeyFrameSettings
+from spatialcode.encoder.parsing.vocabulary import labels_of
 from spatialcode.encoder.protocol import FrameRequest
 from spatialcode.encoder.unified.merging import MergeSettings
 from spatialcode.encoder.unified.weights import read_unified_card
 from spatialcode.errors import WeightsError
 from spatialcode.loading import load
-from spatialcode.scene.categories import LABELS
 from spatialcode.workkey import EncoderIdentity, config_sha256
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ class UnifiedSettings:
     detector: NamedPart = setting("", default_factory=lambda: NamedPart("grounding-dino"))
     masks: NamedPart = setting("", default_factory=lambda: NamedPart("sam2-video"))
     geometry: NamedPart = setting("", default_factory=lambda: NamedPart("da3"))
-    labels: tuple[str, ...] = setting("what is looked for", LABELS)
-    key_frame_every: int = setting("frames from one detection to the next", 8, at_least=1)
+    words: tuple[str, ...] = setting("what to look for; none: the words of VSI-Bench", ())
+    key_frames: KeyFrameSettings = setting("", default_factory=KeyFrameSettings)
     count: int = setting("frames of a video, where its caller does not say", 32, at_least=1)
     side_px: int = setting("longer side of the frames", 1024, at_least=32)
     window: int = setting("frames that are looked at together", 16, at_least=1)
@@ -62,7 +63,6 @@ class UnifiedSettings:
     merging: MergeSettings = setting("", default_factory=MergeSettings)
 
     def __post_init__(self) -> None:
-        require(bool(self.labels), "labels", "at least one word", self.labels)
         expected = f"fewer than window={self.window}"
         require(self.overlap < self.window, "overlap", expected, self.overlap)
 
@@ -108,5 +108,5 @@ class UnifiedEncoder:
             masks=own.masks.load_own("encoder.settings.masks", device),
             geometry=own.geometry.load_own("encoder.settings.geometry", device),
         )
-        limits = UnifiedLimits(own.labels, own.key_frame_every, own.max_masks, own.merging)
+        limits = UnifiedLimits(labels_of(own.words), own.key_frames, own.max_masks, own.merging)
         return LoadedUnified(model, parts, limits, self.identity, self.frames)

@@ -63,9 +63,9 @@ def nearest_equal(
     counts, in the place of the whole rotation. ``symmetry``: index into `SYMMETRIES`.
     Source: the best of equal poses, Wang et al., arXiv 1901.02970, section 3.2.
     """
-    half = torch.arange(4, device=true_wxyz.device) * (math.pi / 4.0)
+    half = torch.arange(4).to(true_wxyz) * (math.pi / 4.0)
     zeros = torch.zeros_like(half)
-    turns = torch.stack((half.cos(), zeros, zeros, half.sin()), -1).to(true_wxyz)
+    turns = torch.stack((half.cos(), zeros, zeros, half.sin()), -1)
     equal = quaternion_product(true_wxyz[..., None, :], turns)
     errors = 1.0 - (equal * predicted_wxyz[..., None, :]).sum(-1).square()
     allowed = torch.zeros(len(SYMMETRIES), 4, dtype=torch.bool, device=errors.device)

@@ -21,7 +21,7 @@ def masks(weights, settings, device):
 
 
 def geometry(weights, settings, device):
-    return WallAhead()
+    return WallAhead(**settings)
 
 
 class TwoBoxes:
@@ -62,6 +62,11 @@ class FilledSession:
 
 
 class WallAhead:
+    """``unit``: metres of its lengths, which it does not tell; None: it is metric."""
+
+    def __init__(self, unit: float | None = None) -> None:
+        self.unit = unit
+
     def session(self, clip):
         return self
 
@@ -74,4 +79,8 @@ class WallAhead:
         pose[:, 2, 3] = 1.5
         K = np.array([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]])
         depth_m = np.full((num, height // 4, width // 4), WALL_M, np.float32)
-        return WindowGeometry(depth_m, np.tile(K, (num, 1, 1)), pose, True, DepthNoise())
+        if self.unit is not None:
+            pose[:, :3, 3] /= self.unit
+            depth_m /= self.unit
+        K = np.tile(K, (num, 1, 1))
+        return WindowGeometry(depth_m, K, pose, self.unit is None, DepthNoise())

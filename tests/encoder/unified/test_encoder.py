@@ -16,6 +16,7 @@ from spatialcode.encoder.unified.weights import folder_sha256
 from spatialcode.errors import WeightsError
 from spatialcode.scene.schema import SpatialCode, VideoInfo
 from spatialcode.scene.table import from_row
+from tests.encoder.unified.parts import STEP_M
 from tests.encoder.unified.tiny import save_trained
 from tests.pipelines.results import result_rows
 
@@ -32,7 +33,7 @@ def settings(weights: Path, **changes) -> dict:
     parts = {key: {"name": f"{PARTS}:{key}"} for key in ("detector", "masks", "geometry")}
     # a random network claims little: nothing is dropped for it
     merging = {"min_presence": 0.0, "min_score": 0.0, "max_iou": 1.0}
-    own = {"weights": str(weights), "window": 4, "overlap": 1, "key_frame_every": 3}
+    own = {"weights": str(weights), "window": 4, "overlap": 1, "words": ["chair", "table"]}
     return {**own, **parts, "merging": merging, **changes}
 
 
@@ -68,6 +69,19 @@ def test_no_detection_and_two_hundred(weights, num_boxes):
     assert len(code.cameras) == 3
 
 
+@pytest.mark.parametrize("unit", [1.0, 0.25])
+def test_a_world_without_metres_gets_the_networks_own(weights, unit):
+    geometry = {"name": f"{PARTS}:geometry", "settings": {"unit": unit}}
+    code = encoded(weights, clip(), geometry=geometry)
+    # the random network's depth of the wall, over the source's 2 in its own unit
+    depths = encoded(weights, clip(), geometry=geometry | {"settings": {"unit": 0.5 * unit}})
+    walked, halved = (c.cameras[-1].T_world_camera[0][3] for c in (code, depths))
+    assert walked == pytest.approx(halved), "in metres, whatever the source's unit"
+    assert code.scale.source == "metric-depth"
+    metric = encoded(weights, clip()).cameras[-1].T_world_camera[0][3]
+    assert metric == pytest.approx(6 * STEP_M)
+
+
 def test_portrait_frames(weights):
     code = encoded(weights, clip(2, height=160, width=90))
     assert len(code.objects) == 2
@@ -83,7 +97,7 @@ def test_identity_names_weights_and_settings_and_loads_no_torch(weights):
     plain = make_encoder("unified", settings(weights)).identity
     assert plain.weights_sha256 == folder_sha256(weights)
     assert make_encoder("unified", settings(weights)).identity == plain
-    others = [{"key_frame_every": 4}, {"labels": ["sofa"]}, {"precision": "bfloat16"}]
+    others = [{"max_masks": 4}, {"words": ["sofa"]}, {"precision": "bfloat16"}]
     found = {make_encoder("unified", settings(weights, **change)).identity for change in others}
     assert len(found | {plain}) == 4
 
