@@ -56,7 +56,9 @@ class LearningClip:
             if getattr(self, name).shape != shape:
                 raise SchemaError(f"LearningClip.{name}", str(shape), getattr(self, name).shape)
         if self.instance.size and self.instance.max() >= m:
-            raise SchemaError("LearningClip.instance", f"numbers below {m}", self.instance.max())
+            raise SchemaError(
+                "LearningClip.instance", f"numbers below {m}", int(self.instance.max())
+            )
 
 
 def symmetry_indices(labels: Sequence[str]) -> Int[np.ndarray, " m"]:
