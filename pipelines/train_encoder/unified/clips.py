@@ -136,12 +136,14 @@ def in_processes(source: ClipSource, num_processes: int) -> Submit:
     return submit
 
 
-def in_ray_tasks(source: ClipSource) -> Submit:
-    """Clips made by tasks anywhere on the cluster, one core each; a task that dies is redone."""
+def in_ray_tasks(source: ClipSource, num_gpus: float = 0.0) -> Submit:
+    """Clips made by tasks anywhere on the cluster, of one core and a share of a GPU each; a task
+    that dies is redone.
+    """
     import ray
 
     held = ray.put(source)
-    task: Any = ray.remote(num_cpus=1, max_retries=3)(_made)
+    task: Any = ray.remote(num_cpus=1, num_gpus=num_gpus, max_retries=3)(_made)
 
     def submit(number: int) -> Callable[[], LearningClip]:
         made = task.remote(held, number)

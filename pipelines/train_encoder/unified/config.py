@@ -36,6 +36,12 @@ class UnifiedTrainingConfig:
         "SAM 2's weights that outline recorded objects: folder or hub id",
         "facebook/sam2.1-hiera-large",
     )
+    teacher_cache: str | None = setting(
+        "folder of the outlines drawn; null: teacher_masks in the output", None
+    )
+    teacher_gpus: float = setting(
+        "share of a GPU that making a clip takes, where recordings are outlined", 0.0, at_least=0
+    )
     num_frames: int = setting("frames of a clip, which pass the network together", 4, at_least=2)
     width_px: int = setting("width of the frames", 640, at_least=32)
     height_px: int = setting("height of the frames", 480, at_least=32)

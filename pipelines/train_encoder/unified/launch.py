@@ -66,7 +66,7 @@ def _train_worker(values: dict[str, Any]) -> None:
     def report(figures: dict[str, Any], folder: Path) -> None:
         ray.train.report(figures, checkpoint=Checkpoint.from_directory(str(folder)))
 
-    submit = in_ray_tasks(clip_source(config))
+    submit = in_ray_tasks(clip_source(config), config.unified.teacher_gpus)
     checkpoint = ray.train.get_checkpoint()
     with tempfile.TemporaryDirectory() as parts:
         if checkpoint is None:

@@ -25,6 +25,8 @@ from pipelines.train_encoder.unified.clips import (
     in_processes,
     with_most_seen,
 )
+from pipelines.train_encoder.unified.config import RENDERED
+from pipelines.train_encoder.unified.recorded import RecordedClips
 from pipelines.train_reasoner import checkpoints
 from pipelines.train_reasoner.checkpoints import RunPosition
 from pipelines.train_reasoner.config import AdamConfig, ZeroConfig
@@ -70,8 +72,23 @@ def optimisation(config: TrainEncoderConfig) -> UnifiedOptimisation:
 def clip_source(config: TrainEncoderConfig) -> MixedClips:
     """The mix of data sets that settings name."""
     own = config.unified
-    sources = [_rendered(config) for _ in own.data]
+    sources = [
+        _rendered(config) if name == RENDERED else _recorded(config, name) for name in own.data
+    ]
     return MixedClips(tuple(sources), tuple(own.data.values()), own.max_objects)
+
+
+def _recorded(config: TrainEncoderConfig, name: str) -> RecordedClips:
+    own, (reader, _, folder) = config.unified, name.partition(":")
+    return RecordedClips(
+        reader=reader,
+        folder=str(Path(folder).resolve()),
+        num_frames=own.num_frames,
+        width_px=own.width_px,
+        height_px=own.height_px,
+        teacher=own.teacher_masks,
+        cache=str(Path(own.teacher_cache or Path(config.output, "teacher_masks")).resolve()),
+    )
 
 
 def _rendered(config: TrainEncoderConfig) -> RenderedClips:
