@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pipelines.train_encoder.config import TrainEncoderConfig
 from pipelines.train_encoder.unified.clips import (
+    ClipSource,
     MixedClips,
     RenderedClips,
     Submit,
@@ -26,7 +27,6 @@ from pipelines.train_encoder.unified.clips import (
     with_most_seen,
 )
 from pipelines.train_encoder.unified.config import RENDERED
-from pipelines.train_encoder.unified.recorded import RecordedClips
 from pipelines.train_reasoner import checkpoints
 from pipelines.train_reasoner.checkpoints import RunPosition
 from pipelines.train_reasoner.config import AdamConfig, ZeroConfig
@@ -78,7 +78,9 @@ def clip_source(config: TrainEncoderConfig) -> MixedClips:
     return MixedClips(tuple(sources), tuple(own.data.values()), own.max_objects)
 
 
-def _recorded(config: TrainEncoderConfig, name: str) -> RecordedClips:
+def _recorded(config: TrainEncoderConfig, name: str) -> ClipSource:
+    from pipelines.train_encoder.unified.recorded import RecordedClips
+
     own, (reader, _, folder) = config.unified, name.partition(":")
     return RecordedClips(
         reader=reader,

@@ -84,9 +84,7 @@ def taught_instances(
     return instance
 
 
-def _is_inside(
-    frame: PosedFrame, mask: Bool[np.ndarray, "h w"], box: Boxes
-) -> bool:
+def _is_inside(frame: PosedFrame, mask: Bool[np.ndarray, "h w"], box: Boxes) -> bool:
     """Whether depth puts what a mask outlines into a single box; without depth it is believed."""
     height, width = mask.shape
     rows = mask & np.isfinite(frame.depth_m) & (frame.depth_m > 0)
