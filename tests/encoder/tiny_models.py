@@ -116,7 +116,7 @@ def grounding_dino() -> Path:
     import transformers as t
 
     config = t.GroundingDinoConfig(**_swin_and_bert(), **_GROUNDED, fusion_droppath=0.0)
-    model = seeded(lambda: t.GroundingDinoForObjectDetection(config))
+    model = seeded(lambda: with_lively_parameters(t.GroundingDinoForObjectDetection(config), 2.0))
     return folder_of(model, _SHAPED, bert_tokenizer())
 
 
@@ -126,7 +126,7 @@ def mm_grounding_dino() -> Path:
     import transformers as t
 
     config = t.MMGroundingDinoConfig(**_swin_and_bert(), **_GROUNDED)
-    model = seeded(lambda: t.MMGroundingDinoForObjectDetection(config))
+    model = seeded(lambda: with_lively_parameters(t.MMGroundingDinoForObjectDetection(config), 2.0))
     return folder_of(model, _SHAPED, bert_tokenizer())
 
 
@@ -200,7 +200,7 @@ def sam2_video() -> Path:
         "resample": 2,
         **IMAGENET,
     }
-    model = seeded(lambda: with_lively_parameters(t.Sam2VideoModel(sam2_config())))
+    model = seeded(lambda: with_things_in_sight(t.Sam2VideoModel(sam2_config())))
     return folder_of(model, preprocessor)
 
 
@@ -267,19 +267,25 @@ def sam3_video() -> Path:
         **HALF,
     }
     model = seeded(lambda: t.Sam3VideoModel(config))
-    seeded(lambda: with_lively_parameters(model.tracker_model))
+    seeded(lambda: with_lively_parameters(model.detector_model, 2.0))
+    seeded(lambda: with_things_in_sight(model.tracker_model))
     return folder_of(model, preprocessor, clip_tokenizer(32))
 
 
-def with_lively_parameters(model: Any) -> Any:
-    """Weights far larger than a network starts with, none of them zero, so that what comes out
-    depends on everything that goes in, past frames too; things are seen unless much speaks
-    against it.
+def with_lively_parameters(model: Any, gain: float = 4.0) -> Any:
+    """Weights larger than a network starts with, none of them zero, so that what comes out depends
+    on everything that goes in, past frames too.
     """
     for parameter in model.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.3)
         elif parameter.ndim > 1:
-            parameter.data *= 4.0
+            parameter.data *= gain
+    return model
+
+
+def with_things_in_sight(model: Any) -> Any:
+    """A lively tracker that sees a thing unless much speaks against it."""
+    with_lively_parameters(model)
     model.mask_decoder.pred_obj_score_head.proj_out.bias.data.fill_(2.0)
     return model

@@ -17,32 +17,19 @@ from torch import Tensor
 
 from spatialcode.encoder.parsing.boxes import chosen
 from spatialcode.encoder.parsing.protocol import Detections
-from spatialcode.encoder.parsing.settings import DetectorSettings
-from spatialcode.encoder.parsing.towers import (
-    PretrainedTower,
-    batches,
-    device_memory,
-    load_tower,
-)
+from spatialcode.encoder.parsing.settings import ConceptSettings
+from spatialcode.encoder.parsing.towers import PretrainedTower, TowerPart, batches, device_memory
 from spatialcode.encoder.parsing.vocabulary import AskedWords, asked_words, require_tokens
 from spatialcode.encoder.protocol import Window
 
 
-class ConceptDetector:
+class ConceptDetector(TowerPart[ConceptSettings]):
     """A `Detector`. The masks that the network also draws are left to a mask source."""
 
-    def __init__(self, tower: PretrainedTower, settings: DetectorSettings) -> None:
-        self._tower = tower
-        self._settings = settings
+    def __init__(self, tower: PretrainedTower, settings: ConceptSettings) -> None:
+        super().__init__(tower, settings)
         self._tokenizer = tower.tokenizer()
         self._known: tuple[AskedWords, Any] | None = None
-
-    @classmethod
-    def load(
-        cls, model_class: str, weights: str, settings: DetectorSettings, device: str
-    ) -> ConceptDetector:
-        """See `towers.load_tower`."""
-        return cls(load_tower(model_class, weights, device, settings.precision), settings)
 
     def detect(
         self, window: Window, rows: Sequence[int], labels: Sequence[str]

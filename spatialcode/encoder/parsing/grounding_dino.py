@@ -20,7 +20,7 @@ from torch import Tensor
 from spatialcode.encoder.parsing.boxes import chosen, corners
 from spatialcode.encoder.parsing.protocol import Detections
 from spatialcode.encoder.parsing.settings import DetectorSettings
-from spatialcode.encoder.parsing.towers import PretrainedTower, batches, device_memory, load_tower
+from spatialcode.encoder.parsing.towers import PretrainedTower, TowerPart, batches, device_memory
 from spatialcode.encoder.parsing.vocabulary import AskedWords, asked_words, chunked, require_tokens
 from spatialcode.encoder.protocol import Window
 from spatialcode.errors import WeightsError
@@ -38,20 +38,12 @@ class Caption:
     words: AskedWords
 
 
-class GroundedDetector:
+class GroundedDetector(TowerPart[DetectorSettings]):
     """Either network of this family by its weights: a `Detector`."""
 
     def __init__(self, tower: PretrainedTower, settings: DetectorSettings) -> None:
-        self._tower = tower
-        self._settings = settings
+        super().__init__(tower, settings)
         self._tokenizer = tower.tokenizer()
-
-    @classmethod
-    def load(
-        cls, model_class: str, weights: str, settings: DetectorSettings, device: str
-    ) -> GroundedDetector:
-        """See `towers.load_tower`."""
-        return cls(load_tower(model_class, weights, device, settings.precision), settings)
 
     def captions(self, words: AskedWords) -> list[Caption]:
         """The texts that ask for all words, none longer than the network reads."""

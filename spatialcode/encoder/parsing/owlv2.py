@@ -16,12 +16,7 @@ from torch import Tensor
 from spatialcode.encoder.parsing.boxes import chosen, corners
 from spatialcode.encoder.parsing.protocol import Detections
 from spatialcode.encoder.parsing.settings import DetectorSettings
-from spatialcode.encoder.parsing.towers import (
-    PretrainedTower,
-    batches,
-    device_memory,
-    load_tower,
-)
+from spatialcode.encoder.parsing.towers import PretrainedTower, TowerPart, batches, device_memory
 from spatialcode.encoder.parsing.vocabulary import AskedWords, asked_words, require_tokens
 from spatialcode.encoder.protocol import Window
 
@@ -29,21 +24,13 @@ from spatialcode.encoder.protocol import Window
 _SENTENCE = "a photo of a {}"
 
 
-class OwlDetector:
+class OwlDetector(TowerPart[DetectorSettings]):
     """A `Detector`."""
 
     def __init__(self, tower: PretrainedTower, settings: DetectorSettings) -> None:
-        self._tower = tower
-        self._settings = settings
+        super().__init__(tower, settings)
         self._tokenizer = tower.tokenizer()
         self._known: tuple[AskedWords, Float[Tensor, "w c"]] | None = None
-
-    @classmethod
-    def load(
-        cls, model_class: str, weights: str, settings: DetectorSettings, device: str
-    ) -> OwlDetector:
-        """See `towers.load_tower`."""
-        return cls(load_tower(model_class, weights, device, settings.precision), settings)
 
     def detect(
         self, window: Window, rows: Sequence[int], labels: Sequence[str]

@@ -14,6 +14,7 @@ from typing import Any
 from spatialcode.config import build
 from spatialcode.encoder.parsing.protocol import Detector, MaskSource
 from spatialcode.encoder.parsing.settings import (
+    ConceptSettings,
     DetectorSettings,
     ImageMaskSettings,
     MemorySettings,
@@ -61,15 +62,15 @@ DETECTORS: dict[str, NetworkPart] = {
         f"{_PARSING}.owlv2:OwlDetector",
         "Owlv2ForObjectDetection",
         DetectorSettings,
-        "owlv2-base-patch16-ensemble",
+        "owlv2-base",
     ),
     "sam3": NetworkPart(
-        f"{_PARSING}.concepts:ConceptDetector", "Sam3Model", DetectorSettings, "sam3"
+        f"{_PARSING}.concepts:ConceptDetector", "Sam3Model", ConceptSettings, "sam3"
     ),
 }
 MASK_SOURCES: dict[str, NetworkPart] = {
-    "sam2-image": NetworkPart(_IMAGES, "Sam2Model", ImageMaskSettings, "sam2.1-hiera-base-plus"),
-    "sam2-video": NetworkPart(_VIDEO, "Sam2VideoModel", MemorySettings, "sam2.1-hiera-base-plus"),
+    "sam2-image": NetworkPart(_IMAGES, "Sam2Model", ImageMaskSettings, "sam2.1-base-plus"),
+    "sam2-video": NetworkPart(_VIDEO, "Sam2VideoModel", MemorySettings, "sam2.1-base-plus"),
     "sam3-video": NetworkPart(_VIDEO, "Sam3TrackerVideoModel", MemorySettings, "sam3"),
 }
 

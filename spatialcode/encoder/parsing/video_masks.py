@@ -27,32 +27,19 @@ from spatialcode.encoder.parsing.memory import (
 from spatialcode.encoder.parsing.outlines import appearance, mask_boxes, outlined
 from spatialcode.encoder.parsing.protocol import Detections, FrameMasks
 from spatialcode.encoder.parsing.settings import MemorySettings
-from spatialcode.encoder.parsing.towers import (
-    PretrainedTower,
-    batches,
-    device_memory,
-    load_tower,
-)
+from spatialcode.encoder.parsing.towers import PretrainedTower, TowerPart, batches, device_memory
 from spatialcode.encoder.protocol import Window
 
 
-class VideoMasks:
+class VideoMasks(TowerPart[MemorySettings]):
     """A `MaskSource` that follows things."""
 
     # As of `ImageMasks`: the decoder is the same.
     edge_sigma_px = 1.0
 
     def __init__(self, tower: PretrainedTower, settings: MemorySettings) -> None:
-        self._tower = tower
+        super().__init__(tower, settings)
         self._network = MemoryNetwork(tower.model, tower.dtype)
-        self._settings = settings
-
-    @classmethod
-    def load(
-        cls, model_class: str, weights: str, settings: MemorySettings, device: str
-    ) -> VideoMasks:
-        """See `towers.load_tower`."""
-        return cls(load_tower(model_class, weights, device, settings.precision), settings)
 
     def session(self) -> VideoMaskSession:
         return VideoMaskSession(self._tower, self._network, self._settings)
