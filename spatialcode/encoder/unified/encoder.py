@@ -15,28 +15,15 @@ from spatialcode.encoder.parsing.keyframes import KeyFrameSettings
 from spatialcode.encoder.parsing.vocabulary import labels_of
 from spatialcode.encoder.protocol import FrameRequest
 from spatialcode.encoder.unified.merging import MergeSettings
+from spatialcode.encoder.unified.parts import NamedPart
 from spatialcode.encoder.unified.weights import read_unified_card
 from spatialcode.errors import WeightsError
-from spatialcode.loading import load
 from spatialcode.workkey import EncoderIdentity, config_sha256
 
 if TYPE_CHECKING:
     from spatialcode.encoder.unified.session import LoadedUnified
 
-
-@dataclass(frozen=True)
-class NamedPart:
-    """A part of an encoder: its name, the weights it runs on, and its own settings."""
-
-    BARE: ClassVar[str] = "name"
-
-    name: str = setting("a registered part, or module:factory of one's own")
-    weights: str = setting("registered weights, a folder, or a hub id; empty: the usual ones", "")
-    settings: dict[str, Any] = setting("the part's own settings", default_factory=dict)
-
-    def load_own(self, key: str, device: str) -> Any:
-        """What ``module:factory`` makes, called with weights, settings and device."""
-        return load(self.name, key)(self.weights, self.settings, device)
+_PARTS = ("detector", "masks", "geometry")
 
 
 @dataclass(frozen=True)
@@ -87,6 +74,7 @@ class UnifiedEncoder:
         card = read_unified_card(self._folder)
         values = asdict(self._settings)
         del values["weights"]  # named by their hash, wherever they lie
+        values |= {kind: getattr(self._settings, kind).identity(kind) for kind in _PARTS}
         self.identity = EncoderIdentity(name, card["sha256"], config_sha256(values))
         own = self._settings
         self.frames = FrameRequest(
@@ -103,10 +91,6 @@ class UnifiedEncoder:
         model.in_bfloat16 = own.precision == "bfloat16" or (
             own.precision == "auto" and device != "cpu"
         )
-        parts = UnifiedParts(
-            detector=own.detector.load_own("encoder.settings.detector", device),
-            masks=own.masks.load_own("encoder.settings.masks", device),
-            geometry=own.geometry.load_own("encoder.settings.geometry", device),
-        )
+        parts = UnifiedParts(**{kind: getattr(own, kind).loaded(kind, device) for kind in _PARTS})
         limits = UnifiedLimits(labels_of(own.words), own.key_frames, own.max_masks, own.merging)
         return LoadedUnified(model, parts, limits, self.identity, self.frames)

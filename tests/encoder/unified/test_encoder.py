@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,12 @@ from jobs.encode import main as encode_main
 from spatialcode.encoder.protocol import ClipInput, encode_windows
 from spatialcode.encoder.registry import make_encoder
 from spatialcode.encoder.unified.weights import folder_sha256
-from spatialcode.errors import WeightsError
+from spatialcode.errors import ConfigError, WeightsError
 from spatialcode.scene.schema import SpatialCode, VideoInfo
 from spatialcode.scene.table import from_row
+from spatialcode.scene.text import from_json, to_json
+from tests.encoder import tiny_models
+from tests.encoder.geometry.tiny_geometry import ANY_VIEW, METRIC, save_da3
 from tests.encoder.unified.parts import STEP_M
 from tests.encoder.unified.tiny import save_trained
 from tests.pipelines.results import result_rows
@@ -35,6 +39,18 @@ def settings(weights: Path, **changes) -> dict:
     merging = {"min_presence": 0.0, "min_score": 0.0, "max_iou": 1.0}
     own = {"weights": str(weights), "window": 4, "overlap": 1, "words": ["chair", "table"]}
     return {**own, **parts, "merging": merging, **changes}
+
+
+def pretrained(weights: Path, folder: Path, **changes) -> dict:
+    """Settings with parts of pretrained networks, tiny and random, loaded as the hub's are."""
+    detector = {"name": "grounding-dino", "weights": [str(tiny_models.grounding_dino())]}
+    detector["settings"] = {"choice": {"min_score": 0.01, "max_boxes": 3}}
+    masks = {"name": "sam2-video", "weights": [str(tiny_models.sam2_video())]}
+    geometry = {"name": "da3", "weights": [
+        str(save_da3(folder / "any_view", ANY_VIEW)), str(save_da3(folder / "metric", METRIC)),
+    ]}  # fmt: skip
+    parts = {"detector": detector, "masks": masks, "geometry": geometry}
+    return settings(weights, **parts, **changes)
 
 
 def clip(num_frames: int = 7, height: int = 96, width: int = 128) -> ClipInput:
@@ -118,16 +134,44 @@ def test_weights_are_refused_where_they_are_missing_or_changed(weights, tmp_path
         make_encoder("unified", settings(changed)).load("cpu")
 
 
+def test_parts_of_pretrained_networks_are_loaded_by_name(weights, tmp_path):
+    encoder = make_encoder("unified", pretrained(weights, tmp_path))
+    code = encode_windows(encoder.load("cpu"), clip(5), encoder.frames)
+    assert len(code.cameras) == 5
+    assert from_json(to_json(code)) == code
+    own = pretrained(weights, tmp_path)
+    moved = [shutil.copytree(folder, tmp_path / f"moved_{i}")
+             for i, folder in enumerate(own["geometry"]["weights"])]  # fmt: skip
+
+    def identity():
+        geometry = {"name": "da3", "weights": [str(folder) for folder in moved]}
+        return make_encoder("unified", own | {"geometry": geometry}).identity
+
+    assert identity() == make_encoder("unified", own).identity, "the same weights elsewhere"
+    config = moved[1] / "config.json"
+    config.write_text(config.read_text() + " ")
+    assert identity() != make_encoder("unified", own).identity
+
+
+def test_an_unknown_part_is_refused_by_its_setting(weights):
+    with pytest.raises(ConfigError, match="masks: expected one of"):
+        make_encoder("unified", settings(weights, masks={"name": "sam1"}))
+
+
 @pytest.mark.skipif(not DATA, reason="needs SPATIALCODE_DATA")
 @pytest.mark.slow
 def test_the_job_encodes_real_videos(weights, tmp_path):
-    videos = sorted(Path(DATA, "videos").glob("*.mp4"))[:2]
+    videos = sorted(Path(DATA, "videos").glob("*.mp4"))[:3]
     own = [
-        f"encoder.settings.{key}={json.dumps(value)}" for key, value in settings(weights).items()
+        f"encoder.settings.{key}={json.dumps(value)}"
+        for key, value in pretrained(weights, tmp_path).items()
     ]
     inputs = f"input=[{','.join(map(str, videos))}]"
-    common = [inputs, f"output={tmp_path}", "sampling.num_frames=6", "encoder.name=unified"]
+    output = tmp_path / "out"
+    common = [inputs, f"output={output}", "sampling.num_frames=6", "encoder.name=unified"]
     assert encode_main([*common, *own]) == 0
-    codes = [from_row(row["code"]) for row in result_rows(str(tmp_path))]
-    assert len(codes) == 2
-    assert all(len(code.cameras) == 6 and code.objects for code in codes)
+    codes = [from_row(row) for row in result_rows(str(output))]
+    assert len(codes) == 3
+    assert all(len(code.cameras) == 6 for code in codes)
+    print([len(code.objects) for code in codes])
+    assert any(code.objects for code in codes)

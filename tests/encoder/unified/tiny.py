@@ -10,40 +10,17 @@ import torch
 from spatialcode.encoder.unified.config import TowerTraining, UnifiedNetworkConfig
 from spatialcode.encoder.unified.model import UnifiedModel
 from spatialcode.encoder.unified.towers import (
-    build_geometry_tower,
     load_geometry_tower,
     load_object_tower,
     prepare_towers,
-    save_geometry_tower,
 )
 from spatialcode.encoder.unified.weights import save_unified
+from tests.encoder.geometry.tiny_geometry import ANY_VIEW, save_da3
 
 SIDE_PX = 128
 NETWORK = UnifiedNetworkConfig(
     width=32, num_heads=4, num_fusion_layers=1, object_side_px=SIDE_PX, geometry_side_px=112
 )
-_DA3 = "depth_anything_3.model"
-GEOMETRY = {
-    "model_name": "tiny",
-    "config": {
-        "net": {
-            "embed_dim": 48, "depth": 4, "num_heads": 3, "out_layers": [0, 1, 2, 3],
-            "alt_start": 2, "qknorm_start": 2, "rope_start": 2,
-        },
-        "head": {
-            "__object__": {"path": f"{_DA3}.dualdpt", "name": "DualDPT", "args": "as_params"},
-            "dim_in": 96, "output_dim": 2, "features": 16, "out_channels": [8, 8, 16, 16],
-        },
-        "cam_enc": {
-            "__object__": {"path": f"{_DA3}.cam_enc", "name": "CameraEnc", "args": "as_params"},
-            "dim_out": 48, "trunk_depth": 1, "num_heads": 3,
-        },
-        "cam_dec": {
-            "__object__": {"path": f"{_DA3}.cam_dec", "name": "CameraDec", "args": "as_params"},
-            "dim_in": 96,
-        },
-    },
-}  # fmt: skip
 
 
 def object_config():
@@ -71,7 +48,7 @@ def save_towers(folder: Path, seed: int = 0) -> tuple[str, str]:
     torch.manual_seed(seed)
     objects, geometry = folder / "sam2", folder / "da3"
     Sam2VisionModel(object_config()).save_pretrained(objects)
-    save_geometry_tower(build_geometry_tower(GEOMETRY), geometry)
+    save_da3(geometry, ANY_VIEW, seed)
     return str(objects), str(geometry)
 
 
