@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from spatialcode.config import checked, setting
 from spatialcode.encoder.geometry.protocol import DepthNoise
 from spatialcode.encoder.parsing.protocol import FrameMasks
+from spatialcode.scene.categories import Traits, traits_of
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -106,7 +107,7 @@ def lift(view: FrameView, masks: FrameMasks, settings: LiftingSettings) -> list[
     found = []
     for k, label in enumerate(masks.labels):
         crop = _Crop.around(masks.masks[k])
-        points = None if crop is None else _lifted(view, usable, crop, settings)
+        points = None if crop is None else _lifted(view, usable, crop, traits_of(label), settings)
         if points is None:
             continue
         appearance = None if masks.appearance is None else masks.appearance[k]
@@ -128,17 +129,24 @@ def usable_depth(view: FrameView, settings: LiftingSettings) -> Bool[np.ndarray,
 
 
 def depth_edges(depth_m: np.ndarray, error: DepthNoise, ratio: float) -> Mask:
-    """(h, w) pixels near which depth steps by more than noise does; unknown depth is an edge.
+    """(h, w) pixels near a step in depth, of more than ``ratio`` and than noise makes.
 
-    Noise of a pixel is averaged away before, so that it makes no edges.
+    A step bends disparity, as a surface seen at a flat angle does not, however fast it recedes.
+    Noise of single pixels is averaged away before, and unknown depth counts as infinitely far.
     """
-    filled = np.where(np.isfinite(depth_m), depth_m, 1e3).astype(np.float32)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        disparity = np.where(np.isfinite(depth_m) & (depth_m > 0), 1 / depth_m, 0)
     if error.pixel > 0:
-        filled = np.asarray(cv2.blur(filled, (3, 3)), np.float32)
-    side = 2 * max(1, round(error.edge_px / 2)) + 1
-    square = np.ones((side, side), np.uint8)
-    far, near = cv2.dilate(filled, square), cv2.erode(filled, square)
-    return np.asarray(far / np.maximum(near, 1e-3) - 1 > ratio + 2 * error.pixel / 3)
+        disparity = cv2.blur(disparity, (3, 3), borderType=cv2.BORDER_REPLICATE)
+    reach = max(1, round(error.edge_px))
+    padded = cv2.copyMakeBorder(disparity, *[reach] * 4, cv2.BORDER_REPLICATE)
+    height, width = disparity.shape
+    inner = slice(reach, reach + height), slice(reach, reach + width)
+    bent = np.zeros_like(disparity)
+    for axis in (0, 1):
+        before, after = np.roll(padded, reach, axis)[inner], np.roll(padded, -reach, axis)[inner]
+        bent = np.maximum(bent, np.abs(before + after - 2 * disparity))
+    return np.asarray(bent > (ratio + 2 * error.pixel) * np.maximum(disparity, 1e-6))
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,14 +172,16 @@ class _Crop:
 
 
 def _lifted(
-    view: FrameView, usable: Mask, crop: _Crop, settings: LiftingSettings
+    view: FrameView, usable: Mask, crop: _Crop, traits: Traits, settings: LiftingSettings
 ) -> LiftedPoints | None:
+    is_exact = view.error.pixel <= 0 and view.error.edge_px <= 0
     inner = _eroded(crop.mask, round(view.edge_sigma_px)) & crop.of(usable)
     if inner.sum() < settings.min_pixels:
         inner = crop.mask & crop.of(usable)
+    if not is_exact:
+        inner &= _not_too_far(crop.of(view.depth_m), inner, traits)
     if inner.sum() < settings.min_pixels:
         return None
-    is_exact = view.error.pixel <= 0 and view.error.edge_px <= 0
     depth_m = crop.of(view.depth_m) if is_exact else planar_depth(crop.of(view.depth_m), inner)
     seen = inner if is_exact else crop.mask
     rng = np.random.default_rng([view.index, crop.top, crop.left])
@@ -194,6 +204,17 @@ def _lifted(
     )
 
 
+def _not_too_far(depth_m: np.ndarray, inner: Mask, traits: Traits) -> Mask:
+    """Where depth is no farther from its median than a thing of that kind may be deep: what lies
+    behind shows through a chair's back and around a lamp's foot.
+    """
+    if traits.usual_size_m is None or not inner.any():
+        return np.ones_like(inner)
+    reach_m = _LARGEST * float(np.linalg.norm(traits.usual_size_m)) / 2
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.abs(depth_m - np.median(depth_m[inner])) < reach_m)
+
+
 def _eroded(mask: Mask, by_px: int) -> Mask:
     """Without a rim; where the mask leaves the picture there is none to take away."""
     if by_px <= 0:
@@ -202,6 +223,8 @@ def _eroded(mask: Mask, by_px: int) -> Mask:
     return cv2.erode(mask.astype(np.uint8), kernel, borderValue=1) > 0
 
 
+#: Half the usual diagonal times this is as far as a thing may reach from its middle.
+_LARGEST = 1.25
 #: Side of the square in which a plane is fitted about each pixel.
 _PLANE_PX = 7
 #: Steepest change of disparity from pixel to pixel that is believed, as a share of it.
