@@ -124,8 +124,10 @@ class Instance:
         self.labels[sighting.named.label] += sighting.named.score  # type: ignore[assignment]
         self.tracks[sighting.named.track] += 1
         self.num_seen += 1
-        fresh = _widened(sighting.points.inside_m, self.settings.voxel_m)
-        self.cells = np.union1d(self.cells, fresh)
+        voxel_m = self.settings.voxel_m
+        if self.num_seen == 1 or self.overlap(cells_of(sighting.points.inside_m, voxel_m)) < 0.98:
+            fresh = _widened(sighting.points.inside_m, voxel_m)
+            self.cells = np.union1d(self.cells, fresh)
         if len(self.sightings) > self.settings.max_sightings:
             del self.sightings[self._least_telling()]
 
@@ -149,10 +151,12 @@ class Instance:
         self.num_seen += other.num_seen
         self.cells = np.union1d(self.cells, other.cells)
 
-    def overlap(self, sighting: Sighting) -> float:
-        """The share of a sighting's points that lie in or beside this object's cells."""
-        keys = cells_of(sighting.points.inside_m, self.settings.voxel_m)
-        return float(np.isin(keys, self.cells, assume_unique=False).mean())
+    def overlap(self, keys: NDArray[np.int64]) -> float:
+        """The share of a sighting's points, given as keys of cells, that lie in or beside this
+        object's cells.
+        """
+        place = np.searchsorted(self.cells, keys)
+        return float((self.cells[np.minimum(place, len(self.cells) - 1)] == keys).mean())
 
     def step_m(self, sighting: Sighting) -> float:
         """How far the middle of a sighting is from that of the last one."""
