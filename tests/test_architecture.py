@@ -31,6 +31,7 @@ RANKS = {
     "spatialcode.synthetic": 3,
     "spatialcode.questions": 3,
     "spatialcode.reasoning": 4,
+    "spatialcode.recordings": 4,
     "spatialcode.tasks": 5,
     "spatialcode.grpo": 5,
     "spatialcode.tiny": 5,
@@ -46,7 +47,13 @@ RANKS = {
 }
 # The encoder sees, the reasoner reads: only a spatial code passes between them.
 STRANGERS = {("spatialcode.reasoning", "spatialcode.encoder")}
-NO_TORCH = ("spatialcode.scene", "spatialcode.video", "spatialcode.synthetic", "spatialcode.config")
+NO_TORCH = (
+    "spatialcode.scene",
+    "spatialcode.video",
+    "spatialcode.synthetic",
+    "spatialcode.config",
+    "spatialcode.recordings",
+)
 LIGHT_MODULES = (
     "spatialcode",
     "spatialcode.config",
@@ -59,9 +66,13 @@ LIGHT_MODULES = (
     "spatialcode.questions",
     "spatialcode.encoder.protocol",
     "spatialcode.encoder.registry",
+    "spatialcode.encoder.parsing.registry",
+    "spatialcode.encoder.parsing.vocabulary",
+    "spatialcode.encoder.parsing.keyframes",
     "spatialcode.encoder.small.encoder",
     "spatialcode.encoder.weights",
     "spatialcode.reasoning.rubric.scoring",
+    "spatialcode.recordings",
     "spatialcode.client",
     "serve.config",
     "serve.limits",

@@ -21,7 +21,6 @@ from spatialcode.encoder.protocol import Encoder, LoadedEncoder
 from spatialcode.errors import EncodeError
 from spatialcode.evaluation.encoder_report import FailedClip, aggregate, figure, markdown
 from spatialcode.evaluation.oracle_parts import OracleOptions
-from spatialcode.evaluation.recordings import recordings_in
 from spatialcode.evaluation.report import Report, write_report
 from spatialcode.evaluation.room import (
     RoomOptions,
@@ -30,6 +29,7 @@ from spatialcode.evaluation.room import (
     evaluate_recorded,
     evaluate_room,
 )
+from spatialcode.recordings.registry import recordings_in
 from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.threads import limit_threads
 

@@ -31,14 +31,12 @@ from spatialcode.evaluation.metrics.scoring import (
 from spatialcode.evaluation.metrics.tracks import BoxTracks, from_objects
 from spatialcode.evaluation.oracle import Rung, TrueMaps, replace_with_truth, rungs, true_maps
 from spatialcode.evaluation.oracle_parts import OracleOptions, oracle_encoder
-from spatialcode.evaluation.recordings import Recording
+from spatialcode.recordings.recording import Recording
 from spatialcode.scene.categories import wrap_yaw
 from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.scene.schema import Room, SceneObject, SpatialCode, VideoInfo
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.synthetic.truth import MOVED_M, TURNED_RAD, SyntheticClip, pixel_counts, seen
-from spatialcode.video.decode import decode
-from spatialcode.video.sampling import ByTimes
 
 T = TypeVar("T")
 Array = NDArray[np.float64]
@@ -179,23 +177,17 @@ def evaluate_recorded(
     Depth is compared where it was recorded as well. There is no oracle ladder, and which objects
     are hardly seen is not known: a prediction of one counts as wrong.
     """
-    code = recording.code
-    times_s = np.array([camera.t_s for camera in code.cameras])
-    # A container's clock rounds times: ask a quarter of a frame late, lest the one before come.
-    late_s = 0.25 / code.video.fps if code.video.fps > 0 else 0.0
-    plan = ByTimes(tuple((times_s + late_s).tolist()))
-    decoded = decode(recording.video, plan, max_side_px=MAX_SIDE_PX)
-    height, width = decoded.rgb.shape[1:3]
-    K = np.diag([width / code.video.width_px, height / code.video.height_px, 1.0])
-    K = K @ code.cameras[0].intrinsics()
-    poses = np.stack([camera.matrix() for camera in code.cameras])
+    code = recording.code()
+    clip = recording.clip(side_px=MAX_SIDE_PX)
+    times_s, K, poses = clip.times_s, clip.geometry.K, clip.geometry.T_world_camera
+    assert poses is not None  # a code has them
     truth = ScoredScene(
-        from_objects(code.objects, times_s), poses, code.room, recording.read_depth_m()
+        from_objects(code.objects, times_s), poses, code.room, clip.geometry.depth_m
     )
     watched = EvaluatedEncoder(encoder)
     own = FrameGeometry(K if options.known_intrinsics else None)
-    predicted, own_score = score_view(watched, clip_of(decoded.rgb, times_s, own), truth)
-    informed = clip_of(decoded.rgb, times_s, FrameGeometry(K, poses))
+    predicted, own_score = score_view(watched, clip_of(clip.rgb, times_s, own), truth)
+    informed = clip_of(clip.rgb, times_s, FrameGeometry(K, poses))
     given, given_score = score_view(watched, informed, truth)
     return RoomResult(
         name=recording.name,

@@ -22,7 +22,7 @@ WORDS = (
     "chair", "table", "sofa", "couch", "trash", "bin", "can", "tv", "television", "bed", "door",
     "window", "lamp", "light", "stool", "desk", "##s", "##room",
 )  # fmt: skip
-SAM_PX = 128
+SAM_PX, SAM3_PX = 128, 112
 
 
 def folder_of(model: Any, preprocessor: dict[str, Any], tokenizer: Any = None) -> Path:
@@ -58,19 +58,23 @@ def bert_tokenizer() -> Any:
 
 
 def clip_tokenizer(model_max_length: int) -> Any:
-    """Byte pairs without merges: one token a letter, as CLIP marks the end of a word."""
+    """CLIP's byte pairs, merged to whole words for `WORDS`, single letters for all others."""
     from transformers import CLIPTokenizerFast
 
-    letters = "abcdefghijklmnopqrstuvwxyz0123456789 -'"
-    vocabulary = {"!": 0}
-    for letter in letters:
-        vocabulary.setdefault(letter, len(vocabulary))
-        vocabulary.setdefault(letter + "</w>", len(vocabulary))
-    for mark in ("<|startoftext|>", "<|endoftext|>"):
-        vocabulary[mark] = len(vocabulary)
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789-'"
+    pieces = ["!", *letters, *(letter + "</w>" for letter in letters)]
+    merges = []
+    for word in (*(word for word in WORDS if word.isalpha()), "photo", "of"):
+        ends = [*word[:-1], word[-1] + "</w>"]
+        for i in range(1, len(ends)):
+            merges.append(f"{''.join(ends[:i])} {ends[i]}")
+            pieces.append("".join(ends[: i + 1]))
+    pieces += ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
     folder = Path(mkdtemp(prefix="tiny_vocabulary_"))
     (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
-    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+    text = "\n".join(["#version: 0.2", *dict.fromkeys(merges)])
+    (folder / "merges.txt").write_text(text + "\n", encoding="utf-8")
     return CLIPTokenizerFast(
         str(folder / "vocab.json"),
         str(folder / "merges.txt"),
@@ -112,7 +116,7 @@ def grounding_dino() -> Path:
     import transformers as t
 
     config = t.GroundingDinoConfig(**_swin_and_bert(), **_GROUNDED, fusion_droppath=0.0)
-    model = seeded(lambda: t.GroundingDinoForObjectDetection(config))
+    model = seeded(lambda: with_lively_parameters(t.GroundingDinoForObjectDetection(config), 2.0))
     return folder_of(model, _SHAPED, bert_tokenizer())
 
 
@@ -122,7 +126,7 @@ def mm_grounding_dino() -> Path:
     import transformers as t
 
     config = t.MMGroundingDinoConfig(**_swin_and_bert(), **_GROUNDED)
-    model = seeded(lambda: t.MMGroundingDinoForObjectDetection(config))
+    model = seeded(lambda: with_lively_parameters(t.MMGroundingDinoForObjectDetection(config), 2.0))
     return folder_of(model, _SHAPED, bert_tokenizer())
 
 
@@ -196,15 +200,92 @@ def sam2_video() -> Path:
         "resample": 2,
         **IMAGENET,
     }
-    model = seeded(lambda: with_random_parameters(t.Sam2VideoModel(sam2_config())))
+    model = seeded(lambda: with_things_in_sight(t.Sam2VideoModel(sam2_config())))
     return folder_of(model, preprocessor)
 
 
-def with_random_parameters(model: Any) -> Any:
-    """Parameters that start at zero (embeddings of memories, of lost things) get small values,
-    so that what depends on them shows.
+def _sam3_parts() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The detector and the tracker of SAM 3, for pictures of 112 px."""
+    side, patch = SAM3_PX, 14
+    grid = side // patch
+    vit = {
+        "model_type": "sam3_vit_model", "hidden_size": 32, "intermediate_size": 64,
+        "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": side,
+        "patch_size": patch, "window_size": 4, "global_attn_indexes": [1],
+        "pretrain_image_size": side,
+    }  # fmt: skip
+    vision = {
+        "model_type": "sam3_vision_model", "backbone_config": vit, "fpn_hidden_size": 128,
+        "backbone_feature_sizes": [[4 * grid, 4 * grid], [2 * grid, 2 * grid], [grid, grid]],
+    }  # fmt: skip
+    layers = {
+        "hidden_size": 128,
+        "num_layers": 1,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+    }
+    text = {
+        "model_type": "clip_text_model", "vocab_size": 200, "hidden_size": 32,
+        "intermediate_size": 64, "projection_dim": 32, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "max_position_embeddings": 32, "bos_token_id": 1,
+        "eos_token_id": 2,
+    }  # fmt: skip
+    detector = {
+        "model_type": "sam3", "vision_config": vision, "text_config": text,
+        "geometry_encoder_config": layers, "detr_encoder_config": layers,
+        "detr_decoder_config": layers | {"num_queries": 12},
+        "mask_decoder_config": {"hidden_size": 128, "num_attention_heads": 4},
+    }  # fmt: skip
+    tracker = {
+        "model_type": "sam3_tracker_video", "vision_config": vision, "image_size": side,
+        "prompt_encoder_config": {"hidden_size": 128, "image_size": side, "patch_size": patch},
+        "mask_decoder_config": {
+            "hidden_size": 128, "mlp_dim": 64, "num_attention_heads": 4, "iou_head_hidden_dim": 32
+        },
+        "memory_attention_hidden_size": 128, "memory_attention_num_layers": 1,
+        "memory_attention_feed_forward_hidden_size": 64,
+        "memory_attention_rope_feat_sizes": [grid, grid], "memory_encoder_hidden_size": 128,
+        "memory_encoder_output_channels": 64, "mask_downsampler_embed_dim": 128,
+        "memory_fuser_embed_dim": 128, "memory_fuser_intermediate_dim": 64,
+    }  # fmt: skip
+    return detector, tracker
+
+
+@cache
+def sam3_video() -> Path:
+    """SAM 3 whole, as the hub's folder holds it: its detector and its tracker load from it."""
+    import transformers as t
+
+    detector, tracker = _sam3_parts()
+    config = t.Sam3VideoConfig(
+        detector_config=detector, tracker_config=tracker, low_res_mask_size=4 * SAM3_PX // 14
+    )
+    preprocessor = {
+        "image_processor_type": "Sam3ImageProcessorFast",
+        "size": {"height": SAM3_PX, "width": SAM3_PX},
+        "resample": 2,
+        **HALF,
+    }
+    model = seeded(lambda: t.Sam3VideoModel(config))
+    seeded(lambda: with_lively_parameters(model.detector_model, 2.0))
+    seeded(lambda: with_things_in_sight(model.tracker_model))
+    return folder_of(model, preprocessor, clip_tokenizer(32))
+
+
+def with_lively_parameters(model: Any, gain: float = 4.0) -> Any:
+    """Weights larger than a network starts with, none of them zero, so that what comes out depends
+    on everything that goes in, past frames too.
     """
     for parameter in model.parameters():
         if not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.1)
+            torch.nn.init.normal_(parameter, std=0.3)
+        elif parameter.ndim > 1:
+            parameter.data *= gain
+    return model
+
+
+def with_things_in_sight(model: Any) -> Any:
+    """A lively tracker that sees a thing unless much speaks against it."""
+    with_lively_parameters(model)
+    model.mask_decoder.pred_obj_score_head.proj_out.bias.data.fill_(2.0)
     return model

@@ -12,9 +12,10 @@ from pipelines.evaluate.encoder import inputs_of
 from spatialcode.encoder.maps import at_cells
 from spatialcode.errors import InputError
 from spatialcode.evaluation.encoder_report import aggregate
-from spatialcode.evaluation.recordings import CodeFolder, recorded_depth, recordings_in
 from spatialcode.evaluation.room import RoomOptions, evaluate_recorded
 from spatialcode.evaluation.room_files import depth_png
+from spatialcode.recordings.readers.code_folder import CodeFolder, recorded_depth
+from spatialcode.recordings.registry import recordings_in
 from spatialcode.scene.table import to_table
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.synthetic.videos import write_clip
@@ -56,7 +57,7 @@ def test_a_recorded_clip_is_evaluated_on_the_frames_of_its_cameras(clip, folder)
     result = evaluate_recorded(recording, Looking(clip), RoomOptions())
     report = aggregate([result])
     assert report["given_poses"]["class_aware"]["f1"]["0.50"] == 1.0
-    assert report["given_poses"]["counts"]["0.25"]["true"] == len(recording.code.objects) >= 3
+    assert report["given_poses"]["counts"]["0.25"]["true"] == len(recording.code().objects) >= 3
     assert report["predicted_poses"]["room"]["area_error_mean"] == pytest.approx(0.0, abs=1e-6)
     # Maps hold exact depth at cell centres, the recording millimetres at the pixel beside it.
     assert report["depth_abs_rel"] < 0.02
@@ -68,8 +69,8 @@ def test_recordings_are_rows_with_their_codes(folder):
     [row] = inputs_of(EvaluateConfig(report="unused", clips=str(folder), num_rooms=5))
     assert row["name"] == "room.mp4"
     recording = pickle.loads(row["recording"])
-    assert recording.video == folder / "videos" / "room.mp4"
-    assert len(recording.code.cameras) == len(recording.read_depth_m()) == 6
+    assert recording.frames.path == folder / "videos" / "room.mp4"
+    assert len(recording.code().cameras) == len(recording.frames.depth_m(range(6))) == 6
 
 
 def test_rooms_that_could_not_be_recorded_are_passed_over(clip, folder, tmp_path):
@@ -80,7 +81,7 @@ def test_rooms_that_could_not_be_recorded_are_passed_over(clip, folder, tmp_path
     pq.write_table(both, tmp_path / "codes.parquet")
     (tmp_path / "room.mp4").write_bytes((folder / "videos" / "room.mp4").read_bytes())
     [recording] = recordings_in(tmp_path)
-    assert recording.name == recording.video.name == "room.mp4"
+    assert recording.name == recording.frames.path.name == "room.mp4"
     result = evaluate_recorded(recording, Knowing(clip), RoomOptions())
     assert aggregate([result])["depth_abs_rel"] is None
 
@@ -88,7 +89,7 @@ def test_rooms_that_could_not_be_recorded_are_passed_over(clip, folder, tmp_path
 def test_missing_depth_maps_are_an_error(folder):
     [recording] = recordings_in(folder)
     with pytest.raises(InputError, match="6 depth maps for 7 frames"):
-        recorded_depth(recording.video, 7)
+        recorded_depth(recording.frames.path, 7)
 
 
 def test_values_at_cells():

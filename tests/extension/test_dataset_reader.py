@@ -13,7 +13,9 @@ import pytest
 from jobs.evaluate import main
 from spatialcode.encoder.protocol import FrameRequest
 from spatialcode.errors import ConfigError, InputError
-from spatialcode.evaluation.recordings import READERS, Recording, recording_reader, recordings_in
+from spatialcode.recordings.readers.code_folder import video_frames
+from spatialcode.recordings.recording import Recording
+from spatialcode.recordings.registry import READERS, recording_reader, recordings_in
 from spatialcode.scene.text import from_json, to_json
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.synthetic.videos import write_clip
@@ -36,7 +38,8 @@ class DiaryReader:
         for day in (folder / "index.txt").read_text().split():
             code = from_json((folder / day / "truth.json").read_text())
             depth = partial(np.load, folder / day / "depth.npy")
-            yield Recording(day, folder / day / "film.mp4", code, depth)
+            frames = video_frames(folder / day / "film.mp4", code, depth)
+            yield Recording.of_code(day, code, frames)
 
 
 def made_clip():
@@ -108,7 +111,7 @@ def test_a_folder_that_no_reader_recognises_is_an_error_that_lists_them(tmp_path
 
 def test_a_wrong_format_is_a_wrong_setting(diary, tmp_path, capsys):
     assert evaluate(diary, tmp_path / "report", "clips_format=dairy") == 2
-    assert "clips_format: expected one of: codes (" in capsys.readouterr().err
+    assert "clips_format: expected one of: arkitscenes (" in capsys.readouterr().err
 
 
 def test_a_folder_that_several_recognise_asks_for_the_format(diary):

@@ -48,6 +48,12 @@ def area(boxes_px: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, " n"]:
     return np.prod(np.clip(boxes_px[:, 2:] - boxes_px[:, :2], 0.0, None), axis=1)
 
 
+def corners(boxes: Float[np.ndarray, "*n 4"]) -> Float[np.ndarray, "*n 4"]:
+    """Boxes of centre and size as x0, y0, x1, y1."""
+    centre, half = boxes[..., :2], boxes[..., 2:] / 2.0
+    return np.concatenate([centre - half, centre + half], axis=-1).astype(np.float64)
+
+
 def clipped(
     boxes_px: Float[np.ndarray, "n 4"], height_px: int, width_px: int
 ) -> Float[np.ndarray, "n 4"]:

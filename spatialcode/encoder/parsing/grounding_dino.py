@@ -17,11 +17,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from spatialcode.encoder.parsing.boxes import chosen
+from spatialcode.encoder.parsing.boxes import chosen, corners
 from spatialcode.encoder.parsing.protocol import Detections
 from spatialcode.encoder.parsing.settings import DetectorSettings
-from spatialcode.encoder.parsing.towers import PretrainedTower, batches, device_memory, load_tower
-from spatialcode.encoder.parsing.vocabulary import AskedWords, asked_words, chunked
+from spatialcode.encoder.parsing.towers import PretrainedTower, TowerPart, batches, device_memory
+from spatialcode.encoder.parsing.vocabulary import AskedWords, asked_words, chunked, require_tokens
 from spatialcode.encoder.protocol import Window
 from spatialcode.errors import WeightsError
 
@@ -38,20 +38,12 @@ class Caption:
     words: AskedWords
 
 
-class GroundedDetector:
+class GroundedDetector(TowerPart[DetectorSettings]):
     """Either network of this family by its weights: a `Detector`."""
 
     def __init__(self, tower: PretrainedTower, settings: DetectorSettings) -> None:
-        self._tower = tower
-        self._settings = settings
+        super().__init__(tower, settings)
         self._tokenizer = tower.tokenizer()
-
-    @classmethod
-    def load(
-        cls, model_class: str, weights: str, settings: DetectorSettings, device: str
-    ) -> GroundedDetector:
-        """See `towers.load_tower`."""
-        return cls(load_tower(model_class, weights, device, settings.precision), settings)
 
     def captions(self, words: AskedWords) -> list[Caption]:
         """The texts that ask for all words, none longer than the network reads."""
@@ -62,9 +54,11 @@ class GroundedDetector:
         if None in (begin, end, stop) or stop == tokenizer.unk_token_id:
             raise WeightsError(f"{self._tower.folder}: its tokenizer lacks [CLS], [SEP] or '.'")
         limit = min(config.max_text_len, config.text_config.max_position_embeddings) - 2
+        num_tokens = [len(one) + 1 for one in ids]
+        require_tokens(words, num_tokens, limit)
         return [
             _caption([ids[row] for row in rows], (begin, stop, end), words.part(rows))
-            for rows in chunked([len(one) + 1 for one in ids], limit)
+            for rows in chunked(num_tokens, limit)
         ]
 
     def detect(
@@ -141,9 +135,3 @@ def word_scores(
     share = share / share.sum(dim=1, keepdim=True).clamp(min=1.0)
     probability = torch.nan_to_num(logits[..., : share.shape[1]].float().sigmoid())
     return probability @ share.T
-
-
-def corners(boxes: Float[np.ndarray, "*n 4"]) -> Float[np.ndarray, "*n 4"]:
-    """Boxes of centre and size as x0, y0, x1, y1."""
-    centre, half = boxes[..., :2], boxes[..., 2:] / 2.0
-    return np.concatenate([centre - half, centre + half], axis=-1).astype(np.float64)

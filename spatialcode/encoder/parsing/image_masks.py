@@ -1,4 +1,4 @@
-"""Masks for the boxes of single frames, by SAM 2 or the tracker of SAM 3 as image networks.
+"""Masks for the boxes of single frames, by SAM 2 as an image network.
 
 Ravi et al., "SAM 2: Segment Anything in Images and Videos", 2024, arXiv 2408.00714. A box gives
 three masks; the one with the highest predicted overlap is taken. Nothing is remembered from frame
@@ -19,26 +19,15 @@ from torch import Tensor
 from spatialcode.encoder.parsing.outlines import appearance, outlined
 from spatialcode.encoder.parsing.protocol import NO_TRACK, Detections, FrameMasks
 from spatialcode.encoder.parsing.settings import ImageMaskSettings
-from spatialcode.encoder.parsing.towers import PretrainedTower, batches, device_memory, load_tower
+from spatialcode.encoder.parsing.towers import PretrainedTower, TowerPart, batches, device_memory
 from spatialcode.encoder.protocol import Window
 
 
-class ImageMasks:
+class ImageMasks(TowerPart[ImageMaskSettings]):
     """A `MaskSource` without memory."""
 
     # A logit map has a quarter of the picture's resolution; its zero is placed within half a cell.
     edge_sigma_px = 1.0
-
-    def __init__(self, tower: PretrainedTower, settings: ImageMaskSettings) -> None:
-        self._tower = tower
-        self._settings = settings
-
-    @classmethod
-    def load(
-        cls, model_class: str, weights: str, settings: ImageMaskSettings, device: str
-    ) -> ImageMasks:
-        """See `towers.load_tower`."""
-        return cls(load_tower(model_class, weights, device, settings.precision), settings)
 
     def session(self) -> ImageMaskSession:
         return ImageMaskSession(self._tower, self._settings)
@@ -107,7 +96,7 @@ def best_masks(
     """
     output = model(
         image_embeddings=levels,
-        input_boxes=boxes[None].to(levels[-1].dtype),
+        input_boxes=boxes[None],
         multimask_output=True,
     )
     trust, best = output.iou_scores[0].float().max(dim=1)

@@ -17,9 +17,6 @@ from jaxtyping import Float, UInt8
 from spatialcode.config import checked, require, setting
 from spatialcode.encoder.protocol import Window
 
-#: Stands for the last key frame where pictures are not compared.
-_NOTHING = np.zeros((1, 1), np.uint8)
-
 
 @dataclass(frozen=True)
 @checked
@@ -48,33 +45,29 @@ class KeyFrames:
     """The choice for one clip, window by window in time order."""
 
     settings: KeyFrameSettings
-    _last: UInt8[np.ndarray, "h w"] | None = None
+    _last: SinceKeyFrame | None = None
     _since: int = 0
 
     def rows(self, window: Window) -> tuple[int, ...]:
         """The key frames among the window's fresh rows; repeated ones were chosen from before."""
-        return tuple(
-            row
-            for row in range(window.num_repeated, len(window.rgb))
-            if self._take(window.rgb[row])
-        )
+        fresh = range(window.num_repeated, len(window.rgb))
+        return tuple(row for row in fresh if self._take(window.rgb[row]))
 
     def _take(self, rgb: UInt8[np.ndarray, "h w 3"]) -> bool:
         settings, last = self.settings, self._last
         self._since += 1
-        if last is not None and self._since < settings.at_least:
-            return False
-        if settings.new_area is None:
-            taken, seen = last is None or self._since >= settings.every, _NOTHING
-        else:
-            seen = small_grey(rgb, settings.side_px)
-            taken = (
-                last is None
-                or self._since >= settings.every
-                or new_share(last, seen, settings.tolerance_px) >= settings.new_area
-            )
+        taken = last is None or self._since >= settings.every
+        if settings.new_area is not None:
+            grey = small_grey(rgb, settings.side_px)
+            if last is not None and not taken:
+                share = last.new_share(grey, settings.tolerance_px)
+                taken = share >= settings.new_area and self._since >= settings.at_least
+            if taken:
+                self._last = SinceKeyFrame(grey)
+        elif taken:
+            self._last = SinceKeyFrame(np.zeros((16, 16), np.uint8))  # nothing is compared with it
         if taken:
-            self._last, self._since = seen, 0
+            self._since = 0
         return taken
 
 
@@ -86,27 +79,40 @@ def small_grey(rgb: UInt8[np.ndarray, "h w 3"], side_px: int) -> UInt8[np.ndarra
     return cv2.cvtColor(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
 
 
-def new_share(
-    before: UInt8[np.ndarray, "h w"], now: UInt8[np.ndarray, "h w"], tolerance_px: float
-) -> float:
-    """The share of a picture that has no counterpart in an earlier one of its size.
+class SinceKeyFrame:
+    """A key frame in grey, and the flow between it and the last frame that was looked at.
 
-    Source: dense inverse search flow (Kroeger et al., ECCV 2016) with the usual check there and
-    back.
+    Each search starts from the flow of the frame before, so that motion may grow large as long as
+    it grows little by little.
     """
-    back, forth = _flow(now, before), _flow(before, now)
-    height, width = now.shape
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    there_x, there_y = x + back[..., 0], y + back[..., 1]
-    inside = (there_x >= 0) & (there_x <= width - 1) & (there_y >= 0) & (there_y <= height - 1)
-    returned = cv2.remap(forth, there_x, there_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    miss = np.hypot(*np.moveaxis(back + returned, 2, 0))
-    return 1.0 - float((inside & (miss <= tolerance_px)).mean())
+
+    def __init__(self, grey: UInt8[np.ndarray, "h w"]) -> None:
+        self._grey = grey
+        self._forth = self._back = np.zeros((*grey.shape, 2), np.float32)
+
+    def new_share(self, now: UInt8[np.ndarray, "h w"], tolerance_px: float) -> float:
+        """The share of a later frame of this size that has no counterpart in the key frame.
+
+        Source: dense inverse search flow (Kroeger et al., ECCV 2016) with the usual check there
+        and back.
+        """
+        self._forth = _flow(self._grey, now, self._forth)
+        self._back = _flow(now, self._grey, self._back)
+        height, width = now.shape
+        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        there_x, there_y = x + self._back[..., 0], y + self._back[..., 1]
+        inside = (there_x >= 0) & (there_x <= width - 1) & (there_y >= 0) & (there_y <= height - 1)
+        returned = cv2.remap(
+            self._forth, there_x, there_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        miss_px = np.hypot(*np.moveaxis(self._back + returned, 2, 0))
+        return 1.0 - float((inside & (miss_px <= tolerance_px)).mean())
 
 
 def _flow(
-    start: UInt8[np.ndarray, "h w"], end: UInt8[np.ndarray, "h w"]
+    start: UInt8[np.ndarray, "h w"],
+    end: UInt8[np.ndarray, "h w"],
+    before: Float[np.ndarray, "h w 2"],
 ) -> Float[np.ndarray, "h w 2"]:
-    # A new object each time: one that is reused starts from what it found before.
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    return np.asarray(search.calc(start, end, np.zeros((*start.shape, 2), np.float32)))
+    return np.asarray(search.calc(start, end, before.copy()))

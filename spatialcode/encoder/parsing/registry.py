@@ -14,8 +14,10 @@ from typing import Any
 from spatialcode.config import build
 from spatialcode.encoder.parsing.protocol import Detector, MaskSource
 from spatialcode.encoder.parsing.settings import (
+    ConceptSettings,
     DetectorSettings,
     ImageMaskSettings,
+    MemorySettings,
 )
 from spatialcode.errors import ConfigError
 from spatialcode.loading import load
@@ -46,6 +48,7 @@ class NetworkPart:
 
 _PARSING = "spatialcode.encoder.parsing"
 _GROUNDED = f"{_PARSING}.grounding_dino:GroundedDetector"
+_VIDEO = f"{_PARSING}.video_masks:VideoMasks"
 _IMAGES = f"{_PARSING}.image_masks:ImageMasks"
 
 DETECTORS: dict[str, NetworkPart] = {
@@ -55,9 +58,20 @@ DETECTORS: dict[str, NetworkPart] = {
     "mm-grounding-dino": NetworkPart(
         _GROUNDED, "MMGroundingDinoForObjectDetection", DetectorSettings, "mm-grounding-dino-tiny"
     ),
+    "owlv2": NetworkPart(
+        f"{_PARSING}.owlv2:OwlDetector",
+        "Owlv2ForObjectDetection",
+        DetectorSettings,
+        "owlv2-base",
+    ),
+    "sam3": NetworkPart(
+        f"{_PARSING}.concepts:ConceptDetector", "Sam3Model", ConceptSettings, "sam3"
+    ),
 }
 MASK_SOURCES: dict[str, NetworkPart] = {
-    "sam2-image": NetworkPart(_IMAGES, "Sam2Model", ImageMaskSettings, "sam2.1-hiera-base-plus"),
+    "sam2-image": NetworkPart(_IMAGES, "Sam2Model", ImageMaskSettings, "sam2.1-base-plus"),
+    "sam2-video": NetworkPart(_VIDEO, "Sam2VideoModel", MemorySettings, "sam2.1-base-plus"),
+    "sam3-video": NetworkPart(_VIDEO, "Sam3TrackerVideoModel", MemorySettings, "sam3"),
 }
 
 

@@ -10,16 +10,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from spatialcode.encoder.parsing.pictures import Preparation, read_preparation
+from spatialcode.encoder.parsing.settings import BatchSettings, halved
 from spatialcode.errors import DeviceMemoryError, WeightsError
+
+T = TypeVar("T")
+S = TypeVar("S", bound=BatchSettings)
 
 #: Files of a hub repository that a network of transformers is made of.
 _FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
+_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
@@ -41,10 +46,35 @@ class PretrainedTower:
         """The tokenizer beside the weights. Raises WeightsError where there is none."""
         from transformers import AutoTokenizer
 
+        # The library makes an empty one, which knows no word, where there is none of these.
+        if not any((self.folder / name).is_file() for name in _VOCABULARIES):
+            raise WeightsError(f"{self.folder}: no tokenizer: none of {', '.join(_VOCABULARIES)}")
         try:
             return AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
         except (OSError, ValueError, KeyError) as error:
             raise WeightsError(f"{self.folder}: no tokenizer: {_first_line(error)}") from error
+
+
+class TowerPart(Generic[S]):
+    """A part of an encoder that is made of one network, which all its sizes share."""
+
+    def __init__(self, tower: PretrainedTower, settings: S) -> None:
+        self._tower = tower
+        self._settings = settings
+
+    @classmethod
+    def load(cls, model_class: str, weights: str | Path, settings: S, device: str) -> Self:
+        """The part with its weights; see `load_tower`."""
+        return cls(load_tower(model_class, weights, device, settings.precision), settings)
+
+    def halved(self) -> Self | None:
+        """The part taking half as much at once, where that is still possible.
+
+        For who meets DeviceMemoryError: first half the frames, down to one, then half the objects.
+        Sessions that were begun go on with what they have.
+        """
+        smaller = halved(self._settings)
+        return None if smaller is None else type(self)(self._tower, smaller)
 
 
 def load_tower(
@@ -130,7 +160,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, own) or "DefaultCPUAllocator: can't allocate" in str(error)
 
 
-def batches(rows: Sequence[int], size: int) -> Iterator[list[int]]:
-    """The rows in order, so many at a time."""
+def batches(rows: Sequence[T], size: int) -> Iterator[list[T]]:
+    """What is given in order, so many at a time."""
     for start in range(0, len(rows), size):
         yield list(rows[start : start + size])

@@ -88,18 +88,23 @@ def asked_words(labels: Sequence[str], num_synonyms: int) -> AskedWords:
     return AskedWords(tuple(label_of), tuple(label_of.values()))
 
 
+def require_tokens(words: AskedWords, num_tokens: Sequence[int], limit: int) -> None:
+    """Raise ConfigError, naming the first word that has more tokens than a detector reads."""
+    for word, tokens in zip(words.words, num_tokens, strict=True):
+        if tokens > limit:
+            expected = f"words of at most {limit} tokens"
+            raise ConfigError(f"vocabulary: expected {expected}, got {tokens} for {word!r}")
+
+
 def chunked(num_tokens: Sequence[int], limit: int) -> list[range]:
     """Consecutive rows whose tokens together stay within a limit; every row is in one chunk.
 
-    Raises ConfigError where a single row alone is beyond it.
+    A row that is beyond it by itself is a chunk of its own: see `require_tokens`.
     """
     chunks: list[range] = []
     start = used = 0
     for row, tokens in enumerate(num_tokens):
-        if tokens > limit:
-            expected = f"words of at most {limit} tokens"
-            raise ConfigError(f"vocabulary: expected {expected}, got {tokens} (word {row})")
-        if used + tokens > limit:
+        if row > start and used + tokens > limit:
             chunks.append(range(start, row))
             start, used = row, 0
         used += tokens

@@ -62,7 +62,7 @@ def fetch(name: str, store: WeightsStore, identity: WeightsIdentity | None = Non
             staging = _staging(folder, expected)
             expected = _transferred(name, known, expected, staging)
             write_pin(store.path, Pin(expected, accepted))
-            shutil.rmtree(staging / ".cache", ignore_errors=True)
+            _tidied(staging, expected)
             staging.rename(folder)
         return folder
 
@@ -106,6 +106,15 @@ def _staging(folder: Path, expected: WeightsIdentity | None) -> Path:
     for problem in problems(staging, expected) if expected else []:
         (staging / problem.partition(":")[0]).unlink(missing_ok=True)
     return staging
+
+
+def _tidied(staging: Path, identity: WeightsIdentity) -> None:
+    """Remove what the transfer kept for itself, and files that an earlier, other one has left."""
+    shutil.rmtree(staging / ".cache", ignore_errors=True)
+    wanted = {file.path for file in identity.files}
+    for path in staging.iterdir():
+        if path.name not in wanted:
+            path.unlink()
 
 
 def _transferred(

@@ -255,6 +255,17 @@ def test_a_fetch_that_was_killed_blocks_nobody(hub, store):
     assert verify(NAME, store) == []
 
 
+def test_what_another_fetch_has_left_does_not_come_along(hub, store):
+    left = store.path / f".{NAME}.partial"
+    left.mkdir(parents=True)
+    (left / "adapter_model.safetensors").write_bytes(b"of another commit")
+    (left / "config.json").write_bytes(b"of another commit")
+    folder = fetch(NAME, store)
+    assert names(folder) == {"config.json", "model.safetensors", "preprocessor_config.json"}
+    assert verify(NAME, store) == []
+    assert (folder / "config.json").read_bytes() == FILES["config.json"]
+
+
 def test_a_fetch_that_never_ends_is_waited_for_no_longer_than_asked(hub, store):
     with store.locked(NAME), pytest.raises(WeightsError, match=r"fetching it for 0\.3 s"):
         fetch(NAME, replace(store, wait_s=0.3))

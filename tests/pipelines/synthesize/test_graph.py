@@ -18,7 +18,6 @@ from pipelines.stored.store import ResultStore
 from pipelines.synthesize.config import SynthesizeConfig
 from pipelines.synthesize.graph import render_shard, run_synthesize, work_key
 from spatialcode.errors import ConfigError
-from spatialcode.evaluation.recordings import recordings_in
 from spatialcode.evaluation.room_files import (
     depth_png,
     instance_png,
@@ -27,6 +26,7 @@ from spatialcode.evaluation.room_files import (
     render_room,
     room_key,
 )
+from spatialcode.recordings.registry import recordings_in
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import from_row
 from spatialcode.scene.text import from_json
@@ -104,8 +104,8 @@ def test_mp4_files_lie_where_the_code_says_and_can_be_evaluated(tmp_path: Path) 
     instance = [p.read_bytes() for p in sorted((tmp_path / "instance").rglob("*.png"))]
     assert_same_frames(clip, depth, instance)
     (recording,) = recordings_in(tmp_path)
-    assert recording.video == tmp_path / "videos" / "room_0000000005.mp4"
-    assert_same_truth(recording.code, clip)
+    assert recording.frames.path == tmp_path / "videos" / "room_0000000005.mp4"
+    assert_same_truth(recording.code(), clip)
 
 
 def test_full_rate_video_holds_the_truth_frames(tmp_path: Path) -> None:

@@ -1,0 +1,88 @@
+"""What `jobs.synthesize` writes: codes in Parquet files, videos, and perhaps depth maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from spatialcode.errors import InputError
+from spatialcode.recordings.reading import png_depth
+from spatialcode.recordings.recording import Recording, VideoFrames
+from spatialcode.recordings.registry import recording_reader
+from spatialcode.scene.schema import SpatialCode
+from spatialcode.scene.table import OK, from_table
+
+
+@recording_reader
+class CodeFolder:
+    """Folders of codes.
+
+    A video's uri is a path: absolute, or relative to the folder, or the name of a file somewhere
+    below it. Depth of ``videos/KEY.mp4`` is in ``depth/KEY/0000.png`` …, millimetres, 0 where it is
+    not known. Codes without cameras and rows of rooms that failed are passed over.
+    """
+
+    name = "codes"
+    layout = "Parquet files of codes with cameras, their videos, and perhaps depth/KEY/*.png"
+
+    def recognises(self, folder: Path) -> bool:
+        return any(folder.rglob("*.parquet"))
+
+    def read(self, folder: Path) -> Iterator[Recording]:
+        tables = (_sound(pq.read_table(file)) for file in sorted(folder.rglob("*.parquet")))
+        codes = [code for table in tables for code in from_table(table) if code.cameras]
+        if not codes:
+            raise InputError(f"clips: {folder} holds no Parquet file with codes that have cameras")
+        for code in codes:
+            video = _video_of(code, folder)
+            depth = partial(recorded_depth, video, len(code.cameras))
+            yield Recording.of_code(video.name, code, video_frames(video, code, depth))
+
+
+def video_frames(
+    path: Path, code: SpatialCode, depth: partial[NDArray[np.floating] | None]
+) -> VideoFrames:
+    """The frames of a code's cameras in its video.
+
+    A container's clock rounds times: they are asked for a quarter of a frame late, lest the one
+    before come.
+    """
+    times_s = tuple(camera.t_s for camera in code.cameras)
+    late_s = 0.25 / code.video.fps if code.video.fps > 0 else 0.0
+    return VideoFrames(path, times_s, late_s, depth)
+
+
+def _sound(table: pa.Table) -> pa.Table:
+    """Without the rows of rooms that could not be recorded."""
+    if "status" not in table.column_names:
+        return table
+    return table.filter(pc.equal(table["status"], OK))
+
+
+def _video_of(code: SpatialCode, folder: Path) -> Path:
+    uri = Path(code.video.uri.removeprefix("file://"))
+    if (folder / uri).is_file():  # an absolute uri stays as it is
+        return folder / uri
+    below = sorted(folder.rglob(uri.name)) if uri.name else []
+    if len(below) != 1:
+        raise InputError(f"clips: {len(below)} files named {uri.name!r} in {folder}, expected one")
+    return below[0]
+
+
+def recorded_depth(video: Path, num_frames: int) -> NDArray[np.floating] | None:
+    """Depth maps (N, H, W) in metres of ``videos/KEY.mp4`` from ``depth/KEY/0000.png`` …; NaN where
+    it is not known, None where nothing was recorded.
+    """
+    images = sorted((video.parent.parent / "depth" / video.stem).glob("*.png"))
+    if not images:
+        return None
+    if len(images) != num_frames:
+        raise InputError(f"{video.name}: {len(images)} depth maps for {num_frames} frames")
+    return np.stack([png_depth(image, 1000.0) for image in images])

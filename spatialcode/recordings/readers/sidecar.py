@@ -1,0 +1,176 @@
+"""The sidecar: recorded geometry of any video, as JSON beside it and depth as PNG or EXR.
+
+Beside ``clip.mp4`` lies ``clip.geometry.json``::
+
+    {"format": "spatialcode-geometry/1",
+     "video": "clip.mp4",                    a path relative to the JSON file
+     "size_px": [W, H],                      of the upright frames that K belongs to
+     "camera_axes": "opencv",                or "opengl": x right, y up, z backward
+     "up": "z",                              of the world: "z", "y", "-y", or null: not known
+     "floor_height_m": 0.0,                  along up; may be left out
+     "K": [[fx, 0, cx], [0, fy, cy], [0, 0, 1]],   centres of pixels at +0.5; may be left out
+     "distortion": [k1, k2, p1, p2, k3],     OpenCV's; may be left out
+     "depth_units_per_m": 1000,              of PNG depth; EXR depth is metres
+     "frames": [{"t_s": 0.0,                 presentation time in the video
+                 "T_world_camera": 4x4,      may be left out, in all frames alike
+                 "up_camera": [x, y, z],     without poses; may be left out, in all frames alike
+                 "K": 3x3,                   of this frame; may be left out
+                 "depth": "depth/0000.png"}],  may be left out, in all frames alike
+     "objects": [{"label": "chair", "center_m": [x, y, z], "size_m": [x, y, z],
+                  "quaternion_wxyz": [w, x, y, z]}]}    may be left out
+
+This project's own format: what it says here is all there is to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatialcode.errors import FormatError
+from spatialcode.recordings.assembly import Capture, assembled
+from spatialcode.recordings.conversion import GivenBox, opencv_from_opengl, up_vector
+from spatialcode.recordings.reading import (
+    existing,
+    exr_depth,
+    field,
+    json_object,
+    number_array,
+    png_depth,
+)
+from spatialcode.recordings.recording import ImageFrames, Recording, VideoFrames
+from spatialcode.recordings.registry import recording_reader
+from spatialcode.scene.frames import matrix_from_quaternion
+
+FORMAT = "spatialcode-geometry/1"
+SUFFIX = ".geometry.json"
+
+
+@dataclass(frozen=True, eq=False)
+class SidecarFrames(VideoFrames):
+    """Frames of the video; depth of each in a file of its own."""
+
+    depths: ImageFrames | None = None
+
+    def depth_m(self, rows: Any) -> NDArray[np.floating] | None:
+        return None if self.depths is None else self.depths.depth_m(rows)
+
+
+@recording_reader
+class Sidecar:
+    """Folders of videos with sidecars."""
+
+    name = "sidecar"
+    layout = f"VIDEO{SUFFIX} beside a video"
+
+    def recognises(self, folder: Path) -> bool:
+        return any(folder.glob(f"*{SUFFIX}"))
+
+    def read(self, folder: Path) -> Iterator[Recording]:
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            yield read_sidecar(path)
+
+
+def read_sidecar(path: Path) -> Recording:
+    """The recording of one sidecar. FormatError or InputError where it is damaged."""
+    document = json_object(path)
+    if document.get("format") != FORMAT:
+        raise FormatError(f"{path}: format: expected {FORMAT!r}, got {document.get('format')!r}")
+    frames = field(document, "frames", str(path))
+    if not isinstance(frames, list) or not frames:
+        raise FormatError(f"{path}: frames: expected a list with at least one frame")
+    times_s = _each(frames, "t_s", (), path)
+    if times_s is None:
+        raise FormatError(f"{path}: frames: expected a field 't_s' in each")
+    size = number_array(field(document, "size_px", str(path)), (2,), f"{path}: size_px")
+    capture = Capture(
+        name=path.name.removesuffix(SUFFIX),
+        path=path,
+        frames=_frames(path, document, frames, times_s),
+        times_s=times_s,
+        size_px=(int(size[0]), int(size[1])),
+        K=_intrinsics(document, frames, path),
+        T_world_camera=_poses(document, frames, path),
+        up=_up(document, path),
+        up_camera=_each(frames, "up_camera", (3,), path),
+        boxes=tuple(
+            _box(entry, f"{path}: objects[{n}]")
+            for n, entry in enumerate(document.get("objects") or ())
+        ),
+        floor_height_m=document.get("floor_height_m"),
+        distortion=tuple(map(float, document.get("distortion") or ())),
+    )
+    recording = assembled(capture)
+    video = replace(recording.video, uri=str(path.parent / document["video"]))
+    return replace(recording, video=video)
+
+
+def _each(frames: list[Any], name: str, shape: tuple[int, ...], path: Path) -> Any:
+    """A field of all frames as one array, None where none has it; FormatError where some do."""
+    known = [n for n, frame in enumerate(frames) if isinstance(frame, dict) and name in frame]
+    if not known:
+        return None
+    if len(known) < len(frames):
+        raise FormatError(f"{path}: {name}: in {len(known)} of {len(frames)} frames, not in all")
+    where = f"{path}: frames[{{}}].{name}"
+    return np.stack(
+        [number_array(frame[name], shape, where.format(n)) for n, frame in enumerate(frames)]
+    )
+
+
+def _intrinsics(document: dict[str, Any], frames: list[Any], path: Path) -> Any:
+    each = _each(frames, "K", (3, 3), path)
+    if each is not None or document.get("K") is None:
+        return each
+    return number_array(document["K"], (3, 3), f"{path}: K")
+
+
+def _poses(document: dict[str, Any], frames: list[Any], path: Path) -> Any:
+    axes = document.get("camera_axes", "opencv")
+    if axes not in ("opencv", "opengl"):
+        raise FormatError(f"{path}: camera_axes: expected 'opencv' or 'opengl', got {axes!r}")
+    poses = _each(frames, "T_world_camera", (4, 4), path)
+    return opencv_from_opengl(poses) if poses is not None and axes == "opengl" else poses
+
+
+def _up(document: dict[str, Any], path: Path) -> Any:
+    up = document.get("up", "z")
+    if up not in ("z", "y", "-y", None):
+        raise FormatError(f"{path}: up: expected 'z', 'y', '-y' or null, got {up!r}")
+    return None if up is None else up_vector(up)
+
+
+def _frames(path: Path, document: dict[str, Any], frames: list[Any], times_s: Any) -> SidecarFrames:
+    video = existing(path.parent / str(field(document, "video", str(path))))
+    named = [frame.get("depth") for frame in frames]
+    depths = None
+    if any(named):
+        if not all(isinstance(name, str) for name in named):
+            raise FormatError(f"{path}: depth: in {sum(map(bool, named))} of {len(named)} frames")
+        units = float(document.get("depth_units_per_m", 1000))
+        files = tuple(existing(path.parent / name) for name in named)
+        depths = ImageFrames((), files, partial(read_depth, units_per_m=units))
+    steps = np.diff(times_s)
+    late_s = 0.25 * float(steps[steps > 0].min()) if (steps > 0).any() else 0.0
+    return SidecarFrames(video, tuple(times_s.tolist()), late_s, depths=depths)
+
+
+def read_depth(path: Path, units_per_m: float) -> NDArray[np.floating]:
+    """One depth map in metres, of a 16-bit PNG or of an EXR file."""
+    return exr_depth(path) if path.suffix == ".exr" else png_depth(path, units_per_m)
+
+
+def _box(entry: Any, where: str) -> GivenBox:
+    quaternion = number_array(field(entry, "quaternion_wxyz", where), (4,), where)
+    return GivenBox(
+        str(field(entry, "label", where)),
+        number_array(field(entry, "center_m", where), (3,), f"{where}.center_m"),
+        number_array(field(entry, "size_m", where), (3,), f"{where}.size_m"),
+        matrix_from_quaternion(quaternion / max(float(np.linalg.norm(quaternion)), 1e-9)),
+    )
