@@ -18,8 +18,9 @@ PLANE_PX = 7
 _STEEPEST = 0.03
 #: Fewer pixels in the square say nothing of a slope.
 _PLANE_PIXELS = 12
-#: Planes are carried on no farther than this beyond the disparities that the object shows.
-_BEYOND = 1.02
+#: Planes are carried on no farther beyond the disparities that an object shows than by this share
+#: of their range.
+_BEYOND = 0.1
 
 
 class NearestDepth:
@@ -58,7 +59,8 @@ class PlanarDepth(NearestDepth):
         square = (PLANE_PX, PLANE_PX)
         self._sums = [cv2.boxFilter(term, -1, square, normalize=False).ravel() for term in terms]
         mean = self._sums[6] / np.maximum(self._sums[0], 1)
-        self._range = np.quantile(mean[inner.ravel()], [0.02, 0.98])
+        low, high = np.quantile(mean[inner.ravel()], [0.02, 0.98])
+        self._range = low - _BEYOND * (high - low), high + _BEYOND * (high - low)
         self.map_m = 1 / mean[self._of_label][self._label]
 
     def at(self, pixels: Int[np.ndarray, "p 2"]) -> Float[np.ndarray, " p"]:
@@ -66,7 +68,7 @@ class PlanarDepth(NearestDepth):
         num, x, y, xx, xy, yy, d, xd, yd = (sums[at].astype(np.float64) for sums in self._sums)
         mean_x, mean_y, mean = x / num, y / num, d / num
         # a little of the identity keeps rows of single pixels from becoming steep planes
-        sxx, syy = xx / num - mean_x**2 + 0.5, yy / num - mean_y**2 + 0.5
+        sxx, syy = xx / num - mean_x**2 + 0.25, yy / num - mean_y**2 + 0.25
         sxy = xy / num - mean_x * mean_y
         sxd, syd = xd / num - mean_x * mean, yd / num - mean_y * mean
         det = np.maximum(sxx * syy - sxy**2, 1e-6)
@@ -74,4 +76,5 @@ class PlanarDepth(NearestDepth):
         slope_x = np.clip((syy * sxd - sxy * syd) / det, -limit, limit)
         slope_y = np.clip((sxx * syd - sxy * sxd) / det, -limit, limit)
         plane = mean + slope_x * (pixels[:, 1] - mean_x) + slope_y * (pixels[:, 0] - mean_y)
-        return np.asarray(1 / np.clip(plane, self._range[0] / _BEYOND, self._range[1] * _BEYOND))
+        low, high = self._range
+        return np.asarray(1 / np.clip(plane, low, high))

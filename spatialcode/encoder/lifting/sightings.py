@@ -140,7 +140,7 @@ def depth_edges(depth_m: np.ndarray, error: DepthNoise, ratio: float) -> Mask:
     if error.pixel > 0:
         disparity = np.asarray(cv2.blur(disparity, (3, 3), borderType=cv2.BORDER_REPLICATE))
     reach = max(1, round(error.edge_px))
-    padded = np.pad(disparity, reach, mode="edge")
+    padded = np.pad(disparity, reach, mode="reflect", reflect_type="odd")
     height, width = disparity.shape
     inner = slice(reach, reach + height), slice(reach, reach + width)
     bent = np.zeros_like(disparity)
