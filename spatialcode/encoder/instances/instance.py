@@ -95,8 +95,11 @@ class Instance:
 
     @property
     def visibility(self) -> float:
-        """The largest share of its outline that a frame has seen, not cut off."""
-        return float(max(1 - s.points.is_cut.mean() for s in self.sightings))
+        """The largest share of its outline that a frame has seen, not cut off; 0 where it has none,
+        as what fills a picture.
+        """
+        seen = [1 - s.points.is_cut.mean() for s in self.sightings if len(s.points.is_cut)]
+        return float(max(seen, default=0.0))
 
     @property
     def has_moved(self) -> bool:
