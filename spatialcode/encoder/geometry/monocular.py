@@ -22,6 +22,7 @@ from torch.nn import functional
 from spatialcode.encoder.geometry.protocol import DepthFrames, DepthNoise
 from spatialcode.encoder.geometry.settings import MonocularSettings
 from spatialcode.encoder.parsing.towers import PretrainedTower, batches, device_memory, load_tower
+from spatialcode.errors import WeightsError
 
 #: Inverse depth of Depth Pro below which a point counts as infinitely far, 1 / metres.
 _LEAST_INVERSE = 1e-4
@@ -42,7 +43,12 @@ class DepthNetwork:
         """From a folder of weights, or a repository of the hub; ``network``: the class of
         transformers. Raises WeightsError where there are no such weights.
         """
-        tower = load_tower(network, weights, device, settings.precision)
+        from huggingface_hub.errors import StrictDataclassError
+
+        try:
+            tower = load_tower(network, weights, device, settings.precision)
+        except StrictDataclassError as error:
+            raise WeightsError(f"{weights}: no {network} in it: {error}") from error
         return cls(tower, settings.num_frames, settings.error.noise())
 
     @torch.inference_mode()

@@ -53,6 +53,10 @@ _SAME_SURFACE = 0.2
 _NORMAL_SIGMA_RAD, _ALIKE = 0.06, 10.0
 #: Farthest from an axis that a normal counts as along it.
 _AXIS_RAD = 0.2
+#: Of gravity that is given: it outweighs what surfaces say.
+_GIVEN_UP_SIGMA_RAD = 0.002
+#: With fewer points of known depth a frame is better seen from another.
+_FEW_POINTS = 20
 _FLOOR_SIGMA_M, _FLOOR_NEAR_M = 0.03, 0.15
 
 
@@ -164,9 +168,18 @@ class _Tracker:
 
     def follow_neighbours(self) -> None:
         for k in range(self.num - 1):
-            rows = np.flatnonzero(np.isfinite(self.points[k][1]))
-            guess = self.follower.points_px[k][rows] + self.shifts[k]
-            self.found[k, k + 1] = self.follower.follow(k, k + 1, rows, guess)
+            a, b = self._directed(k, k + 1)
+            rows = np.flatnonzero(np.isfinite(self.points[a][1]))
+            shift = self.shifts[k] if a == k else -self.shifts[k]
+            guess = self.follower.points_px[a][rows] + shift
+            self.found[a, b] = self.follower.follow(a, b, rows, guess)
+
+    def _directed(self, a: int, b: int) -> tuple[int, int]:
+        """A pair such that its first frame is the one with more points of known depth: a frame
+        without depth can be seen from others all the same.
+        """
+        known = [int(np.isfinite(self.points[k][1]).sum()) for k in (a, b)]
+        return (b, a) if known[0] < _FEW_POINTS and known[1] > known[0] else (a, b)
 
     def turned_only(self) -> FrameStates:
         """The turns that move the picture's middle as seen, chained, all in one place."""
@@ -197,9 +210,10 @@ class _Tracker:
         return rows[~off], pixel_px[~off]
 
     def follow(self, states: FrameStates, pairs: list[tuple[int, int]]) -> None:
-        for a, b in pairs:
+        for pair in pairs:
+            a, b = self._directed(*pair)
             rows, guess = self._predicted(states, a, b)
-            self.found[a, b] = self.follower.follow(a, b, rows, guess)
+            self.found[a, b] = self.follower.follow(a, b, rows, guess, predicted=True)
 
     def loops(self, states: FrameStates) -> list[tuple[int, int]]:
         """Pairs of frames far apart in time that show the same by the path so far."""
@@ -273,13 +287,14 @@ class _Tracker:
             seen.first, seen.second, np.concatenate([*first_px, np.zeros((0, 2))]), seen.pixel_px
         )
         trusted = result.weight > 0.3
-        neighbours = trusted & (seen.second == seen.first + 1)
+        neighbours = trusted & (np.abs(seen.second - seen.first) == 1)
+        earlier = np.minimum(seen.first, seen.second)[neighbours]
         return OwnPath(
             T_world_camera=in_first_camera_world(result.states.T_world_camera),
             log_depth_scale=result.states.log_scale,
             pairs=pairs,
             weight=result.weight,
-            num_joined=np.bincount(seen.first[neighbours], minlength=self.num)[: self.num - 1],
+            num_joined=np.bincount(earlier, minlength=self.num)[: self.num - 1],
             reprojection_px=float(np.median(result.missed_px[trusted])) if trusted.any() else None,
             has_floor=surfaces.has_floor,
             has_up=surfaces.has_up,
@@ -376,7 +391,3 @@ class _Surfaces:
         mean = np.stack([np.bincount(p.frame, weight * p.point[:, i], num) for i in range(3)], -1)
         frame = np.flatnonzero(total > 2) if self.has_floor else np.zeros(0, np.int64)
         return frame, mean[frame] / total[frame, None], np.full(len(frame), _FLOOR_SIGMA_M)
-
-
-#: Of gravity that is given.
-_GIVEN_UP_SIGMA_RAD = 0.01

@@ -27,7 +27,8 @@ from spatialcode.encoder.odometry.flow import (
 Array = NDArray[np.float64]
 Gray = NDArray[np.uint8]
 
-_WINDOW_PX, _NUM_LEVELS = 13, 2
+#: Window and coarser levels where only the picture's shift is known, and where a path predicts.
+_FIRST_LOOK, _PREDICTED = (13, 2), (9, 1)
 #: How well a point with that much texture around it is followed, across its edges and along them.
 _FLOW = FlowConfig(sigma_px=0.35, gradient_floor=12.0)
 _CELL_PX = 16
@@ -58,7 +59,9 @@ class PairFollower:
     """
 
     def __init__(self, gray: Sequence[Gray], ignored: NDArray[np.bool_] | None = None) -> None:
-        self._gray = gray
+        self._gray = self._scenery = gray
+        if ignored is not None:
+            self._scenery = [_without(g, i) for g, i in zip(gray, ignored, strict=True)]
         self.points_px = [
             _cell_corners(g, None if ignored is None else ignored[k]) for k, g in enumerate(gray)
         ]
@@ -70,19 +73,22 @@ class PairFollower:
 
     def shift_px(self, first: int, second: int) -> Array:
         """How far the picture's middle moves from one frame to another (2,)."""
-        return coarse_shift_px(self._gray[first], self._gray[second])
+        return coarse_shift_px(self._scenery[first], self._scenery[second])
 
     def follow(
-        self, first: int, second: int, rows: NDArray[np.int64], guess_px: Array
-    ) -> tuple[NDArray[np.int64], Array]:
+        self, first: int, second: int, rows: NDArray[np.int64], guess_px: Array,
+        *, predicted: bool = False,
+    ) -> tuple[NDArray[np.int64], Array]:  # fmt: skip
         """Some of a frame's points in another frame: the rows that could be followed, and where
-        they are there (K, 2). ``guess_px``: where to begin.
+        they are there (K, 2). ``guess_px``: where to begin, within some pixels where
+        it is ``predicted``.
         """
         if not len(rows):
             return rows, np.zeros((0, 2))
         start = (self.points_px[first][rows] - 0.5).astype(np.float32)[:, None]
         guess = (guess_px - 0.5).astype(np.float32)[:, None]
-        there, back = self._there_and_back(first, second, start, guess)
+        look = _PREDICTED if predicted else _FIRST_LOOK
+        there, back = self._there_and_back(first, second, (start, guess), look)
         height, width = self._gray[second].shape
         far = np.array((width, height)) - 1 - _BORDER_PX
         inside = ((there > _BORDER_PX) & (there < far)).all(axis=-1)
@@ -91,12 +97,14 @@ class PairFollower:
         return rows[good], there[good].astype(np.float64) + 0.5
 
     def _there_and_back(
-        self, first: int, second: int, start: NDArray[np.float32], guess: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        self, first: int, second: int, ends: tuple[NDArray[np.float32], NDArray[np.float32]],
+        look: tuple[int, int],
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
         """Ends, and where they lead back to (K, 2); not finite where a point is lost."""
+        start, guess = ends
         options: dict[str, Any] = {
-            "winSize": (_WINDOW_PX, _WINDOW_PX),
-            "maxLevel": _NUM_LEVELS,
+            "winSize": (look[0], look[0]),
+            "maxLevel": look[1],
             "flags": cv2.OPTFLOW_USE_INITIAL_FLOW,
             "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.03),
         }
@@ -106,8 +114,16 @@ class PairFollower:
             b, a, there, there - guess + start, **options
         )
         lost = (found[:, 0] == 0) | (found_back[:, 0] == 0)
-        ends = np.where(lost[:, None], np.float32(np.nan), there[:, 0])
-        return ends, np.asarray(back[:, 0], np.float32)
+        reached = np.where(lost[:, None], np.float32(np.nan), there[:, 0])
+        return reached, np.asarray(back[:, 0], np.float32)
+
+
+def _without(image: Gray, ignored: NDArray[np.bool_]) -> Gray:
+    """A picture whose ignored part is filled with the mean of what lies around it."""
+    seen = (~ignored).astype(np.float32)
+    size = (image.shape[1] // 2 | 1, image.shape[0] // 2 | 1)
+    around = cv2.blur(image * seen, size) / np.maximum(cv2.blur(seen, size), 1e-3)
+    return np.where(ignored, around, image).astype(np.uint8)
 
 
 def _cell_corners(image: Gray, ignored: NDArray[np.bool_] | None) -> Array:

@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-#: Pixels between patches and their half width, in a picture that is 320 wide.
-_STEP, _HALF = 8, 9
+#: Width to which maps are averaged down, and there pixels between patches and their half width.
+_WIDTH, _STEP, _HALF = 160, 4, 4
+#: Surfaces that a search looks at, about: enough for a direction that all are refined from.
+_SEARCHED = 3000
 #: Relative depth by which a patch may depart from its plane before it counts for little.
 _ROUGH = 0.03
 #: How far from the picture's up gravity may lie: a camera may look down steeply, not hang sideways.
@@ -59,18 +61,18 @@ def find_patches(depth_m: Float[np.ndarray, "n h w"], K: Float[np.ndarray, "n 3 
 
 
 def _in_frame(depth_m: np.ndarray, K: Array) -> tuple[Array, Array, Array]:
-    height, width = depth_m.shape
-    step = max(1, round(_STEP * width / 320))
-    half = max(1, round(_HALF * width / 320))
-    with np.errstate(invalid="ignore"):
-        known = np.isfinite(depth_m) & (depth_m > 0)
-    inverse = np.where(known, 1 / np.where(known, depth_m, 1), 0).astype(np.float32)
-    sums = _Sums(known.astype(np.float32), inverse, half)
-    row, column = np.mgrid[half : height - half : step, half : width - half : step].reshape(2, -1)
+    known, inverse = _averaged(depth_m)
+    height, width = known.shape
+    sums = _Sums(known, inverse, _HALF)
+    row, column = np.mgrid[_HALF : height - _HALF : _STEP, _HALF : width - _HALF : _STEP]
+    row, column = row.ravel(), column.ravel()
     coefficients, rough, share = sums.planes(row, column)
     # 1/z = a x + b y + c in offsets from the patch's middle; n . X = 1 on the plane
     a, b, c = coefficients.T
     at_origin = c - a * (column + 0.5) - b * (row + 0.5)
+    K = K.copy()
+    K[0] *= width / depth_m.shape[1]
+    K[1] *= height / depth_m.shape[0]
     normal = np.column_stack((a, b, at_origin)) @ K
     length = np.linalg.norm(normal, axis=1)
     good = (share > 0.8) & (c > 1e-3) & (length > 1e-9)
@@ -78,6 +80,24 @@ def _in_frame(depth_m: np.ndarray, K: Array) -> tuple[Array, Array, Array]:
     weight = 1 / (1 + (rough / _ROUGH) ** 2)
     normal = -normal[good] / length[good, None]
     return normal, ray[good] / c[good, None], weight[good]
+
+
+def _averaged(depth_m: np.ndarray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The known share of each pixel and its inverse depth times that, at no more than `_WIDTH`: a
+    plane stays a plane.
+    """
+    with np.errstate(invalid="ignore"):
+        known = np.isfinite(depth_m) & (depth_m > 0)
+    inverse = np.where(known, 1 / np.where(known, depth_m, 1), 0).astype(np.float32)
+    share = known.astype(np.float32)
+    height, width = depth_m.shape
+    if width <= _WIDTH:
+        return share, inverse
+    size = (_WIDTH, max(1, round(height * _WIDTH / width)))
+    known_small, inverse_small = (
+        cv2.resize(values, size, interpolation=cv2.INTER_AREA) for values in (share, inverse)
+    )
+    return np.asarray(known_small, np.float32), np.asarray(inverse_small, np.float32)
 
 
 class _Sums:
@@ -98,7 +118,8 @@ class _Sums:
         self.value = {
             name: cv2.sepFilter2D(inverse, cv2.CV_32F, *kernel) for name, kernel in kernels.items()
         }
-        self.square = cv2.sepFilter2D(inverse * inverse, cv2.CV_32F, one, one)
+        square = inverse * inverse / np.maximum(known, 1e-6)
+        self.square = cv2.sepFilter2D(square, cv2.CV_32F, one, one)
 
     def planes(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> tuple[Any, ...]:
         """Coefficients (Q, 3) of x, y, 1; relative residual (Q,); share of known pixels (Q,)."""
@@ -129,7 +150,7 @@ def find_up(
     if len(flat) < 3 or patches.weight[flat].sum() < 1:
         return None
     tried = world[flat[:: max(1, len(flat) // 400)]]
-    some = slice(None, None, max(1, len(world) // 4000))
+    some = slice(None, None, max(1, len(world) // _SEARCHED))
     cosine = np.abs(tried @ world[some].T)
     level = np.exp(-0.5 * (np.arccos(np.minimum(cosine, 1)) / _SEARCH_RAD) ** 2)
     stands = np.exp(-0.5 * (np.arcsin(np.minimum(cosine, 1)) / _SEARCH_RAD) ** 2)
@@ -162,10 +183,11 @@ def find_heading(patches: Patches, R_world_camera: Float[np.ndarray, "n 3 3"]) -
     heading = np.arctan2(world[upright, 1], world[upright, 0])
     weight = patches.weight[upright]
     starts = np.linspace(0, np.pi / 2, 45, endpoint=False)
-    off = _quarter(heading - starts[:, None])
-    score = np.exp(-0.5 * (off / _SEARCH_RAD) ** 2) @ weight
+    some = slice(None, None, max(1, len(heading) // _SEARCHED))
+    off = _quarter(heading[some] - starts[:, None])
+    score = np.exp(-0.5 * (off / _SEARCH_RAD) ** 2) @ weight[some]
     best = float(starts[np.argmax(score)])
-    if score.max() < _MIN_HEADING_SHARE * weight.sum():
+    if score.max() < _MIN_HEADING_SHARE * weight[some].sum():
         return None
     for _ in range(_NUM_REFINEMENTS):
         off = _quarter(heading - best)

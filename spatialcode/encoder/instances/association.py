@@ -12,7 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from spatialcode.encoder.instances.instance import Instance, InstanceSettings
+from spatialcode.encoder.instances.instance import (
+    Instance,
+    InstanceSettings,
+    cells_of,
+)
 from spatialcode.encoder.lifting.sightings import FrameView, Sighting
 
 #: What another word for an object costs, where its place fits.
@@ -46,7 +50,7 @@ class Gathering:
     def _given(self, sightings: Sequence[Sighting]) -> dict[int, Instance]:
         if not sightings or not self.instances:
             return {}
-        fit = np.array([[self._fit(i, s) for i in self.instances] for s in sightings])
+        fit = np.array([self._fits(sighting) for sighting in sightings])
         rows, columns = linear_sum_assignment(fit, maximize=True)
         return {
             int(row): self.instances[column]
@@ -54,12 +58,17 @@ class Gathering:
             if fit[row, column] > 0
         }
 
-    def _fit(self, instance: Instance, sighting: Sighting) -> float:
+    def _fits(self, sighting: Sighting) -> list[float]:
+        keys = cells_of(sighting.points.inside_m, self.settings.voxel_m)
+        return [
+            self._fit(instance, sighting, instance.overlap(keys)) for instance in self.instances
+        ]
+
+    def _fit(self, instance: Instance, sighting: Sighting, overlap: float) -> float:
         """How well a sighting fits an object; 0 where it cannot be it."""
         track = sighting.named.track
         same_track = track >= 0 and track in instance.tracks
         same_word = sighting.named.label in instance.labels
-        overlap = instance.overlap(sighting)
         if overlap < self.settings.min_overlap:
             followed = same_track and same_word and instance.sightings[-1].named.track == track
             near = followed and instance.step_m(sighting) < self.settings.max_step_m

@@ -247,7 +247,7 @@ def _wall_box(ends: _Ends) -> Box:
     towards = np.sign(np.median(cameras) - middle)
     # the wall lies at the thing's back or a little behind it, never before it
     behind = (middle - beside) * towards
-    near = beside[(behind > -0.05) & (behind < 0.15)]
+    near = beside[(behind > -0.05) & (behind < 0.11)]
     wall = float(np.median(near)) if len(near) >= 8 else middle
     low, high = ends.low_m.copy(), ends.high_m.copy()
     low[across], high[across] = wall - WALL_BOX_THICKNESS_M / 2, wall + WALL_BOX_THICKNESS_M / 2

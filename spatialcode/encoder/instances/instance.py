@@ -40,12 +40,18 @@ class InstanceSettings:
     )
     min_frames: int = setting("frames that must have seen an object", 1, at_least=1)
     min_points: int = setting("points that an object must have", 12, at_least=1)
+    min_visibility: float = setting(
+        "share of its outline that some frame must have seen, not cut off", 0.35,
+        at_least=0, at_most=1,
+    )  # fmt: skip
 
 
 #: A cell and those beside it.
 _AROUND = np.array([(0, 0, 0), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)])
 #: Cells are counted from so far below zero, and so many along an axis.
 _OFFSET, _SPAN = 1 << 19, 1 << 20
+#: What seems to have gone less far, or less than half its own width, stands.
+_MIN_MOVE_M = 0.25
 #: Points of the first sighting by which an object's first place is watched.
 _WATCHED_POINTS = 48
 
@@ -88,10 +94,22 @@ class Instance:
         return max(sorted(self.labels), key=lambda label: self.labels[label])
 
     @property
+    def visibility(self) -> float:
+        """The largest share of its outline that a frame has seen, not cut off; 0 where it has none,
+        as what fills a picture.
+        """
+        seen = [1 - s.points.is_cut.mean() for s in self.sightings if len(s.points.is_cut)]
+        return float(max(seen, default=0.0))
+
+    @property
     def has_moved(self) -> bool:
         """Whether frames have seen through its first place while it was elsewhere."""
         enough = self.empty_frames >= self.settings.min_empty_frames
-        return enough and self.taken_frames <= 0.2 * self.empty_frames
+        if not enough or self.taken_frames > 0.2 * self.empty_frames:
+            return False
+        first, last = (s.points.inside_m for s in (self._first, self.sightings[-1]))
+        step_m = np.linalg.norm(np.median(last, axis=0)[:2] - np.median(first, axis=0)[:2])
+        return bool(step_m > max(_MIN_MOVE_M, 0.5 * np.ptp(last[:, :2], axis=0).max()))
 
     @property
     def first_frame(self) -> int:
@@ -109,8 +127,10 @@ class Instance:
         self.labels[sighting.named.label] += sighting.named.score  # type: ignore[assignment]
         self.tracks[sighting.named.track] += 1
         self.num_seen += 1
-        fresh = _widened(sighting.points.inside_m, self.settings.voxel_m)
-        self.cells = np.union1d(self.cells, fresh)
+        voxel_m = self.settings.voxel_m
+        if self.num_seen == 1 or self.overlap(cells_of(sighting.points.inside_m, voxel_m)) < 0.98:
+            fresh = _widened(sighting.points.inside_m, voxel_m)
+            self.cells = np.union1d(self.cells, fresh)
         if len(self.sightings) > self.settings.max_sightings:
             del self.sightings[self._least_telling()]
 
@@ -134,10 +154,12 @@ class Instance:
         self.num_seen += other.num_seen
         self.cells = np.union1d(self.cells, other.cells)
 
-    def overlap(self, sighting: Sighting) -> float:
-        """The share of a sighting's points that lie in or beside this object's cells."""
-        keys = cells_of(sighting.points.inside_m, self.settings.voxel_m)
-        return float(np.isin(keys, self.cells, assume_unique=False).mean())
+    def overlap(self, keys: NDArray[np.int64]) -> float:
+        """The share of a sighting's points, given as keys of cells, that lie in or beside this
+        object's cells.
+        """
+        place = np.searchsorted(self.cells, keys)
+        return float((self.cells[np.minimum(place, len(self.cells) - 1)] == keys).mean())
 
     def step_m(self, sighting: Sighting) -> float:
         """How far the middle of a sighting is from that of the last one."""

@@ -37,7 +37,7 @@ def objects_of(
 ) -> tuple[SceneObject, ...]:
     """The objects in the order of their first sight. ``times_s`` (N,): of all frames.
 
-    What was seen in too few frames, or shows too few points, is left out.
+    What was seen in too few frames, shows too few points, or was always cut off is left out.
     """
     kept = [i for i in joined(instances) if _is_supported(i, settings)]
     kept.sort(key=lambda instance: (instance.first_frame, instance.number))
@@ -80,7 +80,11 @@ def _is_same(a: Instance, b: Instance) -> bool:
 
 def _is_supported(instance: Instance, settings: InstanceSettings) -> bool:
     num_points = sum(len(s.points.inside_m) for s in instance.sightings)
-    return instance.num_seen >= settings.min_frames and num_points >= settings.min_points
+    return (
+        instance.num_seen >= settings.min_frames
+        and num_points >= settings.min_points
+        and instance.visibility >= settings.min_visibility
+    )
 
 
 def _where_it_is(instance: Instance) -> list[Sighting]:
@@ -100,7 +104,7 @@ def _scene_object(instance: Instance, object_id: str, box: Box, times_s: Array) 
         first_seen_s=float(times_s[instance.first_frame]),
         last_seen_s=float(times_s[instance.last_frame]),
         num_observations=instance.num_seen,
-        visibility=float(max(1 - s.points.is_cut.mean() for s in instance.sightings)),
+        visibility=instance.visibility,
         motion="moving" if instance.has_moved else "static",
         track=_track(instance, box, times_s, quaternion) if instance.has_moved else (),
     )

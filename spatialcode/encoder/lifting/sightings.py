@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from spatialcode.config import checked, setting
 from spatialcode.encoder.geometry.protocol import DepthNoise
+from spatialcode.encoder.lifting.planes import PLANE_PX, NearestDepth, PlanarDepth
 from spatialcode.encoder.parsing.protocol import FrameMasks
+from spatialcode.scene.categories import Traits, traits_of
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -106,7 +108,7 @@ def lift(view: FrameView, masks: FrameMasks, settings: LiftingSettings) -> list[
     found = []
     for k, label in enumerate(masks.labels):
         crop = _Crop.around(masks.masks[k])
-        points = None if crop is None else _lifted(view, usable, crop, settings)
+        points = None if crop is None else _lifted(view, usable, crop, traits_of(label), settings)
         if points is None:
             continue
         appearance = None if masks.appearance is None else masks.appearance[k]
@@ -128,17 +130,24 @@ def usable_depth(view: FrameView, settings: LiftingSettings) -> Bool[np.ndarray,
 
 
 def depth_edges(depth_m: np.ndarray, error: DepthNoise, ratio: float) -> Mask:
-    """(h, w) pixels near which depth steps by more than noise does; unknown depth is an edge.
+    """(h, w) pixels near a step in depth, of more than ``ratio`` and than noise makes.
 
-    Noise of a pixel is averaged away before, so that it makes no edges.
+    A step bends disparity, as a surface seen at a flat angle does not, however fast it recedes.
+    Noise of single pixels is averaged away before, and unknown depth counts as infinitely far.
     """
-    filled = np.where(np.isfinite(depth_m), depth_m, 1e3).astype(np.float32)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        disparity = np.where(np.isfinite(depth_m) & (depth_m > 0), 1 / depth_m, 0)
     if error.pixel > 0:
-        filled = np.asarray(cv2.blur(filled, (3, 3)), np.float32)
-    side = 2 * max(1, round(error.edge_px / 2)) + 1
-    square = np.ones((side, side), np.uint8)
-    far, near = cv2.dilate(filled, square), cv2.erode(filled, square)
-    return np.asarray(far / np.maximum(near, 1e-3) - 1 > ratio + 2 * error.pixel / 3)
+        disparity = np.asarray(cv2.blur(disparity, (3, 3), borderType=cv2.BORDER_REPLICATE))
+    reach = max(1, round(error.edge_px))
+    padded = np.pad(disparity, reach, mode="reflect", reflect_type="odd")
+    height, width = disparity.shape
+    inner = slice(reach, reach + height), slice(reach, reach + width)
+    bent = np.zeros_like(disparity)
+    for axis in (0, 1):
+        before, after = np.roll(padded, reach, axis)[inner], np.roll(padded, -reach, axis)[inner]
+        bent = np.maximum(bent, np.abs(before + after - 2 * disparity))
+    return np.asarray(bent > (ratio + 2 * error.pixel) * np.maximum(disparity, 1e-6))
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,34 +173,46 @@ class _Crop:
 
 
 def _lifted(
-    view: FrameView, usable: Mask, crop: _Crop, settings: LiftingSettings
+    view: FrameView, usable: Mask, crop: _Crop, traits: Traits, settings: LiftingSettings
 ) -> LiftedPoints | None:
+    is_exact = view.error.pixel <= 0 and view.error.edge_px <= 0
     inner = _eroded(crop.mask, round(view.edge_sigma_px)) & crop.of(usable)
     if inner.sum() < settings.min_pixels:
         inner = crop.mask & crop.of(usable)
+    if not is_exact:
+        inner &= _not_too_far(crop.of(view.depth_m), inner, traits)
     if inner.sum() < settings.min_pixels:
         return None
-    is_exact = view.error.pixel <= 0 and view.error.edge_px <= 0
-    depth_m = crop.of(view.depth_m) if is_exact else planar_depth(crop.of(view.depth_m), inner)
+    depth_m = crop.of(view.depth_m)
+    surface = NearestDepth(depth_m, inner) if is_exact else PlanarDepth(depth_m, inner)
     seen = inner if is_exact else crop.mask
     rng = np.random.default_rng([view.index, crop.top, crop.left])
     pixels = np.argwhere(seen)
     if not is_exact:
         pixels = _some(pixels, settings.max_points, rng)
-    inside_m = _to_world(pixels, depth_m, crop, view)
-    cut = _cut(view, crop, depth_m)
+    inside_m = _to_world(pixels, surface.at(pixels), crop, view)
     outline = _some(np.argwhere(seen & ~_eroded(seen, 1)), settings.max_outline_points, rng)
-    beside = _some(
-        np.argwhere(_beside(view, crop, usable, depth_m)), settings.max_beside_points, rng
-    )
+    beside = np.argwhere(_beside(view, crop, usable, surface.map_m))
+    beside = _some(beside, settings.max_beside_points, rng)
     return LiftedPoints(
         inside_m=_outermost(inside_m, settings.max_points, rng) if is_exact else inside_m,
-        outline_m=_to_world(outline, depth_m, crop, view),
-        is_cut=cut[tuple(outline.T)],
-        beside_m=_to_world(beside, crop.of(view.depth_m), crop, view),
+        outline_m=_to_world(outline, surface.at(outline), crop, view),
+        is_cut=_cut(view, crop, surface.map_m)[tuple(outline.T)],
+        beside_m=_to_world(beside, depth_m[tuple(beside.T)], crop, view),
         sigma_m=float(np.median(depth_m[inner])) * _averaged_sigma(view.error),
         num_pixels=int(crop.mask.sum()),
     )
+
+
+def _not_too_far(depth_m: np.ndarray, inner: Mask, traits: Traits) -> Mask:
+    """Where depth is no farther from its median than a thing of that kind may be deep: what lies
+    behind shows through a chair's back and around a lamp's foot.
+    """
+    if traits.usual_size_m is None or not inner.any():
+        return np.ones_like(inner)
+    reach_m = _LARGEST * float(np.linalg.norm(traits.usual_size_m)) / 2
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.abs(depth_m - np.median(depth_m[inner])) < reach_m)
 
 
 def _eroded(mask: Mask, by_px: int) -> Mask:
@@ -202,64 +223,13 @@ def _eroded(mask: Mask, by_px: int) -> Mask:
     return cv2.erode(mask.astype(np.uint8), kernel, borderValue=1) > 0
 
 
-#: Side of the square in which a plane is fitted about each pixel.
-_PLANE_PX = 7
-#: Steepest change of disparity from pixel to pixel that is believed, as a share of it.
-_STEEPEST = 0.03
-#: Fewer pixels in the square say nothing of a slope.
-_PLANE_PIXELS = 12
-#: Planes are carried on no farther than this beyond the disparities that the object shows.
-_BEYOND = 1.02
-
-
-def planar_depth(depth_m: np.ndarray, inner: Mask) -> np.ndarray:
-    """Depth (h, w) of the planes that fit best about each inner pixel, carried on to the pixels
-    where depth is unusable: the outline is known to a pixel, although depth beside it is smeared.
-
-    Disparity of a plane is linear in the picture, so planes are fitted to disparity, by sums over
-    squares. Source: none.
-    """
-    height, width = depth_m.shape
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    weight = inner.astype(np.float32)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        disparity = np.where(inner, 1 / depth_m, 0).astype(np.float32)
-    total, dx, dy, xx, xy, yy, d, xd, yd = (
-        cv2.boxFilter(values, -1, (_PLANE_PX, _PLANE_PX), normalize=False)
-        for values in (weight, weight * x, weight * y, weight * x * x, weight * x * y,
-                       weight * y * y, disparity, disparity * x, disparity * y)
-    )  # fmt: skip
-    total = np.maximum(total, 1)
-    mean_x, mean_y, mean = dx / total, dy / total, d / total
-    # a little of the identity keeps rows of single pixels from becoming steep planes
-    sxx, syy = xx / total - mean_x**2 + 0.5, yy / total - mean_y**2 + 0.5
-    sxy = xy / total - mean_x * mean_y
-    sxd, syd = xd / total - mean_x * mean, yd / total - mean_y * mean
-    det = np.maximum(sxx * syy - sxy**2, 1e-6)
-    limit = np.where(total >= _PLANE_PIXELS, _STEEPEST * mean, 0)
-    slope_x = np.clip((syy * sxd - sxy * syd) / det, -limit, limit)
-    slope_y = np.clip((sxx * syd - sxy * sxd) / det, -limit, limit)
-    row, column = _nearest(inner)
-    at = (row, column)
-    plane = mean[at] + slope_x[at] * (x - mean_x[at]) + slope_y[at] * (y - mean_y[at])
-    low, high = np.quantile(mean[inner], [0.02, 0.98])
-    return np.asarray(1 / np.clip(plane, low / _BEYOND, high * _BEYOND))
-
-
-def _nearest(inner: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(h, w) row and column of the inner pixel nearest to each."""
-    _, label = cv2.distanceTransformWithLabels(
-        (~inner).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    pixels = np.argwhere(inner)
-    of_label = np.zeros((label.max() + 1, 2), np.int64)
-    of_label[label[inner]] = pixels
-    return of_label[label][..., 0], of_label[label][..., 1]
+#: Half the usual diagonal times this is as far as a thing may reach from its middle.
+_LARGEST = 1.25
 
 
 def _averaged_sigma(error: DepthNoise) -> float:
     """Relative error of one point after averaging; a frame's own scale is everyone's error."""
-    return error.pixel / _PLANE_PX
+    return error.pixel / PLANE_PX
 
 
 def _cut(view: FrameView, crop: _Crop, smooth_m: np.ndarray) -> Mask:
@@ -301,9 +271,9 @@ def _some(rows: np.ndarray, at_most: int, rng: np.random.Generator) -> np.ndarra
 def _to_world(
     pixels: NDArray[np.int64], depth_m: np.ndarray, crop: _Crop, view: FrameView
 ) -> Array:
-    """(P, 3) pixels of a crop, (P, 2) rows and columns, as points of the world."""
+    """(P, 3) points of the world: pixels (P, 2) of a crop, rows and columns, with their depth."""
     rows, columns = pixels.T
-    z = depth_m[rows, columns].astype(np.float64)
+    z = depth_m.astype(np.float64)
     x = (columns + crop.left + 0.5 - view.K[0, 2]) / view.K[0, 0] * z
     y = (rows + crop.top + 0.5 - view.K[1, 2]) / view.K[1, 1] * z
     camera = np.stack((x, y, z), axis=1)

@@ -141,7 +141,7 @@ def test_depth_comes_in_the_metres_of_the_metric_network(folders):
 def test_recorded_depth_and_poses_stand_in_the_place_of_estimates(folders):
     rng = np.random.default_rng(1)
     T = np.tile(np.eye(4), (3, 1, 1))
-    T[:, :3, 3] = rng.normal(size=(3, 3)) + (0, 0, 1.5)
+    T[:, :3, 3] = rng.normal((0, 0, 1.5), 1, (3, 3))
     K = np.array(((60.0, 0, 32), (0, 60, 24), (0, 0, 1)))
     depth_m = rng.uniform(1, 3, (3, 24, 32))
     for name in ("da3", "depth-anything-v2"):
