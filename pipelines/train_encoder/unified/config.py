@@ -19,11 +19,9 @@ RENDERED = "rendered"
 class UnifiedTrainingConfig:
     """The part ``unified.*`` of the encoder's training."""
 
-    object_tower: str = setting(
-        "SAM 2's weights: folder or hub id", "facebook/sam2.1-hiera-base-plus"
-    )
+    object_tower: str = setting("SAM 2's weights: registered name, or folder", "sam2.1-base-plus")
     geometry_tower: str = setting(
-        "Depth Anything 3's any-view weights: folder or hub id", "depth-anything/DA3-BASE"
+        "Depth Anything 3's any-view weights: registered name, or folder", "da3-base"
     )
     network: UnifiedNetworkConfig = setting("", default_factory=UnifiedNetworkConfig)
     towers: TowerTraining = setting("", default_factory=TowerTraining)
@@ -33,8 +31,8 @@ class UnifiedTrainingConfig:
         default_factory=lambda: {RENDERED: 1.0},
     )
     teacher_masks: str = setting(
-        "SAM 2's weights that outline recorded objects: folder or hub id",
-        "facebook/sam2.1-hiera-large",
+        "SAM 2's weights that outline recorded objects: registered name, or folder",
+        "sam2.1-large",
     )
     teacher_cache: str | None = setting(
         "folder of the outlines drawn; null: teacher_masks in the output", None

@@ -18,6 +18,7 @@ from spatialcode.encoder.parsing.protocol import MaskSource
 from spatialcode.encoder.parsing.registry import load_mask_source
 from spatialcode.encoder.unified.clips import LearningClip, symmetry_indices
 from spatialcode.encoder.unified.teaching import PosedFrame, taught_instances
+from spatialcode.encoder.weights.local import weights_folder
 from spatialcode.errors import InputError
 from spatialcode.files import write_bytes
 from spatialcode.recordings.recording import Recording
@@ -124,7 +125,7 @@ def _teacher(weights: str) -> MaskSource:
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return load_mask_source("sam2-image", weights, device=device)
+    return load_mask_source("sam2-image", weights_folder(weights), device=device)
 
 
 def _rows(rng: np.random.Generator, num_frames: int, num_wanted: int) -> list[int]:

@@ -47,6 +47,7 @@ from spatialcode.encoder.unified.training import (
     train_unified,
 )
 from spatialcode.encoder.unified.weights import save_unified
+from spatialcode.encoder.weights.local import weights_folder
 from spatialcode.files import append_jsonl
 from spatialcode.seeds import VALIDATION_ROOMS
 
@@ -101,8 +102,8 @@ def _rendered(config: TrainEncoderConfig) -> RenderedClips:
 def make_model(config: TrainEncoderConfig, *, for_training: bool = True) -> UnifiedModel:
     """Towers with their pretrained weights, the rest with new ones: equal in every process."""
     own = config.unified
-    objects = load_object_tower(own.object_tower)
-    geometry = load_geometry_tower(own.geometry_tower)
+    objects = load_object_tower(str(weights_folder(own.object_tower)))
+    geometry = load_geometry_tower(str(weights_folder(own.geometry_tower)))
     torch.manual_seed(optimisation(config).seed)
     model = UnifiedModel(objects, geometry, own.network)
     if for_training:

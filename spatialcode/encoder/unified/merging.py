@@ -53,11 +53,12 @@ class MergeSettings:
 class BoxSighting:
     """What one frame says of one object.
 
-    ``frame``: its place in the clip. ``center_m``, ``yaw_rad``: in world coordinates.
-    ``sigma_m``: the Laplace scale of the centre. ``share``: of its box's picture that is seen.
+    ``frame``: its place in the clip; ``part``: how many cuts came before. ``center_m``,
+    ``yaw_rad``: in world coordinates. ``sigma_m``: the Laplace scale of the centre.
     """
 
     frame: int
+    part: int
     t_s: float
     label: str
     track: int
@@ -95,12 +96,14 @@ def merged_objects(
 
 
 def _grouped(ordered: Sequence[BoxSighting], settings: MergeSettings) -> list[list[BoxSighting]]:
-    """Sightings of one thing together: by track, and those without by place and word."""
-    tracks: dict[int, list[BoxSighting]] = {}
+    """Sightings of one thing together: by track, and those without by place and word. What is on
+    two sides of a cut stands in two worlds.
+    """
+    tracks: dict[tuple[int, int], list[BoxSighting]] = {}
     loose: dict[int, list[BoxSighting]] = {}
     for sighting in ordered:
         if sighting.track != NO_TRACK:
-            tracks.setdefault(sighting.track, []).append(sighting)
+            tracks.setdefault((sighting.part, sighting.track), []).append(sighting)
         else:
             loose.setdefault(sighting.frame, []).append(sighting)
     things: list[list[BoxSighting]] = []
@@ -117,7 +120,7 @@ def _add_frame(
     for row, sighting in enumerate(seen):
         for column, thing in enumerate(things):
             last = thing[-1]
-            if last.label == sighting.label:
+            if (last.part, last.label) == (sighting.part, sighting.label):
                 diagonal = max(np.linalg.norm(last.size_m), np.linalg.norm(sighting.size_m))
                 place = np.median([s.center_m for s in thing[-8:]], axis=0)
                 away = np.linalg.norm(place - sighting.center_m) / diagonal
@@ -164,6 +167,11 @@ class _Merged:
             is_moving=moving,
             sightings=sightings,
         )
+
+    @property
+    def kind(self) -> tuple[int, str]:
+        """What may be the same thing is of one part and one word."""
+        return self.sightings[0].part, self.label
 
     def is_kept(self, settings: MergeSettings) -> bool:
         return self.score >= settings.min_score and len(self.sightings) >= settings.min_sightings
@@ -272,7 +280,7 @@ def _without_doubles(found: list[_Merged], max_iou: float) -> list[_Merged]:
     overlap = iou_matrix(boxes, boxes)
     kept: list[int] = []
     for i, one in enumerate(ordered):
-        same = [j for j in kept if ordered[j].label == one.label]
+        same = [j for j in kept if ordered[j].kind == one.kind]
         if all(overlap[i, j] <= max_iou for j in same):
             kept.append(i)
     return [ordered[i] for i in kept]

@@ -118,6 +118,7 @@ class UnifiedSession:
         self._boxes: list[_CameraBox] = []
         #: Metres of the geometry's unit, as each window tells; empty where it is the metre.
         self._units_m: list[float] = []
+        self._cuts_s: list[float] = []
 
     def push(self, window: Window) -> None:
         """See `Session`; repeated frames are context for the parts and counted once."""
@@ -127,7 +128,9 @@ class UnifiedSession:
         outlined = self._masks.masks(window, dict(zip(keys, found, strict=True)))
         geometry = self._geometry.geometry(window)
         for row in range(window.num_repeated, len(window.rgb)):
-            self._seen.append(_FrameSeen.of(window, geometry, row))
+            if row in geometry.cuts:
+                self._cuts_s.append(float(window.times_s[row]))
+            self._seen.append(self._frame(window, geometry, row))
         rows = [row for row in sorted(outlined) if row >= window.num_repeated]
         rows = [row for row in rows if len(outlined[row].labels)]
         if rows:
@@ -146,6 +149,10 @@ class UnifiedSession:
             cameras=tuple(seen.camera(video, unit_m) for seen in self._seen),
             room=None,
             scale=self._scale(),
+            warnings=tuple(
+                f"the video is cut at {t_s:.2f} s: what follows stands in a world of its own"
+                for t_s in self._cuts_s
+            ),
             provenance=Provenance(
                 encoder=loaded.identity.name,
                 weights_sha256=loaded.identity.weights_sha256,
@@ -154,6 +161,14 @@ class UnifiedSession:
                 work_key=self._clip.work_key,
             ),
         )
+
+    def _frame(self, window: Window, geometry: WindowGeometry, row: int) -> _FrameSeen:
+        """A frame's camera, in the part of the video that cuts leave it in."""
+        t_s = float(window.times_s[row])
+        part = sum(cut_s <= t_s for cut_s in self._cuts_s)
+        size_px = window.rgb.shape[2], window.rgb.shape[1]
+        pose = geometry.T_world_camera[row]
+        return _FrameSeen(window.start + row, part, t_s, geometry.K[row], pose, size_px)
 
     def _unit_m(self) -> float:
         return float(np.median(self._units_m)) if self._units_m else 1.0
@@ -183,7 +198,7 @@ class UnifiedSession:
             depth_m = output.depth_m[0].numpy()
             self._units_m += unit_of(depth_m, geometry.depth_m[rows])
         for i, row in enumerate(rows):
-            seen = _FrameSeen.of(window, geometry, row)
+            seen = self._frame(window, geometry, row)
             for j, mask in enumerate(chosen[row]):
                 self._boxes += _camera_box(seen, output, (i, j), outlined[row], int(mask))
 
@@ -191,20 +206,15 @@ class UnifiedSession:
 @dataclass(frozen=True, eq=False)
 class _FrameSeen:
     """A frame's camera: ``K`` in pixels of frames of ``size_px`` (width, height), the pose in the
-    geometry source's world and unit.
+    geometry source's world and unit. ``part``: how many cuts came before.
     """
 
     frame: int
+    part: int
     t_s: float
     K: Float[np.ndarray, "3 3"]
     T_world_camera: Float[np.ndarray, "4 4"]
     size_px: tuple[int, int]
-
-    @classmethod
-    def of(cls, window: Window, geometry: WindowGeometry, row: int) -> _FrameSeen:
-        size_px = window.rgb.shape[2], window.rgb.shape[1]
-        pose = geometry.T_world_camera[row]
-        return cls(window.start + row, float(window.times_s[row]), geometry.K[row], pose, size_px)
 
     def pose(self, unit_m: float) -> Float[np.ndarray, "4 4"]:
         """``T_world_camera`` in metres."""
@@ -238,6 +248,7 @@ class _CameraBox:
         axes = T[:3, :3] @ self.R_camera_box
         return BoxSighting(
             frame=self.seen.frame,
+            part=self.seen.part,
             t_s=self.seen.t_s,
             label=self.label,
             track=self.track,

@@ -28,7 +28,8 @@ def sighting(frame: int, center=(1.0, 2.0, 0.5), **changes) -> BoxSighting:
         "label": "chair", "track": 1, "size_m": np.array([0.5, 0.6, 0.9]), "yaw_rad": 0.3,
         "presence": 0.9, "score": 0.8, "sigma_m": 0.05,
     }  # fmt: skip
-    return BoxSighting(frame=frame, t_s=0.5 * frame, center_m=np.array(center), **values | changes)
+    own = {"part": 0, **values, **changes}
+    return BoxSighting(frame=frame, t_s=0.5 * frame, center_m=np.array(center), **own)
 
 
 def yaw(item) -> float:
@@ -116,6 +117,13 @@ def test_what_ends_elsewhere_than_it_began_has_moved():
     rng = np.random.default_rng(0)
     noisy = [sighting(i, (*rng.normal(1.0, 0.6, 2), 0.5)) for i in range(9)]
     assert merged_objects(noisy, SETTINGS)[0].motion == "static"
+
+
+@pytest.mark.parametrize("track", [1, NO_TRACK])
+def test_what_is_on_two_sides_of_a_cut_is_two_things(track):
+    seen = [sighting(i, track=track, part=int(i >= 2)) for i in range(4)]
+    items = merged_objects(seen, SETTINGS)
+    assert [(item.id, item.num_observations) for item in items] == [("chair_1", 2), ("chair_2", 2)]
 
 
 def test_an_object_that_leaves_and_returns_is_one():

@@ -121,6 +121,25 @@ def test_the_unit_is_the_median_ratio_of_what_both_know():
     assert unit_of(np.full((1, 2, 2), 2.0, np.float32), np.full((1, 2, 2), np.nan)) == []
 
 
+class Cut(WallAhead):
+    """Goes on somewhere else at the fifth frame."""
+
+    def geometry(self, window):
+        rows = tuple(row for row in range(len(window.rgb)) if window.start + row == 4)
+        return replace(super().geometry(window), cuts=rows)
+
+
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_a_cut_splits_objects_and_is_warned_of(size):
+    frames = FrameRequest(window=size, overlap=1)
+    code = encode_windows(loaded(geometry=Cut()), clip(), frames)
+    assert code.warnings == (
+        "the video is cut at 2.00 s: what follows stands in a world of its own",
+    )
+    chairs = [item for item in code.objects if item.label == "chair"]
+    assert [(c.first_seen_s, c.last_seen_s) for c in chairs] == [(0.0, 1.5), (2.0, 3.0)]
+
+
 class NotFinite(Truthful):
     """Loses the first box."""
 
