@@ -18,7 +18,10 @@ from spatialcode.loading import load
 
 _SMALL = "spatialcode.encoder.small.encoder:SmallEncoder"
 #: By name: an encoder class, or ``module:Class`` of one, imported when it is asked for.
-ENCODERS: dict[str, EncoderClass | str] = {"small": _SMALL}
+ENCODERS: dict[str, EncoderClass | str] = {
+    "small": _SMALL,
+    "unified": "spatialcode.encoder.unified.encoder:UnifiedEncoder",
+}
 
 
 def register(name: str, encoder: EncoderClass | str) -> None:

@@ -30,6 +30,7 @@ from spatialcode.evaluation.metrics.scoring import (
 )
 from spatialcode.evaluation.metrics.tracks import BoxTracks, from_objects
 from spatialcode.evaluation.oracle import Rung, TrueMaps, replace_with_truth, rungs, true_maps
+from spatialcode.evaluation.oracle_parts import OracleOptions, oracle_encoder
 from spatialcode.recordings.reading import spread
 from spatialcode.recordings.recording import Recording
 from spatialcode.scene.categories import wrap_yaw
@@ -51,11 +52,18 @@ MAX_FRAMES = 256
 class RoomOptions:
     """``known_intrinsics``: tell the encoder K also where it must find the poses itself.
     ``ladder``: climb it, where the encoder shows its stages (a dozen more fusions a clip).
+    ``side_px``: longer side of rendered frames, in the shape of 4 to 3.
     """
 
     num_frames: int = 32
     known_intrinsics: bool = True
     ladder: bool = True
+    side_px: int = 160
+
+    @property
+    def clip(self) -> ClipConfig:
+        """What is rendered."""
+        return ClipConfig(self.num_frames, self.side_px, self.side_px * 3 // 4)
 
 
 @dataclass(frozen=True)
@@ -121,8 +129,14 @@ def evaluate_room(
 ) -> RoomResult:
     """Render the room of a seed and evaluate the encoder on it. Deterministic by seed."""
     options = options or RoomOptions()
-    clip = make_clip(seed, ClipConfig(num_frames=options.num_frames))
+    clip = make_clip(seed, options.clip)
     return evaluate_clip(str(seed), clip, encoder, options)
+
+
+def evaluate_oracle_room(seed: int, oracle: OracleOptions, options: RoomOptions) -> RoomResult:
+    """Render the room of a seed and evaluate the prompted encoder whose parts know its truth."""
+    clip = make_clip(seed, options.clip)
+    return evaluate_clip(str(seed), clip, oracle_encoder(clip, oracle), options)
 
 
 def evaluate_clip(
