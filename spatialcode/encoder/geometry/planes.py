@@ -146,7 +146,7 @@ def find_up(
     near the pictures' up; None where surfaces do not tell.
     """
     some = slice(None, None, max(1, len(patches.frame) // _SEARCHED))
-    frame, normal, weight = (v[some] for v in (patches.frame, patches.normal, patches.weight))
+    frame, normal, weight = patches.frame[some], patches.normal[some], patches.weight[some]
     world = np.einsum("qij,qj->qi", R_world_camera[frame], normal)
     near = -R_world_camera[:, :, 1].mean(axis=0)
     near /= max(np.linalg.norm(near), 1e-9)
