@@ -11,6 +11,9 @@ export SPATIALCODE_DATA := $(abspath ../shared)
 endif
 endif
 
+# Its own requirements (numpy below 2, xformers) are not what its networks need.
+DA3 := depth-anything-3==0.1.1
+
 .PHONY: demo test test-slow check lint serve bench clean
 
 $(VENV)/bin/python:
@@ -26,6 +29,7 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/python
 	@echo "installing into $(VENV), about 2 GB: some minutes"
 	$(PIP) install --quiet -e '.[test]'
+	$(PIP) install --quiet --no-deps $(DA3)
 	@touch $(VENV)/.installed $@
 
 demo: $(VENV)/.installed

@@ -221,14 +221,19 @@ class ParityError(SpatialCodeError, RuntimeError):
 
 
 class MissingExtraError(SpatialCodeError, ImportError):
-    """A feature needs a package that only an extra of this library installs; names the extra."""
+    """A feature needs a package that only an extra of this library installs; names the extra.
+
+    ``install``: the line that installs it, where an extra alone cannot.
+    """
 
     code = "missing_extra"
 
-    def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs the extra {extra!r}: pip install 'spatialcode[{extra}]'")
+    def __init__(self, feature: str, extra: str, install: str | None = None) -> None:
+        line = install or f"pip install 'spatialcode[{extra}]'"
+        super().__init__(f"{feature} needs the extra {extra!r}: {line}")
         self.feature = feature
         self.extra = extra
+        self.install = install
 
-    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
-        return type(self), (self.feature, self.extra)
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str | None]]:
+        return type(self), (self.feature, self.extra, self.install)

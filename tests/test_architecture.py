@@ -70,6 +70,7 @@ LIGHT_MODULES = (
     "spatialcode.encoder.parsing.vocabulary",
     "spatialcode.encoder.parsing.keyframes",
     "spatialcode.encoder.small.encoder",
+    "spatialcode.encoder.unified.encoder",
     "spatialcode.encoder.weights",
     "spatialcode.reasoning.rubric.scoring",
     "spatialcode.recordings",

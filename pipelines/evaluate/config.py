@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pipelines.on_ray.dataset import Workers
 from spatialcode.config import checked, require, setting
+from spatialcode.encoder.prompted.settings import ORACLE_PARTS
 from spatialcode.encoder.registry import EncoderSettings
 from spatialcode.reasoning.models.loading import ModelSpec
 from spatialcode.seeds import HELD_OUT_ROOMS
@@ -14,6 +15,7 @@ BENCHMARKS = ("encoder", "vsibench", "rooms")
 REASONERS = ("solver", "program", "text")
 KEPT = ("all", "named")
 FALLBACKS = ("none", "priors")
+NOISES = ("none", "network")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,25 @@ class EvaluateConfig:
         "layout of `clips`, by its reader's name, as codes; null: recognised", None
     )
     known_intrinsics: bool = setting("tell the pinhole matrix also where poses are not", True)
+    num_side: int = setting("longer side of rendered frames in pixels", 160, at_least=32)
+    oracle: str = setting(
+        "encoder=prompted: what is true in the place of networks, of masks,depth,poses;"
+        " masks and depth always are, without poses the path is estimated; empty: the networks",
+        "",
+    )
+    noise: str = setting(
+        "upon what is true: none, or network (depth 5 % off a frame and 2 % a pixel, its edges"
+        " smeared over 3 px, masks 1 px off)",
+        "none",
+        one_of=NOISES,
+    )
+    missed: float = setting("share of boxes that an oracle loses", 0.0, at_least=0, at_most=1)
+    switched: float = setting(
+        "share of masks to which an oracle gives another object's track",
+        0.0,
+        at_least=0,
+        at_most=1,
+    )
     ladder: bool = setting("also replace one output after the other by truth", True)
     num_workers: int = setting(
         "encoders at work at once, one core each; 0: here, without Ray", 2, at_least=0
@@ -82,6 +103,13 @@ class EvaluateConfig:
     ray_address: str | None = setting("cluster to join; null: RAY_ADDRESS or a local one", None)
 
     def __post_init__(self) -> None:
+        if self.oracle:
+            known = set(self.oracle_parts) <= set(ORACLE_PARTS)
+            fits = known and {"masks", "depth"} <= set(self.oracle_parts)
+            require(fits, "oracle", "masks,depth or masks,depth,poses", self.oracle)
+            require(self.clips is None, "clips", "null, as an oracle renders", self.clips)
+            name = self.encoder.name
+            require(name.startswith("prompted"), "encoder.name", "prompted, for oracle", name)
         if self.reasoner == "text" or (self.reasoner == "program" and self.model.base_url):
             require(bool(self.model.model), "model.model", "a name or folder", self.model.model)
         if self.benchmark == "vsibench":
@@ -89,6 +117,11 @@ class EvaluateConfig:
             require(self.boxes is not None, "boxes", "a file or a folder, for vsibench", None)
         ordered = not self.boxes_order or sorted(self.boxes_order) == [0, 1, 2]
         require(ordered, "boxes_order", "each of 0, 1, 2 once", self.boxes_order)
+
+    @property
+    def oracle_parts(self) -> tuple[str, ...]:
+        """What is true in the place of networks."""
+        return tuple(part.strip() for part in self.oracle.split(",") if part.strip())
 
     @property
     def workers(self) -> Workers:

@@ -15,17 +15,27 @@ from typing import Any
 from pipelines.evaluate.config import EvaluateConfig
 from pipelines.on_ray.dataset import through_actors
 from pipelines.stored import rows
-from spatialcode.config import to_dict
-from spatialcode.encoder.protocol import Encoder
+from spatialcode.config import build, to_dict
+from spatialcode.encoder.prompted.encoder import PromptedSettings
+from spatialcode.encoder.protocol import Encoder, LoadedEncoder
 from spatialcode.errors import EncodeError
 from spatialcode.evaluation.encoder_report import FailedClip, aggregate, figure, markdown
+from spatialcode.evaluation.oracle_parts import OracleOptions
 from spatialcode.evaluation.report import Report, write_report
-from spatialcode.evaluation.room import RoomOptions, RoomResult, evaluate_recorded, evaluate_room
+from spatialcode.evaluation.room import (
+    RoomOptions,
+    RoomResult,
+    evaluate_oracle_room,
+    evaluate_recorded,
+    evaluate_room,
+)
 from spatialcode.recordings.registry import recordings_in
 from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.threads import limit_threads
 
 Row = dict[str, Any]
+#: Frames of a room where no encoder is asked for how many it wants.
+ORACLE_FRAMES = 64
 #: Called after every clip with how many are done, how many failed, and of how many.
 Progress = Callable[[int, int, int], None]
 
@@ -42,22 +52,42 @@ def inputs_of(config: EvaluateConfig) -> list[Row]:
     return [{"name": str(seed), "seed": seed, "recording": b""} for seed in seeds]
 
 
+def oracle_of(config: EvaluateConfig) -> OracleOptions:
+    """What stands in the place of the prompted encoder's networks, which are not loaded."""
+    settings = build(PromptedSettings, config.encoder.settings, "encoder.settings")
+    return OracleOptions(
+        config.oracle_parts,
+        config.noise == "network",
+        config.missed,
+        config.switched,
+        settings.fusion,
+    )
+
+
 class Evaluator:
     """The stage: one input row in, one result row out, whatever happens."""
 
-    def __init__(self, config: EvaluateConfig, encoder: Encoder) -> None:
+    def __init__(self, config: EvaluateConfig, encoder: Encoder | OracleOptions) -> None:
         # One core a worker, as it reserves: the times reported are those of one core.
         limit_threads(1)
-        self.encoder = encoder.load(config.device)
+        num_frames = config.num_frames or (
+            ORACLE_FRAMES if isinstance(encoder, OracleOptions) else encoder.frames.count
+        )
+        self.options = RoomOptions(
+            num_frames, config.known_intrinsics, config.ladder, config.num_side
+        )
+        self.encoder: LoadedEncoder | OracleOptions = (
+            encoder if isinstance(encoder, OracleOptions) else encoder.load(config.device)
+        )
         limit_threads(1)  # again, for libraries that the encoder has brought
-        num_frames = config.num_frames or encoder.frames.count
-        self.options = RoomOptions(num_frames, config.known_intrinsics, config.ladder)
 
     def __call__(self, row: Row) -> Row:
         try:
-            if row["recording"]:
+            if row["recording"] and not isinstance(self.encoder, OracleOptions):
                 recording = pickle.loads(row["recording"])  # noqa: S301 - pickled by `inputs_of`
                 result = evaluate_recorded(recording, self.encoder, self.options)
+            elif isinstance(self.encoder, OracleOptions):
+                result = evaluate_oracle_room(row["seed"], self.encoder, self.options)
             else:
                 result = evaluate_room(row["seed"], self.encoder, self.options)
         except Exception as error:  # the one boundary of a row: an error is data
@@ -73,7 +103,8 @@ def run_evaluate(config: EvaluateConfig, on_progress: Progress | None = None) ->
     Raises ConfigError, WeightsError or InputError before anything is computed, EncodeError
     where every clip failed.
     """
-    encoder = config.encoder.make()  # a wrong name fails here, not in every actor
+    # a wrong name fails here, not in every actor
+    encoder = oracle_of(config) if config.oracle else config.encoder.make()
     inputs = inputs_of(config)
     results: list[RoomResult] = []
     failures: list[FailedClip] = []

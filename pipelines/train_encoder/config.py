@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipelines.train_encoder.unified.config import UnifiedTrainingConfig
 from spatialcode.config import checked, require, setting
 
 LAUNCHERS = ("process", "ray")
+ENCODERS = ("small", "unified")
 
 
 @dataclass(frozen=True)
@@ -15,8 +17,11 @@ class TrainEncoderConfig:
     """All settings of ``python -m jobs.train_encoder``."""
 
     output: str = setting("folder for checkpoints, metrics, curve, weights and card")
+    encoder: str = setting("which encoder is trained", "small", one_of=ENCODERS)
     launcher: str = setting(
-        "process: one plain torch process; ray: Ray Train (DDP)", "ray", one_of=LAUNCHERS
+        "process: one plain torch process; ray: Ray Train (small: DDP; unified: DeepSpeed)",
+        "ray",
+        one_of=LAUNCHERS,
     )
     num_workers: int = setting("training workers of the ray launcher", 1, at_least=1)
     use_gpu: bool = setting("train on GPUs, one a worker", False)
@@ -27,7 +32,7 @@ class TrainEncoderConfig:
     max_failures: int = setting("restarts from the last checkpoint before giving up", 3)
     num_steps: int = setting("optimiser steps", 10_000, at_least=1)
     max_seconds: float | None = setting("training time after which the schedule ends too", None)
-    batch_size: int = setting("pictures a step and worker", 32, at_least=1)
+    batch_size: int = setting("pictures (unified: clips) a step and worker", 32, at_least=1)
     learning_rate: float = setting("peak learning rate", 2e-3, above=0)
     bfloat16: bool = setting("compute in bfloat16 (fast where the processor has it)", True)
     first_seed: int = setting("seed of the first training room", 0)
@@ -41,6 +46,7 @@ class TrainEncoderConfig:
     checkpoint_every_steps: int = setting("steps between checkpoints", 100, at_least=1)
     num_calibration_rooms: int = setting("unseen rooms that the score is fitted on at the end", 60)
     ray_address: str | None = setting("cluster to join; null: RAY_ADDRESS or a local one", None)
+    unified: UnifiedTrainingConfig = setting("", default_factory=UnifiedTrainingConfig)
 
     def __post_init__(self) -> None:
         require(

@@ -11,7 +11,7 @@ import math
 import platform
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def train_on_ray(config: TrainEncoderConfig) -> None:
     )
     trainer = TorchTrainer(
         _train_worker,
-        train_loop_config=asdict(config),
+        train_loop_config={"config": config},
         torch_config=TorchConfig(backend="nccl" if config.use_gpu else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=config.num_workers,
@@ -126,7 +126,7 @@ def _train_worker(values: dict[str, Any]) -> None:
     from ray.train import Checkpoint
     from ray.train.torch import prepare_model
 
-    config = TrainEncoderConfig(**values)
+    config: TrainEncoderConfig = values["config"]
     torch.set_num_threads(config.num_threads)
     rank = ray.train.get_context().get_world_rank()
     output = Path(config.output).resolve()

@@ -131,7 +131,8 @@ class DeepSpeedStepper:
     with less to do passes a loss of zero), since ZeRO reduces gradients in it. Losses are sums
     over a rank's tokens divided by the tokens of all ranks (`total`): `backward` takes back the
     mean over ranks that DeepSpeed forms, so that gradients are those of one process with the
-    whole batch.
+    whole batch. ``groups``: AdamW's, where not all parameters are updated alike; a group's
+    ``rate_factor`` is its rate over the one set.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class DeepSpeedStepper:
         zero: ZeroConfig,
         adam: AdamConfig,
         *,
+        groups: list[dict[str, Any]] | None = None,
         use_gpu: bool = False,
         load_universal: bool = False,
     ) -> None:
@@ -151,13 +153,15 @@ class DeepSpeedStepper:
         if zero.activation_checkpointing:
             _checkpoint_activations(model)
         trainable = [p for p in model.parameters() if p.requires_grad]
-        optimizer = MuonBesideAdamW(model, adam) if adam.muon else make_adamw(trainable, adam)
+        optimizer = (
+            MuonBesideAdamW(model, adam) if adam.muon else make_adamw(groups or trainable, adam)
+        )
         self._norm = float("nan")
         if zero.stage == 0:
             optimizer.register_step_pre_hook(self._clip)
         self.engine, *_ = deepspeed.initialize(
             model=model,
-            model_parameters=trainable,
+            model_parameters=groups or trainable,
             optimizer=optimizer,
             config=engine_config(zero, adam, load_universal),
         )

@@ -30,6 +30,8 @@ from spatialcode.evaluation.metrics.scoring import (
 )
 from spatialcode.evaluation.metrics.tracks import BoxTracks, from_objects
 from spatialcode.evaluation.oracle import Rung, TrueMaps, replace_with_truth, rungs, true_maps
+from spatialcode.evaluation.oracle_parts import OracleOptions, oracle_encoder
+from spatialcode.recordings.reading import spread
 from spatialcode.recordings.recording import Recording
 from spatialcode.scene.categories import wrap_yaw
 from spatialcode.scene.frames import quaternion_from_yaw
@@ -42,17 +44,26 @@ Array = NDArray[np.float64]
 
 #: Longer side to which recorded frames are scaled while decoding; encoders scale them further.
 MAX_SIDE_PX = 320
+#: Frames of a recording that are looked at, as they are all in memory at once.
+MAX_FRAMES = 256
 
 
 @dataclass(frozen=True)
 class RoomOptions:
     """``known_intrinsics``: tell the encoder K also where it must find the poses itself.
     ``ladder``: climb it, where the encoder shows its stages (a dozen more fusions a clip).
+    ``side_px``: longer side of rendered frames, in the shape of 4 to 3.
     """
 
     num_frames: int = 32
     known_intrinsics: bool = True
     ladder: bool = True
+    side_px: int = 160
+
+    @property
+    def clip(self) -> ClipConfig:
+        """What is rendered."""
+        return ClipConfig(self.num_frames, self.side_px, self.side_px * 3 // 4)
 
 
 @dataclass(frozen=True)
@@ -118,8 +129,14 @@ def evaluate_room(
 ) -> RoomResult:
     """Render the room of a seed and evaluate the encoder on it. Deterministic by seed."""
     options = options or RoomOptions()
-    clip = make_clip(seed, ClipConfig(num_frames=options.num_frames))
+    clip = make_clip(seed, options.clip)
     return evaluate_clip(str(seed), clip, encoder, options)
+
+
+def evaluate_oracle_room(seed: int, oracle: OracleOptions, options: RoomOptions) -> RoomResult:
+    """Render the room of a seed and evaluate the prompted encoder whose parts know its truth."""
+    clip = make_clip(seed, options.clip)
+    return evaluate_clip(str(seed), clip, oracle_encoder(clip, oracle), options)
 
 
 def evaluate_clip(
@@ -158,13 +175,13 @@ def evaluate_clip(
 def evaluate_recorded(
     recording: Recording, encoder: LoadedEncoder, options: RoomOptions
 ) -> RoomResult:
-    """Evaluate on the frames that the cameras of the recording's code belong to.
+    """Evaluate on the frames of a recording, evenly spread where there are more than `MAX_FRAMES`.
 
     Depth is compared where it was recorded as well. There is no oracle ladder, and which objects
     are hardly seen is not known: a prediction of one counts as wrong.
     """
     code = recording.code()
-    clip = recording.clip(side_px=MAX_SIDE_PX)
+    clip = recording.clip(spread(recording.num_frames, MAX_FRAMES), MAX_SIDE_PX)
     times_s, K, poses = clip.times_s, clip.geometry.K, clip.geometry.T_world_camera
     assert poses is not None  # a code has them
     truth = ScoredScene(

@@ -122,3 +122,80 @@ def _periods(symmetry: Symmetries) -> NDArray[np.float64]:
             raise SchemaError("symmetry", "one of " + ", ".join(_PERIOD_RAD), name)
     periods = np.array([_PERIOD_RAD[name] for name in names])
     return periods[0] if isinstance(symmetry, str) else periods
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is usual of a kind of thing.
+
+    ``mount``, ``has_front``, ``yaw_symmetry``: as of a `Category`. ``usual_size_m``: width, depth
+    and height along a box's own x, y and z; None where no size is usual. ``is_portable``: stands on
+    the floor or on furniture alike.
+    """
+
+    mount: Mount = "surface"
+    has_front: bool = False
+    yaw_symmetry: YawSymmetry = "half"
+    usual_size_m: tuple[float, float, float] | None = None
+    is_portable: bool = False
+
+    @property
+    def is_on_wall(self) -> bool:
+        return self.mount == "wall"
+
+    @property
+    def is_round(self) -> bool:
+        return self.yaw_symmetry == "round"
+
+
+#: Usual width, depth and height in metres of common furniture and household things, rounded. Used
+#: only where a size was not seen. Source: none.
+_USUAL_M: dict[str, tuple[float, float, float]] = {
+    "chair": (0.50, 0.55, 0.90), "table": (1.20, 0.75, 0.75), "sofa": (1.90, 0.90, 0.85),
+    "bed": (1.50, 2.05, 0.60), "tv": (1.10, 0.08, 0.65), "door": (0.85, 0.05, 2.05),
+    "window": (1.20, 0.10, 1.20), "stool": (0.38, 0.38, 0.50), "trash bin": (0.28, 0.28, 0.45),
+    "pillow": (0.55, 0.40, 0.15), "refrigerator": (0.65, 0.65, 1.70), "toilet": (0.40, 0.65, 0.80),
+    "stove": (0.60, 0.60, 0.90), "bathtub": (1.65, 0.75, 0.58), "washer": (0.60, 0.60, 0.85),
+    "lamp": (0.30, 0.30, 0.50), "bookshelf": (0.90, 0.32, 1.80), "nightstand": (0.48, 0.42, 0.55),
+    "dishwasher": (0.60, 0.60, 0.85), "oven": (0.60, 0.60, 0.60), "microwave": (0.50, 0.38, 0.30),
+    "cabinet": (0.80, 0.45, 1.00), "closet": (1.20, 0.60, 2.00), "dresser": (1.00, 0.48, 0.85),
+    "armchair": (0.80, 0.85, 0.85), "desk": (1.30, 0.65, 0.75), "counter": (1.80, 0.62, 0.90),
+    "sink": (0.55, 0.45, 0.20), "radiator": (1.00, 0.12, 0.60), "piano": (1.48, 0.60, 1.10),
+    "monitor": (0.55, 0.20, 0.42), "laptop": (0.34, 0.24, 0.22), "printer": (0.45, 0.38, 0.28),
+    "keyboard": (0.44, 0.14, 0.03), "computer tower": (0.20, 0.45, 0.45),
+    "telephone": (0.20, 0.18, 0.10), "suitcase": (0.45, 0.28, 0.65), "backpack": (0.32, 0.22, 0.45),
+    "fan": (0.40, 0.35, 1.10), "plant": (0.40, 0.40, 0.80), "mirror": (0.60, 0.05, 1.00),
+    "picture": (0.60, 0.04, 0.45), "whiteboard": (1.50, 0.05, 1.00), "clock": (0.30, 0.05, 0.30),
+    "curtain": (1.20, 0.15, 2.20), "fireplace": (1.20, 0.45, 1.10), "heater": (0.60, 0.20, 0.50),
+    "coffee machine": (0.28, 0.38, 0.35), "kettle": (0.22, 0.18, 0.25), "book": (0.17, 0.24, 0.03),
+}  # fmt: skip
+_ON_WALL = frozenset({"mirror", "picture", "whiteboard", "clock", "curtain", "poster", "painting"})
+_WITH_FRONT = frozenset({
+    "dishwasher", "oven", "microwave", "cabinet", "closet", "dresser", "armchair", "desk", "sink",
+    "radiator", "piano", "monitor", "laptop", "printer", "mirror", "picture", "whiteboard", "clock",
+    "curtain", "poster", "painting", "fireplace", "coffee machine", "wardrobe", "keyboard",
+})  # fmt: skip
+_ROUND = frozenset({"plant", "fan", "kettle", "vase", "bucket", "bowl", "cup", "bottle", "pot"})
+_ON_FLOOR = frozenset({
+    "dishwasher", "cabinet", "closet", "wardrobe", "dresser", "armchair", "desk", "counter",
+    "piano", "fireplace", "suitcase", "ottoman", "bench", "mattress", "crib", "rug", "carpet",
+    "bicycle", "person",
+})  # fmt: skip
+_PORTABLE = frozenset({"lamp", "fan", "plant", "heater", "speaker", "box", "bag", "backpack"})
+_CATEGORY = {category.label: category for category in CATEGORIES}
+
+
+def traits_of(label: str) -> Traits:
+    """The traits of a label; neutral ones for a word that is not known. Never raises.
+
+    What carries a thing is only the usual case: a lamp may stand on the floor or on a table.
+    """
+    usual = _USUAL_M.get(label)
+    known = _CATEGORY.get(label)
+    if known is not None:
+        portable = label in _PORTABLE
+        return Traits(known.mount, known.has_front, known.yaw_symmetry, usual, portable)
+    mount: Mount = "wall" if label in _ON_WALL else "floor" if label in _ON_FLOOR else "surface"
+    has_front = label in _WITH_FRONT
+    symmetry: YawSymmetry = "full" if has_front else "round" if label in _ROUND else "half"
+    return Traits(mount, has_front, symmetry, usual, label in _PORTABLE)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from spatialcode.encoder.protocol import ClipHeader, Window
 from spatialcode.errors import SchemaError
@@ -41,7 +41,10 @@ class WindowGeometry:
     (N, 3): unit vectors against gravity where the source knows it. ``confidence`` (N, h, w) in
     [0, 1], None where the source has none. ``reprojection_px``: the median distance at which
     points seen in several frames are missed, in pixels of the frames; None where poses were not
-    estimated from pictures. SchemaError where shapes do not agree.
+    estimated from pictures. ``cuts``: rows at which the video goes on somewhere else, so that
+    nothing joins them to the rows before; each such part has poses in a world of its own.
+    ``is_grounded``: that world has z up and its floor at z = 0. SchemaError where shapes do not
+    agree.
     """
 
     depth_m: Float[np.ndarray, "n h w"]
@@ -52,6 +55,8 @@ class WindowGeometry:
     up_camera: Float[np.ndarray, "n 3"] | None = None
     confidence: Float[np.ndarray, "n h w"] | None = None
     reprojection_px: float | None = None
+    cuts: tuple[int, ...] = ()
+    is_grounded: bool = False
 
     def __post_init__(self) -> None:
         num = len(self.depth_m)
@@ -61,6 +66,38 @@ class WindowGeometry:
             value = getattr(self, name)
             if value is not None and np.shape(value) != shape:
                 raise SchemaError(f"WindowGeometry.{name}", f"shape {shape}", np.shape(value))
+
+
+@dataclass(frozen=True, eq=False)
+class DepthFrames:
+    """Depth of N frames, each by itself.
+
+    ``depth_m`` (N, h, w): z-depth in metres, NaN where it is not known, at any resolution of the
+    frames' aspect. ``focal_px`` (N,): focal lengths in pixels of the frames where the source tells
+    them. SchemaError where shapes do not agree.
+    """
+
+    depth_m: Float[np.ndarray, "n h w"]
+    focal_px: Float[np.ndarray, " n"] | None = None
+
+    def __post_init__(self) -> None:
+        if np.ndim(self.depth_m) != 3:
+            raise SchemaError("DepthFrames.depth_m", "shape (N, h, w)", np.shape(self.depth_m))
+        num = len(self.depth_m)
+        if self.focal_px is not None and np.shape(self.focal_px) != (num,):
+            raise SchemaError("DepthFrames.focal_px", f"shape ({num},)", np.shape(self.focal_px))
+
+
+class DepthSource(Protocol):
+    """Gives depth of frames one by one, without poses. ``error``: how wrong it may be."""
+
+    error: DepthNoise
+
+    def depth(
+        self, rgb: UInt8[np.ndarray, "n h w 3"], K: Float[np.ndarray, "3 3"] | None
+    ) -> DepthFrames:
+        """Depth of upright frames; ``K`` in their pixels where it is known."""
+        ...
 
 
 class GeometrySession(Protocol):

@@ -1,0 +1,297 @@
+"""From a mask and depth to points in the world: what one frame saw of one object.
+
+What a source states of its errors decides how much is cut away: nothing where it is exact, a rim of
+the mask and the pixels at depth edges where it is not. Points where an object ends because the
+picture does, or because something stands in front of it, are kept apart: there it may go on.
+
+Source: none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
+
+from spatialcode.config import checked, setting
+from spatialcode.encoder.geometry.protocol import DepthNoise
+from spatialcode.encoder.lifting.planes import PLANE_PX, NearestDepth, PlanarDepth
+from spatialcode.encoder.parsing.protocol import FrameMasks
+from spatialcode.scene.categories import Traits, traits_of
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+#: Nearer than this no camera of a room sees anything, metres.
+_MIN_DEPTH_M = 0.1
+
+
+@dataclass(frozen=True)
+@checked
+class LiftingSettings:
+    """How a mask becomes points."""
+
+    max_points: int = setting("points kept of one object in one frame", 256, at_least=16)
+    max_outline_points: int = setting("points kept of an object's outline", 64, at_least=8)
+    max_beside_points: int = setting("points kept of what lies beside it", 48, at_least=8)
+    min_pixels: int = setting("pixels with depth that an object must show", 12, at_least=1)
+    edge_ratio: float = setting(
+        "relative step between neighbouring pixels that is a depth edge, where edges are smeared",
+        0.06, above=0,
+    )  # fmt: skip
+    min_confidence: float = setting("of depth, where a source states one", 0.3, at_least=0)
+    max_depth_m: float = setting("farther depth is not used", 12.0, above=0)
+
+
+@dataclass(frozen=True, eq=False)
+class FrameView:
+    """One frame as lifting needs it; depth and confidence of the masks' own size.
+
+    ``K`` (3, 3) in pixels of the masks, ``T_world_camera`` (4, 4). ``edge_sigma_px``: of the masks'
+    outlines. ``error``: of depth, its ``edge_px`` in pixels of the masks.
+    """
+
+    index: int
+    depth_m: Float[np.ndarray, "h w"]
+    K: Float[np.ndarray, "3 3"]
+    T_world_camera: Float[np.ndarray, "4 4"]
+    error: DepthNoise
+    edge_sigma_px: float = 0.0
+    confidence: Float[np.ndarray, "h w"] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """What a mask source says of a mask; ``track`` is negative where it follows nothing."""
+
+    label: str
+    score: float
+    track: int
+    appearance: Float[np.ndarray, " c"] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class LiftedPoints:
+    """``inside_m`` (P, 3): points of an object in the world. ``outline_m`` (O, 3): those at its
+    outline, and ``is_cut`` (O,): whether it is cut off beside them, by the picture's border or by
+    something nearer. ``beside_m`` (B, 3): points just outside the outline that are not nearer,
+    which show the wall that a thing hangs on. ``sigma_m``: standard deviation of a point along
+    its ray. ``num_pixels``: of the mask.
+    """
+
+    inside_m: Float[np.ndarray, "p 3"]
+    outline_m: Float[np.ndarray, "o 3"]
+    is_cut: Bool[np.ndarray, " o"]
+    beside_m: Float[np.ndarray, "b 3"]
+    sigma_m: float
+    num_pixels: int
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """What one frame saw of one object, from ``camera_m`` (3,) in the world."""
+
+    frame: int
+    named: Named
+    points: LiftedPoints
+    camera_m: Float[np.ndarray, " 3"]
+
+
+def lift(view: FrameView, masks: FrameMasks, settings: LiftingSettings) -> list[Sighting]:
+    """The sightings of one frame, in the order of its masks; those that show too little depth
+    are left out.
+    """
+    usable = usable_depth(view, settings)
+    found = []
+    for k, label in enumerate(masks.labels):
+        crop = _Crop.around(masks.masks[k])
+        points = None if crop is None else _lifted(view, usable, crop, traits_of(label), settings)
+        if points is None:
+            continue
+        appearance = None if masks.appearance is None else masks.appearance[k]
+        named = Named(label, float(masks.scores[k]), int(masks.tracks[k]), appearance)
+        found.append(Sighting(view.index, named, points, view.T_world_camera[:3, 3].copy()))
+    return found
+
+
+def usable_depth(view: FrameView, settings: LiftingSettings) -> Bool[np.ndarray, "h w"]:
+    """Where depth can be used: known, near enough, confident, and off smeared edges."""
+    depth = view.depth_m
+    with np.errstate(invalid="ignore"):
+        usable = np.isfinite(depth) & (depth > _MIN_DEPTH_M) & (depth < settings.max_depth_m)
+    if view.confidence is not None:
+        usable &= view.confidence >= settings.min_confidence
+    if view.error.edge_px > 0:
+        usable &= ~depth_edges(depth, view.error, settings.edge_ratio)
+    return usable
+
+
+def depth_edges(depth_m: np.ndarray, error: DepthNoise, ratio: float) -> Mask:
+    """(h, w) pixels near a step in depth, of more than ``ratio`` and than noise makes.
+
+    A step bends disparity, as a surface seen at a flat angle does not, however fast it recedes.
+    Noise of single pixels is averaged away before, and unknown depth counts as infinitely far.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        disparity = np.where(np.isfinite(depth_m) & (depth_m > 0), 1 / depth_m, 0)
+    if error.pixel > 0:
+        disparity = np.asarray(cv2.blur(disparity, (3, 3), borderType=cv2.BORDER_REPLICATE))
+    reach = max(1, round(error.edge_px))
+    padded = np.pad(disparity, reach, mode="reflect", reflect_type="odd")
+    height, width = disparity.shape
+    inner = slice(reach, reach + height), slice(reach, reach + width)
+    bent = np.zeros_like(disparity)
+    for axis in (0, 1):
+        before, after = np.roll(padded, reach, axis)[inner], np.roll(padded, -reach, axis)[inner]
+        bent = np.maximum(bent, np.abs(before + after - 2 * disparity))
+    return np.asarray(bent > (ratio + 2 * error.pixel) * np.maximum(disparity, 1e-6))
+
+
+@dataclass(frozen=True, eq=False)
+class _Crop:
+    """The part of a picture that a mask covers, with two pixels around it where there are."""
+
+    mask: Mask
+    top: int
+    left: int
+
+    @classmethod
+    def around(cls, mask: Mask) -> _Crop | None:
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if not len(rows):
+            return None
+        top, left = max(int(rows[0]) - 2, 0), max(int(columns[0]) - 2, 0)
+        return cls(mask[top : rows[-1] + 3, left : columns[-1] + 3], top, left)
+
+    def of(self, image: np.ndarray) -> np.ndarray:
+        """The same part of another picture of that size."""
+        height, width = self.mask.shape
+        return image[self.top : self.top + height, self.left : self.left + width]
+
+
+def _lifted(
+    view: FrameView, usable: Mask, crop: _Crop, traits: Traits, settings: LiftingSettings
+) -> LiftedPoints | None:
+    is_exact = view.error.pixel <= 0 and view.error.edge_px <= 0
+    inner = _eroded(crop.mask, round(view.edge_sigma_px)) & crop.of(usable)
+    if inner.sum() < settings.min_pixels:
+        inner = crop.mask & crop.of(usable)
+    if not is_exact:
+        inner &= _not_too_far(crop.of(view.depth_m), inner, traits)
+    if inner.sum() < settings.min_pixels:
+        return None
+    depth_m = crop.of(view.depth_m)
+    surface = NearestDepth(depth_m, inner) if is_exact else PlanarDepth(depth_m, inner)
+    seen = inner if is_exact else crop.mask
+    rng = np.random.default_rng([view.index, crop.top, crop.left])
+    pixels = np.argwhere(seen)
+    if not is_exact:
+        pixels = _some(pixels, settings.max_points, rng)
+    inside_m = _to_world(pixels, surface.at(pixels), crop, view)
+    outline = _some(np.argwhere(seen & ~_eroded(seen, 1)), settings.max_outline_points, rng)
+    beside = np.argwhere(_beside(view, crop, usable, surface.map_m))
+    beside = _some(beside, settings.max_beside_points, rng)
+    return LiftedPoints(
+        inside_m=_outermost(inside_m, settings.max_points, rng) if is_exact else inside_m,
+        outline_m=_to_world(outline, surface.at(outline), crop, view),
+        is_cut=_cut(view, crop, surface.map_m)[tuple(outline.T)],
+        beside_m=_to_world(beside, depth_m[tuple(beside.T)], crop, view),
+        sigma_m=float(np.median(depth_m[inner])) * _averaged_sigma(view.error),
+        num_pixels=int(crop.mask.sum()),
+    )
+
+
+def _not_too_far(depth_m: np.ndarray, inner: Mask, traits: Traits) -> Mask:
+    """Where depth is no farther from its median than a thing of that kind may be deep: what lies
+    behind shows through a chair's back and around a lamp's foot.
+    """
+    if traits.usual_size_m is None or not inner.any():
+        return np.ones_like(inner)
+    reach_m = _LARGEST * float(np.linalg.norm(traits.usual_size_m)) / 2
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.abs(depth_m - np.median(depth_m[inner])) < reach_m)
+
+
+def _eroded(mask: Mask, by_px: int) -> Mask:
+    """Without a rim; where the mask leaves the picture there is none to take away."""
+    if by_px <= 0:
+        return mask
+    kernel = np.ones((2 * by_px + 1, 2 * by_px + 1), np.uint8)
+    return cv2.erode(mask.astype(np.uint8), kernel, borderValue=1) > 0
+
+
+#: Half the usual diagonal times this is as far as a thing may reach from its middle.
+_LARGEST = 1.25
+
+
+def _averaged_sigma(error: DepthNoise) -> float:
+    """Relative error of one point after averaging; a frame's own scale is everyone's error."""
+    return error.pixel / PLANE_PX
+
+
+def _cut(view: FrameView, crop: _Crop, smooth_m: np.ndarray) -> Mask:
+    """The pixels close to where the object is cut off: at the picture's border, or where what lies
+    beside its outline is nearer.
+    """
+    height, width = view.depth_m.shape
+    rim = 1 + round(view.edge_sigma_px)
+    reach = rim + round(view.error.edge_px)
+    square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    depth_m = crop.of(view.depth_m)
+    beside = np.where(crop.mask | ~np.isfinite(depth_m), 1e3, depth_m).astype(np.float32)
+    nearest_m = cv2.erode(beside, square, borderValue=1e3)
+    with np.errstate(invalid="ignore"):
+        hidden = nearest_m < smooth_m * (0.97 - 3 * _averaged_sigma(view.error))
+    rows = crop.top + np.arange(crop.mask.shape[0])[:, None]
+    columns = crop.left + np.arange(crop.mask.shape[1])
+    border = (rows < rim) | (rows >= height - rim) | (columns < rim) | (columns >= width - rim)
+    return np.asarray(hidden | border)
+
+
+def _beside(view: FrameView, crop: _Crop, usable: Mask, depth_m: np.ndarray) -> Mask:
+    """Usable pixels around the outline, outside the mask and off its smeared rim, that are not
+    nearer than the object is.
+    """
+    inner = round(view.edge_sigma_px + view.error.edge_px)
+    square = np.ones((2 * inner + 3, 2 * inner + 3), np.uint8)
+    mask = crop.mask.astype(np.uint8)
+    near = cv2.dilate(mask, square, borderValue=0) > 0
+    with np.errstate(invalid="ignore"):
+        behind = crop.of(view.depth_m) > depth_m * (0.97 - 3 * _averaged_sigma(view.error))
+    return np.asarray(near & ~crop.mask & crop.of(usable) & behind)
+
+
+def _some(rows: np.ndarray, at_most: int, rng: np.random.Generator) -> np.ndarray:
+    return rows if len(rows) <= at_most else rows[rng.choice(len(rows), at_most, replace=False)]
+
+
+def _to_world(
+    pixels: NDArray[np.int64], depth_m: np.ndarray, crop: _Crop, view: FrameView
+) -> Array:
+    """(P, 3) points of the world: pixels (P, 2) of a crop, rows and columns, with their depth."""
+    rows, columns = pixels.T
+    z = depth_m.astype(np.float64)
+    x = (columns + crop.left + 0.5 - view.K[0, 2]) / view.K[0, 0] * z
+    y = (rows + crop.top + 0.5 - view.K[1, 2]) / view.K[1, 1] * z
+    camera = np.stack((x, y, z), axis=1)
+    return camera @ view.T_world_camera[:3, :3].T + view.T_world_camera[:3, 3]
+
+
+#: Directions in which the outermost points are kept where points are exact.
+_OUTWARD = np.array(
+    [(np.cos(a), np.sin(a), 0.0) for a in np.arange(0, 2 * np.pi, np.pi / 24)]
+    + [(0.0, 0.0, 1.0), (0.0, 0.0, -1.0)]
+)
+
+
+def _outermost(points_m: Array, max_points: int, rng: np.random.Generator) -> Array:
+    """At most so many of the points, the outermost among them; only exact points may be chosen
+    so, since of noisy ones the outermost are the worst.
+    """
+    if len(points_m) <= max_points:
+        return points_m
+    kept = np.unique(np.argmax(points_m @ _OUTWARD.T, axis=0))
+    return np.concatenate((points_m[kept], _some(points_m, max_points - len(kept), rng)))

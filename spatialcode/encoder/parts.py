@@ -1,0 +1,74 @@
+"""The parts of the full-size encoders by name: who they are, and the parts themselves.
+
+No torch here; networks are imported when they are loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from spatialcode.config import setting
+from spatialcode.encoder.geometry.protocol import GeometrySource
+from spatialcode.encoder.geometry.registry import geometry_named, load_geometry
+from spatialcode.encoder.parsing.protocol import Detector, MaskSource
+from spatialcode.encoder.parsing.registry import (
+    DETECTORS,
+    MASK_SOURCES,
+    load_detector,
+    load_mask_source,
+    part_named,
+)
+from spatialcode.encoder.weights.local import weights_folder, weights_identity
+from spatialcode.loading import load
+
+
+@dataclass(frozen=True, eq=False)
+class EncoderParts:
+    """What finds things, outlines them and places them: networks, or what stands in their place."""
+
+    detector: Detector
+    masks: MaskSource
+    geometry: GeometrySource
+
+
+@dataclass(frozen=True)
+class NamedPart:
+    """A part of an encoder: its name, the weights it runs on, and its own settings."""
+
+    BARE: ClassVar[str] = "name"  # `detector=owlv2` means `detector.name=owlv2`
+
+    name: str = setting("a part of the table of its kind, or module:factory of one's own")
+    weights: tuple[str, ...] = setting("names of weights, or folders; none: the usual ones", ())
+    settings: dict[str, Any] = setting("the part's own settings", default_factory=dict)
+
+    @property
+    def is_own(self) -> bool:
+        return ":" in self.name
+
+    def wanted(self, kind: str) -> tuple[str, ...]:
+        """The weights that the part runs on, by name. ConfigError where no such part is known."""
+        if self.is_own or self.weights:
+            return self.weights
+        if kind == "geometry":
+            return geometry_named(self.name).weights
+        table = DETECTORS if kind == "detector" else MASK_SOURCES
+        return (part_named(table, self.name, kind).weights,)
+
+    def identity(self, kind: str) -> dict[str, Any]:
+        """What an encoder's hash holds of the part. Raises as `weights_identity`."""
+        hashes = [weights_identity(name).sha256 for name in self.wanted(kind)]
+        return {"name": self.name, "weights": hashes, "settings": self.settings}
+
+    def loaded(self, kind: str, device: str) -> Any:
+        """The part on a torch device; a part of one's own is made of weights, settings and
+        device. Raises WeightsError, ConfigError or MissingExtraError as its loader does.
+        """
+        if self.is_own:
+            return load(self.name, f"encoder.settings.{kind}")(self.weights, self.settings, device)
+        folders = tuple(weights_folder(name) for name in self.wanted(kind))
+        if kind == "geometry":
+            return load_geometry(self.name, folders, self.settings, device)
+        make = load_detector if kind == "detector" else load_mask_source
+        (folder,) = folders
+        return make(self.name, folder, self.settings, device)
