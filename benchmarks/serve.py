@@ -107,7 +107,7 @@ def serve_plain(folder: Path) -> None:
         def wake(self) -> None:
             """There is no worker."""
 
-    services = Services.of(config, open_book(config), open_store(config), Known(), keys=KeyRing())
+    services = Services(config, open_book(config), open_store(config), Known(), keys=KeyRing())
     uvicorn.run(build_ingress(services), port=PLAIN_PORT, log_level="error", access_log=False)
 
 

@@ -48,8 +48,8 @@ def build_ingress(services: Services) -> FastAPI:
     at its end it ends the child processes that probe videos.
     """
     config = services.config
-    acceptance, fetcher = Acceptance(config), Fetcher(config)
-    admission = Admission(services, acceptance, fetcher)
+    acceptance = Acceptance(config)
+    admission = Admission(services, acceptance, Fetcher(config))
     answering = Answering(services)
 
     @contextlib.asynccontextmanager
@@ -58,7 +58,7 @@ def build_ingress(services: Services) -> FastAPI:
         try:
             yield
         finally:
-            admission.close()
+            acceptance.close()
 
     app = FastAPI(
         title="spatialcode", version=__version__, description=_ABOUT, lifespan=lifespan,

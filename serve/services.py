@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from starlette.requests import Request
@@ -121,42 +121,26 @@ class CodeCache:
             self._codes.pop(code_id, None)
 
 
-@dataclass(frozen=True)
 class Services:
     """Everything that the routes of one ingress replica work with."""
 
-    config: ServeConfig
-    book: JobBook
-    store: FileStore
-    encoder: EncoderLink
-    reasoner: ReasonerLink | None
-    keys: KeyRing
-    buckets: TokenBuckets
-    meters: Meters
-    codes: CodeCache
-    slots: Slots
-    renderings: asyncio.Semaphore
-    pool: ThreadPoolExecutor = field(repr=False)
-
-    @classmethod
-    def of(
-        cls, config: ServeConfig, book: JobBook, store: FileStore, encoder: EncoderLink, *,
+    def __init__(
+        self, config: ServeConfig, book: JobBook, store: FileStore, encoder: EncoderLink, *,
         keys: KeyRing, reasoner: ReasonerLink | None = None, meters: Meters | None = None,
-    ) -> Services:  # fmt: skip
-        """The services of a configuration, with nothing in memory yet."""
-        return cls(
-            config, book, store, encoder, reasoner, keys,
-            TokenBuckets(config.rates.requests_per_s, config.rates.burst),
-            meters or Meters(), CodeCache(store),
-            Slots(config.limits.max_uploads, config.limits.max_uploads_per_key),
-            asyncio.Semaphore(1),
-            ThreadPoolExecutor(_NUM_THREADS, "ingress"),
-        )  # fmt: skip
+    ) -> None:  # fmt: skip
+        self.config, self.book, self.store = config, book, store
+        self.encoder, self.reasoner = encoder, reasoner
+        self.keys, self.meters = keys, meters or Meters()
+        self.buckets = TokenBuckets(config.rates.requests_per_s, config.rates.burst)
+        self.codes = CodeCache(store)
+        self.slots = Slots(config.limits.max_uploads, config.limits.max_uploads_per_key)
+        self.renderings = asyncio.Semaphore(1)
+        self._pool = ThreadPoolExecutor(_NUM_THREADS, "ingress")
 
     async def run(self, work: Callable[..., T], *arguments: object) -> T:
         """Run blocking work in a thread of this service's own pool."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.pool, work, *arguments)
+        return await loop.run_in_executor(self._pool, work, *arguments)
 
     def caller(self, request: Request, cost: float = 1.0) -> str:
         """The caller's name, after taking ``cost`` tokens. Raises the 401 problem, or 429."""

@@ -22,43 +22,16 @@ from spatialcode.api import VideoEncoder, effective_sampling
 from spatialcode.errors import EncodeError, VideoError
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.video.decode import DecodedVideo
-from spatialcode.video.limits import VideoLimits
-from spatialcode.video.sampling import Sampling
-from spatialcode.video.sandbox import SandboxedDecoder, SandboxLimits
+from spatialcode.video.sandbox import SandboxedDecoder
 
 _log = logging.getLogger(__name__)
 
 #: Beats within one lease: two may be late before another worker takes over.
 _BEATS_A_LEASE = 3
+#: How long an idle worker waits, unless it is woken, before it looks for a job again.
+_POLL_S = 1.0
 #: A decoder is given at least so long, however little of a job's time is left.
 _MIN_WALL_S = 1.0
-
-
-@dataclass(frozen=True)
-class WorkerSettings:
-    """What a worker needs to know beside its book, store and encoder. Times in seconds."""
-
-    sampling: Sampling
-    limits: VideoLimits
-    sandbox: SandboxLimits
-    max_batch: int = 1
-    lease_s: float = 30.0
-    deadline_s: float = 900.0
-    poll_s: float = 1.0
-    keep_videos: bool = True
-
-    @classmethod
-    def of(cls, config: ServeConfig) -> WorkerSettings:
-        """The worker's part of the service's settings."""
-        return cls(
-            sampling=config.sampling,
-            limits=config.video_limits,
-            sandbox=config.video.sandbox(config.video.decode_timeout_s),
-            max_batch=config.encoder.max_batch,
-            lease_s=config.store.lease_s,
-            deadline_s=config.limits.deadline_s,
-            keep_videos=config.store.keep_videos,
-        )
 
 
 @dataclass
@@ -70,35 +43,22 @@ class _Held:
     video: DecodedVideo | None = field(default=None, repr=False)
 
 
-class _Progress:
-    """Tells the book how far the frames of a batch are."""
-
-    def __init__(self, book: JobBook, worker: str, ready: Sequence[_Held]) -> None:
-        self._book, self._worker, self._ready = book, worker, ready
-        self._counts = [len(item.video.rgb) for item in ready if item.video is not None]
-
-    def __call__(self, share: float) -> None:
-        for item, count in zip(self._ready, self._counts, strict=True):
-            item.lost |= not self._book.beat(
-                item.job.id, self._worker, frames_encoded=int(share * count)
-            )
-
-
 class EncodingWorker:
     """Works on one batch at a time, in whichever thread calls `run` or `step`."""
 
     def __init__(
         self, name: str, book: JobBook, store: FileStore, encoder: VideoEncoder,
-        settings: WorkerSettings, *, meters: Meters | None = None,
+        config: ServeConfig, *, meters: Meters | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self.name = name
         self._book, self._store, self._encoder = book, store, encoder
-        sampling = effective_sampling(settings.sampling, encoder.encoder.frames)
-        self._settings = replace(settings, sampling=sampling)
+        self._config = config
+        self._sampling = effective_sampling(config.sampling, encoder.encoder.frames)
+        self._sandbox = config.video.sandbox(config.video.decode_timeout_s)
         self._meters = meters or Meters()
         self._clock = clock
-        self._decoder = SandboxedDecoder(settings.sandbox)
+        self._decoder = SandboxedDecoder(self._sandbox)
         self._stopping, self._wake = threading.Event(), threading.Event()
         self._busy_since_s: float | None = None
 
@@ -112,7 +72,7 @@ class EncodingWorker:
                     _log.exception("worker %s: a step failed, trying again", self.name)
                     num_jobs = 0
                 if num_jobs == 0:
-                    self._wake.wait(self._settings.poll_s)
+                    self._wake.wait(_POLL_S)
                     self._wake.clear()
         finally:
             self._decoder.close()
@@ -155,7 +115,7 @@ class EncodingWorker:
 
     def _claim(self) -> list[_Held]:
         held: list[_Held] = []
-        while len(held) < self._settings.max_batch and not self._stopping.is_set():
+        while len(held) < self._config.encoder.max_batch and not self._stopping.is_set():
             job = self._book.claim(self.name)
             if job is None:
                 break
@@ -168,7 +128,7 @@ class EncodingWorker:
         done = threading.Event()
 
         def beat() -> None:
-            while not done.wait(self._settings.lease_s / _BEATS_A_LEASE):
+            while not done.wait(self._config.store.lease_s / _BEATS_A_LEASE):
                 for item in held:
                     try:
                         item.lost |= not self._book.beat(item.job.id, self.name)
@@ -186,14 +146,15 @@ class EncodingWorker:
     def _decode(self, item: _Held) -> None:
         """Frames into ``item.video``, or the job's end."""
         job = item.job
-        left_s = job.created_s + self._settings.deadline_s - self._clock()
+        deadline_s = self._config.limits.deadline_s
+        left_s = job.created_s + deadline_s - self._clock()
         if self._store.get_code(job.id) is not None:
             self._finish(item)  # its worker died between the code and the book
             return
         if left_s <= 0:
-            self._fail(item, "deadline", f"no code within {self._settings.deadline_s:g} s")
+            self._fail(item, "deadline", f"no code within {deadline_s:g} s")
             return
-        sampling = self._settings.sampling  # at a rate, decoding tells how many frames
+        sampling = self._sampling  # at a rate, decoding tells how many frames
         num_frames = sampling.num_frames if sampling.rate_hz is None else None
         item.lost |= not self._book.beat(
             job.id, self.name, status=JobStatus.DECODING, frames_total=num_frames
@@ -218,13 +179,12 @@ class EncodingWorker:
         )  # fmt: skip
 
     def _frames(self, job: CodeJob, left_s: float) -> DecodedVideo:
-        settings = self._settings
-        wall_s = max(_MIN_WALL_S, min(settings.sandbox.wall_s, left_s))
-        self._decoder.limits = replace(settings.sandbox, wall_s=wall_s)
+        wall_s = max(_MIN_WALL_S, min(self._sandbox.wall_s, left_s))
+        self._decoder.limits = replace(self._sandbox, wall_s=wall_s)
         with self._store.local_video(job.id) as path:
             video = self._decoder.decode(
-                path, settings.sampling.plan(), settings.limits,
-                max_side_px=settings.sampling.max_side_px, sha256=job.video_sha256,
+                path, self._sampling.plan(), self._config.video_limits,
+                max_side_px=self._sampling.max_side_px, sha256=job.video_sha256,
             )  # fmt: skip
         return replace(video, probe=replace(video.probe, uri=job.name or f"{job.id}.video"))
 
@@ -246,10 +206,14 @@ class EncodingWorker:
         """A code or what went wrong for each; a batch that breaks is tried one by one."""
         videos = [item.video for item in ready if item.video is not None]
         keys = [item.job.id for item in ready]
+
+        def tell(share: float) -> None:
+            for item, video in zip(ready, videos, strict=True):
+                frames = int(share * len(video.rgb))
+                item.lost |= not self._book.beat(item.job.id, self.name, frames_encoded=frames)
+
         try:
-            return list(
-                self._encoder.encode_batch(videos, keys, _Progress(self._book, self.name, ready))
-            )
+            return list(self._encoder.encode_batch(videos, keys, tell))
         except Exception as error:  # the one boundary of a batch: a job's failure is data
             if len(ready) == 1:
                 return [error]
@@ -266,7 +230,7 @@ class EncodingWorker:
     def _finish(self, item: _Held) -> None:
         if self._book.finish(item.job.id, self.name):
             self._meters.ended(str(JobStatus.DONE))
-            if not self._settings.keep_videos:
+            if not self._config.store.keep_videos:
                 self._store.delete_video(item.job.id)
         elif self._book.get(item.job.id) is None:
             self._store.delete(item.job.id)  # deleted while it was worked on

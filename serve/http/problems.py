@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -91,7 +92,8 @@ class HTTPProblem(HTTPException):
         self.extra = dict(extra or {})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (self.status_code, self.code, self.detail, self.headers, self.extra)
+        rebuilt = partial(HTTPProblem, headers=self.headers, extra=self.extra)
+        return rebuilt, (self.status_code, self.code, self.detail)
 
     @property
     def title(self) -> str:
@@ -112,12 +114,6 @@ class HTTPProblem(HTTPException):
         """The document as an HTTP response."""
         headers = dict(self.headers or {})
         return JSONResponse(self.document(), self.status_code, headers, MEDIA_TYPE)
-
-
-def _rebuilt(
-    status: int, code: str, detail: str, headers: Mapping[str, str] | None, extra: dict[str, Any]
-) -> HTTPProblem:
-    return HTTPProblem(status, code, detail, headers=headers, extra=extra)
 
 
 def unauthorized() -> HTTPProblem:

@@ -160,10 +160,6 @@ class Admission:
             services.encoder.wake()
         return job, is_new
 
-    def close(self) -> None:
-        """End the child processes that probe videos."""
-        self._acceptance.close()
-
 
 def is_json(content_type: str) -> bool:
     """Whether a body is JSON that names a video, rather than a video."""

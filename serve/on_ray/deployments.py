@@ -31,7 +31,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from serve.access.keys import KeyRing
 from serve.ask.asking import Asked, ServedModel, reasoners_of
 from serve.book.database import JobBook
-from serve.book.encoding import EncodingWorker, WorkerSettings
+from serve.book.encoding import EncodingWorker
 from serve.book.file_store import FileStore
 from serve.config import DeploymentConfig, ServeConfig
 from serve.http import problems
@@ -78,7 +78,7 @@ class Ingress:
         link = None
         if reasoner is not None:
             link = ServeReasoner(reasoner, reasoners_of(config.reasoner))
-        self._services = Services.of(
+        self._services = Services(
             config, self._book, open_store(config), ServeEncoder(encoder), keys=keys,
             reasoner=link, meters=Meters(RaySink()),
         )  # fmt: skip
@@ -106,7 +106,7 @@ class EncoderReplica:
         self._meters = Meters(RaySink())
         self._worker = EncodingWorker(
             f"encoder-{uuid.uuid4().hex}", self._book, open_store(config), loaded,
-            WorkerSettings.of(config), meters=self._meters,
+            config, meters=self._meters,
         )  # fmt: skip
         self._thread = threading.Thread(target=self._worker.run, name="encoding", daemon=True)
         self._thread.start()

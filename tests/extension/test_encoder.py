@@ -18,7 +18,7 @@ from pipelines.encode import graph
 from pipelines.evaluate.config import EvaluateConfig
 from pipelines.evaluate.rooms import RoomMaker
 from serve.book.database import JobBook, JobStatus
-from serve.book.encoding import EncodingWorker, WorkerSettings
+from serve.book.encoding import EncodingWorker
 from serve.book.file_store import FileStore
 from spatialcode import api
 from spatialcode.config import load_config, setting
@@ -205,19 +205,23 @@ def test_its_settings_reach_the_evaluation(toy: None, tmp_path: Path) -> None:
     assert not (tmp_path / "report.json").exists()
 
 
-def test_in_the_services_worker(toy: None, video: Path, tmp_path: Path) -> None:
-    config = make_config(tmp_path, "encoder.name=toy", "encoder.settings.height_m=1.5")
+@pytest.mark.parametrize(("given", "num_frames"), [("6", 6), ("null", 5)])
+def test_in_the_services_worker(
+    toy: None, video: Path, tmp_path: Path, given: str, num_frames: int
+) -> None:
+    settings = ["encoder.settings.height_m=1.5", f"sampling.num_frames={given}"]
+    config = make_config(tmp_path, "encoder.name=toy", *settings)
     loaded = api.VideoEncoder(config.encoder.make(), config.encoder.torch_device)
     book, store = JobBook(config.store.job_database), FileStore(config.store.url)
     key = work_key(hash_file(video), loaded.identity(config.sampling))
-    assert key == key_of(video, Sampling(6, None, 64), 1.5)
+    assert key == key_of(video, Sampling(num_frames, None, 64), 1.5)
     store.put_video(key, video)
     book.add(key, name="a.mp4", video_sha256=hash_file(video), num_bytes=1, owner="local")
-    EncodingWorker("w", book, store, loaded, WorkerSettings.of(config)).step()
+    EncodingWorker("w", book, store, loaded, config).step()
     job, code = book.get(key), store.get_code(key)
     assert job is not None
     assert code is not None
-    assert (job.status, job.frames_encoded) == (JobStatus.DONE, 6)
+    assert (job.status, job.frames_encoded) == (JobStatus.DONE, num_frames)
     assert code.objects[0].size_m[2] == 1.5
     assert code.provenance.work_key == key
     book.close()

@@ -17,7 +17,7 @@ import uvicorn
 from serve.access.keys import KeyRing
 from serve.ask.asking import Asked, answer
 from serve.book.database import OPEN, CodeJob, JobBook, JobStatus
-from serve.book.encoding import EncodingWorker, WorkerSettings
+from serve.book.encoding import EncodingWorker
 from serve.book.file_store import FileStore
 from serve.config import ServeConfig
 from serve.http.messages import AskAnswer
@@ -164,14 +164,14 @@ def running(
     store = FileStore(config.store.url)
     counted = MemoryMeters()
     link = LocalEncoder(encoder or StandInEncoder(), config)
-    services = Services.of(
+    services = Services(
         config, book, store, link, keys=keys, reasoner=reasoner, meters=Meters(counted)
     )
     with contextlib.ExitStack() as stack:
         stack.callback(book.close)
         if works:
             worker = EncodingWorker(
-                "test-worker", book, store, link.encoder, WorkerSettings.of(config),
+                "test-worker", book, store, link.encoder, config,
                 meters=Meters(counted),
             )  # fmt: skip
             link.worker = worker

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from serve.book.database import JobBook, JobStatus
-from serve.book.encoding import EncodingWorker, WorkerSettings
+from serve.book.encoding import EncodingWorker
 from serve.book.file_store import FileStore
 from serve.config import ServeConfig
 from serve.metrics import Meters
@@ -40,7 +40,7 @@ class Bench:
 
     def worker(self, name: str = "first") -> EncodingWorker:
         return EncodingWorker(
-            name, self.book, self.store, self.encoder, WorkerSettings.of(self.config),
+            name, self.book, self.store, self.encoder, self.config,
             meters=Meters(self.counted), clock=lambda: self.now_s,
         )  # fmt: skip
 
@@ -246,7 +246,7 @@ def _hang_while_encoding(folder: str, pipe: object) -> None:
     while_encoding(bench, hang)
     EncodingWorker(
         f"process-{os.getpid()}", bench.book, bench.store, bench.encoder,
-        WorkerSettings.of(bench.config),
+        bench.config,
     ).step()  # fmt: skip
 
 
@@ -261,9 +261,7 @@ def test_a_killed_workers_job_is_done_by_another_once(tmp_path: Path) -> None:
     process.start()
     assert ours.poll(120)
     assert ours.recv() == "encoding"
-    worker = EncodingWorker(
-        "survivor", bench.book, bench.store, bench.encoder, WorkerSettings.of(bench.config)
-    )
+    worker = EncodingWorker("survivor", bench.book, bench.store, bench.encoder, bench.config)
     threading.Event().wait(1.5)  # beats keep the lease for longer than it lasts
     assert worker.step() == 0
     os.kill(process.pid, signal.SIGKILL)
