@@ -146,7 +146,7 @@ def test_ends_of_noisy_frames_are_where_they_agree_not_where_one_strays() -> Non
     rng = np.random.default_rng(0)
     box = surface((0, 0, 0.4), (0.8, 0.5, 0.8))
     frames = [sighting(box + rng.normal(0, 0.004, (1, 3)), k, sigma_m=0.01) for k in range(12)]
-    stray = sighting(box + (0.3, 0, 0), 12, sigma_m=0.01)
+    stray = sighting(box + np.array([0.3, 0, 0]), 12, sigma_m=0.01)
     fitted = fit_box(Cloud.of([*frames, stray]), CHAIR, 0.0)
     np.testing.assert_allclose(fitted.size_m[:2], [0.8, 0.5], atol=0.03)
 
