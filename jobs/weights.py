@@ -31,15 +31,12 @@ class WeightsConfig(WeightsStore):
     )
 
 
-SCHEMA = WeightsConfig
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; the exit code is 0 only if all that was asked for is there and sound."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in _VERBS:
         arguments[0] = f"do={arguments[0]}"
-    return run_job("weights", SCHEMA, _work, arguments, __doc__ or "")
+    return run_job("weights", WeightsConfig, _work, __doc__ or "", arguments)
 
 
 def _work(config: WeightsConfig, log: EventLog) -> bool:
@@ -55,7 +52,7 @@ def _list(config: WeightsConfig, log: EventLog) -> bool:
         known, pin = WEIGHTS[name], read_pin(config.path, name)
         size = "?" if known.about_bytes is None else f"{known.about_bytes / 1e6:.0f} MB"
         commercial = {True: "yes", False: "no", None: "unknown"}[known.licence.commercial]
-        pixels = "x".join(map(str, known.input_px))
+        pixels = "x".join(map(str, known.input_px)) or "?"
         here = "-" if pin is None else ("yes" if (config.path / name).is_dir() else "pinned")
         revision = pin.identity.revision if pin else known.revision
         gated = "  (gated)" if known.gated else ""

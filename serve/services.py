@@ -20,11 +20,12 @@ from starlette.requests import Request
 
 from serve.access.keys import KeyRing
 from serve.access.quotas import Slots, TokenBuckets
-from serve.ask.asking import Answered, Asked
+from serve.ask.asking import Asked
 from serve.book.database import CodeJob, JobBook, JobStatus
 from serve.book.file_store import FileStore
 from serve.config import ServeConfig
 from serve.http import problems
+from serve.http.messages import AskAnswer
 from serve.metrics import Meters
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.workkey import EncoderIdentity
@@ -58,7 +59,7 @@ class ReasonerLink(Protocol):
 
     names: tuple[str, ...]
 
-    async def answer(self, asked: Asked, code: SpatialCode, timeout_s: float) -> Answered:
+    async def answer(self, asked: Asked, code: SpatialCode, timeout_s: float) -> AskAnswer:
         """The answer. Raises problems, and TimeoutError after ``timeout_s`` seconds."""
         ...
 

@@ -76,7 +76,6 @@ LIGHT_MODULES = (
     "spatialcode.recordings",
     "spatialcode.client",
     "serve.config",
-    "serve.limits",
 )
 # The rest of the service runs, and is tested, without Ray.
 SERVE_ON_RAY = ("serve.app", "serve.on_ray")

@@ -15,9 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from serve.config import ServeConfig
+from serve.config import SHA256_HEX, AccessConfig, ServeConfig
 from serve.http import problems
-from serve.limits import SHA256_HEX, AccessConfig
 from spatialcode.errors import ConfigError
 
 MIN_KEY_CHARS = 20

@@ -20,6 +20,7 @@ from typing import Any
 
 from serve.ask.choosing import Claim, JudgedSample, chosen, judge
 from serve.config import ReasonerDeploymentConfig
+from serve.http.messages import AskAnswer, EvidenceObject, EvidenceOut, Quantity
 from spatialcode.api import ask
 from spatialcode.config import require
 from spatialcode.errors import ModelError, SpatialCodeError
@@ -107,32 +108,7 @@ class Asked:
         require(self.num_samples >= 1, "num_samples", "a whole number >= 1", self.num_samples)
 
 
-@dataclass(frozen=True)
-class Answered:
-    """An answer, as `messages.AskAnswer` sends it.
-
-    ``verified``: the code confirms every claim, and the claims lead to the answer; otherwise
-    ``doubts`` says why not. ``num_prompt_tokens``, ``num_tokens``: the sums over all samples, as
-    the model counted them.
-    """
-
-    answer: str
-    value: float | str
-    option: str | None
-    unit: str
-    grounded: bool
-    confidence: float
-    verified: bool
-    reasoner: str
-    evidence: CitedEvidence
-    doubts: tuple[str, ...] = ()
-    program: str | None = None
-    num_samples: int = 1
-    num_prompt_tokens: int = 0
-    num_tokens: int = 0
-
-
-def answer(asked: Asked, code: SpatialCode, model: CompletionModel | None = None) -> Answered:
+def answer(asked: Asked, code: SpatialCode, model: CompletionModel | None = None) -> AskAnswer:
     """The answer to a question about a code. ``model``: needed by all reasoners but the solver.
 
     Raises the AskingError family.
@@ -153,7 +129,7 @@ def answer(asked: Asked, code: SpatialCode, model: CompletionModel | None = None
     return _reasoned(asked, question, code, model)
 
 
-def _solved(asked: Asked, code: SpatialCode) -> Answered:
+def _solved(asked: Asked, code: SpatialCode) -> AskAnswer:
     """The solver's answer. Its statements come from the code; only assumptions are doubts."""
     found = ask(code, asked.question, asked.options)
     claims = tuple(
@@ -163,7 +139,7 @@ def _solved(asked: Asked, code: SpatialCode) -> Answered:
     doubts = tuple(claim.doubt for claim in claims if claim.doubt)
     if not found.grounded and not doubts:
         doubts = ("not everything that the question names is in the code",)
-    return Answered(
+    return AskAnswer(
         answer=found.final(), value=found.value, option=found.option, unit=found.unit,
         grounded=found.grounded, confidence=found.confidence, verified=not doubts,
         reasoner="solver", evidence=evidence_of(claims, code, found.evidence.object_ids),
@@ -173,7 +149,7 @@ def _solved(asked: Asked, code: SpatialCode) -> Answered:
 
 def _reasoned(
     asked: Asked, question: Question, code: SpatialCode, model: CompletionModel
-) -> Answered:
+) -> AskAnswer:
     """The best of a model's samples."""
     kind = ProgramReasoner if asked.reasoner == "program" else TextReasoner
     try:
@@ -190,12 +166,12 @@ def _reasoned(
     used = () if sample.evidence is None else sample.evidence.evidence.object_ids
     evidence = evidence_of(verdict.claims, code, used)
     completions = [one.completion for one in drawn if one.completion is not None]
-    return Answered(
+    return AskAnswer(
         answer=given.final(), value=given.value, option=given.option, unit=given.unit,
         grounded=solve(question, code).grounded,
         confidence=_confidence(verdict, evidence, code), verified=verdict.verified,
-        reasoner=asked.reasoner, evidence=evidence, doubts=verdict.doubts,
-        program=sample.program or None, num_samples=len(drawn),
+        reasoner="program" if kind is ProgramReasoner else "text", evidence=evidence,
+        doubts=verdict.doubts, program=sample.program or None, num_samples=len(drawn),
         num_prompt_tokens=sum(one.num_prompt_tokens or 0 for one in completions),
         num_tokens=sum(one.num_tokens or 0 for one in completions),
     )  # fmt: skip
@@ -211,7 +187,7 @@ def _as_answer(question: Question, sample: ModelAnswer) -> Answer:
     return with_letter(question, Answer(sample.value, sample.option, nothing, False, 0.0, unit))
 
 
-def _confidence(verdict: JudgedSample, evidence: CitedEvidence, code: SpatialCode) -> float:
+def _confidence(verdict: JudgedSample, evidence: EvidenceOut, code: SpatialCode) -> float:
     """The probability that all objects in the evidence exist; 0 if the answer is not verified."""
     if not verdict.verified:
         return 0.0
@@ -249,7 +225,7 @@ class ServedModel:
         self._greedy: CompletionModel = _greedy(model)
         self._turn = threading.Semaphore(1 if not config.base_url else 64)
 
-    def answer(self, asked: Asked, code: SpatialCode) -> Answered:
+    def answer(self, asked: Asked, code: SpatialCode) -> AskAnswer:
         """The answer. Raises the AskingError family."""
         with self._turn:
             model = self._greedy if asked.num_samples == 1 else self._sampling
@@ -284,65 +260,29 @@ _ID_FIELDS = ("object_id", "a_id", "b_id", "anchor_id", "tail_id", "head_id")
 _CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
 
 
-@dataclass(frozen=True)
-class CitedObject:
-    """An object that an answer is based on; times are seconds from the video's first frame."""
-
-    id: str
-    label: str
-    first_seen_s: float
-    last_seen_s: float
-
-
-@dataclass(frozen=True)
-class CitedQuantity:
-    """A statement as data. ``value``: in ``unit``, "m", "m2", "s", "deg", or "" for none or one
-    that depends on the vectors. ``objects``: ids in the code. ``recomputes``: the code gives the
-    same value.
-    """
-
-    kind: str
-    text: str
-    objects: tuple[str, ...]
-    value: float | bool | str | tuple[float, ...] | tuple[str, ...]
-    unit: str
-    recomputes: bool
-
-
-@dataclass(frozen=True)
-class CitedEvidence:
-    """What an answer is based on; ``text``: the quantities as lines."""
-
-    text: tuple[str, ...]
-    objects: tuple[CitedObject, ...]
-    quantities: tuple[CitedQuantity, ...]
-
-
 def evidence_of(
     claims: Sequence[Claim], code: SpatialCode, object_ids: Iterable[str] = ()
-) -> CitedEvidence:
+) -> EvidenceOut:
     """Claims as evidence. ``object_ids`` come first; others follow as they are mentioned."""
     things = {item.id: item for item in code.objects}
     quantities = tuple(_quantity(claim, things) for claim in claims)
     named = (name for one in quantities for name in one.objects)
     used = [things[name] for name in dict.fromkeys((*object_ids, *named)) if name in things]
-    return CitedEvidence(
+    return EvidenceOut(
         text=tuple(one.text for one in quantities),
-        objects=tuple(
-            CitedObject(item.id, item.label, item.first_seen_s, item.last_seen_s) for item in used
-        ),
+        objects=tuple(EvidenceObject.model_validate(item) for item in used),
         quantities=quantities,
     )
 
 
-def _quantity(claim: Claim, things: dict[str, Any]) -> CitedQuantity:
+def _quantity(claim: Claim, things: dict[str, Any]) -> Quantity:
     statement: Any = claim.statement
     name, unit = _VALUES[type(statement)]
     if isinstance(statement, say.Vector) and statement.head_id == "front":
         unit = ""  # a direction of length 1
     ids = [getattr(statement, one, "") for one in _ID_FIELDS]
     ids += getattr(statement, "object_ids", ())
-    return CitedQuantity(
+    return Quantity(
         kind=_CAPITAL.sub("_", type(statement).__name__).lower(),
         text=statement.text(),
         objects=tuple(dict.fromkeys(one for one in ids if one in things)),

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from serve.ask.asking import REASONERS, Answered, Asked, ReasonerMissingError, answer
+from serve.ask.asking import REASONERS, Asked, ReasonerMissingError, answer
 from serve.http import problems
 from serve.http.messages import AskAnswer, AskRequest
 from serve.http.problems import PROBLEMS
@@ -36,7 +36,7 @@ class Answering:
     async def ask(
         self, asked: Asked, code_id: str | None, document: dict[str, Any] | None,
         deadline: Deadline,
-    ) -> Answered:  # fmt: skip
+    ) -> AskAnswer:  # fmt: skip
         """The answer. Raises problems, and the errors of reading codes and of asking."""
         services, start = self._services, time.perf_counter()
         self._check(asked)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from serve.limits import SHA256_HEX
+from serve.config import SHA256_HEX
 from spatialcode.errors import SpatialCodeError
 
 MAX_NAME_CHARS = 200

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve.config import is_loopback
 from serve.http import problems
-from serve.limits import is_loopback
 from serve.metrics import Meters
 
 #: The page loads from this service only, and inline scripts do not run.

@@ -9,15 +9,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
     StringConstraints,
     model_validator,
 )
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import PydanticCustomError
 
 from serve.book.code_ids import MAX_NAME_CHARS
 from spatialcode.export.formats import FORMATS
@@ -25,22 +24,6 @@ from spatialcode.questions.parse import MAX_CHARS
 
 Status = Literal["queued", "decoding", "encoding", "done", "failed"]
 ReasonerName = Literal["solver", "program", "text"]
-
-
-class _NameOfFormat:
-    """Makes a text the name of an export format that is registered by the time of the request, and
-    lists the names in the API's description.
-    """
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        return core_schema.no_info_after_validator_function(_known_format, handler(source))
-
-    def __get_pydantic_json_schema__(
-        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {"enum": list(FORMATS), "type": "string"}
 
 
 def _known_format(name: str) -> str:
@@ -53,8 +36,13 @@ def _known_format(name: str) -> str:
     return name
 
 
-#: The format of ``GET /v1/codes/{id}?format=…``.
-FormatName = Annotated[str, _NameOfFormat()]
+#: The format of ``GET /v1/codes/{id}?format=…``, one that is registered by the time of the request;
+#: the API's description lists them.
+FormatName = Annotated[
+    str,
+    AfterValidator(_known_format),
+    Field(json_schema_extra=lambda schema: schema.update(enum=list(FORMATS))),
+]
 
 #: One letter per option.
 MAX_OPTIONS = 26
@@ -76,12 +64,6 @@ class _Sent(BaseModel):
     """What clients send. Unknown fields are refused, so that a typing error is not ignored."""
 
     model_config = ConfigDict(extra="forbid")
-
-
-class _Answered(BaseModel):
-    """What the service sends; can be made of objects with the same attributes."""
-
-    model_config = ConfigDict(from_attributes=True)
 
 
 class CodeFromUrl(_Sent):
@@ -132,7 +114,7 @@ VIDEO_BODY: dict[str, Any] = {
 }
 
 
-class JobError(_Answered):
+class JobError(BaseModel):
     """Why a video has no code."""
 
     code: str = Field(description="stable and machine-readable", examples=["video_truncated"])
@@ -140,7 +122,7 @@ class JobError(_Answered):
     detail: str = Field(examples=["the file ends before its index does"])
 
 
-class StoredVideo(_Answered):
+class StoredVideo(BaseModel):
     """The video that was sent."""
 
     name: str | None = Field(None, examples=["bedroom.mp4"])
@@ -157,12 +139,10 @@ _STATUS_EXAMPLE: dict[str, Any] = {
 }  # fmt: skip
 
 
-class CodeStatus(_Answered):
+class CodeStatus(BaseModel):
     """The state of a video's code."""
 
-    model_config = ConfigDict(
-        from_attributes=True, json_schema_extra={"examples": [_STATUS_EXAMPLE]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_STATUS_EXAMPLE]})
 
     id: CodeId
     status: Status
@@ -185,7 +165,7 @@ class StoredCode(CodeStatus):
     )
 
 
-class CodePage(_Answered):
+class CodePage(BaseModel):
     """Codes, newest first."""
 
     items: list[CodeStatus]
@@ -236,8 +216,10 @@ class AskRequest(_Sent):
         return self
 
 
-class EvidenceObject(_Answered):
+class EvidenceObject(BaseModel):
     """An object that the answer is based on, and when the video shows it."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     id: str = Field(examples=["door_1"])
     label: str = Field(examples=["door"])
@@ -245,23 +227,25 @@ class EvidenceObject(_Answered):
     last_seen_s: float = Field(examples=[7.9])
 
 
-class Quantity(_Answered):
+class Quantity(BaseModel):
     """A statement of the reasoning, as data."""
 
     kind: str = Field(examples=["distance"])
     text: str = Field(examples=["distance(door_1, toilet_1) = 1.81 m"])
-    objects: list[str] = Field(description="ids of the code", examples=[["door_1", "toilet_1"]])
-    value: float | bool | str | list[float] | list[str] = Field(examples=[1.81])
+    objects: tuple[str, ...] = Field(
+        description="ids of the code", examples=[["door_1", "toilet_1"]]
+    )
+    value: float | bool | str | tuple[float, ...] | tuple[str, ...] = Field(examples=[1.81])
     unit: str = Field(description="m, m2, s, deg, or empty", examples=["m"])
     recomputes: bool = Field(description="whether the code gives the same value")
 
 
-class EvidenceOut(_Answered):
+class EvidenceOut(BaseModel):
     """What an answer is based on. ``text`` and ``quantities`` hold the same statements."""
 
-    text: list[str]
-    objects: list[EvidenceObject]
-    quantities: list[Quantity]
+    text: tuple[str, ...]
+    objects: tuple[EvidenceObject, ...]
+    quantities: tuple[Quantity, ...]
 
 
 _ANSWER_EXAMPLE: dict[str, Any] = {
@@ -282,12 +266,10 @@ _ANSWER_EXAMPLE: dict[str, Any] = {
 }  # fmt: skip
 
 
-class AskAnswer(_Answered):
+class AskAnswer(BaseModel):
     """An answer and its evidence."""
 
-    model_config = ConfigDict(
-        from_attributes=True, json_schema_extra={"examples": [_ANSWER_EXAMPLE]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_ANSWER_EXAMPLE]})
 
     answer: str = Field(description="the option's letter, or the number with its unit")
     value: float | str
@@ -301,12 +283,15 @@ class AskAnswer(_Answered):
     )
     reasoner: ReasonerName
     evidence: EvidenceOut
-    doubts: list[str] = Field(default_factory=list, description="why it is not verified")
-    program: str | None = Field(None, description="the program that was run, if one was")
-    num_samples: int = Field(1, ge=1, description="samples that were drawn")
+    doubts: tuple[str, ...] = Field(default_factory=tuple, description="why it is not verified")
+    program: str | None = Field(default=None, description="the program that was run, if one was")
+    num_samples: int = Field(default=1, ge=1, description="samples that were drawn")
+    #: Over all samples, as the model counted them; OpenAI's clients are told, others are not.
+    num_prompt_tokens: int = Field(default=0, exclude=True)
+    num_tokens: int = Field(default=0, exclude=True)
 
 
-class ProblemDocument(_Answered):
+class ProblemDocument(BaseModel):
     """An error in the format of RFC 9457, ``application/problem+json``."""
 
     model_config = ConfigDict(

@@ -12,9 +12,9 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from serve.config import FetchConfig
 from serve.http import problems
 from serve.http.messages import MAX_URL_CHARS
-from serve.limits import FetchConfig
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -15,8 +15,6 @@ import contextlib
 import queue
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from serve.book.code_ids import display_name
 from serve.book.database import CodeJob, JobStatus
@@ -55,17 +53,6 @@ class Acceptance:
         self._free: queue.LifoQueue[SandboxedDecoder] = queue.LifoQueue()
         for prober in self._all:
             self._free.put(prober)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the child processes."""

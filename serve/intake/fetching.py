@@ -21,12 +21,11 @@ import aiohttp
 import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from serve.config import ServeConfig
+from serve.config import FetchConfig, LimitConfig, ServeConfig
 from serve.http import problems
 from serve.http.messages import MAX_URL_CHARS
 from serve.intake.addresses import AddressPolicy, Target, parse_target, refused
 from serve.intake.spool import Spool, StoredUpload
-from serve.limits import FetchConfig, LimitConfig
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 

@@ -15,12 +15,11 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from serve.book.code_ids import MAX_NAME_CHARS
+from serve.config import LimitConfig
 from serve.http import problems
-from serve.limits import LimitConfig
 
 PREFIX, SUFFIX = "upload-", ".part"
 FLUSH_BYTES = 2**20
@@ -94,12 +93,7 @@ class Spool:
         self.path = Path(self._file.name)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         with self._lock:  # a thread of a cancelled write may still be running
             self._file.close()
         if not self._kept:

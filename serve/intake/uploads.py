@@ -14,9 +14,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
+from serve.config import LimitConfig
 from serve.http import problems
 from serve.intake.spool import Spool, StoredUpload
-from serve.limits import LimitConfig
 
 VIDEO_PART, NAME_PART = "video", "name"
 MAX_FIELD_BYTES = 1024

@@ -7,6 +7,9 @@ replica's memory, so replicas may come, go and die. Everything here is thin; wha
 Beside them stand what they need of Ray: how many replicas a queue of videos asks for, the service's
 numbers on Ray's Prometheus endpoint (``ray_spatialcode_…``, one port a node), and the check that a
 model works: a bundled clip, encoded at the start and on demand, gives the same boxes each time.
+The routes reach encoder and reasoner through Serve's handles: a replica that dies while it is asked
+is an error that may be tried again; errors of the library come back as themselves, without another
+process's stack.
 """
 
 from __future__ import annotations
@@ -17,21 +20,24 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
+from ray.exceptions import RayActorError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from serve.access.keys import KeyRing
-from serve.ask.asking import Answered, Asked, ServedModel, reasoners_of
+from serve.ask.asking import Asked, ServedModel, reasoners_of
 from serve.book.database import JobBook
 from serve.book.encoding import EncodingWorker, WorkerSettings
 from serve.book.file_store import FileStore
 from serve.config import DeploymentConfig, ServeConfig
+from serve.http import problems
+from serve.http.messages import AskAnswer
 from serve.ingress import build_ingress
 from serve.metrics import METERS, SECONDS_EDGES, Meters
-from serve.on_ray.links import ServeEncoder, ServeReasoner
 from serve.services import Services
 from spatialcode.api import ASSETS, VideoEncoder
 from spatialcode.encoder.protocol import Encoder
@@ -46,6 +52,8 @@ from spatialcode.workkey import EncoderIdentity
 #: seconds before the end of the drain.
 _RELEASE_MARGIN_S = 5.0
 _METRICS_INTERVAL_S = 1.0
+#: How long a route waits for the encoder, and when one that found it busy may try again.
+_READY_S, _IDENTITY_S, _RETRY_S = 2.0, 5.0, 2.0
 #: How often a replica's health is checked, and how often an idle model is tried.
 _HEALTH_PERIOD_S, _HEALTH_TIMEOUT_S, _MODEL_PERIOD_S = 5.0, 60.0, 30.0
 
@@ -149,7 +157,7 @@ class Reasoner:
         limit_threads(config.reasoner.num_cpus)
         self._reasoner = ServedModel(config.reasoner)
 
-    async def answer(self, asked: Asked, code: SpatialCode) -> Answered:
+    async def answer(self, asked: Asked, code: SpatialCode) -> AskAnswer:
         """See `serve.ask.asking.answer`."""
         return await asyncio.to_thread(self._reasoner.answer, asked, code)
 
@@ -297,3 +305,61 @@ class ModelCheck:
         if isinstance(code, EncodeError):
             raise code
         return code
+
+
+class ServeEncoder:
+    """The Encoder deployment behind a handle."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+        self._identity: EncoderIdentity | None = None
+        self._waking: set[asyncio.Task[None]] = set()
+
+    async def identity(self) -> EncoderIdentity:
+        """Asked once: another encoder is another deployment of the whole application."""
+        if self._identity is None:
+            try:
+                async with asyncio.timeout(_IDENTITY_S):
+                    self._identity = await self._handle.identity.remote()
+            except (TimeoutError, RayActorError, DeploymentUnavailableError):
+                raise problems.try_later(
+                    503, "not_ready", "the encoder is not ready yet", _RETRY_S
+                ) from None
+        return self._identity
+
+    async def ready(self) -> bool:
+        try:
+            async with asyncio.timeout(_READY_S):
+                return bool(await self._handle.ready.remote())
+        except (TimeoutError, RayActorError, DeploymentUnavailableError):
+            return False
+
+    def wake(self) -> None:
+        """Tell one replica; the others look by themselves within a second."""
+        task = asyncio.ensure_future(self._wake())
+        self._waking.add(task)  # else it might be collected before it ran
+        task.add_done_callback(self._waking.discard)
+
+    async def _wake(self) -> None:
+        with contextlib.suppress(RayActorError, DeploymentUnavailableError, BackPressureError):
+            await self._handle.wake.remote()
+
+
+class ServeReasoner:
+    """The Reasoner deployment behind a handle."""
+
+    def __init__(self, handle: Any, names: Sequence[str]) -> None:
+        self._handle = handle
+        self.names = tuple(names)
+
+    async def answer(self, asked: Asked, code: SpatialCode, timeout_s: float) -> AskAnswer:
+        try:
+            async with asyncio.timeout(timeout_s):
+                answered: AskAnswer = await self._handle.answer.remote(asked, code)
+        except RayTaskError as error:  # carries another process's stack in its text
+            raise error.cause from None
+        except (BackPressureError, RayActorError, DeploymentUnavailableError):
+            raise problems.try_later(
+                503, "reasoner_busy", "the language model cannot answer now", _RETRY_S
+            ) from None
+        return answered

@@ -20,9 +20,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from serve.ask.asking import REASONERS, Asked
+from serve.config import SHA256_HEX
 from serve.http.messages import MAX_OPTIONS, MAX_SAMPLES, MAX_URL_CHARS
 from serve.http.problems import HTTPProblem
-from serve.limits import SHA256_HEX
 
 #: A model's name is this prefix and the name of the reasoner.
 MODEL_PREFIX = "spatialcode-"
@@ -48,7 +48,6 @@ class ChatError(HTTPProblem):
         status: int = 400,
     ) -> None:  # fmt: skip
         super().__init__(status, code, message, extra={"param": param})
-        self.message, self.param, self.status = message, param, status
 
 
 class _OpenAI(BaseModel):

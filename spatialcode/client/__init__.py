@@ -11,8 +11,7 @@ torch nor Ray, and httpx only when a client is made. How the service works is no
 
 from __future__ import annotations
 
-from spatialcode.client.asynchronous import AsyncSpatialCodeClient
-from spatialcode.client.blocking import SpatialCodeClient
+from spatialcode.client.clients import AsyncSpatialCodeClient, SpatialCodeClient
 from spatialcode.client.errors import (
     BadRequestError,
     ClientSetupError,

@@ -27,6 +27,7 @@ from spatialcode.client.errors import (
 from spatialcode.client.exchange import (
     RETRYABLE,
     Call,
+    OnBytes,
     Pause,
     Reply,
     Retries,
@@ -43,6 +44,7 @@ from spatialcode.client.records import (
     read_page,
     read_status,
 )
+from spatialcode.client.transport import upload_progress
 from spatialcode.errors import ParseError, SchemaError, VideoNotFoundError
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import from_json, to_json
@@ -82,11 +84,15 @@ class Patience:
             raise SchemaError("poll_s", f"in (0, {self.longest_poll_s}]", self.poll_s)
 
 
-def upload(upload: Upload, retries: Retries) -> Steps[CodeProgress]:
+def upload(
+    path: Path, name: str | None, progress: bool | OnBytes, retries: Retries
+) -> Steps[CodeProgress]:
     """Send a file. Its id depends on its bytes, so a file that is sent twice is encoded once."""
-    if not upload.path.is_file():
-        raise VideoNotFoundError("no such file", upload.path)
-    reply = yield from exchange(Call("POST", "/v1/codes", upload=upload), retries)
+    if not path.is_file():
+        raise VideoNotFoundError("no such file", path)
+    with upload_progress(progress, path.name) as on_bytes:
+        call = Call("POST", "/v1/codes", upload=Upload(path, name, on_bytes))
+        reply = yield from exchange(call, retries)
     return read_status(parse_body(reply.body))
 
 
@@ -156,9 +162,11 @@ def ask(
     return read_answer(parse_body(reply.body))
 
 
-def encode(sent: Upload, patience: Patience, retries: Retries) -> Steps[SpatialCode]:
+def encode(
+    path: Path, patience: Patience, progress: bool | OnBytes, retries: Retries
+) -> Steps[SpatialCode]:
     """Upload a video, wait for its code, and fetch it."""
-    job = yield from upload(sent, retries)
+    job = yield from upload(path, None, progress, retries)
     yield from wait(job.id, patience, retries)
     return (yield from code(job.id, retries))
 

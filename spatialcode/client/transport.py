@@ -10,7 +10,6 @@ import io
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -34,38 +33,22 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 CONNECT_TIMEOUT_S = 10.0
 
 
-@dataclass(frozen=True)
-class ClientOptions:
-    """Where the service is and how to call it. SchemaError for an invalid value."""
-
-    base_url: str
-    api_key: str | None = field(repr=False)
-    timeout_s: float
-    transport: Any
-
-    def __post_init__(self) -> None:
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise SchemaError("base_url", "http://host or https://host", self.base_url)
-        if not self.timeout_s > 0:
-            raise SchemaError("timeout_s", "above 0", self.timeout_s)
-        # the message must not repeat the key
-        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
-            raise SchemaError("api_key", "printable ASCII", "other characters")
-
-    def arguments(self) -> dict[str, Any]:
-        """The arguments of ``httpx.Client`` and ``httpx.AsyncClient``."""
-        httpx = load_httpx()
-        headers = {"User-Agent": f"spatialcode/{__version__}"}
-        key = self.api_key or os.environ.get(KEY_VARIABLE)
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
-        return {
-            "base_url": self.base_url,
-            "headers": headers,
-            "timeout": httpx.Timeout(self.timeout_s, connect=CONNECT_TIMEOUT_S),
-            "transport": self.transport,
-        }
+def client_arguments(base_url: str, api_key: str | None, timeout_s: float) -> dict[str, Any]:
+    """Arguments of ``httpx.Client`` and ``httpx.AsyncClient``. SchemaError for an invalid value."""
+    parts = urlsplit(base_url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise SchemaError("base_url", "http://host or https://host", base_url)
+    if not timeout_s > 0:
+        raise SchemaError("timeout_s", "above 0", timeout_s)
+    # the message must not repeat the key
+    if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
+        raise SchemaError("api_key", "printable ASCII", "other characters")
+    headers = {"User-Agent": f"spatialcode/{__version__}"}
+    key = api_key or os.environ.get(KEY_VARIABLE)
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    timeout = load_httpx().Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
+    return {"base_url": base_url, "headers": headers, "timeout": timeout}
 
 
 def load_httpx() -> Any:

@@ -16,10 +16,14 @@ from spatialcode.encoder.protocol import Encoder, EncoderClass
 from spatialcode.errors import ConfigError, WeightsError
 from spatialcode.loading import load
 
+_PROMPTED = "spatialcode.encoder.prompted.encoder:PromptedEncoder"
 _SMALL = "spatialcode.encoder.small.encoder:SmallEncoder"
 #: By name: an encoder class, or ``module:Class`` of one, imported when it is asked for.
 ENCODERS: dict[str, EncoderClass | str] = {
     "small": _SMALL,
+    "prompted": _PROMPTED,
+    "prompted-apache": _PROMPTED,
+    "prompted-best": _PROMPTED,
     "unified": "spatialcode.encoder.unified.encoder:UnifiedEncoder",
 }
 

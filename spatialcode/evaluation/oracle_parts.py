@@ -6,10 +6,17 @@ little, though: a simple lift that reaches 0.98 on it fails under the errors tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from spatialcode.encoder.geometry.oracle import NoisyGeometry, OracleGeometry
-from spatialcode.encoder.geometry.protocol import DepthNoise, GeometrySource
+from spatialcode.encoder.geometry.pathed import PathedGeometry
+from spatialcode.encoder.geometry.protocol import (
+    DepthNoise,
+    GeometrySession,
+    GeometrySource,
+    WindowGeometry,
+)
+from spatialcode.encoder.geometry.settings import PathSettings
 from spatialcode.encoder.parsing.oracle import (
     NoisyDetector,
     NoisyMasks,
@@ -19,9 +26,10 @@ from spatialcode.encoder.parsing.oracle import (
     TrueInstances,
 )
 from spatialcode.encoder.parsing.protocol import Detector, MaskSource
-from spatialcode.encoder.prompted.parts import ORACLE_PARTS, FusionSettings, PromptedParts
+from spatialcode.encoder.parts import EncoderParts
 from spatialcode.encoder.prompted.session import PromptedEncoding
-from spatialcode.encoder.protocol import FrameRequest
+from spatialcode.encoder.prompted.settings import ORACLE_PARTS, FusionSettings
+from spatialcode.encoder.protocol import ClipHeader, FrameGeometry, FrameRequest, Window
 from spatialcode.synthetic.truth import SyntheticClip
 from spatialcode.workkey import EncoderIdentity
 
@@ -56,7 +64,7 @@ def oracle_encoder(clip: SyntheticClip, options: OracleOptions) -> PromptedEncod
         detector = NoisyDetector(detector, clip.seed, noise)
         masks = NoisyMasks(masks, clip.seed, noise)
     return PromptedEncoding(
-        PromptedParts(detector, masks, _geometry(clip, options)),
+        EncoderParts(detector, masks, _geometry(clip, options)),
         options.fusion,
         EncoderIdentity("prompted-oracle", "", ""),
         FrameRequest(window=None),
@@ -65,4 +73,30 @@ def oracle_encoder(clip: SyntheticClip, options: OracleOptions) -> PromptedEncod
 
 def _geometry(clip: SyntheticClip, options: OracleOptions) -> GeometrySource:
     geometry: GeometrySource = OracleGeometry(clip.depth_m, clip.K, clip.T_world_camera)
-    return NoisyGeometry(geometry, clip.seed, NETWORK_DEPTH) if options.is_noisy else geometry
+    if options.is_noisy:
+        geometry = NoisyGeometry(geometry, clip.seed, NETWORK_DEPTH)
+    return geometry if "poses" in options.parts else OwnPoses(geometry)
+
+
+@dataclass(frozen=True, eq=False)
+class OwnPoses:
+    """Another source's depth and intrinsics, with a path estimated from them and the frames."""
+
+    part: GeometrySource
+
+    def session(self, clip: ClipHeader) -> GeometrySession:
+        return _OwnPosesSession(self.part.session(clip), clip)
+
+
+class _OwnPosesSession:
+    def __init__(self, part: GeometrySession, clip: ClipHeader) -> None:
+        self._part, self._clip = part, clip
+        self._pathed: GeometrySession | None = None
+
+    def geometry(self, window: Window) -> WindowGeometry:
+        told = self._part.geometry(window)
+        if self._pathed is None:
+            pathed = PathedGeometry(None, told.error, PathSettings())
+            self._pathed = pathed.session(self._clip)
+        known = FrameGeometry(told.K[0], window.geometry.T_world_camera, None, told.depth_m)
+        return self._pathed.geometry(replace(window, geometry=known))

@@ -31,6 +31,7 @@ from spatialcode.evaluation.metrics.scoring import (
 from spatialcode.evaluation.metrics.tracks import BoxTracks, from_objects
 from spatialcode.evaluation.oracle import Rung, TrueMaps, replace_with_truth, rungs, true_maps
 from spatialcode.evaluation.oracle_parts import OracleOptions, oracle_encoder
+from spatialcode.recordings.reading import spread
 from spatialcode.recordings.recording import Recording
 from spatialcode.scene.categories import wrap_yaw
 from spatialcode.scene.frames import quaternion_from_yaw
@@ -43,6 +44,8 @@ Array = NDArray[np.float64]
 
 #: Longer side to which recorded frames are scaled while decoding; encoders scale them further.
 MAX_SIDE_PX = 320
+#: Frames of a recording that are looked at, as they are all in memory at once.
+MAX_FRAMES = 256
 
 
 @dataclass(frozen=True)
@@ -172,13 +175,13 @@ def evaluate_clip(
 def evaluate_recorded(
     recording: Recording, encoder: LoadedEncoder, options: RoomOptions
 ) -> RoomResult:
-    """Evaluate on the frames that the cameras of the recording's code belong to.
+    """Evaluate on the frames of a recording, evenly spread where there are more than `MAX_FRAMES`.
 
     Depth is compared where it was recorded as well. There is no oracle ladder, and which objects
     are hardly seen is not known: a prediction of one counts as wrong.
     """
     code = recording.code()
-    clip = recording.clip(side_px=MAX_SIDE_PX)
+    clip = recording.clip(spread(recording.num_frames, MAX_FRAMES), MAX_SIDE_PX)
     times_s, K, poses = clip.times_s, clip.geometry.K, clip.geometry.T_world_camera
     assert poses is not None  # a code has them
     truth = ScoredScene(

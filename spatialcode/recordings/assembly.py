@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,19 @@ from spatialcode.recordings.conversion import (
     house_transform,
     moved_box,
     rigid,
+    turned_camera,
+    turns_to_upright,
 )
 from spatialcode.recordings.ground import estimated_up, floor_height, sampled_surface
 from spatialcode.recordings.reading import spread
-from spatialcode.recordings.recording import RecordedCameras, RecordedFrames, Recording
+from spatialcode.recordings.recording import (
+    RecordedCameras,
+    RecordedFrames,
+    Recording,
+    TurnedFrames,
+)
 from spatialcode.scene.frames import project, quaternion_from_matrix
-from spatialcode.scene.schema import Room, SceneObject, VideoInfo, make_id
+from spatialcode.scene.schema import SceneObject, VideoInfo, make_id
 
 Array = NDArray[np.float64]
 
@@ -56,7 +63,7 @@ class Capture:
 
 
 def assembled(capture: Capture) -> Recording:
-    """The recording of a capture: world turned upright, put onto the floor, boxes with it.
+    """The recording of a capture: world and pictures turned upright, on the floor, boxes with it.
 
     Up that the data set does not state is estimated from depth (`recordings.ground`), or without
     depth taken as the mean up of the pictures. FormatError where poses or boxes are none.
@@ -65,19 +72,21 @@ def assembled(capture: Capture) -> Recording:
     K = capture.K
     if K is not None and K.ndim == 2:
         K = np.tile(K, (num, 1, 1))
-    video = _video(capture)
     if capture.T_world_camera is None:
+        video = _video(capture)
         cameras = RecordedCameras(K, None, capture.up_camera, capture.distortion)
         return Recording(capture.name, capture.frames, video, cameras)
     poses = np.stack(
         [rigid(T, f"{capture.path}: pose {n}") for n, T in enumerate(capture.T_world_camera)]
     )
     up, floor_m = _up_and_floor(capture, K, poses)
+    capture, K, poses = _upright(capture, K, poses, up)
+    video = _video(capture)
     T_house_world = house_transform(poses[0], up, floor_m)
     moved = T_house_world @ poses
     cameras = RecordedCameras(K, moved, None, capture.distortion)
     objects = _objects(capture, T_house_world, K, moved)
-    return Recording(capture.name, capture.frames, video, cameras, objects, Room(0.0, None, (), 0))
+    return Recording(capture.name, capture.frames, video, cameras, objects)
 
 
 def _video(capture: Capture) -> VideoInfo:
@@ -92,6 +101,24 @@ def _video(capture: Capture) -> VideoInfo:
     width, height = capture.size_px
     uri = str(capture.path)
     return VideoInfo(uri, "", duration_s, fps, width, height, tuple(times_s.tolist()))
+
+
+def _upright(
+    capture: Capture, K: Array | None, poses: Array, up: Array
+) -> tuple[Capture, Array | None, Array]:
+    """The same with pictures turned upright, where the camera was held on its side.
+
+    Pictures with lens distortion stay as they are: its coefficients belong to their axes.
+    """
+    turns = turns_to_upright(np.einsum("nji,j->ni", poses[:, :3, :3], up))
+    if turns == 0 or K is None or any(capture.distortion):
+        return capture, K, poses
+    width, height = capture.size_px
+    for _ in range(turns):
+        K, poses = turned_camera(K, poses, width)
+        width, height = height, width
+    frames = TurnedFrames(capture.frames, turns)
+    return replace(capture, frames=frames, size_px=(width, height)), K, poses
 
 
 def _up_and_floor(capture: Capture, K: Array | None, poses: Array) -> tuple[Array, float]:

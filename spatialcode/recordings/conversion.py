@@ -47,6 +47,27 @@ def opencv_from_opengl(T_world_camera: ArrayLike) -> Array:
     return np.asarray(T_world_camera, np.float64) @ _GL_TO_CV
 
 
+def turned_camera(K: ArrayLike, T_world_camera: ArrayLike, width_px: int) -> tuple[Array, Array]:
+    """Cameras (..., 3, 3) and (..., 4, 4) whose pictures were turned left by a right angle.
+
+    ``width_px``: of the pictures before. A pixel (u, v) comes to (v, width - u).
+    """
+    K = np.asarray(K, np.float64)
+    turned = np.zeros_like(K)
+    turned[..., 0, 0], turned[..., 1, 1], turned[..., 2, 2] = K[..., 1, 1], K[..., 0, 0], 1.0
+    turned[..., 0, 2], turned[..., 1, 2] = K[..., 1, 2], width_px - K[..., 0, 2]
+    old_from_new = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    return turned, np.asarray(T_world_camera, np.float64) @ old_from_new
+
+
+def turns_to_upright(ups_camera: ArrayLike) -> int:
+    """How often pictures must be turned left by a right angle for up (N, 3) to be at their top."""
+    x, y = np.asarray(ups_camera, np.float64)[:, :2].mean(axis=0)
+    if abs(x) > abs(y):
+        return 1 if x > 0 else 3
+    return 2 if y > 0 else 0
+
+
 def rigid(T: ArrayLike, where: str) -> Array:
     """A recorded pose (4, 4) as an exact rigid transform: rounding in its rotation is removed.
 

@@ -53,33 +53,31 @@ class RecordedFrames(Protocol):
         ...
 
 
-DepthReader = Callable[[], NDArray[np.floating] | None]
+class RecordedDepth(Protocol):
+    """Depth maps of a recording; see `RecordedFrames.depth_m`. It is pickled with the frames."""
 
-
-def no_depth() -> None:
-    """For recordings without depth."""
+    def depth_m(self, rows: Sequence[int]) -> Float[np.ndarray, "n h w"] | None: ...
 
 
 @dataclass(frozen=True, eq=False)
 class VideoFrames:
-    """Frames of a video file at given times, and perhaps depth of all of them.
+    """Frames of a video file at given times, and perhaps depth that lies elsewhere.
 
     ``times_s``: presentation times. ``late_s``: how much later to ask for them, as a container's
-    clock rounds. ``read_depth_m`` gives (N, h, w) or None; a function of a module, or a partial.
+    clock rounds.
     """
 
     path: Path
     times_s: tuple[float, ...]
     late_s: float = 0.0
-    read_depth_m: DepthReader = no_depth
+    depths: RecordedDepth | None = None
 
     def rgb(self, rows: Sequence[int], side_px: int | None) -> UInt8[np.ndarray, "n h w 3"]:
         times_s = tuple(self.times_s[row] + self.late_s for row in rows)
         return decode(self.path, ByTimes(times_s), max_side_px=side_px).rgb
 
     def depth_m(self, rows: Sequence[int]) -> Float[np.ndarray, "n h w"] | None:
-        depth = self.read_depth_m()
-        return None if depth is None else np.asarray(depth)[list(rows)]
+        return None if self.depths is None else self.depths.depth_m(rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +100,26 @@ class ImageFrames:
             return None
         paths = [self.depths[row] for row in rows]
         return stacked([self.read_depth(path) for path in paths], paths)
+
+
+@dataclass(frozen=True, eq=False)
+class TurnedFrames:
+    """Frames of a camera that was held on its side or upside down, turned upright.
+
+    ``turns``: right angles to the left.
+    """
+
+    frames: RecordedFrames
+    turns: int
+
+    def rgb(self, rows: Sequence[int], side_px: int | None) -> UInt8[np.ndarray, "n h w 3"]:
+        return np.ascontiguousarray(np.rot90(self.frames.rgb(rows, side_px), self.turns, (1, 2)))
+
+    def depth_m(self, rows: Sequence[int]) -> Float[np.ndarray, "n h w"] | None:
+        depth = self.frames.depth_m(rows)
+        if depth is None:
+            return None
+        return np.ascontiguousarray(np.rot90(depth, self.turns, (1, 2)))
 
 
 def scaled(rgb: UInt8[np.ndarray, "h w 3"], side_px: int | None) -> UInt8[np.ndarray, "h2 w2 3"]:
@@ -185,7 +203,10 @@ class Recording:
         return len(self.video.sampled_s)
 
     def code(self) -> SpatialCode:
-        """The truth as a code. InputError where the cameras' poses were not recorded."""
+        """The truth of what is seen, as a code: boxes out of every picture are not in it.
+
+        InputError where the cameras' poses were not recorded.
+        """
         if self._truth is not None:
             return self._truth
         K, poses = self.cameras.K, self.cameras.T_world_camera
@@ -196,9 +217,9 @@ class Recording:
             for t_s, T, k in zip(self.video.sampled_s, poses.tolist(), K, strict=True)
         ]
         given = Provenance(f"recorded:{self.name}", "", "", "", "")
-        return SpatialCode(
-            self.video, self.objects, tuple(cameras), self.room, Scale("given", 1.0), given
-        )
+        seen = tuple(item for item in self.objects if item.num_observations)
+        scale = Scale("given", 1.0)
+        return SpatialCode(self.video, seen, tuple(cameras), self.room, scale, given)
 
     def header(self, work_key: str = "") -> ClipHeader:
         """What an encoder's session is told before the frames."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,14 @@ from tests.pipelines.truth_encoders import Knowing, NoSettings
 SEED, NUM_FRAMES = 900_000_001, 6
 
 
+@dataclass(frozen=True)
+class DiaryDepth:
+    path: Path
+
+    def depth_m(self, rows):
+        return np.load(self.path)[list(rows)]
+
+
 class DiaryReader:
     """``index.txt`` names the days; each has a folder of film, truth and depth."""
 
@@ -37,7 +44,7 @@ class DiaryReader:
     def read(self, folder):
         for day in (folder / "index.txt").read_text().split():
             code = from_json((folder / day / "truth.json").read_text())
-            depth = partial(np.load, folder / day / "depth.npy")
+            depth = DiaryDepth(folder / day / "depth.npy")
             frames = video_frames(folder / day / "film.mp4", code, depth)
             yield Recording.of_code(day, code, frames)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -162,6 +164,25 @@ def test_damaged_sidecars_are_named(tmp_path, change, said):
         recordings_in(tmp_path)
 
 
+def test_the_example_of_the_page_is_a_sidecar(tmp_path):
+    page = Path(__file__).parents[2] / "docs" / "recordings.md"
+    [example] = re.findall(r"```json\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    write_clip(room(), tmp_path / "clip.mp4")
+    write_png(tmp_path / "depth" / "0000.png", np.full((48, 64), 2000, np.uint16))
+    (tmp_path / "clip.geometry.json").write_text(example)
+    [recording] = recordings_in(tmp_path)
+    assert recording.cameras.T_world_camera[0, :3, 3] == pytest.approx([0, 0, 1.5])
+    assert recording.objects[0].center_m == pytest.approx([0, 2, 0.4])
+    assert np.unique(recording.frames.depth_m([0])).tolist() == [2.0]
+
+
+def test_the_page_lists_every_reader():
+    page = Path(__file__).parents[2] / "docs" / "recordings.md"
+    listed = re.findall(r"^\| `([\w-]+)` \|", page.read_text("utf-8"), re.MULTILINE)
+    reader_of(Path(__file__).parent, "codes")
+    assert set(listed[1:]) == {name for name in READERS if name != "diary"}  # after the head
+
+
 def test_a_sidecar_without_its_video(tmp_path):
     sidecar(tmp_path)
     (tmp_path / "walk.mp4").unlink()
@@ -180,6 +201,7 @@ def seven_scenes(folder, suffix="png"):
         stem = sequence / f"frame-{k * 3:06d}"
         write_png(stem.with_suffix(f".color.{suffix}"), room().rgb[k])
         depth = units(room().depth_m[k], none_at=65535)
+        depth[:2, :3], depth[2:4, :3] = 0, 65535
         write_png(stem.with_suffix(".depth.png"), depth)
         write_matrix(stem.with_suffix(".pose.txt"), pose)
     return folder / "chess", poses_in(T_set)
@@ -197,6 +219,7 @@ def test_seven_scenes(tmp_path, suffix):
     assert np.allclose(recording.cameras.K[0], K)
     assert np.diff(recording.video.sampled_s) == pytest.approx(0.1)
     assert_same_depth(recording)
+    assert np.isnan(recording.frames.depth_m([0])[0, :4, :3]).all()
     assert_same_pictures(recording, difference=0 if suffix == "png" else 6)
     assert recordings_in(folder / "seq-01")[0].num_frames == NUM_FRAMES
 
@@ -309,7 +332,9 @@ def posed_images(folder):
     poses = poses_in(set_world("y"))
     for k in range(NUM_FRAMES):
         write_png(folder / "images" / f"{k:05d}.png", room().rgb[k])
-        write_png(folder / "depth" / f"{k:05d}.png", units(room().depth_m[k], none_at=65535))
+        depth = units(room().depth_m[k], none_at=65535)
+        depth[:2, :3], depth[2:4, :3] = 0, 65535
+        write_png(folder / "depth" / f"{k:05d}.png", depth)
     write_matrix(folder / "poses.txt", poses.reshape(NUM_FRAMES, 16))
     write_matrix(folder / "K.txt", integer_centres(room().K))
     return poses
@@ -323,6 +348,7 @@ def test_posed_images_find_up_and_the_floor_in_depth(tmp_path):
     assert up_error_deg(recording) < 1.0
     assert_same_world(recording, floor_m=0.02, angle_rad=0.02)
     assert_same_depth(recording)
+    assert np.isnan(recording.frames.depth_m([0])[0, :4, :3]).all()
 
 
 def test_posed_images_must_agree_in_number(tmp_path):
@@ -504,6 +530,44 @@ def test_a_damaged_path_of_arkitscenes(tmp_path):
         recordings_in(tmp_path)
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_camera_held_on_its_side_comes_upright(tmp_path, turns):
+    """The sensor's pictures, axes and K are turned; what comes out is the room as it was."""
+    posed = tmp_path / "turned"
+    K, width, height = np.array(room().K, np.float64), WIDTH, HEIGHT
+    T = poses_in(set_world("y"))
+    for _ in range(turns):  # turned right: (u, v) comes to (height - v, u)
+        K = np.array([[K[1, 1], 0, height - K[1, 2]], [0, K[0, 0], K[0, 2]], [0, 0, 1]])
+        T = T @ np.array([[0, 1.0, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+        width, height = height, width
+    boxes = boxes_in(set_world("y"))
+    for k in range(NUM_FRAMES):
+        write_png(posed / f"{k}.png", np.rot90(room().rgb[k], -turns))
+    document = {
+        "K": integer_centres(K).tolist(),
+        "gravity": [0, -1, 0],
+        "frames": [
+            {"file": f"{k}.png", "t_ns": k, "T_world_camera": T[k].tolist()}
+            for k in range(NUM_FRAMES)
+        ],
+        "objects": [
+            {"category": label, "center": c.tolist(), "size": s.tolist(), "R": R.tolist()}
+            for label, c, s, R in boxes
+        ],
+    }
+    (posed / "truth.json").write_text(json.dumps(document))
+    [recording] = recordings_in(posed)
+    assert (recording.video.width_px, recording.video.height_px) == (WIDTH, HEIGHT)
+    assert np.allclose(recording.cameras.K, room().K)
+    assert_same_pictures(recording)
+    poses = poses_in(set_world("y"))
+
+    def own_pixels(n, k):
+        return opencv_pixels(own_corners(*boxes[n][1:]), poses[k], np.asarray(room().K))
+
+    assert_boxes_survive(recording, own_pixels)
+
+
 # What all share
 
 
@@ -567,6 +631,9 @@ def test_boxes_out_of_every_picture_are_not_observed(tmp_path):
     document = json.loads(path.read_text())
     document["objects"][0]["center_m"] = [500.0, 0.0, 0.0]
     path.write_text(json.dumps(document))
-    far, *others = recordings_in(tmp_path)[0].objects
+    [recording] = recordings_in(tmp_path)
+    far, *others = recording.objects
+    assert far.id not in {item.id for item in recording.code().objects}
+    assert recording.code().objects == tuple(o for o in others if o.num_observations)
     assert (far.num_observations, far.visibility) == (0, 0.0)
     assert any(item.num_observations for item in others)

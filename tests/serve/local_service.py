@@ -15,13 +15,14 @@ import httpx
 import uvicorn
 
 from serve.access.keys import KeyRing
-from serve.ask.asking import Answered, Asked, answer
+from serve.ask.asking import Asked, answer
 from serve.book.database import OPEN, CodeJob, JobBook, JobStatus
 from serve.book.encoding import EncodingWorker, WorkerSettings
 from serve.book.file_store import FileStore
 from serve.config import ServeConfig
+from serve.http.messages import AskAnswer
 from serve.ingress import build_ingress
-from serve.metrics import MemoryMeters, Meters
+from serve.metrics import Meters
 from serve.services import Services
 from spatialcode.api import ASSETS, VideoEncoder
 from spatialcode.config import load_config
@@ -31,6 +32,7 @@ from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.text import from_json
 from spatialcode.video.decode import DecodedVideo
 from spatialcode.workkey import EncoderIdentity
+from tests.serve.memory_meters import MemoryMeters
 
 ROOM = from_json((ASSETS / "sample_room.json").read_text(encoding="utf-8"))
 CLIP = ASSETS / "sample_room.mp4"
@@ -220,10 +222,10 @@ class StandInReasoner:
     names: tuple[str, ...] = ("program", "text")
     go: threading.Event = field(default_factory=threading.Event)
 
-    async def answer(self, asked: Asked, code: SpatialCode, timeout_s: float) -> Answered:
+    async def answer(self, asked: Asked, code: SpatialCode, timeout_s: float) -> AskAnswer:
         await asyncio.to_thread(self.go.wait, PATIENCE_S)
         solved = answer(Asked(asked.question, asked.options), code)
-        return replace(solved, reasoner=asked.reasoner)
+        return solved.model_copy(update={"reasoner": asked.reasoner})
 
 
 def statuses(running: Running) -> list[JobStatus]:

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from serve.ask.asking import spec_of
-from serve.config import ServeConfig
-from serve.limits import is_loopback
+from serve.config import ServeConfig, is_loopback
 from spatialcode.config import describe, load_config, to_dict
 from spatialcode.errors import ConfigError
 from spatialcode.reasoning.models.loading import BUNDLED_REASONER, BUNDLED_TOKENS

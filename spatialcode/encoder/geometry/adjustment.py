@@ -22,7 +22,15 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from spatialcode.encoder.odometry.problem import exp_rotation, skew
+from spatialcode.encoder.odometry.problem import (
+    RelativeMotions,
+    exp_rotation,
+    log_rotation,
+    motion_error,
+    motion_jacobian,
+    skew,
+    whitening,
+)
 
 Array = NDArray[np.float64]
 
@@ -94,14 +102,17 @@ class SurfaceHints:
 @dataclass(frozen=True)
 class AdjustmentConfig:
     """``pixel_cauchy``, ``depth_cauchy``: in standard
-    deviations; ``scale_sigma``: of a frame's log scale; ``steady``: of the change of velocity
-    between frames (m) and of turning rate (rad), which carries the path over blank frames.
+    deviations; ``scale_sigma``: of a frame's log scale; ``steady_m``, ``steady_rad``: of the change
+    of velocity and of turning rate between frames, which carries the path over blank ones.
     """
 
     pixel_cauchy: float = 2.0
     depth_cauchy: float = 1.5
     scale_sigma: float = 0.05
-    steady: float = 0.15
+    motion_cauchy: float = 3.0
+    steady_m: float = 0.15
+    steady_rad: float = 0.06
+    steady_cauchy: float = 2.0
     gauge_sigma: float = 1e-3
     max_iterations: int = 10
     tolerance: float = 1e-4
@@ -130,9 +141,14 @@ class _System:
     """The normal equations of one problem."""
 
     def __init__(
-        self, seen: PairObservations, hints: SurfaceHints, config: AdjustmentConfig
+        self,
+        seen: PairObservations,
+        hints: SurfaceHints,
+        motions: RelativeMotions,
+        config: AdjustmentConfig,
     ) -> None:
         self.seen, self.hints, self.config = seen, hints, config
+        self.motions, self.motion_root = motions, whitening(motions)
         num = self.num = len(seen.K)
         keys, start = np.unique(seen.first * num + seen.second, return_index=True)
         self.pair_first, self.pair_second = keys // num, keys % num
@@ -176,8 +192,24 @@ class _System:
         cost += float((self.hints.information * (turn**2).sum(-1)).sum())
         cost += float(((floor / self.hints.floor_sigma_m) ** 2).sum())
         cost += float((at.log_scale**2).sum() / c.scale_sigma**2)
-        cost += float((np.diff(at.centre, n=2, axis=0) ** 2).sum() / c.steady**2)
+        cost += float((np.diff(at.centre, n=2, axis=0) ** 2).sum() / c.steady_m**2)
+        for error, cauchy in (
+            (self._motion_error(at), c.motion_cauchy),
+            (self._unsteady(at), c.steady_cauchy),
+        ):
+            cost += float(cauchy**2 * np.log1p((error**2).sum(-1) / cauchy**2).sum())
         return cost, 1 / (1 + square), 1 / (1 + scaled)
+
+    def _motion_error(self, at: FrameStates) -> Array:
+        """Whitened (B, 6)."""
+        error = motion_error(self.motions, at.R_world_camera, at.centre, at.log_scale)
+        return np.einsum("bij,bj->bi", self.motion_root, error)
+
+    def _unsteady(self, at: FrameStates) -> Array:
+        """Whitened changes (N-2, 3) of the turn from frame to frame, in world coordinates."""
+        R = at.R_world_camera
+        turn = log_rotation(R[:-1].transpose(0, 2, 1) @ R[1:])
+        return np.diff(np.einsum("nij,nj->ni", R[:-1], turn), axis=0) / self.config.steady_rad
 
     def _hint_errors(self, at: FrameStates) -> tuple[Array, Array]:
         h = self.hints
@@ -205,6 +237,8 @@ class _System:
         np.add.at(gradient, a, block[:, :d, -1])
         np.add.at(gradient, b, block[:, d:-1, -1])
         self._add_hints(at, hessian, gradient)
+        self._add_motions(at, hessian, gradient)
+        self._add_steadiness(at, hessian, gradient)
         self._add_priors(at, hessian, gradient)
         return hessian.transpose(0, 2, 1, 3).reshape(num * d, num * d), gradient.ravel()
 
@@ -254,17 +288,46 @@ class _System:
         np.add.at(hessian, (h.floor_frame, h.floor_frame), row[:, :, None] * row[:, None])
         np.add.at(gradient, h.floor_frame, row * (floor / h.floor_sigma_m)[:, None])
 
+    def _add_motions(self, at: FrameStates, hessian: Array, gradient: Array) -> None:
+        m, d = self.motions, _DIM
+        error = self._motion_error(at)
+        jacobian = self.motion_root @ motion_jacobian(
+            m, at.R_world_camera, at.centre, at.log_scale
+        )  # fmt: skip
+        weight = 1 / (1 + (error**2).sum(-1) / self.config.motion_cauchy**2)
+        weighted = jacobian.transpose(0, 2, 1) * weight[:, None, None]
+        block, slope = weighted @ jacobian, (weighted @ error[..., None])[..., 0]
+        ends = ((m.first, slice(0, d)), (m.second, slice(d, 2 * d)))
+        for i, row in ends:
+            np.add.at(gradient, i, slope[:, row])
+            for j, column in ends:
+                np.add.at(hessian, (i, j), block[:, row, column])
+
+    def _add_steadiness(self, at: FrameStates, hessian: Array, gradient: Array) -> None:
+        """Of turning; to first order a turn w in the camera acts as R w in the world."""
+        error, R = self._unsteady(at), at.R_world_camera
+        weight = 1 / (1 + (error**2).sum(-1) / self.config.steady_cauchy**2)
+        jacobians = [factor * R[k : k + len(error)] / self.config.steady_rad
+                     for k, factor in enumerate((1, -2, 1))]  # fmt: skip
+        every = np.arange(len(error))
+        for i, first in enumerate(jacobians):
+            gradient[every + i, :3] += np.einsum("n,nki,nk->ni", weight, first, error)
+            for j, second in enumerate(jacobians):
+                hessian[every + i, every + j, :3, :3] += np.einsum(
+                    "n,nki,nkj->nij", weight, first, second
+                )
+
     def _add_priors(self, at: FrameStates, hessian: Array, gradient: Array) -> None:
         c, every = self.config, np.arange(self.num)
         hessian[every, every, 6, 6] += 1 / c.scale_sigma**2
         gradient[:, 6] += at.log_scale / c.scale_sigma**2
-        change = np.diff(at.centre, n=2, axis=0) / c.steady**2
+        change = np.diff(at.centre, n=2, axis=0) / c.steady_m**2
         for i, first in enumerate((1, -2, 1)):
             a = np.arange(len(change)) + i
             gradient[a, 3:6] += first * change
             for j, second in enumerate((1, -2, 1)):
                 for axis in (3, 4, 5):
-                    hessian[a, a - i + j, axis, axis] += first * second / c.steady**2
+                    hessian[a, a - i + j, axis, axis] += first * second / c.steady_m**2
         # the first frame's place and heading are free to choose
         gauge = 1 / c.gauge_sigma**2
         hessian[0, 0, 3:6, 3:6] += gauge * np.diag((1, 1, 0 if len(self.hints.floor_frame) else 1))
@@ -279,11 +342,17 @@ def adjust_pairs(
     seen: PairObservations,
     start: FrameStates,
     hints: SurfaceHints | None = None,
+    motions: RelativeMotions | None = None,
     config: AdjustmentConfig | None = None,
 ) -> Adjusted:
-    """Minimise from ``start``; the robust cost never rises. Units are those of the depth."""
+    """Minimise from ``start``; the robust cost never rises. Units are those of the depth.
+
+    ``motions``: measured between frames beside the points.
+    """
     config = config or AdjustmentConfig()
-    system = _System(seen, hints or SurfaceHints(), config)
+    system = _System(
+        seen, hints or SurfaceHints(), motions or RelativeMotions.none(), config
+    )  # fmt: skip
     states, damping = start, 1e-4
     res = system.residuals(states)
     cost, pixel_weight, depth_weight = system.cost(states, res)

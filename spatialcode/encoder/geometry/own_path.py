@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
+from scipy.ndimage import median_filter
 
 from spatialcode.encoder.geometry.adjustment import (
     Adjusted,
@@ -32,9 +34,10 @@ from spatialcode.encoder.geometry.planes import (
     find_up,
 )
 from spatialcode.encoder.geometry.protocol import DepthNoise
+from spatialcode.encoder.odometry.alignment import AlignmentConfig, align
 from spatialcode.encoder.odometry.flow import sample_log_depth
-from spatialcode.encoder.odometry.path import in_first_camera_world
-from spatialcode.encoder.odometry.problem import exp_rotation
+from spatialcode.encoder.odometry.path import chained, in_first_camera_world
+from spatialcode.encoder.odometry.problem import RelativeMotions, exp_rotation, log_rotation
 from spatialcode.errors import EncodeError
 from spatialcode.scene.frames import level_rotation
 
@@ -42,10 +45,17 @@ Array = NDArray[np.float64]
 
 #: No depth is better than this, as standard deviation of its log.
 _LEAST_DEPTH_SIGMA, _LEAST_SCALE_SIGMA = 0.005, 1e-4
+#: Neighbours are first aligned in pictures of this side, with depth in cells of so many pixels.
+_ALIGNED_SIDE_PX, _ALIGNED_CELL_PX = 160, 4
+_ALIGNMENT = AlignmentConfig(halvings=(2, 1), steps=(10, 6))
+#: Least information of a turn, 1 / rad², from which on edges tell it: a blank wall's do not.
+_TELLING = 600.0
+#: A step is odd where it differs by more from the middle one of so many around it.
+_STEPS_AROUND, _ODD_TURN_RAD, _ODD_STEP_M = 7, 0.07, 0.25
 #: Frames between those that are followed once a first path is known.
 _STEPS = (1, 3, 9)
 #: Frames that look alike are joined where they share this much and lie further apart than that.
-_LOOP_SHARE, _LOOP_APART, _LOOPS_A_FRAME = 0.35, 14, 2
+_LOOP_SHARE, _LOOP_APART, _LOOPS_A_FRAME = 0.35, 14, 1
 _LOOP_GRID = 8
 #: Depth at a predicted place may differ by this factor's log before another surface is meant.
 _SAME_SURFACE = 0.2
@@ -114,12 +124,8 @@ class PathInput:
 def own_path(given: PathInput) -> OwnPath:
     """The path of a window's cameras. See `PathInput` and `OwnPath`."""
     tracker = _Tracker(given)
-    tracker.follow_neighbours()
-    states = tracker.turned_only()
-    for cauchy in (8.0, 2.0):
-        states = tracker.adjusted(states, SurfaceHints(), cauchy).states
     surfaces = _Surfaces(given)
-    states = surfaces.levelled(states)
+    states = surfaces.levelled(tracker.aligned())
     tracker.follow(states, _spaced(len(given.gray)))
     states = tracker.adjusted(states, surfaces.hints(states), 2.0).states
     states = surfaces.levelled(states)
@@ -146,9 +152,42 @@ class _Tracker:
         self.inverse_K = np.linalg.inv(given.K)
         self.points = [self._placed(k) for k in range(self.num)]
         self.found: dict[tuple[int, int], tuple[NDArray[np.int64], Array]] = {}
-        self.shifts = np.array(
-            [self.follower.shift_px(k, k + 1) for k in range(self.num - 1)]
-        ).reshape(-1, 2)
+        self.motions = self._neighbours_aligned()
+        turns = np.linalg.eigvalsh(self.motions.information[:, :3, :3])
+        self.told = turns[:, 0] > _TELLING
+
+    def _neighbours_aligned(self) -> RelativeMotions:
+        """Motions between neighbours by all edges at once, in small pictures."""
+        gray, share = self.given.gray, _ALIGNED_SIDE_PX / max(self.given.gray.shape[1:])
+        height, width = (_ALIGNED_CELL_PX * max(1, round(side * share / _ALIGNED_CELL_PX))
+                         for side in gray.shape[1:])  # fmt: skip
+        small = np.stack(
+            [cv2.resize(g, (width, height), interpolation=cv2.INTER_AREA) for g in gray]
+        )
+        if self.given.ignored is not None:
+            small = np.stack(
+                [_painted_over(s, i) for s, i in zip(small, self.given.ignored, strict=True)]
+            )
+        K = self.given.K[0].copy()
+        K[0] *= width / gray.shape[2]
+        K[1] *= height / gray.shape[1]
+        cells = (height // _ALIGNED_CELL_PX, width // _ALIGNED_CELL_PX)
+        depth = np.exp(self._at_cells(*cells))
+        first = np.arange(self.num - 1)
+        return align(small, depth, K, first, first + 1, config=_ALIGNMENT)
+
+    def _at_cells(self, rows: int, columns: int) -> Array:
+        """Log depth (N, rows, columns); where unknown the frame's middle depth, or the clip's."""
+        _, height, width = self.log_depth.shape
+        row = ((np.arange(rows) + 0.5) * height / rows).astype(int)
+        column = ((np.arange(columns) + 0.5) * width / columns).astype(int)
+        cells = self.log_depth[:, row][:, :, column].reshape(self.num, -1)
+        known = np.isfinite(cells)
+        middle = np.array([np.median(c[k]) if k.any() else np.nan
+                           for c, k in zip(cells, known, strict=True)])  # fmt: skip
+        usual = np.median(middle[np.isfinite(middle)]) if np.isfinite(middle).any() else 0.0
+        middle = np.where(np.isfinite(middle), middle, usual)
+        return np.where(known, cells, middle[:, None]).reshape(self.num, rows, columns)
 
     def _depth_at(self, frame: int, pixel_px: Array) -> tuple[Array, Array]:
         """Log depth and its sigma (P,) at pixels of a frame; NaN where unknown."""
@@ -166,14 +205,6 @@ class _Tracker:
         ray = np.column_stack((pixel_px, np.ones(len(pixel_px)))) @ self.inverse_K[frame].T
         return ray * np.exp(z)[:, None], sigma
 
-    def follow_neighbours(self) -> None:
-        for k in range(self.num - 1):
-            a, b = self._directed(k, k + 1)
-            rows = np.flatnonzero(np.isfinite(self.points[a][1]))
-            shift = self.shifts[k] if a == k else -self.shifts[k]
-            guess = self.follower.points_px[a][rows] + shift
-            self.found[a, b] = self.follower.follow(a, b, rows, guess)
-
     def _directed(self, a: int, b: int) -> tuple[int, int]:
         """A pair such that its first frame is the one with more points of known depth: a frame
         without depth can be seen from others all the same.
@@ -181,14 +212,23 @@ class _Tracker:
         known = [int(np.isfinite(self.points[k][1]).sum()) for k in (a, b)]
         return (b, a) if known[0] < _FEW_POINTS and known[1] > known[0] else (a, b)
 
-    def turned_only(self) -> FrameStates:
-        """The turns that move the picture's middle as seen, chained, all in one place."""
-        R = np.tile(np.eye(3), (self.num, 1, 1))
-        focal = self.given.K[:, [0, 1], [0, 1]]
-        for k, (x, y) in enumerate(self.shifts):
-            turn = exp_rotation(np.array((-y / focal[k, 1], x / focal[k, 0], 0.0)))
-            R[k + 1] = R[k] @ turn.T
-        return FrameStates(R, np.zeros((self.num, 3)), np.zeros(self.num))
+    def aligned(self) -> FrameStates:
+        """The chain of neighbours aligned by their edges. Over steps that edges do not tell, or
+        that are unlike those around them, the camera is taken to go on as it did.
+        """
+        T = self.motions.T_second_first
+        steps = np.concatenate([log_rotation(T[:, :3, :3]), T[:, :3, 3]], axis=1)
+        usual = median_filter(steps, (_STEPS_AROUND, 1), mode="nearest")
+        off = np.abs(steps - usual)
+        told = self.told & (np.linalg.norm(off[:, :3], axis=1) < _ODD_TURN_RAD)
+        told &= np.linalg.norm(off[:, 3:], axis=1) < _ODD_STEP_M
+        here = np.arange(len(steps))
+        if told.any():
+            steps = np.stack([np.interp(here, here[told], axis[told]) for axis in steps.T], axis=1)
+        T = np.tile(np.eye(4), (len(steps), 1, 1))
+        T[:, :3, :3], T[:, :3, 3] = exp_rotation(steps[:, :3]), steps[:, 3:]
+        path = chained(T)
+        return FrameStates(path[:, :3, :3], path[:, :3, 3], np.zeros(self.num))
 
     def _predicted(self, states: FrameStates, a: int, b: int) -> tuple[NDArray[np.int64], Array]:
         """Which of a frame's points another one should see, and where (K, 2)."""
@@ -277,7 +317,13 @@ class _Tracker:
     def adjusted(self, states: FrameStates, hints: SurfaceHints, cauchy: float) -> Adjusted:
         scale_sigma = max(self.given.error.frame, _LEAST_SCALE_SIGMA)
         config = AdjustmentConfig(pixel_cauchy=cauchy, scale_sigma=scale_sigma)
-        return adjust_pairs(self.observations(), states, hints, config)
+        return adjust_pairs(self.observations(), states, hints, self._telling(), config)
+
+    def _telling(self) -> RelativeMotions:
+        m, rows = self.motions, self.told
+        return RelativeMotions(
+            m.first[rows], m.second[rows], m.T_second_first[rows], m.information[rows]
+        )
 
     def path(self, result: Adjusted, surfaces: _Surfaces) -> OwnPath:
         keys = sorted(self.found)
@@ -299,6 +345,13 @@ class _Tracker:
             has_floor=surfaces.has_floor,
             has_up=surfaces.has_up,
         )
+
+
+def _painted_over(image: NDArray[np.uint8], ignored: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """A picture with no edges where it is ignored, nor around that."""
+    size = (image.shape[1], image.shape[0])
+    mask = cv2.resize(ignored.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    return np.asarray(cv2.inpaint(image, mask, 3, cv2.INPAINT_TELEA), np.uint8)
 
 
 class _Surfaces:

@@ -59,9 +59,7 @@ class PairFollower:
     """
 
     def __init__(self, gray: Sequence[Gray], ignored: NDArray[np.bool_] | None = None) -> None:
-        self._gray = self._scenery = gray
-        if ignored is not None:
-            self._scenery = [_without(g, i) for g, i in zip(gray, ignored, strict=True)]
+        self._gray = gray
         self.points_px = [
             _cell_corners(g, None if ignored is None else ignored[k]) for k, g in enumerate(gray)
         ]
@@ -73,7 +71,7 @@ class PairFollower:
 
     def shift_px(self, first: int, second: int) -> Array:
         """How far the picture's middle moves from one frame to another (2,)."""
-        return coarse_shift_px(self._scenery[first], self._scenery[second])
+        return coarse_shift_px(self._gray[first], self._gray[second])
 
     def follow(
         self, first: int, second: int, rows: NDArray[np.int64], guess_px: Array,
@@ -116,14 +114,6 @@ class PairFollower:
         lost = (found[:, 0] == 0) | (found_back[:, 0] == 0)
         reached = np.where(lost[:, None], np.float32(np.nan), there[:, 0])
         return reached, np.asarray(back[:, 0], np.float32)
-
-
-def _without(image: Gray, ignored: NDArray[np.bool_]) -> Gray:
-    """A picture whose ignored part is filled with the mean of what lies around it."""
-    seen = (~ignored).astype(np.float32)
-    size = (image.shape[1] // 2 | 1, image.shape[0] // 2 | 1)
-    around = cv2.blur(image * seen, size) / np.maximum(cv2.blur(seen, size), 1e-3)
-    return np.where(ignored, around, image).astype(np.uint8)
 
 
 def _cell_corners(image: Gray, ignored: NDArray[np.bool_] | None) -> Array:

@@ -23,9 +23,11 @@ Array = NDArray[np.float64]
 #: Width to which maps are averaged down, and there pixels between patches and their half width.
 _WIDTH, _STEP, _HALF = 160, 4, 4
 #: Surfaces that a search looks at, about: enough for a direction that all are refined from.
-_SEARCHED = 3000
+_SEARCHED = 4000
 #: Relative depth by which a patch may depart from its plane before it counts for little.
 _ROUGH = 0.03
+#: Patches that are no plane at all are left out.
+_LEAST_WEIGHT = 0.3
 #: How far from the picture's up gravity may lie: a camera may look down steeply, not hang sideways.
 _MAX_TILT_RAD = 1.05
 #: Angles beyond which a surface counts as along another direction: first search, then refinement.
@@ -75,9 +77,9 @@ def _in_frame(depth_m: np.ndarray, K: Array) -> tuple[Array, Array, Array]:
     K[1] *= height / depth_m.shape[0]
     normal = np.column_stack((a, b, at_origin)) @ K
     length = np.linalg.norm(normal, axis=1)
-    good = (share > 0.8) & (c > 1e-3) & (length > 1e-9)
-    ray = np.column_stack((column + 0.5, row + 0.5, np.ones(len(row)))) @ np.linalg.inv(K).T
     weight = 1 / (1 + (rough / _ROUGH) ** 2)
+    good = (share > 0.8) & (c > 1e-3) & (length > 1e-9) & (weight > _LEAST_WEIGHT)
+    ray = np.column_stack((column + 0.5, row + 0.5, np.ones(len(row)))) @ np.linalg.inv(K).T
     normal = -normal[good] / length[good, None]
     return normal, ray[good] / c[good, None], weight[good]
 
@@ -143,20 +145,21 @@ def find_up(
     """The direction, in the path's world, to which most surfaces are level or upright, of those
     near the pictures' up; None where surfaces do not tell.
     """
-    world = np.einsum("qij,qj->qi", R_world_camera[patches.frame], patches.normal)
+    some = slice(None, None, max(1, len(patches.frame) // _SEARCHED))
+    frame, normal, weight = patches.frame[some], patches.normal[some], patches.weight[some]
+    world = np.einsum("qij,qj->qi", R_world_camera[frame], normal)
     near = -R_world_camera[:, :, 1].mean(axis=0)
     near /= max(np.linalg.norm(near), 1e-9)
     flat = np.flatnonzero(world @ near > np.cos(_MAX_TILT_RAD))
-    if len(flat) < 3 or patches.weight[flat].sum() < 1:
+    if len(flat) < 3 or weight[flat].sum() < 1:
         return None
     tried = world[flat[:: max(1, len(flat) // 400)]]
-    some = slice(None, None, max(1, len(world) // _SEARCHED))
-    cosine = np.abs(tried @ world[some].T)
+    cosine = np.abs(tried @ world.T)
     level = np.exp(-0.5 * (np.arccos(np.minimum(cosine, 1)) / _SEARCH_RAD) ** 2)
     stands = np.exp(-0.5 * (np.arcsin(np.minimum(cosine, 1)) / _SEARCH_RAD) ** 2)
     # a surface stands upright by chance far more often than it lies level by chance
-    score = (level + 0.3 * stands) @ patches.weight[some]
-    return _refined_up(tried[np.argmax(score)], world, patches.weight)
+    score = (level + 0.3 * stands) @ weight
+    return _refined_up(tried[np.argmax(score)], world, weight)
 
 
 def _refined_up(up: Array, world: Array, weight: Array) -> Array:

@@ -38,7 +38,7 @@ CameraMotion = Literal["still", "rotation", "full"]
 #: Errors are told in pixels of a picture whose longer side is this.
 REFERENCE_SIDE_PX = 640
 #: A path that misses by less is as good as the points are followed; by more, it is rough.
-_GOOD_PX, _ROUGH_PX = 1.5, 4.0
+_GOOD_PX, ROUGH_PX = 1.5, 4.0
 #: Fewer points followed say nothing of a path.
 _MIN_CHECKED = 30
 #: Frames between those that are compared to tell a turn from a path.
@@ -179,11 +179,8 @@ class PathAudit:
         return float(np.median(np.concatenate(errors))) * REFERENCE_SIDE_PX / self.side_px
 
     def trust(self, T_world_camera: Float[np.ndarray, "n 4 4"]) -> float:
-        """From 1 for a path that fits what the pictures show towards 0 for one that does not; 0.5
-        where nothing could be checked.
-        """
-        error_px = self.error_px(T_world_camera)
-        return 0.5 if error_px is None else min(1.0, _GOOD_PX / max(error_px, _GOOD_PX))
+        """See `trust_in`, of the error of a path."""
+        return trust_in(self.error_px(T_world_camera))
 
     def warnings(self, T_world_camera: Float[np.ndarray, "n 4 4"]) -> tuple[str, ...]:
         """What a user of a code with that path should know, in sentences."""
@@ -194,12 +191,24 @@ class PathAudit:
         if self.motion != "full":
             how = "stood still" if self.motion == "still" else "only turned"
             found.append(f"The camera {how}: distances rest on predicted depth alone.")
-        if error_px > _ROUGH_PX:
-            found.append(
-                f"The camera path misses what the pictures show by {error_px:.1f} pixels in the "
-                f"median (of a picture of {REFERENCE_SIDE_PX}): places are rough."
-            )
+        if error_px > ROUGH_PX:
+            found.append(rough_path(error_px))
         return tuple(found)
+
+
+def trust_in(error_px: float | None) -> float:
+    """From 1 for a path that fits what the pictures show towards 0 for one that does not; 0.5 where
+    nothing could be checked. ``error_px``: as `PathAudit.error_px` gives it.
+    """
+    return 0.5 if error_px is None else min(1.0, _GOOD_PX / max(error_px, _GOOD_PX))
+
+
+def rough_path(error_px: float) -> str:
+    """The warning of a path that misses the pictures by so much."""
+    return (
+        f"The camera path misses what the pictures show by {error_px:.1f} pixels in the median "
+        f"(of a picture of {REFERENCE_SIDE_PX}): places are rough."
+    )
 
 
 def audit_path(

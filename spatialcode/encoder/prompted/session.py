@@ -19,9 +19,11 @@ from spatialcode.encoder.geometry.protocol import WindowGeometry
 from spatialcode.encoder.instances.association import Gathering
 from spatialcode.encoder.instances.objects import objects_of
 from spatialcode.encoder.lifting.sightings import FrameView, lift
+from spatialcode.encoder.odometry.audit import REFERENCE_SIDE_PX, ROUGH_PX, rough_path, trust_in
 from spatialcode.encoder.parsing.keyframes import KeyFrames
 from spatialcode.encoder.parsing.vocabulary import labels_of
-from spatialcode.encoder.prompted.parts import FusionSettings, PromptedParts
+from spatialcode.encoder.parts import EncoderParts
+from spatialcode.encoder.prompted.settings import FusionSettings
 from spatialcode.encoder.protocol import (
     ClipHeader,
     ClipInput,
@@ -38,13 +40,16 @@ from spatialcode.workkey import EncoderIdentity
 
 Array = NDArray[np.float64]
 
+#: How far metres are trusted that a network says, and those of a network that knows no unit.
+_METRIC, _NOT_METRIC = 0.8, 0.1
+
 
 class PromptedEncoding:
     """The loaded encoder: parts, settings, and who it is; stateless between clips."""
 
     def __init__(
         self,
-        parts: PromptedParts,
+        parts: EncoderParts,
         settings: FusionSettings,
         identity: EncoderIdentity,
         request: FrameRequest,
@@ -81,6 +86,14 @@ class _Seen:
     T_world_camera: Array
 
 
+@dataclass(frozen=True, eq=False)
+class _Shot:
+    """What was gathered between two cuts; ``start``: its first frame."""
+
+    start: int
+    gathering: Gathering
+
+
 class PromptedSession:
     """See `PromptedEncoding.session`."""
 
@@ -91,10 +104,12 @@ class PromptedSession:
         self._key_frames = KeyFrames(settings.key_frames)
         self._masks = encoding.parts.masks.session()
         self._geometry = encoding.parts.geometry.session(clip)
-        self._gathering = Gathering(settings.instances)
+        self._shots = [_Shot(0, Gathering(settings.instances))]
         self._seen: list[_Seen] = []
         self._log_scales = np.zeros(0)
         self._size_px = (0, 0)
+        self._is_metric = True
+        self._missed_px: list[float] = []
 
     def push(self, window: Window) -> None:
         """Take the next frames. Raises EncodeError where no geometry can be given for them."""
@@ -104,13 +119,17 @@ class PromptedSession:
         masks = self._masks.masks(window, dict(zip(rows, found, strict=True)))
         self._size_px = window.rgb.shape[2], window.rgb.shape[1]
         geometry = self._of_one_scale(self._geometry.geometry(window), window.num_repeated)
+        self._note(window, geometry)
         for row in range(window.num_repeated, len(window.rgb)):
             T = geometry.T_world_camera[row]
+            if row in geometry.cuts:
+                shot = Gathering(self._encoding.settings.instances)
+                self._shots.append(_Shot(len(self._seen), shot))
             self._seen.append(_Seen(float(window.times_s[row]), geometry.K[row], T))
             if row in masks:
                 view = _view(geometry, row, window, parts.masks.edge_sigma_px)
                 sightings = lift(view, masks[row], self._encoding.settings.lifting)
-                self._gathering.add(view, sightings)
+                self._shots[-1].gathering.add(view, sightings)
 
     def finish(self) -> SpatialCode:
         """The code of all frames. Raises EncodeError where there were none."""
@@ -123,11 +142,14 @@ class PromptedSession:
         return SpatialCode(
             video=video,
             objects=objects_of(
-                self._gathering.instances, times_s, self._encoding.settings.instances
+                self._longest_shot().gathering.instances,
+                times_s,
+                self._encoding.settings.instances,
             ),
             cameras=cameras_of(poses, self._seen[0].K, self._size_px, video),
             room=None,
-            scale=Scale("metric-depth", 1.0),
+            scale=self._scale(),
+            warnings=self._warnings(),
             provenance=Provenance(
                 encoder=identity.name,
                 weights_sha256=identity.weights_sha256,
@@ -136,6 +158,42 @@ class PromptedSession:
                 work_key=self._clip.work_key,
             ),
         )
+
+    def _note(self, window: Window, geometry: WindowGeometry) -> None:
+        """What a window tells of how far its geometry can be trusted."""
+        self._is_metric &= geometry.is_metric
+        self._is_given = window.geometry.T_world_camera is not None
+        if geometry.reprojection_px is not None:
+            width_px = max(window.rgb.shape[1:3])
+            self._missed_px.append(geometry.reprojection_px * REFERENCE_SIDE_PX / width_px)
+
+    def _scale(self) -> Scale:
+        """Where metres come from, and how sure that is: less where the path misses the pictures."""
+        if self._is_given:
+            return Scale("given", 1.0)
+        trust = trust_in(float(np.median(self._missed_px)) if self._missed_px else None)
+        return Scale("metric-depth", trust * (_METRIC if self._is_metric else _NOT_METRIC))
+
+    def _warnings(self) -> tuple[str, ...]:
+        found = []
+        if not self._is_metric:
+            found.append("Depth has no known unit: sizes and distances are right but for a factor.")
+        if self._missed_px and np.median(self._missed_px) > ROUGH_PX:
+            found.append(rough_path(float(np.median(self._missed_px))))
+        if len(self._shots) > 1:
+            starts = [self._seen[shot.start].t_s for shot in self._shots]
+            times = ", ".join(f"{t_s:.1f} s" for t_s in starts[1:])
+            longest = starts[self._shots.index(self._longest_shot())]
+            found.append(
+                f"The video is cut at {times}: each part has a world of its own, and the objects "
+                f"are those of the longest part, which begins at {longest:.1f} s."
+            )
+        return tuple(found)
+
+    def _longest_shot(self) -> _Shot:
+        ends = [shot.start for shot in self._shots[1:]] + [len(self._seen)]
+        lengths = [end - shot.start for shot, end in zip(self._shots, ends, strict=True)]
+        return self._shots[int(np.argmax(lengths))]
 
     def _of_one_scale(self, geometry: WindowGeometry, num_repeated: int) -> WindowGeometry:
         """Depth whose frames agree with each other, and with the frames of the window before."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from spatialcode.config import checked, require, setting
 from spatialcode.encoder.parsing.keyframes import KeyFrameSettings
 from spatialcode.encoder.parsing.vocabulary import labels_of
+from spatialcode.encoder.parts import EncoderParts, NamedPart
 from spatialcode.encoder.protocol import FrameRequest
 from spatialcode.encoder.unified.merging import MergeSettings
-from spatialcode.encoder.unified.parts import NamedPart
 from spatialcode.encoder.unified.weights import read_unified_card
 from spatialcode.errors import WeightsError
 from spatialcode.workkey import EncoderIdentity, config_sha256
@@ -83,7 +83,7 @@ class UnifiedEncoder:
 
     def load(self, device: str = "cpu") -> LoadedUnified:
         """Network and parts on a torch device. Raises WeightsError where weights are unusable."""
-        from spatialcode.encoder.unified.session import LoadedUnified, UnifiedLimits, UnifiedParts
+        from spatialcode.encoder.unified.session import LoadedUnified, UnifiedLimits
         from spatialcode.encoder.unified.weights import load_unified
 
         own = self._settings
@@ -91,6 +91,6 @@ class UnifiedEncoder:
         model.in_bfloat16 = own.precision == "bfloat16" or (
             own.precision == "auto" and device != "cpu"
         )
-        parts = UnifiedParts(**{kind: getattr(own, kind).loaded(kind, device) for kind in _PARTS})
+        parts = EncoderParts(**{kind: getattr(own, kind).loaded(kind, device) for kind in _PARTS})
         limits = UnifiedLimits(labels_of(own.words), own.key_frames, own.max_masks, own.merging)
         return LoadedUnified(model, parts, limits, self.identity, self.frames)

@@ -16,9 +16,10 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from spatialcode.encoder.detections import SOFTWARE, cameras_of
-from spatialcode.encoder.geometry.protocol import GeometrySource, WindowGeometry
+from spatialcode.encoder.geometry.protocol import WindowGeometry
 from spatialcode.encoder.parsing.keyframes import KeyFrames, KeyFrameSettings
-from spatialcode.encoder.parsing.protocol import Detector, FrameMasks, MaskSource
+from spatialcode.encoder.parsing.protocol import FrameMasks
+from spatialcode.encoder.parts import EncoderParts
 from spatialcode.encoder.protocol import (
     ClipHeader,
     ClipInput,
@@ -36,15 +37,6 @@ from spatialcode.scene.schema import Camera, Provenance, Scale, SpatialCode, Vid
 from spatialcode.workkey import EncoderIdentity
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class UnifiedParts:
-    """What works beside the network: it finds, outlines and places."""
-
-    detector: Detector
-    masks: MaskSource
-    geometry: GeometrySource
 
 
 @dataclass(frozen=True)
@@ -65,7 +57,7 @@ class LoadedUnified:
     def __init__(
         self,
         model: UnifiedModel,
-        parts: UnifiedParts,
+        parts: EncoderParts,
         limits: UnifiedLimits,
         identity: EncoderIdentity,
         frames: FrameRequest,

@@ -15,7 +15,7 @@ from spatialcode.encoder.weights.pins import (
     file_sha256,
     read_pin,
 )
-from spatialcode.encoder.weights.registry import PublicWeights, public_weights
+from spatialcode.encoder.weights.registry import WEIGHTS, PublicWeights, public_weights
 from spatialcode.encoder.weights.store import WeightsStore
 from spatialcode.errors import WeightsError
 
@@ -79,7 +79,8 @@ def verify(name: str, store: WeightsStore) -> list[str]:
 
 
 def _is_path(name: str) -> bool:
-    return "/" in name or name in (".", "..") or Path(name).is_dir()
+    """Whether a name is a path: a known name is none, whatever lies in the working folder."""
+    return name not in WEIGHTS and ("/" in name or Path(name).is_dir())
 
 
 def _checked_folder(name: str) -> Path:

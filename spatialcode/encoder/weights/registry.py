@@ -43,15 +43,16 @@ class PublicWeights:
     """Weights of one network on the Hugging Face hub.
 
     ``revision``: a commit where one is known to hold the files, else a branch. ``input_px``: the
-    side or the shorter and longer side that pictures are scaled to. ``about_bytes``: of the
-    tensors, as the hub's page rounds it or as parameters × 4; what the network needs beside them
-    while it runs is not in it. ``gated``: its owner asks for consent before a download.
-    ``alternative``: weights for the same place whose licence allows commercial use.
+    side or the shorter and longer side that pictures are scaled to, empty where not known.
+    ``about_bytes``: of the tensors, as the hub's page rounds it or as parameters × 4; what the
+    network needs beside them while it runs is not in it. ``gated``: its owner asks for consent
+    before a download. ``alternative``: weights for the same place whose licence allows commercial
+    use.
     """
 
     repository: str
     licence: Licence
-    input_px: tuple[int, ...]
+    input_px: tuple[int, ...] = ()
     about_bytes: int | None = None
     revision: str = "main"
     files: tuple[WeightFile, ...] = (WeightFile(CONFIG), WeightFile(TENSORS))
@@ -144,7 +145,6 @@ WEIGHTS: dict[str, PublicWeights] = {
     "owlv2-large": PublicWeights(
         "google/owlv2-large-patch14-ensemble",
         _APACHE,
-        (1008,),
         files=(WeightFile(CONFIG), WeightFile(TENSORS), *_CLIP_TOKENIZER),
     ),
     # Sizes are those of SAM 2, whose networks these are.

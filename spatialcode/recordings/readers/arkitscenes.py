@@ -7,8 +7,7 @@ In ``VIDEO_ID/VIDEO_ID_frames/`` (3dod) or ``VIDEO_ID/`` (raw): ``lowres_wide/VI
 translation, world to camera; OpenCV cameras, world z up, metres); ``VIDEO_ID_3dod_annotation.json``
 with ``label`` and ``segments.obbAligned``: ``centroid``, ``axesLengths`` (full), ``normalizedAxes``
 (rows are axes). Whole numbers are pixel centres, as in the authors' back-projection. Read against
-the authors' documents and loader, not against data. The pictures are as the sensor gives them:
-captures that were held on their side stay so.
+the authors' documents and loader, not against data.
 """
 
 from __future__ import annotations

@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from spatialcode.errors import InputError
 from spatialcode.recordings.reading import png_depth
-from spatialcode.recordings.recording import Recording, VideoFrames
+from spatialcode.recordings.recording import ImageFrames, RecordedDepth, Recording, VideoFrames
 from spatialcode.recordings.registry import recording_reader
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import OK, from_table
@@ -42,13 +40,11 @@ class CodeFolder:
             raise InputError(f"clips: {folder} holds no Parquet file with codes that have cameras")
         for code in codes:
             video = _video_of(code, folder)
-            depth = partial(recorded_depth, video, len(code.cameras))
+            depth = recorded_depth(video, len(code.cameras))
             yield Recording.of_code(video.name, code, video_frames(video, code, depth))
 
 
-def video_frames(
-    path: Path, code: SpatialCode, depth: partial[NDArray[np.floating] | None]
-) -> VideoFrames:
+def video_frames(path: Path, code: SpatialCode, depth: RecordedDepth | None = None) -> VideoFrames:
     """The frames of a code's cameras in its video.
 
     A container's clock rounds times: they are asked for a quarter of a frame late, lest the one
@@ -76,13 +72,14 @@ def _video_of(code: SpatialCode, folder: Path) -> Path:
     return below[0]
 
 
-def recorded_depth(video: Path, num_frames: int) -> NDArray[np.floating] | None:
-    """Depth maps (N, H, W) in metres of ``videos/KEY.mp4`` from ``depth/KEY/0000.png`` …; NaN where
-    it is not known, None where nothing was recorded.
+def recorded_depth(video: Path, num_frames: int) -> ImageFrames | None:
+    """Depth of ``videos/KEY.mp4`` in ``depth/KEY/0000.png`` …, None where nothing was recorded.
+
+    InputError where there are not as many maps as frames.
     """
-    images = sorted((video.parent.parent / "depth" / video.stem).glob("*.png"))
+    images = tuple(sorted((video.parent.parent / "depth" / video.stem).glob("*.png")))
     if not images:
         return None
     if len(images) != num_frames:
         raise InputError(f"{video.name}: {len(images)} depth maps for {num_frames} frames")
-    return np.stack([png_depth(image, 1000.0) for image in images])
+    return ImageFrames((), images, partial(png_depth, units_per_m=1000.0))

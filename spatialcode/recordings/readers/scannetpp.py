@@ -12,8 +12,7 @@ compressed as one, is refused.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +22,15 @@ from numpy.typing import NDArray
 from spatialcode.errors import FormatError, MissingExtraError
 from spatialcode.recordings.annotated import annotated_box
 from spatialcode.recordings.assembly import Capture, assembled
-from spatialcode.recordings.blobs import Blob
+from spatialcode.recordings.blobs import Blob, BlobFrames
 from spatialcode.recordings.conversion import GivenBox, up_vector
 from spatialcode.recordings.reading import field, json_object, number_array, scaled_depth
-from spatialcode.recordings.recording import Recording, VideoFrames, stacked
+from spatialcode.recordings.recording import Recording, VideoFrames
 from spatialcode.recordings.registry import recording_reader
 from spatialcode.video.decode import probe
 
 _DEPTH_HW = (192, 256)
 _NO_OBJECTS = frozenset({"wall", "floor", "ceiling", "remove", "split"})
-
-
-@dataclass(frozen=True, eq=False)
-class PhoneFrames(VideoFrames):
-    """Frames of the video; depth of each in a blob."""
-
-    depths: tuple[Blob, ...] = ()
-
-    def depth_m(self, rows: Sequence[int]) -> NDArray[np.floating] | None:
-        if not self.depths:
-            return None
-        blobs = [self.depths[row] for row in rows]
-        return stacked([phone_depth(blob.read(), str(blob)) for blob in blobs], blobs)
 
 
 @recording_reader
@@ -85,12 +71,13 @@ def _capture(scene: Path) -> Capture:
         raise FormatError(f"{phone}: expected rgb.mkv or rgb.mp4")
     info = probe(video)
     numbers = np.array([_number(name, path) for name in names])
-    depths = _depths(phone / "depth.bin", numbers)
+    blobs = _depths(phone / "depth.bin", numbers)
+    depths = BlobFrames((), blobs, phone_depth) if blobs else None
     video_s = tuple((numbers / info.fps).tolist())
     return Capture(
         name=scene.name,
         path=path,
-        frames=PhoneFrames(video, video_s, 0.25 / info.fps, depths=depths),
+        frames=VideoFrames(video, video_s, 0.25 / info.fps, depths),
         times_s=stamps - stamps[0],
         size_px=(info.width_px, info.height_px),
         K=K,

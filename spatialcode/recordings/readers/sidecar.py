@@ -25,7 +25,7 @@ This project's own format: what it says here is all there is to it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,16 +50,6 @@ from spatialcode.scene.frames import matrix_from_quaternion
 
 FORMAT = "spatialcode-geometry/1"
 SUFFIX = ".geometry.json"
-
-
-@dataclass(frozen=True, eq=False)
-class SidecarFrames(VideoFrames):
-    """Frames of the video; depth of each in a file of its own."""
-
-    depths: ImageFrames | None = None
-
-    def depth_m(self, rows: Any) -> NDArray[np.floating] | None:
-        return None if self.depths is None else self.depths.depth_m(rows)
 
 
 @recording_reader
@@ -146,7 +136,7 @@ def _up(document: dict[str, Any], path: Path) -> Any:
     return None if up is None else up_vector(up)
 
 
-def _frames(path: Path, document: dict[str, Any], frames: list[Any], times_s: Any) -> SidecarFrames:
+def _frames(path: Path, document: dict[str, Any], frames: list[Any], times_s: Any) -> VideoFrames:
     video = existing(path.parent / str(field(document, "video", str(path))))
     named = [frame.get("depth") for frame in frames]
     depths = None
@@ -158,7 +148,7 @@ def _frames(path: Path, document: dict[str, Any], frames: list[Any], times_s: An
         depths = ImageFrames((), files, partial(read_depth, units_per_m=units))
     steps = np.diff(times_s)
     late_s = 0.25 * float(steps[steps > 0].min()) if (steps > 0).any() else 0.0
-    return SidecarFrames(video, tuple(times_s.tolist()), late_s, depths=depths)
+    return VideoFrames(video, tuple(times_s.tolist()), late_s, depths)
 
 
 def read_depth(path: Path, units_per_m: float) -> NDArray[np.floating]:

@@ -18,7 +18,7 @@ from spatialcode.encoder.geometry.chaining import (
 )
 from spatialcode.encoder.geometry.nested import metric_scale
 from spatialcode.encoder.geometry.protocol import DepthNoise, WindowGeometry
-from spatialcode.encoder.geometry.windows import rows_of
+from spatialcode.encoder.geometry.windows import joined, rows_of
 from spatialcode.errors import EncodeError
 
 
@@ -139,7 +139,12 @@ def test_behind_a_cut_in_the_overlap_only_the_new_part_joins():
     chain.add(replace(rows_of(whole, slice(0, 8)), cuts=(6,)), 0)
     # rows 4..12; row 6 of the whole, row 2 of this window, is where something else begins
     world = Similarity(1.0, np.eye(3), np.array((9.0, 0, 0)))
-    second = replace(seen_from(rows_of(whole, slice(4, 12)), world), cuts=(2,))
+    other = Similarity(1.0, np.eye(3), np.array((0.0, -7, 2)))  # each part has its own world
+    parts = [
+        seen_from(rows_of(whole, slice(4, 6)), other),
+        seen_from(rows_of(whole, slice(6, 12)), world),
+    ]
+    second = joined(parts, (2,))
     placed = chain.add(second, 4)
     np.testing.assert_allclose(
         placed.T_world_camera[2:], whole.T_world_camera[6:], atol=1e-6

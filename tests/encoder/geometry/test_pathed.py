@@ -186,7 +186,7 @@ def test_a_camera_that_stands_gives_one_pose():
         PathedGeometry(network, EXACT, PATH), clip_input(rgb, K=rendered.K)
     )  # fmt: skip
     moved = np.linalg.norm(found.T_world_camera[:, :3, 3] - found.T_world_camera[0, :3, 3], axis=1)
-    assert moved.max() < 0.02
+    assert moved.max() < 1e-9  # no drift at all: one pose is held
     turned = found.T_world_camera[0, :3, :3].T @ found.T_world_camera[:, :3, :3]
     angle = np.degrees(np.arccos(np.clip((np.trace(turned, axis1=1, axis2=2) - 1) / 2, -1, 1)))
     assert angle.max() < 0.5

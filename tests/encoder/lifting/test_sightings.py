@@ -19,7 +19,10 @@ K = np.array([[FOCAL_PX, 0, WIDTH / 2], [0, FOCAL_PX, HEIGHT / 2], [0, 0, 1.0]])
 NETWORK = DepthNoise(frame=0.05, pixel=0.02, edge_px=3.0)
 
 
-def view(depth_m: np.ndarray, error: DepthNoise = DepthNoise(), sigma_px: float = 0.0) -> FrameView:
+EXACT = DepthNoise()
+
+
+def view(depth_m: np.ndarray, error: DepthNoise = EXACT, sigma_px: float = 0.0) -> FrameView:
     return FrameView(0, depth_m.astype(np.float32), K, np.eye(4), error, sigma_px)
 
 

@@ -144,3 +144,16 @@ def test_absent_things_do_not_touch_present_ones_beside_them(
     for i, one in enumerate(alone):
         torch.testing.assert_close(together.logits[i : i + 1], one.logits, atol=2e-5, rtol=1e-4)
         torch.testing.assert_close(together.pointers[i : i + 1], one.pointers, atol=2e-4, rtol=1e-4)
+
+
+def test_sam3s_tracker_has_the_very_masks_of_the_library_too() -> None:
+    folder = tiny_models.sam3_video()
+    model = load_tower("Sam3TrackerVideoModel", folder, "cpu", "float32").model
+    side = tiny_models.SAM3_PX
+    video = torch.randn(20, 3, side, side, generator=torch.Generator().manual_seed(1))
+    truth = library(model, video, 0)
+    logits, _ = followed(model, video, [0])
+    assert all(torch.equal(logits[0][frame], expected) for frame, expected in truth.items())
+    together, _ = followed(model, video, [0, 1])
+    for frame, expected in library(model, video, 1).items():
+        torch.testing.assert_close(together[1][frame], expected, atol=2e-4, rtol=1e-4)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
+from scipy import ndimage
 
 from spatialcode.encoder.parsing.outlines import appearance, clean, mask_boxes, outlined
 from spatialcode.encoder.parsing.settings import OutlineSettings
@@ -62,3 +64,31 @@ def test_appearance_is_the_mean_under_the_mask_by_hand() -> None:
     expected = [[1, 0], [0, 1], [0.6, 0.8], [0, 1], [0, 0]]  # the third: (3, 4) / 2
     np.testing.assert_allclose(vectors, expected, atol=1e-6)
     assert appearance(features, masks[:0]).shape == (0, 2)
+
+
+def slowly_clean(mask: np.ndarray, limits: OutlineSettings) -> np.ndarray:
+    """As `clean` says, over the whole frame, part by part."""
+    eight = np.ones((3, 3))
+    parts, count = ndimage.label(mask, eight)
+    areas = [(parts == i).sum() for i in range(1, count + 1)]
+    kept = np.zeros_like(mask)
+    for i, area in enumerate(areas, 1):
+        if area >= limits.min_part * max(areas):
+            kept |= parts == i
+    holes, count = ndimage.label(~kept, eight)
+    filled = kept.copy()
+    for i in range(1, count + 1):
+        hole = holes == i
+        border = hole[0].any() or hole[-1].any() or hole[:, 0].any() or hole[:, -1].any()
+        if not border and hole.sum() <= limits.max_hole * kept.sum():
+            filled |= hole
+    return filled if filled.sum() >= limits.min_area_px else np.zeros_like(mask)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_cleaning_near_the_mask_alone_is_cleaning_the_whole_frame(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    noise = ndimage.gaussian_filter(rng.standard_normal((40, 60)), rng.uniform(0.5, 3.0))
+    mask = rectangle(*rng.integers(0, 30, 2), *rng.integers(30, 41, 2)) & (noise > -0.05)
+    limits = OutlineSettings(min_part=0.2, max_hole=0.05)
+    np.testing.assert_array_equal(clean(mask, limits), slowly_clean(mask, limits))

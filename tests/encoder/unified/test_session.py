@@ -14,9 +14,9 @@ from spatialcode.encoder.parsing.keyframes import KeyFrameSettings
 from spatialcode.encoder.protocol import ClipInput, FrameRequest, encode_windows
 from spatialcode.encoder.unified.merging import MergeSettings
 from spatialcode.encoder.unified.session import (
+    EncoderParts,
     LoadedUnified,
     UnifiedLimits,
-    UnifiedParts,
     unit_of,
 )
 from spatialcode.errors import EncodeError
@@ -71,7 +71,7 @@ def loaded(network: nn.Module | None = None, **changes) -> LoadedUnified:
     parts = {"detector": TwoBoxes(), "masks": FilledBoxes(), "geometry": WallAhead()}
     limits = UnifiedLimits(("chair", "sofa"), EVERY, 8, MergeSettings())
     request = changes.pop("frames", FrameRequest(window=3, overlap=1))
-    parts = UnifiedParts(**{**parts, **changes})
+    parts = EncoderParts(**{**parts, **changes})
     return LoadedUnified(network or Truthful(), parts, limits, IDENTITY, request)
 
 

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from spatialcode.encoder.parsing.registry import DETECTORS, MASK_SOURCES
 from spatialcode.encoder.weights.local import weights_folder, weights_identity
 from spatialcode.encoder.weights.registry import SETS, WEIGHTS, expanded, public_weights
 from spatialcode.encoder.weights.store import WeightsStore
@@ -69,6 +70,18 @@ def test_an_identity_loads_no_torch_and_no_hub(folder):
         "assert not {'torch', 'huggingface_hub', 'ray'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_part_that_parses_wants_weights_that_are_registered():
+    parts = [*DETECTORS.values(), *MASK_SOURCES.values()]
+    assert {part.weights for part in parts} <= set(WEIGHTS)
+
+
+def test_a_known_name_is_no_folder_of_the_working_directory(monkeypatch, tmp_path):
+    (tmp_path / "sam3").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WeightsError, match=r"jobs\.weights fetch names=sam3"):
+        weights_identity("sam3", WeightsStore(folder=str(tmp_path / "kept")))
 
 
 def test_where_weights_are_kept(monkeypatch, tmp_path):

@@ -10,9 +10,8 @@ import pytest
 
 from serve.access import keys
 from serve.access.keys import KeyRing, digest, key_name, load_keys
-from serve.config import ServeConfig
+from serve.config import AccessConfig, ServeConfig
 from serve.http.problems import HTTPProblem
-from serve.limits import AccessConfig
 from spatialcode.errors import ConfigError
 
 KEY = "sc-0123456789abcdefghij"

@@ -15,11 +15,12 @@ from serve.book.database import JobBook, JobStatus
 from serve.book.encoding import EncodingWorker, WorkerSettings
 from serve.book.file_store import FileStore
 from serve.config import ServeConfig
-from serve.metrics import MemoryMeters, Meters
+from serve.metrics import Meters
 from spatialcode.errors import EncodeError
 from spatialcode.video.decode import hash_file
 from spatialcode.workkey import work_key
 from tests.serve.local_service import StandInEncoder, make_config
+from tests.serve.memory_meters import MemoryMeters
 from tests.serve.videos import small_video
 
 NUM_FRAMES = 6

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serve.config import FetchConfig
 from serve.http.problems import HTTPProblem
 from serve.intake.addresses import AddressPolicy, is_public, parse_target
-from serve.limits import FetchConfig
 
 PUBLIC = (
     "1.1.1.1", "8.8.8.8", "93.184.216.34", "223.255.255.254", "100.63.255.255", "100.128.0.0",

@@ -8,17 +8,17 @@ import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.config import ServeConfig
+from serve.config import AcceptedVideoConfig, LimitConfig, ServeConfig
 from serve.http.problems import HTTPProblem
 from serve.intake.admission import Acceptance
 from serve.intake.declared import declared
-from serve.limits import AcceptedVideoConfig, LimitConfig
 from spatialcode.errors import VideoError
 from spatialcode.video.decode import decode
 from spatialcode.video.sampling import ByCount
@@ -43,7 +43,7 @@ def config(max_bytes: int = 2**31, **video: object) -> ServeConfig:
 
 @pytest.fixture(scope="module")
 def acceptance() -> Iterator[Acceptance]:
-    with Acceptance(config()) as acceptance:
+    with closing(Acceptance(config())) as acceptance:
         yield acceptance
 
 
@@ -263,7 +263,7 @@ def test_a_sample_table_without_end(
 def test_limits_of_the_configuration(
     sound: Callable[[str], Path], changes: dict[str, object], names: str
 ) -> None:
-    with Acceptance(config(**changes)) as acceptance:
+    with closing(Acceptance(config(**changes))) as acceptance:
         problem = refusal(acceptance, sound("mp4"))
     assert problem.status_code in {415, 422}
     assert names in problem.detail
@@ -271,7 +271,7 @@ def test_limits_of_the_configuration(
 
 def test_too_many_bytes_are_413(sound: Callable[[str], Path]) -> None:
     path = sound("mp4")
-    with Acceptance(config(max_bytes=path.stat().st_size - 1)) as acceptance:
+    with closing(Acceptance(config(max_bytes=path.stat().st_size - 1))) as acceptance:
         assert refusal(acceptance, path).status_code == 413
 
 
@@ -286,7 +286,7 @@ def test_a_file_that_kills_its_reader_kills_nothing_else(
 ) -> None:  # fmt: skip
     monkeypatch.setenv("SPATIALCODE_DECODE_FAULTS", "1")
     bad = Path(shutil.copy(sound("mp4"), tmp_path / f"x__{fault}__.mp4"))
-    with Acceptance(config(probe_timeout_s=5.0)) as acceptance:
+    with closing(Acceptance(config(probe_timeout_s=5.0))) as acceptance:
         problem = refusal(acceptance, bad)
         assert problem.status_code == 422
         assert problem.code == code or fault == "bug"

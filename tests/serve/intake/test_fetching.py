@@ -15,11 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from serve.config import ServeConfig
+from serve.config import FetchConfig, LimitConfig, ServeConfig
 from serve.http.problems import HTTPProblem
 from serve.intake.fetching import Fetcher, Pinned, system_addresses
 from serve.intake.spool import StoredUpload
-from serve.limits import FetchConfig, LimitConfig
 from tests.serve.intake.hostile_server import HostileServer, ok, redirect, serving
 
 VIDEO = os.urandom(300_000)

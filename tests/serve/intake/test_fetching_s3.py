@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from serve.config import ServeConfig
+from serve.config import FetchConfig, LimitConfig, ServeConfig
 from serve.http.problems import HTTPProblem
 from serve.intake.fetching import Fetcher
-from serve.limits import FetchConfig, LimitConfig
 
 VIDEO = os.urandom(3_000_000)
 

@@ -16,10 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from serve.config import ServeConfig
+from serve.config import FetchConfig, LimitConfig, ServeConfig
 from serve.http.problems import HTTPProblem
 from serve.intake.fetching import Fetcher
-from serve.limits import FetchConfig, LimitConfig
 from tests.serve.intake.hostile_server import HostileServer, ok, redirect, serving
 
 NAME = "videos.example.test"

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.book.code_ids import MAX_NAME_CHARS
+from serve.config import LimitConfig
 from serve.intake.spool import Spool, label, spool_folder, sweep
-from serve.limits import LimitConfig
 
 
 @pytest.mark.parametrize(

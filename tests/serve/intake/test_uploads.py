@@ -18,11 +18,11 @@ import pytest
 from fastapi import FastAPI, Request
 from starlette.requests import Request as StarletteRequest
 
+from serve.config import LimitConfig
 from serve.http import problems
 from serve.http.problems import HTTPProblem
 from serve.intake.spool import FLUSH_BYTES
 from serve.intake.uploads import receive
-from serve.limits import LimitConfig
 from tests.serve.live import live
 
 VIDEO = os.urandom(3 * 2**20 + 17)

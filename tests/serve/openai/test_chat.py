@@ -5,7 +5,6 @@ import json
 import socket
 import threading
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import openai
@@ -17,7 +16,8 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from serve.ask.asking import Asked, ModelFailedError, answer
 from serve.http import problems
-from serve.openai.chat_answers import (
+from serve.openai.chat_request import Chat, ChatRequest, read_chat, split_options
+from serve.openai.routes import (
     EVENT_STREAM,
     completion,
     content_of,
@@ -26,7 +26,6 @@ from serve.openai.chat_answers import (
     model_list,
     stream_when,
 )
-from serve.openai.chat_request import Chat, ChatRequest, read_chat, split_options
 from spatialcode.errors import SpatialCodeError
 from spatialcode.scene.text import from_json, to_json
 
@@ -339,7 +338,7 @@ def test_doubts_are_part_of_the_text():
     lines = content_of(guessed).splitlines()
     assert lines[0] == guessed.doubts[0]  # said once
     assert len(lines) == 2
-    doubtful = replace(guessed, doubts=("the angle is another",))
+    doubtful = guessed.model_copy(update={"doubts": ("the angle is another",)})
     assert content_of(doubtful).splitlines()[1] == "not verified: the angle is another"
 
 

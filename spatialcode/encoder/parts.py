@@ -1,4 +1,4 @@
-"""The parts beside the unified network by name: who they are, and the parts themselves.
+"""The parts of the full-size encoders by name: who they are, and the parts themselves.
 
 No torch here; networks are imported when they are loaded.
 """
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from spatialcode.config import setting
+from spatialcode.encoder.geometry.protocol import GeometrySource
 from spatialcode.encoder.geometry.registry import geometry_named, load_geometry
+from spatialcode.encoder.parsing.protocol import Detector, MaskSource
 from spatialcode.encoder.parsing.registry import (
     DETECTORS,
     MASK_SOURCES,
@@ -19,6 +21,15 @@ from spatialcode.encoder.parsing.registry import (
 )
 from spatialcode.encoder.weights.local import weights_folder, weights_identity
 from spatialcode.loading import load
+
+
+@dataclass(frozen=True, eq=False)
+class EncoderParts:
+    """What finds things, outlines them and places them: networks, or what stands in their place."""
+
+    detector: Detector
+    masks: MaskSource
+    geometry: GeometrySource
 
 
 @dataclass(frozen=True)

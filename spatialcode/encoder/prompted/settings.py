@@ -1,32 +1,18 @@
-"""What the prompted encoder is made of: its parts, and the settings of all that comes after them.
-
-No torch here.
-"""
+"""The settings of all that comes after the prompted encoder's networks. No torch here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from spatialcode.config import checked, setting
-from spatialcode.encoder.geometry.protocol import GeometrySource
 from spatialcode.encoder.instances.instance import InstanceSettings
 from spatialcode.encoder.lifting.sightings import LiftingSettings
 from spatialcode.encoder.parsing.keyframes import KeyFrameSettings
-from spatialcode.encoder.parsing.protocol import Detector, MaskSource
 
 #: What may be known in the place of networks.
 ORACLE_PARTS = ("masks", "depth", "poses")
 #: Frames are sampled sparsely enough for each to be looked at.
 EVERY_FRAME = KeyFrameSettings(every=1, at_least=1, new_area=None)
-
-
-@dataclass(frozen=True)
-class PromptedParts:
-    """The networks, or what stands in their place."""
-
-    detector: Detector
-    masks: MaskSource
-    geometry: GeometrySource
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,180 @@
+"""The prompted encoder with truth in the place of its networks, on rendered rooms."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spatialcode.encoder.geometry.protocol import WindowGeometry
+from spatialcode.encoder.parts import EncoderParts
+from spatialcode.encoder.prompted.encoder import PromptedSettings
+from spatialcode.encoder.prompted.session import PromptedEncoding
+from spatialcode.encoder.protocol import (
+    ClipInput,
+    FrameGeometry,
+    FrameRequest,
+    Window,
+    encode_windows,
+)
+from spatialcode.errors import ConfigError, EncodeError
+from spatialcode.evaluation.oracle_parts import OracleOptions, oracle_encoder
+from spatialcode.evaluation.room import clip_of
+from spatialcode.scene.schema import SceneObject, SpatialCode
+from spatialcode.synthetic.clips import ClipConfig, make_clip
+from spatialcode.synthetic.truth import SyntheticClip
+
+
+@pytest.fixture(scope="module")
+def clip() -> SyntheticClip:
+    return make_clip(1_600_000_000, ClipConfig(num_frames=16, width_px=240, height_px=180))
+
+
+def frames_of(clip: SyntheticClip) -> ClipInput:
+    return clip_of(clip.rgb, clip.times_s, FrameGeometry(clip.K))
+
+
+def encoded(clip: SyntheticClip, encoding: PromptedEncoding) -> SpatialCode:
+    return encode_windows(encoding, frames_of(clip), encoding.request)
+
+
+def with_parts(encoding: PromptedEncoding, **parts: object) -> PromptedEncoding:
+    changed = replace(encoding.parts, **parts)
+    return PromptedEncoding(changed, encoding.settings, encoding.identity, encoding.request)
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_what_is_seen_becomes_boxes_where_things_are(clip: SyntheticClip, noisy: bool) -> None:
+    code = encoded(clip, oracle_encoder(clip, OracleOptions(is_noisy=noisy)))
+    assert len(code.cameras) == 16
+    large = [i for i in clip.code.objects if i.num_observations >= 4 and min(i.size_m) > 0.25]
+    assert len(large) >= 3
+
+    def off_m(truth: SceneObject) -> float:
+        same = [item for item in code.objects if item.label == truth.label]
+        away = [np.linalg.norm(np.subtract(item.center_m, truth.center_m)) for item in same]
+        return float(min(away, default=np.inf))
+
+    # Exact parts lose nothing; of what noisy ones show, one thing may be seen too badly.
+    near = sum(off_m(truth) < (0.25 if noisy else 0.12) for truth in large)
+    assert near >= len(large) - noisy
+
+
+def test_one_window_gives_what_many_give(clip: SyntheticClip) -> None:
+    whole = oracle_encoder(clip, OracleOptions())
+    one = encoded(clip, whole)
+    for window, overlap in ((5, 2), (4, 0), (16, 3)):
+        request = FrameRequest(window=window, overlap=overlap)
+        many = encode_windows(whole, frames_of(clip), request)
+        assert [i.id for i in many.objects] == [i.id for i in one.objects]
+        for a, b in zip(one.objects, many.objects, strict=True):
+            np.testing.assert_allclose(a.center_m, b.center_m, atol=0.01)
+            np.testing.assert_allclose(a.size_m, b.size_m, atol=0.01)
+        assert many.cameras == one.cameras
+
+
+def test_batches_change_nothing_and_a_clip_that_fails_disturbs_no_other(
+    clip: SyntheticClip,
+) -> None:
+    encoding = oracle_encoder(clip, OracleOptions())
+    sound = frames_of(clip)
+    empty = replace(sound, rgb=sound.rgb[:0], video=replace(sound.video, sampled_s=()))
+    shares: list[float] = []
+    first, failed, last = encoding.encode_batch([sound, empty, sound], shares.append)
+    assert isinstance(failed, EncodeError)
+    assert first == last == encoded(clip, encoding)
+    assert shares == pytest.approx([1 / 3, 2 / 3, 1.0])
+
+
+def test_nothing_that_is_asked_for_is_a_code_without_objects(clip: SyntheticClip) -> None:
+    options = OracleOptions()
+    fusion = replace(options.fusion, words=("unicorn",))
+    code = encoded(clip, oracle_encoder(clip, replace(options, fusion=fusion)))
+    assert (code.objects, len(code.cameras)) == ((), 16)
+    named = replace(options.fusion, words=("couch", "chair"))
+    found = encoded(clip, oracle_encoder(clip, replace(options, fusion=named)))
+    assert {item.label for item in found.objects} <= {"sofa", "chair"}
+
+
+class _Told:
+    """A geometry source that changes what another one says."""
+
+    def __init__(self, part: object, **changes: object) -> None:
+        self.part, self.changes = part, changes
+
+    def session(self, clip: object) -> _Told:
+        return _Told(self.part.session(clip), **self.changes)  # type: ignore[attr-defined]
+
+    def geometry(self, window: Window) -> WindowGeometry:
+        return replace(self.part.geometry(window), **self.changes)  # type: ignore[attr-defined]
+
+
+def test_depth_that_is_nowhere_known_gives_cameras_and_no_objects(clip: SyntheticClip) -> None:
+    encoding = oracle_encoder(clip, OracleOptions())
+    nothing = np.full(clip.depth_m.shape, np.nan, np.float32)
+    blind = with_parts(encoding, geometry=_Told(encoding.parts.geometry, depth_m=nothing))
+    code = encoded(clip, blind)
+    assert (code.objects, len(code.cameras)) == ((), 16)
+
+
+def test_a_cut_keeps_the_longest_part_and_is_warned_of(clip: SyntheticClip) -> None:
+    encoding = oracle_encoder(clip, OracleOptions())
+    cut = with_parts(encoding, geometry=_Told(encoding.parts.geometry, cuts=(5,)))
+    code = encoded(clip, cut)
+    (warning,) = code.warnings
+    assert f"cut at {clip.times_s[5]:.1f} s" in warning
+    assert f"begins at {clip.times_s[5]:.1f} s" in warning
+    assert code.objects
+    assert min(item.first_seen_s for item in code.objects) >= clip.times_s[5]
+
+
+def test_a_rough_path_and_an_unknown_unit_are_warned_of(clip: SyntheticClip) -> None:
+    encoding = oracle_encoder(clip, OracleOptions())
+    geometry = encoding.parts.geometry
+    # 3 px of a picture 240 px wide are 8 px of one 640 px wide
+    rough = encoded(clip, with_parts(encoding, geometry=_Told(geometry, reprojection_px=3.0)))
+    assert "8.0 pixels" in rough.warnings[0]
+    assert rough.scale.confidence == pytest.approx(0.8 * 1.5 / 8)
+    free = encoded(clip, with_parts(encoding, geometry=_Told(geometry, is_metric=False)))
+    assert "no known unit" in free.warnings[0]
+    assert free.scale.confidence < 0.1
+    given = replace(frames_of(clip), geometry=FrameGeometry(clip.K, clip.T_world_camera))
+    assert encode_windows(encoding, given, encoding.request).scale.source == "given"
+
+
+def test_a_session_without_frames_has_no_code(clip: SyntheticClip) -> None:
+    encoding = oracle_encoder(clip, OracleOptions())
+    with pytest.raises(EncodeError, match="at least one frame"):
+        encoding.session(frames_of(clip).header).finish()
+
+
+def test_noise_follows_from_seed_and_frame_and_costs_little_when_boxes_are_missed(
+    clip: SyntheticClip,
+) -> None:
+    options = OracleOptions(is_noisy=True, missed=0.1, switched=0.05)
+    first, again = (encoded(clip, oracle_encoder(clip, options)) for _ in range(2))
+    assert first == again
+    assert isinstance(oracle_encoder(clip, options).parts, EncoderParts)
+    other = encoded(clip, oracle_encoder(replace(clip, seed=7), options))
+    assert other != first
+
+
+def test_own_poses_come_from_the_pictures(clip: SyntheticClip) -> None:
+    own = encoded(clip, oracle_encoder(clip, OracleOptions(parts=("masks", "depth"))))
+    true = encoded(clip, oracle_encoder(clip, OracleOptions()))
+    off_m = [np.linalg.norm(a.matrix()[:3, 3] - b.matrix()[:3, 3])
+             for a, b in zip(own.cameras, true.cameras, strict=True)]  # fmt: skip
+    assert 0 < max(off_m) < 0.3
+
+
+def test_settings_name_their_parts_and_refuse_what_does_not_fit() -> None:
+    best = PromptedSettings().completed("prompted-best")
+    assert best.masks is not None
+    assert best.masks.weights == ("sam2.1-large",)
+    usual = PromptedSettings().completed("prompted")
+    assert (usual.detector.name, usual.masks.name, usual.geometry.name) == (  # type: ignore[union-attr]
+        "grounding-dino", "sam2-image", "da3",
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match="overlap"):
+        PromptedSettings(window=4, overlap=4)
