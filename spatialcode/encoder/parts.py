@@ -5,21 +5,27 @@ No torch here; networks are imported when they are loaded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from spatialcode.config import setting
+from spatialcode.config import build, setting
 from spatialcode.encoder.geometry.protocol import GeometrySource
-from spatialcode.encoder.geometry.registry import geometry_named, load_geometry
+from spatialcode.encoder.geometry.registry import (
+    GeometryPart,
+    geometry_named,
+    load_geometry,
+)
 from spatialcode.encoder.parsing.protocol import Detector, MaskSource
 from spatialcode.encoder.parsing.registry import (
     DETECTORS,
     MASK_SOURCES,
+    NetworkPart,
     load_detector,
     load_mask_source,
     part_named,
 )
 from spatialcode.encoder.weights.local import weights_folder, weights_identity
+from spatialcode.errors import ConfigError
 from spatialcode.loading import load
 
 
@@ -47,18 +53,29 @@ class NamedPart:
         return ":" in self.name
 
     def wanted(self, kind: str) -> tuple[str, ...]:
-        """The weights that the part runs on, by name. ConfigError where no such part is known."""
-        if self.is_own or self.weights:
+        """The weights that the part runs on, by name. ConfigError where no such part is known, or
+        it runs on another number of them.
+        """
+        if self.is_own:
             return self.weights
-        if kind == "geometry":
-            return geometry_named(self.name).weights
-        table = DETECTORS if kind == "detector" else MASK_SOURCES
-        return (part_named(table, self.name, kind).weights,)
+        usual = _entry(kind, self.name).weights
+        usual = (usual,) if isinstance(usual, str) else usual
+        if self.weights and len(self.weights) != len(usual):
+            expected = f"expected {len(usual)} ({', '.join(usual) or 'none'})"
+            raise ConfigError(f"{kind}.weights of {self.name}: {expected}, got {len(self.weights)}")
+        return self.weights or usual
 
     def identity(self, kind: str) -> dict[str, Any]:
-        """What an encoder's hash holds of the part. Raises as `weights_identity`."""
+        """What an encoder's hash holds of the part: its settings are all of them, set or not.
+
+        Raises as `weights_identity`, and ConfigError for settings that the part does not have.
+        """
         hashes = [weights_identity(name).sha256 for name in self.wanted(kind)]
-        return {"name": self.name, "weights": hashes, "settings": self.settings}
+        settings = self.settings
+        if not self.is_own:
+            made = build(_entry(kind, self.name).settings, settings, f"{kind}.settings")
+            settings = asdict(made)
+        return {"name": self.name, "weights": hashes, "settings": settings}
 
     def loaded(self, kind: str, device: str) -> Any:
         """The part on a torch device; a part of one's own is made of weights, settings and
@@ -72,3 +89,10 @@ class NamedPart:
         make = load_detector if kind == "detector" else load_mask_source
         (folder,) = folders
         return make(self.name, folder, self.settings, device)
+
+
+def _entry(kind: str, name: str) -> NetworkPart | GeometryPart:
+    """What a table holds under a name. ConfigError where it holds nothing."""
+    if kind == "geometry":
+        return geometry_named(name)
+    return part_named(DETECTORS if kind == "detector" else MASK_SOURCES, name, kind)
