@@ -53,8 +53,8 @@ lint: $(VENV)/.installed-test
 serve: $(VENV)/.installed
 	$(RUN) -m serve.app config=configs/serve.yaml $(SET)
 
-# tiny_reasoner.py trains for an hour and more: run it by itself
-bench: $(VENV)/.installed
+# tiny_reasoner.py trains for an hour and more: run it by itself; encoder_gpu.py needs DA3
+bench: $(VENV)/.installed-test
 	@set -e; for script in $(filter-out benchmarks/tiny_reasoner.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(RUN) $$script; done
 
 clean:
