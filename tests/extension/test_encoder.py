@@ -266,5 +266,5 @@ def test_settings_that_do_not_fit_are_named(
 def test_names_are_known_once(toy: None) -> None:
     with pytest.raises(ValueError, match="registered already"):
         register("toy", ToyEncoder)
-    with pytest.raises(WeightsError, match="expected one of prompted, .*small, toy, unified, a"):
+    with pytest.raises(WeightsError, match=r"expected one of prompted, .*small, toy, unified, a"):
         make_encoder("large")
