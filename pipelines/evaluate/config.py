@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from pipelines.on_ray.dataset import Workers
 from spatialcode.config import checked, require, setting
-from spatialcode.encoder.prompted.settings import ORACLE_PARTS
 from spatialcode.encoder.registry import EncoderSettings
 from spatialcode.reasoning.models.loading import ModelSpec
 from spatialcode.seeds import HELD_OUT_ROOMS
@@ -16,6 +15,7 @@ REASONERS = ("solver", "program", "text")
 KEPT = ("all", "named")
 FALLBACKS = ("none", "priors")
 NOISES = ("none", "network")
+ORACLE_PARTS = ("masks", "depth", "poses")
 
 
 @dataclass(frozen=True)

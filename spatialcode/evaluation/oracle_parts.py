@@ -28,7 +28,7 @@ from spatialcode.encoder.parsing.oracle import (
 from spatialcode.encoder.parsing.protocol import Detector, MaskSource
 from spatialcode.encoder.parts import EncoderParts
 from spatialcode.encoder.prompted.session import PromptedEncoding
-from spatialcode.encoder.prompted.settings import ORACLE_PARTS, FusionSettings
+from spatialcode.encoder.prompted.settings import FusionSettings
 from spatialcode.encoder.protocol import ClipHeader, FrameGeometry, FrameRequest, Window
 from spatialcode.synthetic.truth import SyntheticClip
 from spatialcode.workkey import EncoderIdentity
@@ -41,12 +41,13 @@ NETWORK_MASK_SHIFT_PX = 1
 
 @dataclass(frozen=True)
 class OracleOptions:
-    """``parts``: of `ORACLE_PARTS`; without poses the path is estimated. ``is_noisy``: network-like
-    noise upon masks and depth. ``missed``, ``switched``: shares of boxes lost and of masks with the
-    track of another object. ``fusion``: the encoder's settings after its networks.
+    """``parts``: what is true: masks and depth, and perhaps poses, without which the path is
+    estimated. ``is_noisy``: network-like noise upon masks and depth. ``missed``, ``switched``:
+    shares of boxes lost, and of masks with the track of another object. ``fusion``: the encoder's
+    settings after its networks.
     """
 
-    parts: tuple[str, ...] = ORACLE_PARTS
+    parts: tuple[str, ...] = ("masks", "depth", "poses")
     is_noisy: bool = False
     missed: float = 0.0
     switched: float = 0.0

@@ -9,8 +9,6 @@ from spatialcode.encoder.instances.instance import InstanceSettings
 from spatialcode.encoder.lifting.sightings import LiftingSettings
 from spatialcode.encoder.parsing.keyframes import KeyFrameSettings
 
-#: What may be known in the place of networks.
-ORACLE_PARTS = ("masks", "depth", "poses")
 #: Frames are sampled sparsely enough for each to be looked at.
 EVERY_FRAME = KeyFrameSettings(every=1, at_least=1, new_area=None)
 
