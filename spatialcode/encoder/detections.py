@@ -384,8 +384,10 @@ def cameras_of(
 ) -> tuple[Camera, ...]:
     """Cameras with intrinsics in pixels of the full-size video.
 
-    ``K`` belongs to pictures of ``network_size`` (width, height).
+    ``K``, one for all frames (3, 3) or one a frame (N, 3, 3), belongs to pictures of
+    ``network_size`` (width, height).
     """
     scale = [video.width_px / network_size[0], video.height_px / network_size[1], 1.0]
-    K = np.diag(scale) @ K
-    return tuple(Camera.of(t, T, K) for t, T in zip(video.sampled_s, T_world_camera, strict=True))
+    each = np.broadcast_to(np.diag(scale) @ K, (len(T_world_camera), 3, 3))
+    frames = zip(video.sampled_s, T_world_camera, each, strict=True)
+    return tuple(Camera.of(t, T, own) for t, T, own in frames)

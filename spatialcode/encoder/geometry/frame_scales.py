@@ -32,27 +32,27 @@ def frame_log_scales(
     K: Float[np.ndarray, "n 3 3"],
     T_world_camera: Float[np.ndarray, "n 4 4"],
     sigma: float,
-    known: Float[np.ndarray, " k"] | None = None,
+    known: Float[np.ndarray, " k"],
 ) -> Float[np.ndarray, " n"]:
     """The log of each frame's scale: depth divided by its exponential agrees between frames.
 
     ``K`` belongs to the depth maps. ``sigma``: standard deviation of the log scales, as the
-    source of depth states it. ``known``: log scales of the first k frames, found before.
+    source of depth states it. ``known``: log scales of the first k frames, found before;
+    empty where none is.
     """
     num = len(depth_m)
     rows = [_pair(depth_m, K, T_world_camera, a, a + step)
             for a in range(num) for step in _STEPS if a + step < num]  # fmt: skip
     pairs = [row for row in rows if row is not None]
-    num_known = 0 if known is None else len(known)
+    num_known = len(known)
     system = np.zeros((len(pairs) + num, num))
     right = np.zeros(len(system))
     for k, (a, b, ratio) in enumerate(pairs):
         system[k, [b, a]] = 1 / _PAIR_SIGMA, -1 / _PAIR_SIGMA
         right[k] = ratio / _PAIR_SIGMA
     weight = np.full(num, 1 / max(sigma, 1e-6))
-    if known is not None:
-        weight[:num_known] = 10 / _PAIR_SIGMA
-        right[len(pairs) : len(pairs) + num_known] = weight[:num_known] * known
+    weight[:num_known] = 10 / _PAIR_SIGMA
+    right[len(pairs) : len(pairs) + num_known] = weight[:num_known] * known
     system[len(pairs) :] = np.diag(weight)
     return np.asarray(np.linalg.lstsq(system, right, rcond=None)[0])
 

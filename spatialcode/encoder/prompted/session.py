@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from spatialcode.encoder.detections import SOFTWARE, cameras_of
 from spatialcode.encoder.geometry.frame_scales import frame_log_scales
 from spatialcode.encoder.geometry.protocol import WindowGeometry
+from spatialcode.encoder.geometry.windows import stretches
 from spatialcode.encoder.instances.association import Gathering
 from spatialcode.encoder.instances.objects import objects_of
 from spatialcode.encoder.lifting.sightings import FrameView, lift
@@ -146,7 +147,9 @@ class PromptedSession:
                 times_s,
                 self._encoding.settings.instances,
             ),
-            cameras=cameras_of(poses, self._seen[0].K, self._size_px, video),
+            cameras=cameras_of(
+                poses, np.stack([seen.K for seen in self._seen]), self._size_px, video
+            ),
             room=None,
             scale=self._scale(),
             warnings=self._warnings(),
@@ -196,18 +199,19 @@ class PromptedSession:
         return self._shots[int(np.argmax(lengths))]
 
     def _of_one_scale(self, geometry: WindowGeometry, num_repeated: int) -> WindowGeometry:
-        """Depth whose frames agree with each other, and with the frames of the window before."""
+        """Depth whose frames agree with each other, and with the frames of the window before; what
+        a cut parts has nothing to agree on.
+        """
         if geometry.error.frame <= 0:
             return geometry
-        known = self._log_scales[len(self._log_scales) - num_repeated :] if num_repeated else None
-        scales = frame_log_scales(
-            geometry.depth_m,
-            self._depth_from_frame(geometry) @ geometry.K,
-            geometry.T_world_camera,
-            geometry.error.frame,
-            known,
-        )
-        self._log_scales = scales
+        # of the frames that this window repeats; none of the first window's are known
+        before = self._log_scales[len(self._log_scales) - num_repeated :]
+        K = self._depth_from_frame(geometry) @ geometry.K
+        parts = []
+        for rows in stretches(len(geometry.depth_m), geometry.cuts):
+            own = geometry.depth_m[rows], K[rows], geometry.T_world_camera[rows]
+            parts.append(frame_log_scales(*own, geometry.error.frame, before[rows]))
+        self._log_scales = scales = np.concatenate(parts)
         depth_m = geometry.depth_m * np.exp(-scales)[:, None, None].astype(np.float32)
         return replace(geometry, depth_m=depth_m)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spatialcode.encoder.geometry.protocol import WindowGeometry
+from spatialcode.encoder.geometry.protocol import DepthNoise, WindowGeometry
 from spatialcode.encoder.parts import EncoderParts
 from spatialcode.encoder.prompted.encoder import PromptedSettings
 from spatialcode.encoder.prompted.session import PromptedEncoding
@@ -127,6 +127,42 @@ def test_a_cut_keeps_the_longest_part_and_is_warned_of(clip: SyntheticClip) -> N
     assert f"begins at {clip.times_s[5]:.1f} s" in warning
     assert code.objects
     assert min(item.first_seen_s for item in code.objects) >= clip.times_s[5]
+
+
+def test_what_a_cut_parts_has_no_say_in_what_comes_after(clip: SyntheticClip) -> None:
+    encoding = oracle_encoder(clip, OracleOptions())
+    noise = DepthNoise(frame=0.05, pixel=0.02, edge_px=3.0)
+    found = []
+    for before in (1.0, 1.2):
+        depth_m = clip.depth_m.copy()
+        depth_m[:3] *= before
+        told = _Told(encoding.parts.geometry, cuts=(3,), depth_m=depth_m, error=noise)
+        found.append(encoded(clip, with_parts(encoding, geometry=told)).objects)
+    assert found[0]
+    assert found[0] == found[1]
+
+
+def test_each_frames_own_lens_is_in_the_code(clip: SyntheticClip) -> None:
+    encoding = oracle_encoder(clip, OracleOptions())
+    K = np.tile(clip.K, (16, 1, 1))
+    K[:, 0, 0] += np.arange(16)
+    code = encoded(clip, with_parts(encoding, geometry=_Told(encoding.parts.geometry, K=K)))
+    np.testing.assert_allclose(np.diff([camera.fx_px for camera in code.cameras]), 1, atol=1e-3)
+
+
+def test_frames_that_disagree_in_scale_are_brought_to_one(clip: SyntheticClip) -> None:
+    """Every other frame is 15 % too far: fused without alignment, things grow by that much."""
+    encoding = oracle_encoder(clip, OracleOptions())
+    noise = DepthNoise(frame=0.1)
+    depth_m = clip.depth_m * np.where(np.arange(16) % 2, np.exp(0.07), np.exp(-0.07))[:, None, None]
+    told = _Told(encoding.parts.geometry, depth_m=depth_m.astype(np.float32), error=noise)
+    aligned = encoded(clip, with_parts(encoding, geometry=told))
+    exact = {item.id: item for item in encoded(clip, encoding).objects}
+    seen_often = [item for item in aligned.objects if item.num_observations >= 8]
+    assert seen_often
+    for item in seen_often:
+        off_m = np.linalg.norm(np.subtract(item.center_m, exact[item.id].center_m))
+        assert off_m < 0.06, item.id
 
 
 def test_a_rough_path_and_an_unknown_unit_are_warned_of(clip: SyntheticClip) -> None:
