@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from spatialcode.encoder.geometry.protocol import DepthNoise, WindowGeometry
+from spatialcode.encoder.parsing.oracle import OracleMasks, TrueInstances
 from spatialcode.encoder.parts import EncoderParts
 from spatialcode.encoder.prompted.encoder import PromptedSettings
 from spatialcode.encoder.prompted.session import PromptedEncoding
@@ -163,6 +164,39 @@ def test_frames_that_disagree_in_scale_are_brought_to_one(clip: SyntheticClip) -
     for item in seen_often:
         off_m = np.linalg.norm(np.subtract(item.center_m, exact[item.id].center_m))
         assert off_m < 0.06, item.id
+
+
+def test_confidence_outlines_and_settings_reach_the_lift(clip: SyntheticClip) -> None:
+    encoding = oracle_encoder(clip, OracleOptions())
+    assert encoded(clip, encoding).objects
+    doubted = np.zeros(clip.depth_m.shape, np.float32)
+    blind = with_parts(encoding, geometry=_Told(encoding.parts.geometry, confidence=doubted))
+    assert encoded(clip, blind).objects == ()
+    # Outlines that may be off by the whole picture show no end of anything.
+    vague = OracleMasks(TrueInstances(clip.instance, clip.labels))
+    vague.edge_sigma_px = 240.0
+    assert encoded(clip, with_parts(encoding, masks=vague)).objects == ()
+    lifting = replace(encoding.settings.lifting, max_depth_m=0.2)
+    near = replace(OracleOptions().fusion, lifting=lifting)
+    assert encoded(clip, oracle_encoder(clip, OracleOptions(fusion=near))).objects == ()
+
+
+def test_noise_is_upon_the_parts_that_it_is_said_to_be_upon(clip: SyntheticClip) -> None:
+    window = Window(clip.rgb, clip.times_s)
+    header = frames_of(clip).header
+    exact = oracle_encoder(clip, OracleOptions()).parts
+    noisy = oracle_encoder(clip, OracleOptions(is_noisy=True, switched=1.0)).parts
+    true, told = (p.geometry.session(header).geometry(window) for p in (exact, noisy))
+    assert (true.error, told.error) == (DepthNoise(), DepthNoise(0.05, 0.02, 3.0))
+    of_frame = np.nanmedian(np.log(told.depth_m / true.depth_m), axis=(1, 2))
+    assert 0.03 < np.std(of_frame) < 0.08  # 5 % by sixteen draws
+    found = dict(enumerate(exact.detector.detect(window, range(16), clip.labels)))
+    outlined, shifted = (p.masks.session().masks(window, found) for p in (exact, noisy))
+    assert any((outlined[k].masks != shifted[k].masks).any() for k in outlined)
+    assert any((outlined[k].tracks != shifted[k].tracks).any() for k in outlined)
+    assert noisy.masks.edge_sigma_px == 1.0
+    lost = oracle_encoder(clip, OracleOptions(missed=1.0)).parts.detector
+    assert not any(d.labels for d in lost.detect(window, range(16), clip.labels))
 
 
 def test_a_rough_path_and_an_unknown_unit_are_warned_of(clip: SyntheticClip) -> None:
