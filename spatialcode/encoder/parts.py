@@ -5,7 +5,7 @@ No torch here; networks are imported when they are loaded.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from spatialcode.config import build, setting
@@ -36,6 +36,18 @@ class EncoderParts:
     detector: Detector
     masks: MaskSource
     geometry: GeometrySource
+
+    def halved(self) -> EncoderParts | None:
+        """The same with the first part that can take half as much at once doing so; None where none
+        can. A part says so by a method ``halved``, which gives its smaller self or None.
+        """
+        for kind in ("masks", "detector", "geometry"):
+            part = getattr(self, kind)
+            smaller = part.halved() if hasattr(part, "halved") else None
+            if smaller is not None:
+                changed: dict[str, Any] = {kind: smaller}
+                return replace(self, **changed)
+        return None
 
 
 @dataclass(frozen=True)

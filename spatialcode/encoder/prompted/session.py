@@ -17,6 +17,7 @@ from spatialcode.encoder.detections import SOFTWARE, cameras_of
 from spatialcode.encoder.geometry.frame_scales import frame_log_scales
 from spatialcode.encoder.geometry.protocol import WindowGeometry
 from spatialcode.encoder.geometry.windows import stretches
+from spatialcode.encoder.in_turn import encode_in_turn
 from spatialcode.encoder.instances.association import Gathering
 from spatialcode.encoder.instances.objects import objects_of
 from spatialcode.encoder.lifting.sightings import FrameView, lift
@@ -32,9 +33,7 @@ from spatialcode.encoder.protocol import (
     OnShare,
     Session,
     Window,
-    encode_windows,
 )
-from spatialcode.encoder.stages import attempt
 from spatialcode.errors import EncodeError
 from spatialcode.scene.schema import Provenance, Scale, SpatialCode
 from spatialcode.workkey import EncoderIdentity
@@ -53,29 +52,26 @@ class PromptedEncoding:
         parts: EncoderParts,
         settings: FusionSettings,
         identity: EncoderIdentity,
-        request: FrameRequest,
+        frames: FrameRequest,
     ) -> None:
         self.parts = parts
         self.settings = settings
         self.identity = identity
-        self.request = request
+        self.frames = frames
 
     def session(self, clip: ClipHeader) -> Session:
         """A session whose memory does not grow with the clip."""
         return PromptedSession(self, clip)
 
+    def with_less(self, parts: EncoderParts, frames: FrameRequest) -> PromptedEncoding:
+        """The same encoder with other parts and windows."""
+        return PromptedEncoding(parts, self.settings, self.identity, frames)
+
     def encode_batch(
         self, clips: Sequence[ClipInput], on_share: OnShare | None = None
     ) -> list[SpatialCode | EncodeError]:
-        """Codes of several clips in their order, one after the other; a clip that cannot be encoded
-        gives its error in its place and disturbs no other.
-        """
-        results: list[SpatialCode | EncodeError] = []
-        for clip in clips:
-            results += attempt(lambda one: encode_windows(self, one, self.request), [clip])
-            if on_share is not None:
-                on_share(len(results) / len(clips))
-        return results
+        """See `encode_in_turn`."""
+        return encode_in_turn(self, clips, on_share)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from spatialcode.encoder.detections import SOFTWARE, cameras_of
 from spatialcode.encoder.geometry.protocol import WindowGeometry
+from spatialcode.encoder.in_turn import encode_in_turn
 from spatialcode.encoder.parsing.keyframes import KeyFrames, KeyFrameSettings
 from spatialcode.encoder.parsing.protocol import FrameMasks
 from spatialcode.encoder.parts import EncoderParts
@@ -26,9 +27,7 @@ from spatialcode.encoder.protocol import (
     FrameRequest,
     OnShare,
     Window,
-    encode_windows,
 )
-from spatialcode.encoder.stages import attempt
 from spatialcode.encoder.unified.merging import BoxSighting, MergeSettings, merged_objects
 from spatialcode.encoder.unified.model import UnifiedModel, UnifiedOutput
 from spatialcode.errors import EncodeError
@@ -72,18 +71,12 @@ class LoadedUnified:
     def encode_batch(
         self, clips: Sequence[ClipInput], on_share: OnShare | None = None
     ) -> list[SpatialCode | EncodeError]:
-        """Codes of several clips in their order, one after the other."""
-        results: list[SpatialCode | EncodeError] = []
-        for clip in clips:
-            results += attempt(self._encoded, [clip])
-            if on_share is not None:
-                on_share(len(results) / len(clips))
-        return results
+        """See `encode_in_turn`."""
+        return encode_in_turn(self, clips, on_share)
 
-    def _encoded(self, clip: ClipInput) -> SpatialCode:
-        if not clip.num_frames:
-            raise EncodeError("a clip needs at least one frame, got none")
-        return encode_windows(self, clip, self.frames)
+    def with_less(self, parts: EncoderParts, frames: FrameRequest) -> LoadedUnified:
+        """The same encoder with other parts and windows."""
+        return LoadedUnified(self.model, parts, self.limits, self.identity, frames)
 
     @torch.inference_mode()
     def boxes(self, rgb: np.ndarray, K: Array, masks: Bool[np.ndarray, "n m h w"]) -> UnifiedOutput:

@@ -52,7 +52,7 @@ def looping(clip: SyntheticClip, max_sightings: int) -> PromptedEncoding:
     known = oracle_encoder(clip, replace(options, fusion=fusion))
     parts = (known.parts.detector, known.parts.masks, known.parts.geometry)
     looped = EncoderParts(*(Looped(part) for part in parts))
-    return PromptedEncoding(looped, known.settings, known.identity, known.request)
+    return PromptedEncoding(looped, known.settings, known.identity, known.frames)
 
 
 def held_bytes(session: Session) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from spatialcode.encoder.geometry.protocol import DepthNoise, WindowGeometry
 from spatialcode.encoder.parsing.oracle import OracleMasks, TrueInstances
+from spatialcode.encoder.parsing.protocol import Detections, FrameMasks
 from spatialcode.encoder.parts import EncoderParts
 from spatialcode.encoder.prompted.encoder import PromptedSettings
 from spatialcode.encoder.prompted.session import PromptedEncoding
@@ -19,7 +21,7 @@ from spatialcode.encoder.protocol import (
     Window,
     encode_windows,
 )
-from spatialcode.errors import ConfigError, EncodeError
+from spatialcode.errors import ConfigError, DeviceMemoryError, EncodeError
 from spatialcode.evaluation.oracle_parts import OracleOptions, oracle_encoder
 from spatialcode.evaluation.room import clip_of
 from spatialcode.scene.schema import SceneObject, SpatialCode
@@ -37,12 +39,12 @@ def frames_of(clip: SyntheticClip) -> ClipInput:
 
 
 def encoded(clip: SyntheticClip, encoding: PromptedEncoding) -> SpatialCode:
-    return encode_windows(encoding, frames_of(clip), encoding.request)
+    return encode_windows(encoding, frames_of(clip), encoding.frames)
 
 
 def with_parts(encoding: PromptedEncoding, **parts: object) -> PromptedEncoding:
     changed = replace(encoding.parts, **parts)
-    return PromptedEncoding(changed, encoding.settings, encoding.identity, encoding.request)
+    return PromptedEncoding(changed, encoding.settings, encoding.identity, encoding.frames)
 
 
 @pytest.mark.parametrize("noisy", [False, True])
@@ -210,7 +212,51 @@ def test_a_rough_path_and_an_unknown_unit_are_warned_of(clip: SyntheticClip) -> 
     assert "no known unit" in free.warnings[0]
     assert free.scale.confidence < 0.1
     given = replace(frames_of(clip), geometry=FrameGeometry(clip.K, clip.T_world_camera))
-    assert encode_windows(encoding, given, encoding.request).scale.source == "given"
+    assert encode_windows(encoding, given, encoding.frames).scale.source == "given"
+
+
+class _Cramped:
+    """A mask source with room for so many masks at once; it counts how often it was tried."""
+
+    edge_sigma_px = 0.0
+
+    def __init__(self, part: OracleMasks, room: int, at_once: int, tried: list[int]) -> None:
+        self.part, self.room, self.at_once, self.tried = part, room, at_once, tried
+
+    def session(self) -> _Cramped:
+        return self
+
+    def halved(self) -> _Cramped | None:
+        at_once = self.at_once // 2
+        return _Cramped(self.part, self.room, at_once, self.tried) if at_once else None
+
+    def masks(self, window: Window, detections: Mapping[int, Detections]) -> dict[int, FrameMasks]:
+        self.tried.append(len(window.rgb) * self.at_once)
+        if self.tried[-1] > self.room:
+            raise DeviceMemoryError(f"{self.tried[-1]} masks at once")
+        return self.part.session().masks(window, detections)
+
+
+@pytest.mark.parametrize(
+    ("room", "tried"), [(64, [128, 64]), (16, [128, 64, 32, 16]), (4, [128, 64, 32, 16, 8, 4])]
+)
+def test_where_memory_ends_half_the_window_is_tried_then_half_the_objects(
+    clip: SyntheticClip, room: int, tried: list[int]
+) -> None:
+    encoding = oracle_encoder(clip, OracleOptions())
+    seen: list[int] = []
+    cramped = _Cramped(OracleMasks(TrueInstances(clip.instance, clip.labels)), room, 8, seen)
+    small = with_parts(encoding, masks=cramped)
+    small = small.with_less(small.parts, FrameRequest(window=16, overlap=4))
+    (code,) = small.encode_batch([frames_of(clip)])
+    assert isinstance(code, SpatialCode)
+    assert list(dict.fromkeys(seen)) == tried
+    ids = [item.id for item in encoded(clip, encoding).objects]
+    assert [item.id for item in code.objects] == ids
+    # What does not fit at all is an error of its clip alone.
+    none = with_parts(encoding, masks=_Cramped(cramped.part, 0, 8, []))
+    (failed,) = none.encode_batch([frames_of(clip)])
+    assert isinstance(failed, DeviceMemoryError)
 
 
 def test_a_session_without_frames_has_no_code(clip: SyntheticClip) -> None:
