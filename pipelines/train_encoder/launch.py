@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from cluster.connect import connect
+from pipelines.on_ray.training import train_on_workers
 from pipelines.train_encoder.config import TrainEncoderConfig
 from pipelines.train_encoder.run import (
     STATE_FILE,
@@ -68,8 +69,6 @@ def train_in_process(config: TrainEncoderConfig) -> None:
 def train_on_ray(config: TrainEncoderConfig) -> None:
     """Train with Ray Train: DDP workers, frames streamed by Ray Data, restarts on failure."""
     import ray
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
 
     # Trainers hold their cores while rendering needs some too: with fewer, both would wait forever.
     cores = config.num_workers * config.num_threads + config.num_renderers + 1
@@ -87,29 +86,7 @@ def train_on_ray(config: TrainEncoderConfig) -> None:
         num_cpus=1,  # rendering is one thread of numpy
         compute=ray.data.TaskPoolStrategy(config.num_renderers),
     )
-    trainer = TorchTrainer(
-        _train_worker,
-        train_loop_config={"config": config},
-        torch_config=TorchConfig(backend="nccl" if config.use_gpu else "gloo"),
-        scaling_config=ScalingConfig(
-            num_workers=config.num_workers,
-            use_gpu=config.use_gpu,
-            resources_per_worker=_worker_resources(config),
-        ),
-        run_config=RunConfig(
-            name="ray",
-            storage_path=str(output),
-            failure_config=FailureConfig(max_failures=config.max_failures),
-        ),
-        datasets={"frames": seeds},
-    )
-    trainer.fit()
-
-
-def _worker_resources(config: TrainEncoderConfig) -> dict[str, float]:
-    """One GPU, or a core for every thread; rendering has cores of its own."""
-    cores: dict[str, float] = {"CPU": config.num_threads}
-    return cores | ({"GPU": 1} if config.use_gpu else {})
+    train_on_workers(_train_worker, config, {"frames": seeds})
 
 
 def rendered_rows(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.connect import connect
+from pipelines.on_ray.training import train_on_workers
 from pipelines.train_reasoner.config import TrainReasonerConfig, dry_run
 from pipelines.train_reasoner.metrics import METRICS_FILE, read_rows
 from pipelines.train_reasoner.model import is_compact, prepare_start
@@ -31,7 +32,7 @@ from pipelines.train_reasoner.worker import RESULT_FILE, WorkerSetup
 from spatialcode.config import to_dict
 from spatialcode.files import read_json, write_json
 
-RUN_NAME, CHECKPOINTS = "ray", "checkpoints"
+CHECKPOINTS = "checkpoints"
 #: Prompts that a block of made-up rooms surely has, a room.
 _PROMPTS_PER_ROOM = 10
 #: GRPO's rooms are counted from here, so that it meets none that were taught.
@@ -122,37 +123,17 @@ def _train_in_process(config: TrainReasonerConfig) -> None:
 
 def _train_on_ray(config: TrainReasonerConfig) -> None:
     """Workers, checkpoints and restarts by Ray Train; a run of the same output goes on."""
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
-
     cores = config.num_workers * config.num_threads + config.data.num_tasks * config.data.stream
     if not config.rewards_in_process:
         cores += max(config.num_workers, config.rewards.num_actors)
     cores += int(config.rollouts.num_actors * config.rollouts.num_cpus)
     connect(config.ray_address, cores)
-    resources: dict[str, float] = {"CPU": config.num_threads}
-    trainer = TorchTrainer(
-        _train_worker,
-        train_loop_config={"config": config},
-        torch_config=TorchConfig(backend="nccl" if config.use_gpu else "gloo"),
-        scaling_config=ScalingConfig(
-            num_workers=config.num_workers,
-            use_gpu=config.use_gpu,
-            resources_per_worker=resources | ({"GPU": 1} if config.use_gpu else {}),
-        ),
-        run_config=RunConfig(
-            name=RUN_NAME,
-            storage_path=str(Path(config.output).resolve()),
-            failure_config=FailureConfig(max_failures=config.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-        ),
-        datasets={
-            name: _stream(config, name)
-            for name in config.stages
-            if config.data.stream and name != "copying"
-        },
-    )
-    trainer.fit()
+    datasets = {
+        name: _stream(config, name)
+        for name in config.stages
+        if config.data.stream and name != "copying"
+    }
+    train_on_workers(_train_worker, config, datasets, num_checkpoints=2)
 
 
 def _stream(config: TrainReasonerConfig, name: str) -> Any:

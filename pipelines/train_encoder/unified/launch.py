@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.connect import connect
+from pipelines.on_ray.training import train_on_workers
 from pipelines.train_encoder.config import TrainEncoderConfig
 from pipelines.train_encoder.unified.run import WEIGHTS_FOLDER, train_unified_in_process
 from spatialcode.encoder.unified.weights import read_unified_card
@@ -23,32 +24,12 @@ def train_unified_encoder(config: TrainEncoderConfig) -> dict[str, Any]:
 
 def _train_on_ray(config: TrainEncoderConfig) -> None:
     """Workers, checkpoints and restarts by Ray Train; a run of the same output goes on."""
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
-
     # Trainers hold their cores while clips need some too: with fewer, both would wait forever.
     cores = config.num_workers * config.num_threads + config.num_renderers
     connect(config.ray_address or None, cores)
     output = Path(config.output).resolve()
     output.mkdir(parents=True, exist_ok=True)
-    resources: dict[str, float] = {"CPU": config.num_threads}
-    trainer = TorchTrainer(
-        _train_worker,
-        train_loop_config={"config": config},
-        torch_config=TorchConfig(backend="nccl" if config.use_gpu else "gloo"),
-        scaling_config=ScalingConfig(
-            num_workers=config.num_workers,
-            use_gpu=config.use_gpu,
-            resources_per_worker=resources | ({"GPU": 1} if config.use_gpu else {}),
-        ),
-        run_config=RunConfig(
-            name="ray",
-            storage_path=str(output),
-            failure_config=FailureConfig(max_failures=config.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-        ),
-    )
-    trainer.fit()
+    train_on_workers(_train_worker, config, num_checkpoints=2)
 
 
 def _train_worker(values: dict[str, Any]) -> None:

@@ -233,7 +233,7 @@ def _lowered(ends: _Ends, traits: Traits) -> _Ends:
             foot = 0.0
     elif traits.mount == "floor":
         foot = 0.0
-    if foot == 0.0 and ends.high_m[2] < 0.02:
+    if foot == 0.0 and ends.high_m[2] < 0.02:  # below the floor: a reflection, or a wrong floor
         return ends
     return replace(ends, low_m=np.array([*ends.low_m[:2], foot]))
 

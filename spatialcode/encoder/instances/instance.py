@@ -74,19 +74,23 @@ def _widened(points_m: Array, voxel_m: float) -> NDArray[np.int64]:
 
 @dataclass(eq=False)
 class Instance:
-    """An object in the making. ``sightings``: those that are kept, in time order; ``num_seen``: all
-    there were. ``empty_frames``: frames that have seen through its first place since.
+    """An object in the making.
+
+    ``sightings``: those that are kept, in time order; ``num_seen``: all there were. ``labels``: the
+    words said of it, and how surely in sum. ``empty_frames``: frames that have seen through its
+    first place since.
     """
 
     number: int
     settings: InstanceSettings
     sightings: list[Sighting] = field(default_factory=list)
-    labels: Counter[str] = field(default_factory=Counter)
+    labels: dict[str, float] = field(default_factory=dict)
     tracks: Counter[int] = field(default_factory=Counter)
     num_seen: int = 0
     empty_frames: int = 0
     taken_frames: int = 0
     cells: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    _first: Sighting = field(init=False, repr=False)
 
     @property
     def label(self) -> str:
@@ -124,7 +128,7 @@ class Instance:
         if not self.sightings:
             self._first = sighting
         self.sightings.append(sighting)
-        self.labels[sighting.named.label] += sighting.named.score  # type: ignore[assignment]
+        self._say(sighting.named.label, sighting.named.score)
         self.tracks[sighting.named.track] += 1
         self.num_seen += 1
         voxel_m = self.settings.voxel_m
@@ -133,6 +137,9 @@ class Instance:
             self.cells = np.union1d(self.cells, fresh)
         if len(self.sightings) > self.settings.max_sightings:
             del self.sightings[self._least_telling()]
+
+    def _say(self, label: str, score: float) -> None:
+        self.labels[label] = self.labels.get(label, 0.0) + score
 
     def _least_telling(self) -> int:
         """Of the two sightings from the nearest places, the one that shows less; the last stays."""
@@ -149,7 +156,8 @@ class Instance:
         self._first, self.sightings = first, merged
         while len(self.sightings) > self.settings.max_sightings:
             del self.sightings[self._least_telling()]
-        self.labels += other.labels
+        for label, score in other.labels.items():
+            self._say(label, score)
         self.tracks += other.tracks
         self.num_seen += other.num_seen
         self.cells = np.union1d(self.cells, other.cells)
