@@ -18,6 +18,7 @@ from typing import Any
 
 from serve.access.keys import load_keys
 from serve.config import DeploymentConfig, ServeConfig
+from serve.http.proxy import configure_proxies
 from spatialcode.config import describe, load_config
 from spatialcode.errors import ConfigError, SpatialCodeError
 
@@ -65,6 +66,7 @@ def start(config: ServeConfig) -> None:
     from cluster.connect import connect
 
     app = build_app(config)
+    configure_proxies(config.limits)
     connect(min_cpus=_num_cpus(config), _metrics_export_port=config.metrics_port)
     serve.start(http_options={"host": config.host, "port": config.port})
     serve.run(app, name=APP_NAME, route_prefix="/")

@@ -167,7 +167,7 @@ def app(short: Path) -> Iterator[App]:
         (
             f"encoder.name={weights}", "encoder.max_replicas=2", "sampling.num_frames=8",
             "reasoner.model=bundled", "reasoner.max_replicas=1",
-            f"limits.max_upload_bytes={64 * 2**20}",
+            f"limits.max_upload_bytes={32 * 2**20}",
         ),
     )  # fmt: skip
     try:
