@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -62,6 +63,10 @@ class PromptedEncoding:
     def session(self, clip: ClipHeader) -> Session:
         """A session whose memory does not grow with the clip."""
         return PromptedSession(self, clip)
+
+    def fixed_shape_modules(self) -> list[Any]:
+        """See `Compilable`."""
+        return self.parts.fixed_shape_modules()
 
     def with_less(self, parts: EncoderParts, frames: FrameRequest) -> PromptedEncoding:
         """The same encoder with other parts and windows."""
