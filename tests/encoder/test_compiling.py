@@ -234,11 +234,14 @@ def test_a_video_encoder_compiles_only_where_it_is_told(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not compiling.has_compiler(), reason="needs a C++ compiler")
-def test_the_compiler_of_this_machine_gives_the_same_code(tmp_path: Path) -> None:
-    encoder = make_encoder("prompted", tiny_settings.prompted(tmp_path))
-    plain = encoded(encoder.load("cpu"), encoder)
-    loaded = encoder.load("cpu")
-    assert compile_networks(loaded) == 9
-    same(encoded(loaded, encoder), plain)
-    assert num_compiled() > 0
+def test_the_compiler_of_this_machine_gives_the_same_features() -> None:
+    part = part_of(*PARTS[0])
+    (tower,) = modules_of(part)
+    pictures = part._tower.pictures(clip(2).rgb)
+    with torch.inference_mode():
+        plain = tower(pictures).last_hidden_state
+        assert compile_networks(part) == 1
+        seen = tower(pictures).last_hidden_state
+    assert torch.allclose(seen, plain, rtol=1e-3, atol=1e-4)
+    assert num_compiled() == 1
     assert any(compiling.cache_folder().rglob("*.so")), "kept for the next process"
