@@ -109,6 +109,7 @@ import ray
 from cluster import gpu_share
 from spatialcode.encoder.gpu_share import GpuPeak
 from spatialcode.encoder.registry import make_encoder
+from spatialcode.errors import WeightsError
 
 ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
 small = make_encoder("small")
