@@ -19,6 +19,7 @@ from spatialcode.encoder.geometry.windows import stretches
 from spatialcode.encoder.in_turn import encode_in_turn
 from spatialcode.encoder.instances.association import Gathering
 from spatialcode.encoder.instances.objects import objects_of
+from spatialcode.encoder.lifting.reflections import ALWAYS_ASKED, without_reflections
 from spatialcode.encoder.lifting.sightings import frame_view, lift
 from spatialcode.encoder.odometry.audit import REFERENCE_SIDE_PX, ROUGH_PX, rough_path, trust_in
 from spatialcode.encoder.parsing.keyframes import KeyFrames
@@ -99,6 +100,7 @@ class PromptedSession:
         self._encoding, self._clip = encoding, clip
         settings = encoding.settings
         self._labels = labels_of(settings.words)
+        self._asked = tuple(dict.fromkeys((*self._labels, ALWAYS_ASKED)))
         self._key_frames = KeyFrames(settings.key_frames)
         self._masks = encoding.parts.masks.session()
         self._geometry = encoding.parts.geometry.session(clip)
@@ -113,7 +115,7 @@ class PromptedSession:
         """Take the next frames. Raises EncodeError where no geometry can be given for them."""
         parts = self._encoding.parts
         rows = self._key_frames.rows(window)
-        found = parts.detector.detect(window, rows, self._labels) if rows else []
+        found = parts.detector.detect(window, rows, self._asked) if rows else []
         masks = self._masks.masks(window, dict(zip(rows, found, strict=True)))
         self._size_px = window.rgb.shape[2], window.rgb.shape[1]
         geometry = self._of_one_scale(self._geometry.geometry(window), window.num_repeated)
@@ -126,7 +128,8 @@ class PromptedSession:
             self._seen.append(_Seen(float(window.times_s[row]), geometry.K[row], T))
             if row in masks:
                 view = frame_view(geometry, row, window, parts.masks.edge_sigma_px)
-                sightings = lift(view, masks[row], self._encoding.settings.lifting)
+                real = without_reflections(view, masks[row]).labelled(self._labels)
+                sightings = lift(view, real, self._encoding.settings.lifting)
                 self._shots[-1].gathering.add(view, sightings)
                 self._shots[-1].room.add(view, masks[row], geometry.is_grounded)
 

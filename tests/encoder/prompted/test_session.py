@@ -122,6 +122,56 @@ def test_nothing_that_is_asked_for_is_a_code_without_objects(clip: SyntheticClip
     assert {item.label for item in found.objects} <= {"sofa", "chair"}
 
 
+class _WithMirror:
+    """A mask source that has a mirror around the first thing of every frame, as its twin has it."""
+
+    edge_sigma_px = 0.0
+
+    def __init__(self, part: object) -> None:
+        self.part = part
+
+    def session(self) -> _WithMirror:
+        return _WithMirror(self.part.session())  # type: ignore[attr-defined]
+
+    def masks(self, window: Window, found: Mapping[int, Detections]) -> dict[int, FrameMasks]:
+        out = {}
+        for row, frame in self.part.masks(window, found).items():  # type: ignore[attr-defined]
+            mirror = np.ones((1, *window.rgb.shape[1:3]), bool)
+            out[row] = FrameMasks(
+                np.concatenate([frame.masks, mirror]), (*frame.labels, "mirror"),
+                np.append(frame.scores, 1.0), np.append(frame.tracks, -1),
+            )  # fmt: skip
+        return out
+
+
+def test_what_a_mirror_shows_is_not_in_the_room(clip: SyntheticClip) -> None:
+    options = OracleOptions()
+    fusion = replace(options.fusion, words=("bed", "pillow", "bookshelf"))
+    encoding = oracle_encoder(clip, replace(options, fusion=fusion))
+    # a mirror that fills the picture a metre before the camera: nothing stands before that
+    near = replace(clip, depth_m=np.full_like(clip.depth_m, 1.0))
+    wall = oracle_encoder(near, replace(options, fusion=fusion))
+    flat = with_parts(encoding, geometry=wall.parts.geometry)
+    assert {item.label for item in encoded(clip, flat).objects} == {"bed", "pillow", "bookshelf"}
+    mirrored = with_parts(flat, masks=_WithMirror(encoding.parts.masks))
+    assert encoded(clip, mirrored).objects == ()
+
+
+def test_a_mirror_is_always_asked_for(clip: SyntheticClip) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    class Noted:
+        def detect(self, window: Window, rows: list[int], labels: tuple[str, ...]) -> object:
+            asked.append(labels)
+            return encoding.parts.detector.detect(window, rows, labels)
+
+    options = OracleOptions()
+    fusion = replace(options.fusion, words=("sofa",))
+    encoding = oracle_encoder(clip, replace(options, fusion=fusion))
+    encoded(clip, with_parts(encoding, detector=Noted()))
+    assert set(asked) == {("sofa", "mirror")}
+
+
 class _Told:
     """A geometry source that changes what another one says."""
 
