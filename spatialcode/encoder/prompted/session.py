@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,10 @@ class PromptedEncoding:
     def session(self, clip: ClipHeader) -> Session:
         """A session whose memory does not grow with the clip."""
         return PromptedSession(self, clip)
+
+    def fixed_shape_modules(self) -> list[Any]:
+        """See `Compilable`."""
+        return self.parts.fixed_shape_modules()
 
     def with_less(self, parts: EncoderParts, frames: FrameRequest) -> PromptedEncoding:
         """The same encoder with other parts and windows."""

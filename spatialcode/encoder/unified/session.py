@@ -14,8 +14,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
+from torch import nn
 
 from spatialcode.encoder.detections import SOFTWARE, cameras_of
+from spatialcode.encoder.geometry.any_view import layers_of
 from spatialcode.encoder.geometry.protocol import WindowGeometry
 from spatialcode.encoder.in_turn import encode_in_turn
 from spatialcode.encoder.lifting.sightings import frame_view
@@ -75,6 +77,11 @@ class LoadedUnified:
     ) -> list[SpatialCode | EncodeError]:
         """See `encode_in_turn`."""
         return encode_in_turn(self, clips, on_share)
+
+    def fixed_shape_modules(self) -> list[nn.Module]:
+        """See `Compilable`."""
+        towers = [self.model.object_tower, *layers_of(self.model.geometry_tower)]
+        return [*towers, *self.parts.fixed_shape_modules()]
 
     def with_less(self, parts: EncoderParts, frames: FrameRequest) -> LoadedUnified:
         """The same encoder with other parts and windows."""
