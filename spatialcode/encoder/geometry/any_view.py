@@ -24,6 +24,7 @@ from spatialcode.encoder.geometry.any_view_weights import (
     load_any_view,
     load_nested,
 )
+from spatialcode.encoder.geometry.audited import audited
 from spatialcode.encoder.geometry.chaining import WindowChain, depth_log_ratios
 from spatialcode.encoder.geometry.cuts import find_cuts
 from spatialcode.encoder.geometry.grounding import grounded
@@ -230,6 +231,7 @@ class _AnyViewSession:
         if known.depth_m is not None:
             found = replace(found, depth_m=known_depth(known.depth_m), confidence=None)
         found = replace(found, up_camera=known.up_camera)
+        found = audited(found, window.rgb, known.K is not None)
         return self._chain.add(grounded(found, frame_px), window.num_repeated)
 
     def _intrinsics(self, found: WindowGeometry, frame_px: tuple[int, int]) -> Array:
