@@ -15,12 +15,12 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal, get_args
 
 from spatialcode.errors import SchemaError
+from spatialcode.scene.relations import Level
 
 SelectorKind = Literal[
     "largest", "smallest", "longest", "tallest", "shortest", "highest", "lowest",
     "first_seen", "last_seen", "nearest", "farthest",
 ]  # fmt: skip
-Level = Literal["easy", "medium", "hard"]
 Turn = Literal["left", "right", "back"]
 Relation = Literal["left", "right", "front", "behind", "above", "below", "on", "inside"]
 Viewpoint = Literal["camera", "object", "observer"]

@@ -99,22 +99,6 @@ def yaw_error(
     return np.abs(wrap_yaw(difference, _periods(symmetry)))
 
 
-def canonical_yaw(
-    yaw_rad: ArrayLike, size_m: ArrayLike, symmetry: Symmetries
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The one (yaw, size) that stands for all equal boxes: (...) and (..., 3).
-
-    Yaw lies in (-period/2, period/2]; ``quarter`` exchanges the x and y extents at odd
-    quarter-turns; ``round`` has yaw 0 and keeps its extents.
-    """
-    yaw, size = np.asarray(yaw_rad, float), np.asarray(size_m, float)
-    period = _periods(symmetry)
-    wrapped = wrap_yaw(yaw, period)
-    turns = np.rint((yaw - wrapped) / (np.pi / 2.0)).astype(np.int64)
-    exchange = (turns % 2 == 1) & np.isclose(period, _PERIOD_RAD["quarter"])
-    return wrapped, np.where(exchange[..., None], size[..., [1, 0, 2]], size)
-
-
 def _periods(symmetry: Symmetries) -> NDArray[np.float64]:
     names = [symmetry] if isinstance(symmetry, str) else list(symmetry)
     for name in names:

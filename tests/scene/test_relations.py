@@ -23,7 +23,6 @@ from spatialcode.scene.relations import (
     gap_between_m,
     gap_m,
     inside,
-    margin_deg,
     on,
     standing,
 )
@@ -173,36 +172,22 @@ def test_bearings_are_the_phase_of_a_quotient(origin, forward, point):
     ],
 )
 def test_words_for_bearings(bearing, side, third, quadrant):
-    assert relations.side(bearing) == side
-    assert relations.third(bearing) == third
-    assert relations.quadrant(bearing) == quadrant
+    assert relations.word_of(bearing, "easy") == side
+    assert relations.word_of(bearing, "medium") == third
+    assert relations.word_of(bearing, "hard") == quadrant
 
 
-@pytest.mark.parametrize(
-    ("bearing", "easy", "medium", "hard"),
-    [
-        (10.0, 10.0, 10.0, 10.0),
-        (-80.0, 80.0, 55.0, 10.0),
-        (100.0, 80.0, 35.0, 10.0),
-        (130.0, 50.0, 5.0, 40.0),
-        (-170.0, 10.0, 35.0, 10.0),
-        (180.0, 0.0, 45.0, 0.0),
-    ],
-)
-def test_margins_are_degrees_to_the_nearest_border(bearing, easy, medium, hard):
-    got = [margin_deg(bearing, level) for level in ("easy", "medium", "hard")]
-    assert got == pytest.approx([easy, medium, hard])
-
-
-WORDS = {"easy": relations.side, "medium": relations.third, "hard": relations.quadrant}
+def margin_deg(bearing, level):
+    """How far a bearing lies from the nearest border between two answers of a level."""
+    return min(abs(abs(bearing) - border) for border in relations.BORDERS_DEG[level])
 
 
 @given(st.floats(-180.0, 180.0, exclude_min=True), st.floats(-180.0, 180.0))
 def test_within_its_margin_a_word_stays(bearing, share):
-    for level, word in WORDS.items():
+    for level in relations.BORDERS_DEG:
         turned = bearing + 0.99 * margin_deg(bearing, level) * share / 180.0
         if margin_deg(bearing, level) > 1e-6:
-            assert word(turned) == word(bearing)
+            assert relations.word_of(turned, level) == relations.word_of(bearing, level)
 
 
 # --- left, right, front, behind ----------------------------------------------------------------

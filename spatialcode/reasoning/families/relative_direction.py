@@ -13,7 +13,6 @@ from spatialcode.questions.names import reference, thing
 from spatialcode.questions.parse import AT, FACE, WHO, Common, Match, Reader, rule
 from spatialcode.questions.types import (
     DIRECTION_WORDS,
-    Level,
     Question,
     RelativeDirection,
     same_reference,
@@ -38,9 +37,7 @@ from spatialcode.reasoning.families.viewing import (
     STAND,
     true_bearing,
     turned_deg,
-    word_of,
     words_allowed,
-    words_of,
 )
 from spatialcode.reasoning.naming import NamedRoom, Rng, the
 from spatialcode.reasoning.priors.guesses import NUM_DRAWS, Sight, assumed_choice
@@ -55,7 +52,7 @@ from spatialcode.reasoning.rubric.entailed import Allows, Case
 from spatialcode.reasoning.rubric.facts import Fact
 from spatialcode.reasoning.rubric.steps import Ends, Need
 from spatialcode.scene.index import SceneIndex
-from spatialcode.scene.relations import BORDERS_DEG, View
+from spatialcode.scene.relations import BORDERS_DEG, Level, View, word_of, words_of
 
 _ROLES = ("observer", "facing", "target")
 _LEVELS: tuple[Level, ...] = get_args(Level)

@@ -40,7 +40,6 @@ from spatialcode.reasoning.families.viewing import (
     turn_sequences,
     turned_deg,
     words_allowed,
-    words_of,
     words_of_turns,
 )
 from spatialcode.reasoning.naming import Bools, Floats, NamedRoom, Rng, the
@@ -227,7 +226,7 @@ def _chances(question: RoutePlanning, places: Places) -> dict[str, float]:
             here, heading = there, there - here
         else:
             faced = _all_around() if heading is None else heading
-            turns.append(words_of(turned_deg(faced, there - here), "medium"))
+            turns.append(relations.words_of(turned_deg(faced, there - here), "medium"))
     counted = Counter(zip(*(turn.tolist() for turn in turns), strict=True))
     at_start = isinstance(question.steps[0], Blank)
     chances = {}
@@ -361,7 +360,7 @@ class RoutePlanningFamily(Family[RoutePlanning]):
             v = vector(f"leg_{number}", here, upcoming)
             angle = bearing_evidence(u, v)[-1]
             assert isinstance(angle, say.Angle)
-            turn = relations.third(angle.value_deg)
+            turn = relations.word_of(angle.value_deg, "medium")
             turns.append(turn)
             statements += [at(upcoming, "stop"), *([] if ends in stated else [u]), v, angle]
             statements.append(say.TurnAt(number, here.id, turn))
@@ -466,7 +465,7 @@ class RoutePlanningFamily(Family[RoutePlanning]):
             case.cast.one(i, role, case.context) for i, role in zip(ends, roles, strict=True)
         ]
         bearing_deg = true_bearing(case.context, at_ends)
-        true = None if bearing_deg is None else relations.third(bearing_deg)
+        true = None if bearing_deg is None else relations.word_of(bearing_deg, "medium")
         return "" if conclusion.turn == true else f"it is {true}"
 
     def meaning(self, question: RoutePlanning, words: str) -> Meaning | None:
