@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 
 from spatialcode.errors import ProgramError, PromptError, SchemaError
 from spatialcode.questions.types import Question
-from spatialcode.reasoning.answers.extraction import NoAnswer, extract
+from spatialcode.reasoning.answers.choices import NoAnswer
+from spatialcode.reasoning.answers.extraction import extract
 from spatialcode.reasoning.answers.forms import after_thinking
 from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.models.loading import Completion, CompletionModel

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from spatialcode.questions.types import Counting, Reference, UnparsedQuestion
-from spatialcode.reasoning.answers.extraction import NoAnswer, extract
+from spatialcode.reasoning.answers import NoAnswer, extract
 from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.models.loading import Completion
 from spatialcode.reasoning.program.of_question import to_program

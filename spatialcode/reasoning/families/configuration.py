@@ -20,6 +20,7 @@ from spatialcode.questions.types import (
     Viewpoint,
 )
 from spatialcode.reasoning import statements as say
+from spatialcode.reasoning.answers.choices import Choice
 from spatialcode.reasoning.evidence import (
     Answer,
     answer_of,
@@ -37,8 +38,7 @@ from spatialcode.reasoning.families.configuration_questions import Configuration
 from spatialcode.reasoning.families.viewing import angle_between, unrounded_deg
 from spatialcode.reasoning.naming import Floats
 from spatialcode.reasoning.priors.guesses import NUM_DRAWS, Places, Sight
-from spatialcode.reasoning.program.interpreter import Result
-from spatialcode.reasoning.program.of_question import ProgramAnswer, not_an_answer, said
+from spatialcode.reasoning.program.of_question import not_an_answer, said
 from spatialcode.reasoning.program.scene import Function, Given, Scene, one_of
 from spatialcode.reasoning.program.values import Refused, Value, kind_of
 from spatialcode.reasoning.resolve import resolve
@@ -236,13 +236,11 @@ class ConfigurationFamily(ConfigurationQuestions):
         return f"{_FUNCTION_OF.get(question.relation, question.relation)}({', '.join(parts)})"
 
     def read_value(
-        self, question: Configuration, result: Result, index: SceneIndex
-    ) -> ProgramAnswer:
-        if not isinstance(result.value, bool):
-            raise not_an_answer(
-                f"the question is answered by true or false, not {kind_of(result.value)}"
-            )
-        return ProgramAnswer("yes" if result.value else "no")
+        self, question: Configuration, value: Value, index: SceneIndex
+    ) -> float | Choice:
+        if not isinstance(value, bool):
+            raise not_an_answer(f"the question is answered by true or false, not {kind_of(value)}")
+        return Choice("yes" if value else "no")
 
     def rule(self, question: Configuration) -> str:
         if question.relation not in VIEWED_RELATIONS:

@@ -20,8 +20,7 @@ from spatialcode.reasoning.naming import NamedRoom, Rng, kind_of, plural
 from spatialcode.reasoning.priors.fit import Samples
 from spatialcode.reasoning.priors.guesses import Sight, assumed_number
 from spatialcode.reasoning.priors.known import Priors
-from spatialcode.reasoning.program.interpreter import Result
-from spatialcode.reasoning.program.of_question import ProgramAnswer, not_an_answer, said
+from spatialcode.reasoning.program.of_question import not_an_answer, said
 from spatialcode.reasoning.program.scene import Function, Given, Scene, of_kind
 from spatialcode.reasoning.program.values import Value
 from spatialcode.reasoning.resolve import resolve
@@ -150,11 +149,11 @@ class CountingFamily(NumericFamily[Counting]):
     def program(self, question: Counting) -> str:
         return f"count({said(question.target)})"
 
-    def read_value(self, question: Counting, result: Result, index: SceneIndex) -> ProgramAnswer:
-        value = number_of(result.value)
-        if not value.is_integer():
-            raise not_an_answer(f"the question asks for a whole number; the program gave {value:g}")
-        return ProgramAnswer(value)
+    def read_value(self, question: Counting, value: Value, index: SceneIndex) -> float:
+        number = number_of(value)
+        if not number.is_integer():
+            raise not_an_answer(f"the question asks for a whole number; the program gave {number:g}")
+        return number
 
     def counted(self, question: Counting) -> Reference:
         return question.target

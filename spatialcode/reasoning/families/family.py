@@ -19,16 +19,15 @@ from spatialcode.reasoning.resolve import references_in
 if TYPE_CHECKING:  # each of these modules looks families up
     import numpy as np
 
-    from spatialcode.reasoning.answers.choices import Choice, Unread
+    from spatialcode.reasoning.answers.choices import Choice, NoAnswer
     from spatialcode.reasoning.drawing import Pool
     from spatialcode.reasoning.evidence import Answer
     from spatialcode.reasoning.naming import NamedRoom
     from spatialcode.reasoning.priors.fit import Samples
     from spatialcode.reasoning.priors.guesses import Sight
     from spatialcode.reasoning.priors.known import Priors
-    from spatialcode.reasoning.program.interpreter import Result
-    from spatialcode.reasoning.program.of_question import ProgramAnswer
     from spatialcode.reasoning.program.scene import Function
+    from spatialcode.reasoning.program.values import Value
     from spatialcode.reasoning.rubric.answers import Meaning
     from spatialcode.reasoning.rubric.entailed import Allows, Case
     from spatialcode.reasoning.rubric.facts import Fact
@@ -146,7 +145,7 @@ class Family(ABC, Generic[Q]):
         """The program that answers the question as `solve` does."""
 
     @abstractmethod
-    def read_value(self, question: Q, result: Result, index: SceneIndex) -> ProgramAnswer:
+    def read_value(self, question: Q, value: Value, index: SceneIndex) -> float | Choice:
         """A program's value as an answer; ProgramError of kind "answer" where it is none."""
 
     # Prompts, and answers in text
@@ -179,11 +178,11 @@ class Family(ABC, Generic[Q]):
         """The answers to choose from where there are no options; none where they are too many."""
         return ()
 
-    def read_listed(self, text: str, question: Q) -> Choice | Unread:
+    def read_listed(self, text: str, question: Q) -> Choice | NoAnswer:
         """The answer that a text gives where there are no choices to tell apart."""
-        from spatialcode.reasoning.answers.choices import Unread
+        from spatialcode.reasoning.answers.choices import NoAnswer
 
-        return Unread("no kind of answer is known")
+        return NoAnswer("no kind of answer is known")
 
     # The rubric
 
@@ -258,6 +257,6 @@ class Unparsed(Family[UnparsedQuestion]):
         raise NotImplementedError("an unparsed question has no program")
 
     def read_value(
-        self, question: UnparsedQuestion, result: Result, index: SceneIndex
-    ) -> ProgramAnswer:
+        self, question: UnparsedQuestion, value: Value, index: SceneIndex
+    ) -> float | Choice:
         raise NotImplementedError("an unparsed question has no program")

@@ -18,6 +18,7 @@ from spatialcode.questions.types import (
     same_reference,
 )
 from spatialcode.reasoning import statements as say
+from spatialcode.reasoning.answers.choices import Choice
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool, by_word
 from spatialcode.reasoning.evidence import (
     Answer,
@@ -41,8 +42,7 @@ from spatialcode.reasoning.families.viewing import (
 )
 from spatialcode.reasoning.naming import NamedRoom, Rng, the
 from spatialcode.reasoning.priors.guesses import NUM_DRAWS, Sight, assumed_choice
-from spatialcode.reasoning.program.interpreter import Result
-from spatialcode.reasoning.program.of_question import ProgramAnswer, not_an_answer, said
+from spatialcode.reasoning.program.of_question import not_an_answer, said
 from spatialcode.reasoning.program.scene import Function, Given, Scene, one_of
 from spatialcode.reasoning.program.values import Value, kind_of
 from spatialcode.reasoning.resolve import resolve
@@ -328,15 +328,15 @@ class RelativeDirectionFamily(Family[RelativeDirection]):
         return f'direction({roles}, level="{question.level}")'
 
     def read_value(
-        self, question: RelativeDirection, result: Result, index: SceneIndex
-    ) -> ProgramAnswer:
-        value, words = result.value, DIRECTION_WORDS[question.level]
+        self, question: RelativeDirection, value: Value, index: SceneIndex
+    ) -> float | Choice:
+        words = DIRECTION_WORDS[question.level]
         if not isinstance(value, str) or value not in words:
             got = repr(value) if isinstance(value, str) else kind_of(value)
             raise not_an_answer(
                 f"the question asks for one of {', '.join(words)}; the program gave {got}"
             )
-        return ProgramAnswer(value)
+        return Choice(value)
 
     def rule(self, question: RelativeDirection) -> str:
         bearing = (

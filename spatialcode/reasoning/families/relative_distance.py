@@ -13,14 +13,14 @@ from spatialcode.questions.names import reference, thing, things
 from spatialcode.questions.parse import LIST, Common, Match, Reader, rule
 from spatialcode.questions.types import Question, RelativeDistance
 from spatialcode.reasoning import statements as say
+from spatialcode.reasoning.answers.choices import Choice
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool, drawn
 from spatialcode.reasoning.evidence import Answer, answer_of, at, bare, sure
 from spatialcode.reasoning.families.absolute_distance import nearest_pair, nearest_pairs
 from spatialcode.reasoning.families.family import LEAD, Family, Sentences, Wording
 from spatialcode.reasoning.naming import Floats, NamedRoom, Rng, drawn_kinds, the
 from spatialcode.reasoning.priors.guesses import Sight, assumed_choice
-from spatialcode.reasoning.program.interpreter import Result
-from spatialcode.reasoning.program.of_question import ProgramAnswer, listed, not_an_answer, said
+from spatialcode.reasoning.program.of_question import listed, not_an_answer, said
 from spatialcode.reasoning.program.scene import Function, Given, Meant, Scene, numbered, several
 from spatialcode.reasoning.program.values import Refused, Value, kind_of
 from spatialcode.reasoning.resolve import against, resolve
@@ -281,10 +281,10 @@ class RelativeDistanceFamily(Family[RelativeDistance]):
         return f"{name}({listed(question.candidates)}, to={said(question.anchor)})"
 
     def read_value(
-        self, question: RelativeDistance, result: Result, index: SceneIndex
-    ) -> ProgramAnswer:
+        self, question: RelativeDistance, value: Value, index: SceneIndex
+    ) -> float | Choice:
         """A thing, or the words of one of the candidates."""
-        value, names = result.value, [bare(one.phrase) for one in question.candidates]
+        names = [bare(one.phrase) for one in question.candidates]
         if isinstance(value, str) and bare(value) in names:
             place = names.index(bare(value))
         elif isinstance(value, SceneObject):
@@ -298,7 +298,7 @@ class RelativeDistanceFamily(Family[RelativeDistance]):
                 f"the question asks for one of the things it names; the program gave {got}"
             )
         letter = question.options[place].letter if question.options else None
-        return ProgramAnswer(question.candidates[place].phrase, letter)
+        return Choice(question.candidates[place].phrase, letter)
 
     def choice_words(self, question: RelativeDistance) -> tuple[str, ...]:
         return tuple(candidate.phrase for candidate in question.candidates)

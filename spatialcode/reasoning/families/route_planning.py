@@ -20,7 +20,7 @@ from spatialcode.questions.names import reference
 from spatialcode.questions.parse import Common, Reader
 from spatialcode.questions.types import TURNS, Blank, Forward, Question, Reference, RoutePlanning
 from spatialcode.reasoning import statements as say
-from spatialcode.reasoning.answers.choices import Choice, Unread
+from spatialcode.reasoning.answers.choices import Choice, NoAnswer
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool, by_word, drawn
 from spatialcode.reasoning.evidence import (
     Answer,
@@ -45,8 +45,7 @@ from spatialcode.reasoning.families.viewing import (
 from spatialcode.reasoning.naming import Bools, Floats, NamedRoom, Rng, the
 from spatialcode.reasoning.priors.fit import Samples
 from spatialcode.reasoning.priors.guesses import NUM_DRAWS, Places, Sight
-from spatialcode.reasoning.program.interpreter import Result
-from spatialcode.reasoning.program.of_question import ProgramAnswer, not_an_answer, quoted, said
+from spatialcode.reasoning.program.of_question import not_an_answer, quoted, said
 from spatialcode.reasoning.program.scene import Function, Given, Scene
 from spatialcode.reasoning.program.values import Refused, Value, items
 from spatialcode.reasoning.resolve import resolve
@@ -403,20 +402,20 @@ class RoutePlanningFamily(Family[RoutePlanning]):
         return f"turns(start={start}, facing={facing}, path=[{', '.join(path)}])"
 
     def read_value(
-        self, question: RoutePlanning, result: Result, index: SceneIndex
-    ) -> ProgramAnswer:
+        self, question: RoutePlanning, value: Value, index: SceneIndex
+    ) -> float | Choice:
         num = _num_blanks(question)
-        turns = result.value if isinstance(result.value, list) else [result.value]
+        turns = value if isinstance(value, list) else [value]
         if len(turns) != num or not all(isinstance(one, str) and one in TURNS for one in turns):
             raise not_an_answer(f"the question asks for a list of {num} of {', '.join(TURNS)}")
-        return ProgramAnswer(words_of_turns(turns))
+        return Choice(words_of_turns(turns))
 
-    def read_listed(self, text: str, question: RoutePlanning) -> Choice | Unread:
+    def read_listed(self, text: str, question: RoutePlanning) -> Choice | NoAnswer:
         turns = re.findall(r"\b(left|right|back)\b", text.lower())
         blanks = _num_blanks(question)
         if len(turns) == blanks:
-            return Choice(None, words_of_turns(turns))
-        return Unread(f"{len(turns)} turns for {blanks} blanks", several=len(turns) > blanks)
+            return Choice(words_of_turns(turns))
+        return NoAnswer(f"{len(turns)} turns for {blanks} blanks", several=len(turns) > blanks)
 
     def references(self, question: RoutePlanning) -> list[Reference]:
         stops = [step.until for step in question.steps if isinstance(step, Forward)]
