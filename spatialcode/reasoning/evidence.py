@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-import numpy as np
-
 from spatialcode.questions.names import plain
 from spatialcode.questions.types import Option, Reference
 from spatialcode.reasoning.resolve import fit
@@ -25,12 +23,10 @@ from spatialcode.reasoning.statements import (
     Statement,
     Vector,
 )
-from spatialcode.scene.frames import matrix_from_quaternion
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SceneObject
 
-#: Things nearer to each other, seen from above, stand in one place: rounding is as much. So is a
-#: front that points up.
+#: Things nearer to each other, seen from above, stand in one place: rounding is as much.
 LEAST_STEP_M = 1e-6
 
 #: Other words in which options say the same: "A. True", "B. behind me".
@@ -132,15 +128,6 @@ def vector(name: str, tail: SceneObject, head: SceneObject) -> Vector:
 def apart(a: SceneObject, b: SceneObject) -> bool:
     """Whether there is a direction from one centre to the other, seen from above."""
     return math.hypot(*vector("", a, b).xy_m) >= LEAST_STEP_M
-
-
-def front_xy(item: SceneObject) -> tuple[float, float] | None:
-    """The horizontal unit vector of where a thing faces, along its own +y; None where that is up
-    or down.
-    """
-    x, y = matrix_from_quaternion(np.array(item.quaternion_wxyz))[:2, 1].tolist()
-    length = math.hypot(x, y)  # less than 1 for a box that is tilted
-    return (x / length, y / length) if length > LEAST_STEP_M else None
 
 
 def surest(found: tuple[SceneObject, ...]) -> SceneObject:

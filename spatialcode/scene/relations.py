@@ -75,12 +75,6 @@ class View:
         return cls((x, y), (face.center_m[0] - x, face.center_m[1] - y))
 
     @classmethod
-    def of_front(cls, item: SceneObject) -> View:
-        """At an object, looking where it faces: along its own +y. SchemaError where that is up."""
-        front = matrix_from_quaternion(np.array(item.quaternion_wxyz))[:, 1]
-        return cls((item.center_m[0], item.center_m[1]), (float(front[0]), float(front[1])))
-
-    @classmethod
     def of_camera(cls, camera: Camera) -> View:
         """At a camera, along its horizontal viewing direction."""
         pose = camera.matrix()
@@ -95,6 +89,15 @@ class View:
         vx, vy = point_xy[0] - self.origin_xy[0], point_xy[1] - self.origin_xy[1]
         degrees = math.degrees(math.atan2(ux * vy - uy * vx, ux * vx + uy * vy))
         return 180.0 if degrees == -180.0 else degrees
+
+
+def front_xy(item: SceneObject) -> XY | None:
+    """The horizontal unit vector of where a thing faces, along its own +y; None where that is up
+    or down.
+    """
+    x, y = matrix_from_quaternion(np.array(item.quaternion_wxyz))[:2, 1].tolist()
+    length = math.hypot(x, y)  # less than 1 for a box that is tilted
+    return (x / length, y / length) if length > _LEAST_FORWARD else None
 
 
 def words_of(bearing_deg: NDArray[np.float64], level: Level) -> NDArray[np.str_]:
@@ -193,15 +196,15 @@ def inside(a: SceneObject, b: SceneObject) -> Verdict:
 VERTICAL = {"above": above, "below": below, "on": on, "inside": inside}
 
 
-def viewed(relation: str, view: View, a_xy: XY, b_xy: XY, *, from_b: bool) -> Verdict:
-    """Whether a is left of, right of, in front of or behind b, for a view.
+def viewed(relation: str, forward_xy: XY, a_xy: XY, b_xy: XY, *, from_b: bool) -> Verdict:
+    """Whether a is left of, right of, in front of or behind b, for a viewing direction.
 
     Left and right compare the two along the view's right. ``from_b`` says whose front is meant.
     False, a viewer's who looks at b: in front of b is nearer to the viewer along the viewing
     direction, behind is beyond. True, b's own or that of one who stands at b: in front of b is
     where the view looks.
     """
-    fx, fy = view.forward_xy
+    fx, fy = forward_xy
     length = math.hypot(fx, fy)
     dx, dy = a_xy[0] - b_xy[0], a_xy[1] - b_xy[1]
     ahead = (dx * fx + dy * fy) / length

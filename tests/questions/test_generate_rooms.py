@@ -182,14 +182,15 @@ def test_margins_of_configurations(plain):
         own = question.view == "object"
         if question.relation in ("left", "right", "front", "behind"):
             if question.view == "camera":
-                view = relations.View.of_camera(code.cameras[0])
+                forward = relations.View.of_camera(code.cameras[0]).forward_xy
             elif own:
-                view = relations.View.of_front(b)
+                forward = relations.front_xy(b)
             else:
                 stands = only(code, question.observer.noun)
-                view = relations.View.between(stands, only(code, question.facing.noun))
+                faced = only(code, question.facing.noun)
+                forward = relations.View.between(stands, faced).forward_xy
             verdict = relations.viewed(
-                question.relation, view, a.center_m[:2], b.center_m[:2], from_b=own
+                question.relation, forward, a.center_m[:2], b.center_m[:2], from_b=own
             )
             least = margins.viewed_m
         else:

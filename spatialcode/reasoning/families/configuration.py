@@ -27,7 +27,6 @@ from spatialcode.reasoning.evidence import (
     apart,
     at,
     bearing_evidence,
-    front_xy,
     height_of,
     letter_of,
     sure,
@@ -48,7 +47,7 @@ from spatialcode.reasoning.rubric.changes import mirrored_and_moved, stacked
 from spatialcode.reasoning.rubric.entailed import TIE_M, Allows, Case, differs
 from spatialcode.reasoning.rubric.facts import Fact
 from spatialcode.reasoning.rubric.steps import Ends, Need
-from spatialcode.reasoning.rubric.verify import bind, view_of
+from spatialcode.reasoning.rubric.verify import Bound, bind
 from spatialcode.scene import relations
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.relations import View
@@ -85,7 +84,7 @@ def _forward(
 ) -> say.Vector | None:
     """The viewing direction; None where there is no camera, or it points nowhere in particular."""
     if question.view == "object":
-        front = front_xy(b)
+        front = relations.front_xy(b)
         return None if front is None else say.Vector("forward", b.id, "front", front)
     if question.view == "camera":
         cameras = index.code.cameras
@@ -130,7 +129,7 @@ def _likely_forward(question: Configuration, places: Places) -> Floats | None:
         forward_xy = View.of_camera(cameras[0]).forward_xy if cameras else None
     else:
         found = resolve(question.b, places.index)
-        forward_xy = front_xy(surest(found)) if found else None
+        forward_xy = relations.front_xy(surest(found)) if found else None
     return None if forward_xy is None else np.tile(forward_xy, (NUM_DRAWS, 1))
 
 
@@ -200,15 +199,10 @@ class ConfigurationFamily(ConfigurationQuestions):
             if viewers is None or forward is None:
                 return None
             named += viewers
-            tail, camera = forward.tail_id, forward.tail_id == "camera"
-            origin = (
-                index.code.cameras[0].matrix()[:2, 3] if camera
-                else index.objects[index.row[tail]].center_m
-            )  # fmt: skip
             # one who stands at b shares its front, whether b's own view was asked for or not
             verdict = relations.viewed(
-                question.relation, View((origin[0], origin[1]), forward.xy_m), a.center_m[:2],
-                b.center_m[:2], from_b=tail == b.id,
+                question.relation, forward.xy_m, a.center_m[:2], b.center_m[:2],
+                from_b=forward.tail_id == b.id,
             )  # fmt: skip
             statements += bearing_evidence(forward, vector("between", b, a))
         else:
@@ -309,16 +303,15 @@ class ConfigurationFamily(ConfigurationQuestions):
 
     def refutes(self, case: Case[Configuration], conclusion: Any) -> str:
         """For left, right, front and behind; other relations need no question to be checked."""
-        view = _true_view(case, conclusion.b_id)
-        if view is None:
+        forward = _true_forward(case, conclusion.b_id)
+        if forward is None:
             return "there is no view to tell it from"
         a, b = (case.context.code.object(name) for name in (conclusion.a_id, conclusion.b_id))
-        stands, seen = view
-        xy = (a.center_m[0], a.center_m[1]), (b.center_m[0], b.center_m[1])
-        from_b = stands == conclusion.b_id
-        return differs(
-            relations.viewed(conclusion.relation, seen, *xy, from_b=from_b).holds, conclusion
-        )
+        verdict = relations.viewed(
+            conclusion.relation, forward.xy_m, a.center_m[:2], b.center_m[:2],
+            from_b=forward.tail_id == b.id,
+        )  # fmt: skip
+        return differs(verdict.holds, conclusion)
 
     def meaning(self, question: Configuration, words: str) -> Meaning | None:
         return (words,) if words in ("yes", "no") else None
@@ -402,22 +395,16 @@ def _refuted(relation: str, z_m: Mapping[tuple[str, str], float]) -> bool:
     return far > relations.CONTACT_M + TIE_M
 
 
-def _true_view(case: Case[Configuration], b_id: str) -> tuple[str, View] | None:
-    """Who looks, and the view; None where it has no horizontal direction."""
+def _true_forward(case: Case[Configuration], b_id: str) -> Bound | None:
+    """The viewing direction, from who looks; None where it has no horizontal direction."""
     question, context = case.question, case.context
-    if question.view == "camera":
-        view = view_of(context.code, None)
-        return None if view is None else ("camera", view)
-    if question.view == "object":
-        view = view_of(context.code, context.item(b_id))
-        return None if view is None else (b_id, view)
+    if question.view != "observer":
+        return bind(context, "camera" if question.view == "camera" else b_id, "front")
     ends = _ends(case)
     stands = case.cast.one(ends[0], "observer", context)
     faced = b_id if question.facing is None else case.cast.one(ends[1], "facing", context)
-    ahead, stand = bind(context, stands, faced), context.item(stands)
-    if ahead is None or stand is None or ahead.xy_m == (0.0, 0.0):
-        return None
-    return stands, View((stand.center_m[0], stand.center_m[1]), ahead.xy_m)
+    ahead = bind(context, stands, faced)
+    return None if ahead is None or ahead.xy_m == (0.0, 0.0) else ahead
 
 
 FAMILY = ConfigurationFamily()

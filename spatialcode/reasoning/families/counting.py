@@ -150,10 +150,10 @@ class CountingFamily(NumericFamily[Counting]):
         return f"count({said(question.target)})"
 
     def read_value(self, question: Counting, value: Value, index: SceneIndex) -> float:
-        number = number_of(value)
-        if not number.is_integer():
-            raise not_an_answer(f"the question asks for a whole number; the program gave {number:g}")
-        return number
+        count = number_of(value)
+        if not count.is_integer():
+            raise not_an_answer(f"the question asks for a whole number; the program gave {count:g}")
+        return count
 
     def counted(self, question: Counting) -> Reference:
         return question.target

@@ -23,7 +23,7 @@ from spatialcode.questions.types import Forward, Question, Reference
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.families.registry import family_of
 from spatialcode.reasoning.rubric.answers import Meaning, meaning_of
-from spatialcode.reasoning.rubric.entailed import Allows, Case, allowed, needs_of
+from spatialcode.reasoning.rubric.entailed import Allows, Case
 from spatialcode.reasoning.rubric.facts import CONCLUSIONS, facts_of, ids_of
 from spatialcode.reasoning.rubric.verify import Context, recomputed
 from spatialcode.reasoning.solver import solve
@@ -254,9 +254,9 @@ def _rerun(question: Question, code: SpatialCode, formulas: Sequence[Any]) -> Al
     case = Case.of(question, read.cast, context)
     if not all(case.found):
         return None
-    needs = needs_of(case)
+    needs = case.family.needs(case)
     used = [fact for fact in read.facts if any(need.accepts(fact) for need in needs)]
-    return allowed(case, used)
+    return case.family.allows(case, used)
 
 
 def _truth(question: Question, code: SpatialCode) -> Meaning | None:

@@ -10,15 +10,15 @@ viewer, are checked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
-from spatialcode.questions.types import VIEWED_RELATIONS, Question
+from spatialcode.questions.types import VIEWED_RELATIONS
 from spatialcode.reasoning import statements as say
+from spatialcode.reasoning.families.family import Family, Q
 from spatialcode.reasoning.families.registry import family_of
 from spatialcode.reasoning.rubric.facts import Cast, Fact, Ids, ids_of
-from spatialcode.reasoning.rubric.steps import Need
 from spatialcode.reasoning.rubric.verify import HALF_M, Context
 from spatialcode.scene import relations
 
@@ -26,8 +26,6 @@ from spatialcode.scene import relations
 Allows = Callable[[Any], bool]
 #: Two quoted numbers that are compared differ by no more than their rounding.
 TIE_M = 2 * HALF_M
-
-Q = TypeVar("Q", bound=Question)
 
 
 @dataclass(frozen=True)
@@ -50,30 +48,13 @@ class Case(Generic[Q]):
         return cls(question, [ids_of(one, context) for one in named], cast, context)
 
     @property
-    def names_things(self) -> bool:
-        """Whether the question names things, and the code holds all of them."""
-        return bool(self.found) and all(self.found)
+    def family(self) -> Family[Q]:
+        """The family of the question."""
+        return family_of(self.question)
 
     def chosen(self, place: int, role: str) -> Ids:
         """The named thing at a place in ``found``, narrowed to the one that plays the role."""
         return self.cast.narrow(self.found[place], role)
-
-
-def needs_of(case: Case[Any]) -> list[Need]:
-    """What must be stated; none where the code does not hold what the question names."""
-    return family_of(case.question).needs(case) if all(case.found) else []
-
-
-def allowed(case: Case[Any], used: Sequence[Fact]) -> Allows | None:
-    """Which meanings the true, needed quantities allow; None where they do not suffice."""
-    return family_of(case.question).allows(case, used)
-
-
-def concluded(case: Case[Any], facts: Sequence[Fact]) -> Allows | None:
-    """Which meanings the stated conclusions say; None where none is stated, or none is needed."""
-    family = family_of(case.question)
-    stated = [fact.statement for fact in facts]
-    return family.concludes(case, stated) if stated and not family.numeric else None
 
 
 def judged(fact: Fact, case: Case[Any]) -> tuple[Fact, bool]:
@@ -83,34 +64,28 @@ def judged(fact: Fact, case: Case[Any]) -> tuple[Fact, bool]:
     """
     if not fact.is_conclusion:
         return fact, False
-    family = family_of(case.question)
-    concludes = case.names_things and isinstance(fact.statement, family.conclusion)
-    asked = concludes and family.asks(case, fact.statement)
-    reason = _untrue(fact.statement, case)
+    conclusion, family = fact.statement, case.family
+    known = bool(case.found) and all(case.found)
+    concludes = known and isinstance(conclusion, family.conclusion)
+    asked = concludes and family.asks(case, conclusion)
+    reason = _untrue(conclusion, case.context) if isinstance(conclusion, say.Holds) else None
+    if reason is None:
+        reason = family.refutes(case, conclusion) if concludes else ""
     if not reason:
         return fact, asked
-    told = f"false: {fact.statement.text()} ({reason})"
-    return replace(fact, ok=False, reason=told), asked
+    return replace(fact, reason=f"false: {conclusion.text()} ({reason})"), asked
 
 
-def _untrue(conclusion: Any, case: Case[Any]) -> str:
-    """Why a conclusion is false; "" where it is true or is nobody's question."""
-    if isinstance(conclusion, say.Holds):
-        a, b = (case.context.item(name) for name in (conclusion.a_id, conclusion.b_id))
-        if a is None or b is None:
-            return f"not in the code: {conclusion.a_id if a is None else conclusion.b_id}"
-        if conclusion.relation not in VIEWED_RELATIONS:
-            holds = relations.VERTICAL[conclusion.relation](a, b).holds
-            return "" if holds == conclusion.holds else f"it {_holds(holds)}"
-    family = family_of(case.question)
-    concludes = case.names_things and isinstance(conclusion, family.conclusion)
-    return family.refutes(case, conclusion) if concludes else ""
-
-
-def _holds(holds: bool) -> str:
-    return "holds" if holds else "does not hold"
+def _untrue(stated: say.Holds, context: Context) -> str | None:
+    """Why a relation does not hold as stated, "" where it does; None where that needs a viewer."""
+    a, b = (context.item(name) for name in (stated.a_id, stated.b_id))
+    if a is None or b is None:
+        return f"not in the code: {stated.a_id if a is None else stated.b_id}"
+    if stated.relation in VIEWED_RELATIONS:
+        return None
+    return differs(relations.VERTICAL[stated.relation](a, b).holds, stated)
 
 
 def differs(holds: bool, stated: say.Holds) -> str:
     """Why a stated relation is false, where it is."""
-    return "" if holds == stated.holds else f"it {_holds(holds)}"
+    return "" if holds == stated.holds else f"it {'holds' if holds else 'does not hold'}"

@@ -7,7 +7,7 @@ which one it chose, and the rest of it must be about that one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -33,7 +33,7 @@ _SHARED_ROLES = ("candidate", "stop")
 
 @dataclass(frozen=True)
 class Fact:
-    """One distinct statement: what it is about (``key``), what it says, whether it is true.
+    """One distinct statement: what it is about (``key``), what it says, and why it is false ("").
 
     ``u``, ``v``: the vectors that a product or an angle is of. ``origin``: the statement that it
     was read from, since a role is often stated together with a position.
@@ -42,11 +42,14 @@ class Fact:
     statement: Any
     key: tuple[Any, ...]
     said: Any
-    ok: bool
     reason: str
     u: Bound | None = None
     v: Bound | None = None
     origin: Any = None
+
+    @property
+    def ok(self) -> bool:
+        return not self.reason
 
     @property
     def is_conclusion(self) -> bool:
@@ -153,49 +156,41 @@ def _cast_of(facts: Sequence[Fact]) -> Cast:
 
 
 def _fact(statement: Any, context: Context) -> Fact:
-    checked = check(statement, context)
+    reason = check(statement, context)
     u = v = None
     if isinstance(statement, say.Dot | say.Cross | say.Angle):
         u, v = context.vectors.get(statement.u), context.vectors.get(statement.v)
     key, said = _key(statement, u, v)
-    return Fact(statement, key, said, checked.ok, checked.reason, u, v, statement)
+    return Fact(statement, key, said, reason, u, v, statement)
+
+
+#: Of a statement: what it is about, and what it says of that.
+_PARTS: dict[type, Callable[[Any], tuple[tuple[Any, ...], Any]]] = {
+    say.Position: lambda s: ((s.object_id,), s.center_m),
+    say.Extents: lambda s: ((s.object_id,), s.size_m),
+    say.RoleOf: lambda s: (
+        (s.role, s.object_id if s.role in _SHARED_ROLES else ""), s.object_id
+    ),
+    say.Vector: lambda s: ((s.tail_id, s.head_id), s.xy_m),
+    say.Distance: lambda s: (tuple(sorted((s.a_id, s.b_id))), s.value_m),
+    say.Longest: lambda s: ((s.object_id,), s.value_m),
+    say.FirstSeen: lambda s: ((s.object_id,), s.t_s),
+    say.Height: lambda s: ((s.object_id, s.face), s.z_m),
+    say.Count: lambda s: ((s.noun,), (s.value, frozenset(s.object_ids))),
+    say.Direction: lambda s: ((s.object_id,), s.direction),
+    say.Extreme: lambda s: ((), (s.extreme, s.object_id)),
+    say.TurnAt: lambda s: ((s.step,), (s.object_id, s.turn)),
+    say.Holds: lambda s: ((s.a_id, s.relation, s.b_id), s.holds),
+}  # fmt: skip
 
 
 def _key(s: Any, u: Bound | None, v: Bound | None) -> tuple[tuple[Any, ...], Any]:
     kind = type(s)
-    if kind is say.Position:
-        return (kind, s.object_id), s.center_m
-    if kind is say.Extents:
-        return (kind, s.object_id), s.size_m
-    if kind is say.RoleOf:
-        holder = s.object_id if s.role in _SHARED_ROLES else ""
-        return (say.RoleOf, s.role, holder), s.object_id
-    if kind is say.Vector:
-        return (kind, s.tail_id, s.head_id), s.xy_m
-    if kind in (say.Dot, say.Cross, say.Angle):
+    if isinstance(s, say.Dot | say.Cross | say.Angle):
         ends = (u.tail_id, u.head_id, v.tail_id, v.head_id) if u and v else (s.u, s.v)
-        return (kind, *ends), s.value_deg if kind is say.Angle else s.value
-    if kind is say.Distance:
-        return (kind, *sorted((s.a_id, s.b_id))), s.value_m
-    return _other_key(s)
-
-
-def _other_key(s: Any) -> tuple[tuple[Any, ...], Any]:
-    kind = type(s)
-    if kind is say.Count:
-        return (kind, s.noun), (s.value, frozenset(s.object_ids))
-    if kind is say.Height:
-        return (kind, s.object_id, s.face), s.z_m
-    if kind is say.Extreme:
-        return (kind,), (s.extreme, s.object_id)
-    if kind is say.TurnAt:
-        return (kind, s.step), (s.object_id, s.turn)
-    if kind is say.Holds:
-        return (kind, s.a_id, s.relation, s.b_id), s.holds
-    named = {say.Longest: "value_m", say.FirstSeen: "t_s", say.Direction: "direction"}
-    if kind in named:
-        return (kind, s.object_id), getattr(s, named[kind])
-    return (kind,), s.text()
+        return (kind, *ends), s.value_deg if isinstance(s, say.Angle) else s.value
+    about, said = _PARTS[kind](s) if kind in _PARTS else ((), s.text())
+    return (kind, *about), said
 
 
 def _role_fact(fact: Fact) -> Fact | None:
@@ -204,7 +199,7 @@ def _role_fact(fact: Fact) -> Fact | None:
         return None
     role = say.RoleOf(s.role, s.object_id)
     key, said = _key(role, None, None)
-    return Fact(role, key, said, fact.ok, fact.reason, origin=s)
+    return Fact(role, key, said, fact.reason, origin=s)
 
 
 def term_of(fact: Fact, present: Sequence[StatementTerm]) -> StatementTerm | None:

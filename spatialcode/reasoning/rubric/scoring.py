@@ -142,15 +142,13 @@ def _read(
     located = read_statements(completion)
     written = find_program(completion, located)
     if written is not None:
-        ran = read_program(
+        given, reading = read_program(
             written, located, question, code, gold=gold, changed_rooms=config.pays_process
         )
-        given, reading, statements = ran.given, ran.reading, ran.statements
     else:
         given = read_given(completion, located, question, gold)
-        statements = [one.statement for one in located]
-        reading = reading_of(statements, question, code)
-    return ReadCompletion(question, code, completion, config, given, reading, statements)
+        reading = reading_of([one.statement for one in located], question, code)
+    return ReadCompletion(question, code, completion, config, given, reading)
 
 
 @dataclass(frozen=True)
