@@ -20,7 +20,7 @@ from spatialcode.config import load_config
 from spatialcode.errors import ConfigError, ProgramError, SchemaError
 from spatialcode.questions.names import reference, thing
 from spatialcode.questions.parse import Reader, rule
-from spatialcode.questions.types import QuestionBase, Reference, UnparsedQuestion
+from spatialcode.questions.types import Question, Reference, UnparsedQuestion
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.answers.extraction import extract
 from spatialcode.reasoning.drawing import Draft, Pool
@@ -56,7 +56,7 @@ TEXT = "How high is the top of the lamp in centimeters?"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TopHeight(QuestionBase):
+class TopHeight(Question):
     """World z of a thing's top, in centimetres."""
 
     target: Reference

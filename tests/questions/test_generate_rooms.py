@@ -19,7 +19,7 @@ from spatialcode.questions.types import (
     Forward,
     QuestionItem,
 )
-from spatialcode.reasoning.families.registry import family_names, is_numeric, parse, templates
+from spatialcode.reasoning.families.registry import family_named, family_names, parse, templates
 from spatialcode.reasoning.generate import GenerateConfig, Margins, generate
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene import SceneObject, SpatialCode, relations
@@ -28,7 +28,7 @@ from spatialcode.scene.text import to_json
 from tests.questions.by_hand import answer
 
 FAMILIES = family_names()
-NUMERIC_FAMILIES = frozenset(name for name in family_names() if is_numeric(name))
+NUMERIC_FAMILIES = frozenset(name for name in family_names() if family_named(name).numeric)
 TEMPLATES = templates()
 
 #: By degrees of freedom, what chi-square exceeds once in a thousand even draws.

@@ -145,7 +145,7 @@ class AbsoluteDistanceFamily(NumericFamily[AbsoluteDistance]):
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
         """Between two things, each the only one that its name can mean."""
         rows = room.things(rng)
-        apart = np.triu(room.naming.apart_rows(rows), 1)
+        apart = np.triu(room.apart_rows(rows), 1)
         pairs = np.array(rows, np.intp)[np.argwhere(apart)].reshape(-1, 2)
         pairs = pairs[room.wanted(pairs)]
         metres = room.index.distances_m

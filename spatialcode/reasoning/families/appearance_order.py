@@ -127,11 +127,11 @@ class AppearanceOrderFamily(Family[AppearanceOrder]):
 
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
         """In which order kinds come into view: four of them, or three where there are no four."""
-        naming, margin_s = room.naming, room.config.margins.first_seen_s
-        kinds = [] if room.referring else drawn_kinds(list(naming.clear), rng)
+        margin_s = room.config.margins.first_seen_s
+        kinds = [] if room.referring else drawn_kinds(list(room.clear), rng)
         objects = room.index.objects
         first_s = np.array(
-            [min(objects[row].first_seen_s for row in naming.rows[kind]) for kind in kinds]
+            [min(objects[row].first_seen_s for row in room.rows[kind]) for kind in kinds]
         )
         cells: dict[tuple[str, str], Any] = {}
         tried = 0

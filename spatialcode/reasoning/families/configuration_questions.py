@@ -24,7 +24,7 @@ from spatialcode.questions.types import (
     Question,
     Relation,
     Viewpoint,
-    same_reference,
+    same_meaning,
 )
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool, drawn
 from spatialcode.reasoning.families.family import LEAD, Family, Sentences, Wording
@@ -80,7 +80,7 @@ def _read(found: Match, common: Common) -> Question | None:
         )
     if whose := stated.get("own") or stated.get("of"):
         # another thing's front would be another question
-        return Configuration(view="object", **parts) if same_reference(thing(whose), b) else None
+        return Configuration(view="object", **parts) if same_meaning(thing(whose), b) else None
     return Configuration(view="object" if stated.get("its") else "camera", **parts)
 
 
@@ -341,7 +341,7 @@ class ConfigurationQuestions(Family[Configuration]):
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
         """All relations and views that the code allows; every group has its own yes and no."""
         rows = np.array(room.things(rng), np.intp)
-        told_apart = room.naming.apart_rows(rows.tolist())
+        told_apart = room.apart_rows(rows.tolist())
         pairs = rows[np.argwhere(told_apart)].reshape(-1, 2)
         cells = _Cells(room, {})
         _from_camera(pairs, cells)

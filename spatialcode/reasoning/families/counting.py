@@ -98,22 +98,21 @@ class CountingFamily(NumericFamily[Counting]):
 
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
         """How many of a clear kind."""
-        naming = room.naming
         kinds = [] if room.referring else [
-            kind for kind in naming.clear if len(naming.rows[kind]) >= room.config.min_count
+            kind for kind in room.clear if len(room.rows[kind]) >= room.config.min_count
         ]  # fmt: skip
         cells: dict[tuple[str, str], list[list[int]]] = {}
         for kind in kinds:
-            rows = naming.rows[kind]
+            rows = room.rows[kind]
             cells.setdefault(("", str(len(rows))), []).append([rows[0]])
 
         def draft(chosen: Sequence[int], _: str, answer: str, __: Rng) -> Draft:
-            kind = naming.kinds[chosen[0]]
+            kind = room.kinds[chosen[0]]
             slots = {"kind": kind, "kinds": plural(kind)}
             return Draft(name, slots, partial(Counting, target=reference(kind)), truth=answer)
 
         arrays = {key: np.array(rows) for key, rows in cells.items()}
-        unclear = any(len(rows) >= room.config.min_count for rows in naming.rows.values())
+        unclear = any(len(rows) >= room.config.min_count for rows in room.rows.values())
         return Pool(arrays, draft, reason=AMBIGUOUS if unclear else TOO_FEW)
 
     def wording(self, question: Counting, rng: Rng) -> Wording:

@@ -247,16 +247,7 @@ class Unparsed(Family[UnparsedQuestion]):
     )  # fmt: skip
     wanted = "the answer"
 
-    def pool(self, name: str, room: NamedRoom, rng: np.random.Generator) -> Pool:
-        raise NotImplementedError("an unparsed question cannot be generated")
+    def _nothing(self, *_: Any) -> Any:
+        raise NotImplementedError("an unparsed question is not generated, solved or programmed")
 
-    def solve(self, question: UnparsedQuestion, index: SceneIndex) -> Answer | None:
-        raise NotImplementedError("an unparsed question cannot be solved")
-
-    def program(self, question: UnparsedQuestion) -> str:
-        raise NotImplementedError("an unparsed question has no program")
-
-    def read_value(
-        self, question: UnparsedQuestion, value: Value, index: SceneIndex
-    ) -> float | Choice:
-        raise NotImplementedError("an unparsed question has no program")
+    pool = solve = program = read_value = _nothing

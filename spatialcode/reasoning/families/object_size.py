@@ -111,7 +111,7 @@ class ObjectSizeFamily(NumericFamily[ObjectSize]):
         kept = [row for row in rows.tolist() if room.exact(longest_cm[row[0]], 0)]
         cells: dict[tuple[str, str], list[list[int]]] = {}
         for row in kept:
-            cells.setdefault(("", room.naming.kinds[row[0]]), []).append(row)
+            cells.setdefault(("", room.kinds[row[0]]), []).append(row)
 
         def draft(chosen: Sequence[int], _: str, __: str, rng: Rng) -> Draft:
             target = room.name(chosen[0], rng)

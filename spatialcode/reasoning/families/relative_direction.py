@@ -15,7 +15,7 @@ from spatialcode.questions.types import (
     DIRECTION_WORDS,
     Question,
     RelativeDirection,
-    same_reference,
+    same_meaning,
 )
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.answers.choices import Choice
@@ -87,7 +87,7 @@ def _level(rest: str, facing: Any) -> Level | None:
     rest = _QUADRANT.sub(" ", rest)
     # "the left or the right of the sofa": of what is faced
     if whose := re.search(r"\bof (?!me\b|you\b)([^,]+)$", rest):
-        if not same_reference(thing(whose[1]), facing):
+        if not same_meaning(thing(whose[1]), facing):
             return None
         rest = rest[: whose.start()]
     words = set(re.findall(r"[a-z0-9-]+", rest))
@@ -246,7 +246,7 @@ class RelativeDirectionFamily(Family[RelativeDirection]):
         rows = room.things(rng)
         n = np.arange(len(rows))
         o, f, t = (axis.ravel() for axis in np.meshgrid(n, n, n, indexing="ij"))
-        told_apart = room.naming.apart_rows(rows)
+        told_apart = room.apart_rows(rows)
         distinct = told_apart[o, f] & told_apart[o, t] & told_apart[f, t]
         triples = np.array(rows, np.intp)[np.stack([o, f, t], axis=1)[distinct]].reshape(-1, 3)
         triples = triples[room.wanted(triples)]

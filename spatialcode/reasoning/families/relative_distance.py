@@ -197,19 +197,19 @@ class RelativeDistanceFamily(Family[RelativeDistance]):
 
         Candidates are rows (anchor, kind, kind, …), the kind that is the answer first.
         """
-        naming, num_options = room.naming, room.config.num_options
-        kinds = [kind for kind in naming.clear if naming.static[naming.rows[kind]].all()]
+        num_options = room.config.num_options
+        kinds = [kind for kind in room.clear if room.static[room.rows[kind]].all()]
         kinds = drawn_kinds(kinds, rng)
         anchors = np.array(room.things(rng), np.intp)
         anchors = anchors[room.wanted(anchors.reshape(-1, 1))]
         sets = room.sets_of_kinds(kinds, num_options)
         metres = room.index.distances_m
-        to_kind = np.array([metres[:, naming.rows[kind]].min(axis=1) for kind in kinds])
+        to_kind = np.array([metres[:, room.rows[kind]].min(axis=1) for kind in kinds])
         to_kind = to_kind.reshape(len(kinds), len(metres))  # also where there are none
-        single = np.array([len(naming.rows[kind]) == 1 for kind in kinds], bool)
+        single = np.array([len(room.rows[kind]) == 1 for kind in kinds], bool)
         cells: dict[tuple[str, str], Any] = {}
         for anchor in anchors.tolist():
-            apart = np.array([naming.apart(naming.kinds[anchor], kind) for kind in kinds], bool)
+            apart = np.array([room.apart(room.kinds[anchor], kind) for kind in kinds], bool)
             possible = sets[apart[sets].all(axis=1)] if len(sets) else sets
             for extreme, sign in (("closest", 1.0), ("farthest", -1.0)):
                 usable = possible if sign > 0 else possible[single[possible].all(axis=1)]

@@ -295,7 +295,7 @@ class RoutePlanningFamily(Family[RoutePlanning]):
         Groups are by number of turns and by that.
         """
         rows = np.array(room.things(rng), np.intp)
-        told_apart = room.naming.apart_rows(rows.tolist())
+        told_apart = room.apart_rows(rows.tolist())
         cells: dict[tuple[str, str], Any] = {}
         seen = 0
         for num_blanks in range(1, room.config.max_blanks + 1):
