@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from spatialcode.errors import SchemaError
 from spatialcode.questions.types import Reference, Selector, SelectorKind
-from spatialcode.scene.synonyms import SYNONYMS
+from spatialcode.scene.categories import SYNONYMS
 
 #: Kinds that are taken for each other only where nothing closer is there.
 _NEIGHBOURS = (

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 from spatialcode.questions.names import plain
-from spatialcode.questions.types import Option, Reference
+from spatialcode.questions.types import Option, Question, Reference
 from spatialcode.reasoning.resolve import fit
 from spatialcode.reasoning.statements import (
     Angle,
@@ -146,13 +146,16 @@ def sure(named: Iterable[tuple[Reference, SceneObject]]) -> float:
     fits = {
         (one.noun, one.modifiers, one.object_id, item.label): fit(one, item) for one, item in pairs
     }
-    return math.prod(scores.values()) * math.prod(fits.values())
+    return math.prod(scores.values(), start=1.0) * math.prod(fits.values())
 
 
 def answer_of(
-    value: float | str, ids: tuple[str, ...], statements: list[Statement], confidence: float, *,
-    option: str | None = None, unit: str = "",
+    question: Question, value: float | str, statements: Sequence[Statement], *,
+    ids: Iterable[str], named: Iterable[tuple[Reference, SceneObject]] = (), unit: str = "",
 ) -> Answer:  # fmt: skip
-    """An answer whose evidence names every object once."""
+    """An exact answer. ``ids``: of the things it is about. ``named``: what `sure` looks at. Words
+    choose the option that says them.
+    """
+    option = letter_of(question.options, value) if isinstance(value, str) else None
     evidence = Evidence(tuple(dict.fromkeys(ids)), tuple(statements))
-    return Answer(value, option, evidence, True, confidence, unit)
+    return Answer(value, option, evidence, True, sure(named), unit)

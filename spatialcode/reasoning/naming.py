@@ -238,6 +238,6 @@ def clearly(metres: Floats, n: int, margin_m: float, ratio: float) -> bool:
 
 
 def drawn_kinds(kinds: list[str], rng: Rng) -> list[str]:
-    """So many of the kinds, by lot, that their sets can be looked at one by one."""
+    """A random choice of the kinds, few enough that their sets can be looked at one by one."""
     kept = sorted(rng.permutation(len(kinds))[:_MAX_KINDS].tolist())
     return [kinds[n] for n in kept]

@@ -24,7 +24,7 @@ from spatialcode.questions.types import Question, Reference, UnparsedQuestion
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.answers.extraction import extract
 from spatialcode.reasoning.drawing import Draft, Pool
-from spatialcode.reasoning.evidence import answer_of, sure
+from spatialcode.reasoning.evidence import answer_of
 from spatialcode.reasoning.families.family import Sentences, Wording
 from spatialcode.reasoning.families.numeric import NumericFamily
 from spatialcode.reasoning.families.registry import (
@@ -114,7 +114,7 @@ class TopHeightFamily(NumericFamily[TopHeight]):
         top_m = float(index.corners_m[index.row[item.id], :, 2].max())
         stated = [say.Height(item.id, "top", top_m)]
         named = [(question.target, item)]
-        return answer_of(100.0 * top_m, (item.id,), stated, sure(named), unit="cm")
+        return answer_of(question, 100.0 * top_m, stated, ids=[item.id], named=named, unit="cm")
 
     def guess(self, question, sight):
         return assumed_number(99.0, "cm", f"top({question.target.noun})")

@@ -80,6 +80,7 @@ _RANGE = re.compile(
     rf"|(?<![\w.]){_NUMBER}\s{{0,3}}(?:(?:\bor\b|\band\b|[;&])\s{{1,3}}"
     r"|,(?!\d{3}(?!\d))\s{0,3})\d"
 )
+#: "2,5", but not "1,200" or "1,2,3".
 _DECIMAL_COMMA = re.compile(r"(?<![\w.,])(\d{1,15}),(\d{1,2})(?![\d,])")
 _GAP = re.compile(r"\s*,?\s*(?:and)?\s*")
 
@@ -121,16 +122,6 @@ class WrittenNumber:
     end: int
     unit: str = ""
     written: float = 0.0
-
-
-def is_range(text: str) -> bool:
-    """Whether the (lower-case) text gives a range or a list of numbers under one unit."""
-    return _RANGE.search(text) is not None
-
-
-def point_for_comma(text: str) -> str:
-    """Text with "2,5" as "2.5"; "1,200" and "1,2,3" stay."""
-    return _DECIMAL_COMMA.sub(r"\1.\2", text)
 
 
 def digits_for_words(text: str) -> str:
@@ -223,14 +214,14 @@ def read_number(text: str, question: Question) -> float | NoAnswer:
     text = digits_for_words(_MARGIN.sub("", text))
     counted = family_of(question).counted(question)
     if counted is None:
-        text = point_for_comma(text)
+        text = _DECIMAL_COMMA.sub(r"\1.\2", text)
     _, equals, result = text.rpartition("=")
     if equals and any(character.isdigit() for character in result):
         text = result
     outside = _BRACKETS.sub(" ", text)
     if any(character.isdigit() for character in outside):
         text = outside
-    if is_range(text):
+    if _RANGE.search(text):
         return NoAnswer("a range, or several numbers", several=True)
     if _PRODUCT.search(text):
         return NoAnswer("a product that is not worked out", several=True)

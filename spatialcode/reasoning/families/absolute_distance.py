@@ -26,7 +26,7 @@ from spatialcode.questions.parse import (
 from spatialcode.questions.types import AbsoluteDistance, Question
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool
-from spatialcode.reasoning.evidence import Answer, answer_of, at, sure
+from spatialcode.reasoning.evidence import Answer, answer_of, at
 from spatialcode.reasoning.families.family import LEAD, Sentences, Wording
 from spatialcode.reasoning.families.numeric import NumericFamily
 from spatialcode.reasoning.naming import NamedRoom, Rng, the
@@ -178,7 +178,9 @@ class AbsoluteDistanceFamily(NumericFamily[AbsoluteDistance]):
         statements.append(say.Distance(x.id, y.id, metres))
         value = metres * self.per_metre(question)
         named = [(question.a, x), (question.b, y)]
-        return answer_of(value, (x.id, y.id), statements, sure(named), unit=question.unit)
+        return answer_of(
+            question, value, statements, ids=(x.id, y.id), named=named, unit=question.unit
+        )
 
     def guess(self, question: AbsoluteDistance, sight: Sight) -> Answer:
         priors, metres = sight.priors, sight.priors.typical_distance_m

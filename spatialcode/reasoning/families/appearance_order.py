@@ -17,7 +17,7 @@ from spatialcode.questions.types import AppearanceOrder, Question
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.answers.choices import Choice, NoAnswer, flat
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool
-from spatialcode.reasoning.evidence import Answer, answer_of, bare, letter_of, sure
+from spatialcode.reasoning.evidence import Answer, answer_of, bare
 from spatialcode.reasoning.families.family import Family, Sentences, Wording
 from spatialcode.reasoning.naming import NamedRoom, Rng, drawn_kinds, the, words_in_row
 from spatialcode.reasoning.priors.guesses import Sight
@@ -81,7 +81,7 @@ def orders(truth: Sequence[str], num_options: int, rng: Rng) -> tuple[tuple[str,
 
     Four of four or more things: two disjoint pairs of places, each exchanged or not, which makes
     every option as near to the others as any: nothing about the set tells which is right. Otherwise
-    other orders by lot.
+    other orders at random.
     """
     if num_options == 4 and len(truth) >= 4:
         a, b, c, d = (int(n) for n in rng.permutation(len(truth))[:4])
@@ -183,9 +183,8 @@ class AppearanceOrderFamily(Family[AppearanceOrder]):
         ids = tuple(firsts[n].id for n in order)
         statements.append(say.Order(ids))
         words = ", ".join(question.candidates[n].phrase for n in order)
-        letter = letter_of(question.options, words)
-        confidence = sure(zip(question.candidates, firsts, strict=True))
-        return answer_of(words, ids, statements, confidence, option=letter)
+        named = zip(question.candidates, firsts, strict=True)
+        return answer_of(question, words, statements, ids=ids, named=named)
 
     def guess(self, question: AppearanceOrder, sight: Sight) -> Answer:
         chances = {} if sight.index is None else _chances(question, sight.index)

@@ -28,8 +28,6 @@ from spatialcode.reasoning.evidence import (
     at,
     bearing_evidence,
     height_of,
-    letter_of,
-    sure,
     surest,
     vector,
 )
@@ -211,8 +209,7 @@ class ConfigurationFamily(ConfigurationQuestions):
                 statements += [height_of(item, face, index) for face in faces]
         statements.append(say.Holds(a.id, question.relation, b.id, verdict.holds))
         word = "yes" if verdict.holds else "no"
-        option = letter_of(question.options, word)
-        return answer_of(word, (a.id, b.id), statements, sure(named), option=option)
+        return answer_of(question, word, statements, ids=(a.id, b.id), named=named)
 
     def guess(self, question: Configuration, sight: Sight) -> Answer:
         chances = {} if sight.places is None else _chances(question, sight.places)

@@ -13,7 +13,7 @@ from spatialcode.questions.parse import PLACE, THE_ROOM, WHAT_IS, Common, Match,
 from spatialcode.questions.types import Counting, Question, Reference
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool
-from spatialcode.reasoning.evidence import Answer, answer_of, sure
+from spatialcode.reasoning.evidence import Answer, answer_of
 from spatialcode.reasoning.families.family import LEAD, Sentences, Wording
 from spatialcode.reasoning.families.numeric import NumericFamily, number_of
 from spatialcode.reasoning.naming import NamedRoom, Rng, kind_of, plural
@@ -129,7 +129,7 @@ class CountingFamily(NumericFamily[Counting]):
         ids = tuple(item.id for item in found)
         counted = say.Count(question.target.noun, ids, len(ids))
         named = [(question.target, item) for item in found]
-        return answer_of(float(len(ids)), ids, [counted], sure(named))
+        return answer_of(question, float(len(ids)), [counted], ids=ids, named=named)
 
     def guess(self, question: Counting, sight: Sight) -> Answer:
         count = float(sight.priors.typical_count)

@@ -247,7 +247,7 @@ class Unparsed(Family[UnparsedQuestion]):
     )  # fmt: skip
     wanted = "the answer"
 
-    def _nothing(self, *_: Any) -> Any:
+    def _nothing(self, *_: Any, **__: Any) -> Any:
         raise NotImplementedError("an unparsed question is not generated, solved or programmed")
 
     pool = solve = program = read_value = _nothing

@@ -24,7 +24,7 @@ from spatialcode.questions.parse import (
 from spatialcode.questions.types import ObjectSize, Question
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool
-from spatialcode.reasoning.evidence import Answer, answer_of, sure
+from spatialcode.reasoning.evidence import Answer, answer_of
 from spatialcode.reasoning.families.family import LEAD, Sentences, Wording
 from spatialcode.reasoning.families.numeric import NumericFamily
 from spatialcode.reasoning.naming import NamedRoom, Rng, the
@@ -140,7 +140,9 @@ class ObjectSizeFamily(NumericFamily[ObjectSize]):
         ]  # fmt: skip
         value = longest_m * self.per_metre(question)
         named = [(question.target, item)]
-        return answer_of(value, (item.id,), statements, sure(named), unit=question.unit)
+        return answer_of(
+            question, value, statements, ids=[item.id], named=named, unit=question.unit
+        )
 
     def guess(self, question: ObjectSize, sight: Sight) -> Answer:
         value = sight.priors.longest_m(question.target.noun) * self.per_metre(question)

@@ -27,7 +27,6 @@ from spatialcode.reasoning.evidence import (
     at,
     bearing_evidence,
     letter_of,
-    sure,
     surest,
     vector,
 )
@@ -299,10 +298,9 @@ class RelativeDirectionFamily(Family[RelativeDirection]):
             say.Direction(target.id, word),
         ]  # fmt: skip
         items = (observer, facing, target)
-        ids = tuple(item.id for item in items)
-        option = letter_of(question.options, word)
-        confidence = sure(zip(references, items, strict=True))
-        return answer_of(word, ids, statements, confidence, option=option)
+        named = list(zip(references, items, strict=True))
+        ids = [item.id for item in items]
+        return answer_of(question, word, statements, ids=ids, named=named)
 
     def guess(self, question: RelativeDirection, sight: Sight) -> Answer:
         """The direction that most of the places where things may be lead to."""

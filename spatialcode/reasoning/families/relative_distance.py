@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from spatialcode.questions.types import Question, RelativeDistance
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.answers.choices import Choice
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool, drawn
-from spatialcode.reasoning.evidence import Answer, answer_of, at, bare, sure
+from spatialcode.reasoning.evidence import Answer, answer_of, at, bare
 from spatialcode.reasoning.families.absolute_distance import nearest_pair, nearest_pairs
 from spatialcode.reasoning.families.family import LEAD, Family, Sentences, Wording
 from spatialcode.reasoning.naming import Floats, NamedRoom, Rng, drawn_kinds, the
@@ -258,7 +259,8 @@ class RelativeDistanceFamily(Family[RelativeDistance]):
         ids = (anchor.id, *(item.id for _, item, _ in pairs))
         named = [(question.anchor, one) for one, _, _ in pairs]
         named += [(c, item) for c, (_, item, _) in zip(question.candidates, pairs, strict=True)]
-        return answer_of(words, ids, statements, sure(named), option=letter)
+        answer = answer_of(question, words, statements, ids=ids, named=named)
+        return replace(answer, option=letter)  # two options may say the same
 
     def guess(self, question: RelativeDistance, sight: Sight) -> Answer:
         """The candidate that is the closest for most of the places where things may be."""

@@ -111,7 +111,7 @@ class RoomSizeFamily(NumericFamily[RoomSize]):
         room = index.code.room
         if room is None or room.area_m2 <= 0.0:
             return None
-        return answer_of(room.area_m2, (), [say.Area(room.area_m2)], 1.0, unit="m2")
+        return answer_of(question, room.area_m2, [say.Area(room.area_m2)], ids=(), unit="m2")
 
     def guess(self, question: RoomSize, sight: Sight) -> Answer:
         """From the rectangle around all things, where any are seen."""

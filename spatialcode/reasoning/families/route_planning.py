@@ -28,8 +28,6 @@ from spatialcode.reasoning.evidence import (
     apart,
     at,
     bearing_evidence,
-    letter_of,
-    sure,
     surest,
     vector,
 )
@@ -147,7 +145,7 @@ _READER = Reader(whole=_read)
 
 
 def _routes(num_things: int, num_blanks: int, ahead: bool, rng: Rng) -> np.ndarray:
-    """(N, k) start, facing and stops by lot; ``ahead``: the first stop is what one faces."""
+    """(N, k) random starts, faced things and stops; ``ahead``: the first stop is what is faced."""
     width = 2 + num_blanks
     if num_things < width:
         return np.zeros((0, width + ahead), np.intp)
@@ -365,9 +363,8 @@ class RoutePlanningFamily(Family[RoutePlanning]):
             statements.append(say.TurnAt(number, here.id, turn))
             stated |= {ends: u, (here.id, upcoming.id): v}
         words = words_of_turns(turns)
-        ids = tuple(dict.fromkeys(s.object_id for s in statements if isinstance(s, say.Position)))
-        option = letter_of(question.options, words)
-        return answer_of(words, ids, statements, sure(named), option=option)
+        ids = [s.object_id for s in statements if isinstance(s, say.Position)]
+        return answer_of(question, words, statements, ids=ids, named=named)
 
     def guess(self, question: RoutePlanning, sight: Sight) -> Answer:
         chances = {} if sight.places is None else _chances(question, sight.places)
