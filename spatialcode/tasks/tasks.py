@@ -22,7 +22,7 @@ from spatialcode.questions.types import Question, QuestionItem, UnparsedQuestion
 from spatialcode.reasoning.drawing import Rng, drawn
 from spatialcode.reasoning.families.registry import family_of, parse, templates
 from spatialcode.reasoning.generate import GenerateConfig, generate
-from spatialcode.reasoning.program import to_program
+from spatialcode.reasoning.program.of_question import to_program
 from spatialcode.reasoning.prompts import compact_text
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.tasks.rooms import RoomSettings, furnished_room, made_up_room

@@ -37,12 +37,14 @@ from spatialcode.reasoning.families.registry import (
 from spatialcode.reasoning.generate import GenerateConfig, generate
 from spatialcode.reasoning.naming import the
 from spatialcode.reasoning.priors.guesses import assumed_number
-from spatialcode.reasoning.program import answer_of_program, run, to_program
+from spatialcode.reasoning.program.interpreter import run
+from spatialcode.reasoning.program.of_question import answer_of_program, to_program
 from spatialcode.reasoning.program.scene import Function
 from spatialcode.reasoning.prompts import PromptSettings, render
 from spatialcode.reasoning.resolve import resolve
-from spatialcode.reasoning.rubric import RubricConfig, score, steps
+from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.changes import moved
+from spatialcode.reasoning.rubric.scoring import RubricConfig, score
 from spatialcode.reasoning.solver import solve_blind
 from spatialcode.tasks.tasks import TaskSettings, reworded, room_tasks
 from tests.questions.by_hand import scene_of

@@ -22,8 +22,9 @@ from spatialcode.questions.types import (
 from spatialcode.reasoning.families.registry import family_named, family_names, parse, templates
 from spatialcode.reasoning.generate import GenerateConfig, Margins, generate
 from spatialcode.reasoning.solver import solve
-from spatialcode.scene import SceneObject, SpatialCode, relations
+from spatialcode.scene import relations
 from spatialcode.scene.boxes import Boxes, box_distance
+from spatialcode.scene.schema import SceneObject, SpatialCode
 from spatialcode.scene.text import to_json
 from tests.questions.by_hand import answer
 

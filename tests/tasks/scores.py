@@ -6,7 +6,7 @@ from spatialcode.errors import ProgramError, SchemaError
 from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.families.registry import family_named, family_names
 from spatialcode.reasoning.metrics import mean_relative_accuracy
-from spatialcode.reasoning.program import answer_of_program
+from spatialcode.reasoning.program.of_question import answer_of_program
 from spatialcode.tasks.tasks import Task
 
 NUMERIC_FAMILIES = frozenset(name for name in family_names() if family_named(name).numeric)
