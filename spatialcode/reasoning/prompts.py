@@ -80,9 +80,8 @@ Things are named by noun phrases ("chair", "largest table", "chair nearest the t
 @dataclass(frozen=True)
 class PromptSettings:
     """``mode``: what is asked for. ``max_tokens``: budget of the whole prompt. ``keep`` "named":
-    only boxes of kinds that the question names. ``style`` "compact": the short prompt
-    for models trained on it, which write programs. ConfigError names a setting
-    out of range.
+    only boxes of kinds that the question names. ``style`` "compact": the short prompt for models
+    trained on it, which write programs. ConfigError names a setting that is out of range.
     """
 
     mode: Mode = "text"

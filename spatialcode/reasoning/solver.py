@@ -36,7 +36,7 @@ def solve(question: Question, code: SpatialCode, priors: Priors | None = None) -
 
 
 def solve_blind(question: Question, priors: Priors | None = None) -> Answer:
-    """The answer of one who has seen nothing: priors alone."""
+    """The answer without any code, from priors alone."""
     if isinstance(question, UnparsedQuestion):
         raise SchemaError("question", "one that was understood", question.reason)
     return with_letter(question, guess(question, None, priors or Priors()))

@@ -58,9 +58,9 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """``wording_share``: of questions put into a
-    grammar's words (`wordings`), never where sentences are held out. ``furnished``: floor plans as
-    they are rendered for videos, in place of boxes at random.
+    """``wording_share``: share of questions put into a grammar's words (`Family.wording`), 0 where
+    sentences are held out. ``furnished``: floor plans as they are rendered for videos, in place of
+    random boxes.
     """
 
     seed: int = 0

@@ -237,7 +237,7 @@ def _chosen(found: list[WrittenNumber], text: str, question: Question) -> float 
     wanted = {"m": "length", "cm": "length", "m2": "area"}.get(unit, "none")
     fitting = [q for q in found if q.dimension == wanted]
     fitting = fitting or [q for q in found if q.dimension == "none"]
-    if isinstance(question, UnparsedQuestion):  # nobody knows its unit: the number as written
+    if isinstance(question, UnparsedQuestion):  # its unit is not known: the number as written
         fitting = [WrittenNumber(q.written, "none", q.start, q.end) for q in fitting or found]
     counted = family_of(question).counted(question)
     if counted is not None:

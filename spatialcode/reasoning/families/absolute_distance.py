@@ -50,7 +50,7 @@ _OFFSET_M = 0.5
 
 
 def _read(found: Match, common: Common) -> Question:
-    """Of two things that stand in one of several places of the sentence."""
+    """The pair of things, whichever groups of the pattern hold them."""
     groups = found.groupdict()
     pair = [groups[name] for name in "abcdef" if groups.get(name)]
     a, b = (thing(phrase) for phrase in pair)

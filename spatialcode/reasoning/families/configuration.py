@@ -66,7 +66,7 @@ _FUNCTION_OF = {"left": "left_of", "right": "right_of", "front": "in_front_of"}
 
 
 def _viewers(question: Configuration, index: SceneIndex, b: SceneObject) -> list[Named] | None:
-    """Who looks, and what is faced, where the question names them; None where one is missing."""
+    """The observer and what is faced, where the question names them; None where one is missing."""
     if question.observer is None:
         return []
     facing = question.facing or question.b
@@ -80,7 +80,7 @@ def _viewers(question: Configuration, index: SceneIndex, b: SceneObject) -> list
 def _forward(
     question: Configuration, index: SceneIndex, b: SceneObject, viewers: list[Named]
 ) -> say.Vector | None:
-    """The viewing direction; None where there is no camera, or it points nowhere in particular."""
+    """The viewing direction; None where there is no camera, or no horizontal direction."""
     if question.view == "object":
         front = relations.front_xy(b)
         return None if front is None else say.Vector("forward", b.id, "front", front)
@@ -118,7 +118,7 @@ def _chances(question: Configuration, places: Places) -> dict[str, float]:
 
 
 def _likely_forward(question: Configuration, places: Places) -> Floats | None:
-    """(draws, 2) viewing directions; None where nobody knows who looks, or where to."""
+    """(draws, 2) viewing directions; None where the viewer or the direction is not known."""
     if question.view == "observer":
         assert question.observer is not None
         return places.of(question.facing or question.b) - places.of(question.observer)

@@ -73,14 +73,15 @@ class Wording:
 
 
 class Family(ABC, Generic[Q]):
-    """Everything that is known about one kind of question.
+    """All that is known about one kind of question.
 
     ``question_type``: the type of its questions. ``names``: under which they are reported, one, or
     one a level of difficulty; a question's ``family`` is one of them. ``group``: the name of the
     mean of several levels. ``numeric``: a number answers it, in `unit`; else one of the options.
     ``reader``: how it is read from text. ``templates``: the sentences of generated questions.
-    ``grammars``: more sentences for training, with ``(a|b)`` for choices. ``most_of_a_room``: of
-    generated questions, None for no bound. ``functions``: of the program language, for this family.
+    ``grammars``: more sentences for training, with ``(a|b)`` for choices. ``most_of_a_room``: most
+    questions generated about one room, None for no bound. ``functions``: those of the program
+    language that ask questions of this family.
     ``lines``, ``decided``, ``wanted``: what `forms`, `rule` and `value_words` say, where it is the
     same for every question. ``conclusion``: the kind of statement that concludes an answer.
     ``undefined``: why a question about things that are all there may have no answer. ``permutes``:
@@ -131,7 +132,7 @@ class Family(ABC, Generic[Q]):
         return "no"
 
     def corrected(self, question: Q, value: float, priors: Priors) -> float:
-        """A grounded number, in the question's unit, without the habits of who made the code."""
+        """A grounded number, in the question's unit, corrected for the habits of the encoder."""
         return value
 
     def fit(self, samples: Samples) -> dict[str, Any]:

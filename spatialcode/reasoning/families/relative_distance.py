@@ -35,7 +35,7 @@ from spatialcode.scene.schema import SceneObject
 
 Extreme = Literal["closest", "farthest"]
 
-#: Exact numbers are compared: what is left is the order of float64 additions.
+#: Exact numbers may differ by the order of their float64 additions.
 _EXACT_M = 1e-9
 
 _HOW = (

@@ -1,7 +1,7 @@
 """Routes from thing to thing, with turns left to fill in.
 
-One goes straight from a thing's centre to the next one's. Whether something stands in the way is
-not known; legs that leave the room's outline are not asked for.
+A route goes straight from a thing's centre to the next one's. Whether something stands in the way
+is not known; routes that leave the room's outline are not asked about.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ _TURN_MARK = "?"
 _TURN = re.compile("|".join(TURNS))
 
 
-#: Routes of one form that are looked at; a small room has fewer.
+#: How many random routes of one form are tried; a small room has fewer.
 _NUM_TRIED = 2000
-#: Where along a leg it is looked at whether it is in the room.
+#: Points along a leg, as shares of it, that must lie in the room.
 _ALONG = np.linspace(0.2, 0.8, 7)
 
 _ROUTE = re.compile(
@@ -75,7 +75,7 @@ _ROUTE = re.compile(
     r"(?: (?:navigate|go|get|walk|drive) to)? (?:the )*(?P<goal>[^.]{1,120}?)\s*\.",
     re.IGNORECASE,
 )
-#: "facing the door and to the left of the bin": only the first says where one looks.
+#: "facing the door and to the left of the bin": only the first part is a viewing direction.
 _BESIDES = re.compile(r" and to | to the left| to the right", re.IGNORECASE)
 _STEP = re.compile(r"(?:^|\s)\d{1,2}\. ")
 _REACHED = re.compile(r"\.? ?(?:you|it) ha(?:ve|s) reached", re.IGNORECASE)
@@ -210,7 +210,7 @@ def _num_blanks(question: RoutePlanning) -> int:
 def _chances(question: RoutePlanning, places: Places) -> dict[str, float]:
     """Turns by the share of places that lead to them, and by how usual they are on routes.
 
-    Where one faces what one stands at, every direction of the first heading is as likely.
+    Where what is faced is also the start, all directions of the first heading are equally likely.
     """
     here, heading = places.of(question.start), None
     if question.facing.noun != question.start.noun:
@@ -237,7 +237,7 @@ def _chances(question: RoutePlanning, places: Places) -> dict[str, float]:
 
 
 def _all_around() -> Floats:
-    """(draws, 2) directions, evenly."""
+    """(draws, 2) directions all around, evenly spaced."""
     turn = np.linspace(0.0, 2.0 * np.pi, NUM_DRAWS, endpoint=False)
     return np.column_stack([np.cos(turn), np.sin(turn)])
 

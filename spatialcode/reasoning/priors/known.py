@@ -1,7 +1,7 @@
 """What is known of rooms and questions before a code is looked at.
 
-Plain numbers, fitted by `fit` on rooms that are not those being answered about. Default-made
-priors know nothing of any room: they guess the middle of what people live in, and correct nothing.
+Plain numbers, fitted by `fit` on other rooms than those that are asked about. The default priors
+are fitted on nothing: they guess typical values for homes, and correct nothing.
 """
 
 from __future__ import annotations

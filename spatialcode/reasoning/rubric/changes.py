@@ -2,8 +2,8 @@
 
 A completion's statements are read as formulas: which vectors, angles, distances, heights of which
 objects. In a changed room they are evaluated anew, and must give what the solver finds there. The
-room is first cut down to the objects that the reasoning cites, so that nobody is asked to foresee
-objects that have become closer or surer. Three changes, each where it makes sense:
+room is first cut down to the objects that the reasoning cites, so that it need not foresee others
+that become closer or surer. Three changes, each where it makes sense:
 
 - *mirror* (x negated): directions, routes and viewed relations turn round.
 - *delete* each cited object that the question names: the result must become impossible, or change;
@@ -29,7 +29,7 @@ from spatialcode.reasoning.rubric.verify import Context, recomputed
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import Camera, SceneObject, SpatialCode, Vec3, Vec4
 
-#: Beyond any room: what is moved so far is nobody's neighbour.
+#: Farther than any room is wide: what is moved so far is close to nothing.
 _FAR_M = 60.0
 _LARGER = 1.5
 

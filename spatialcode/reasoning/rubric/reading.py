@@ -3,7 +3,8 @@
 The trace of a program is read like written reasoning: it must hold what the question needs, with
 each object in its role, and must entail the program's value. A trace is true by construction, so
 one more condition is checked: in a room where the question has another answer, the program must
-give another value too. A constant beside the right calls earns nothing for them.
+give another value too. A program that calls the right functions but returns a constant earns
+nothing for its calls.
 """
 
 from __future__ import annotations
