@@ -17,7 +17,7 @@ from spatialcode.grpo.types import Scored
 from spatialcode.loading import load
 from spatialcode.questions.types import Question, QuestionItem, UnparsedQuestion
 from spatialcode.reasoning.families.registry import parse
-from spatialcode.reasoning.rubric.scoring import RubricConfig, score
+from spatialcode.reasoning.rubric import RubricConfig, score
 from spatialcode.scene.schema import SpatialCode
 
 

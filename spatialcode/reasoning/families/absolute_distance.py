@@ -38,8 +38,7 @@ from spatialcode.reasoning.program.scene import Function, Given, Scene
 from spatialcode.reasoning.program.values import Value
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import steps
-from spatialcode.reasoning.rubric.entailed import Case
-from spatialcode.reasoning.rubric.facts import Ids
+from spatialcode.reasoning.rubric.facts import Case, Ids
 from spatialcode.reasoning.rubric.steps import Need
 from spatialcode.reasoning.rubric.verify import DISTANCE_M, Context
 from spatialcode.scene.index import SceneIndex

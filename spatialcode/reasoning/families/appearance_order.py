@@ -28,8 +28,7 @@ from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.answers import Meaning, candidate_named
 from spatialcode.reasoning.rubric.changes import backwards
-from spatialcode.reasoning.rubric.entailed import TIE_M, Allows, Case
-from spatialcode.reasoning.rubric.facts import Fact, Ids
+from spatialcode.reasoning.rubric.facts import TIE_M, Allows, Case, Fact, Ids
 from spatialcode.reasoning.rubric.steps import Need
 from spatialcode.reasoning.rubric.verify import HALF_M, Context
 from spatialcode.scene.index import SceneIndex

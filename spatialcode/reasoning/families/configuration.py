@@ -42,8 +42,7 @@ from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.answers import Meaning
 from spatialcode.reasoning.rubric.changes import mirrored_and_moved, stacked
-from spatialcode.reasoning.rubric.entailed import TIE_M, Allows, Case, differs
-from spatialcode.reasoning.rubric.facts import Fact
+from spatialcode.reasoning.rubric.facts import TIE_M, Allows, Case, Fact, differs
 from spatialcode.reasoning.rubric.steps import Ends, Need
 from spatialcode.reasoning.rubric.verify import Bound, bind
 from spatialcode.scene import relations

@@ -25,8 +25,7 @@ from spatialcode.reasoning.program.scene import Function, Given, Scene, of_kind
 from spatialcode.reasoning.program.values import Value
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric.changes import one_more
-from spatialcode.reasoning.rubric.entailed import Case
-from spatialcode.reasoning.rubric.facts import Fact
+from spatialcode.reasoning.rubric.facts import Case, Fact
 from spatialcode.reasoning.rubric.steps import Need
 from spatialcode.scene.index import SceneIndex
 

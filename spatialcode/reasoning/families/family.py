@@ -29,8 +29,7 @@ if TYPE_CHECKING:  # each of these modules looks families up
     from spatialcode.reasoning.program.scene import Function
     from spatialcode.reasoning.program.values import Value
     from spatialcode.reasoning.rubric.answers import Meaning
-    from spatialcode.reasoning.rubric.entailed import Allows, Case
-    from spatialcode.reasoning.rubric.facts import Fact
+    from spatialcode.reasoning.rubric.facts import Allows, Case, Fact
     from spatialcode.reasoning.rubric.steps import Need
     from spatialcode.scene.index import SceneIndex
     from spatialcode.scene.schema import SpatialCode

@@ -9,8 +9,7 @@ from spatialcode.reasoning.families.family import Family, Q
 from spatialcode.reasoning.program.of_question import not_an_answer
 from spatialcode.reasoning.program.values import Value, kind_of
 from spatialcode.reasoning.rubric.answers import Meaning, first_number, nearest_offers
-from spatialcode.reasoning.rubric.entailed import Allows, Case
-from spatialcode.reasoning.rubric.facts import Fact
+from spatialcode.reasoning.rubric.facts import Allows, Case, Fact
 from spatialcode.reasoning.rubric.verify import HALF_M
 from spatialcode.scene.index import SceneIndex
 

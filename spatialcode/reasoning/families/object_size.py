@@ -37,7 +37,7 @@ from spatialcode.reasoning.program.values import Value
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.changes import larger
-from spatialcode.reasoning.rubric.entailed import Case
+from spatialcode.reasoning.rubric.facts import Case
 from spatialcode.reasoning.rubric.steps import Need
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SpatialCode

@@ -47,8 +47,7 @@ from spatialcode.reasoning.program.values import Value, kind_of
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.answers import Meaning
-from spatialcode.reasoning.rubric.entailed import Allows, Case
-from spatialcode.reasoning.rubric.facts import Fact
+from spatialcode.reasoning.rubric.facts import Allows, Case, Fact
 from spatialcode.reasoning.rubric.steps import Ends, Need
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.relations import BORDERS_DEG, Level, View, word_of, words_of

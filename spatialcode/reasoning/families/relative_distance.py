@@ -27,8 +27,7 @@ from spatialcode.reasoning.program.values import Refused, Value, kind_of
 from spatialcode.reasoning.resolve import against, resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.answers import Meaning, candidate_named
-from spatialcode.reasoning.rubric.entailed import TIE_M, Allows, Case
-from spatialcode.reasoning.rubric.facts import Fact, Ids
+from spatialcode.reasoning.rubric.facts import TIE_M, Allows, Case, Fact, Ids
 from spatialcode.reasoning.rubric.steps import Need
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SceneObject

@@ -21,7 +21,7 @@ from spatialcode.reasoning.priors.guesses import Sight, assumed_number
 from spatialcode.reasoning.program.scene import Function, Given, Scene
 from spatialcode.reasoning.program.values import Value
 from spatialcode.reasoning.rubric.changes import larger
-from spatialcode.reasoning.rubric.entailed import Case
+from spatialcode.reasoning.rubric.facts import Case
 from spatialcode.reasoning.rubric.steps import Need
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SpatialCode

@@ -49,8 +49,7 @@ from spatialcode.reasoning.program.values import Refused, Value, items
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.answers import Meaning
-from spatialcode.reasoning.rubric.entailed import Allows, Case
-from spatialcode.reasoning.rubric.facts import Fact, ids_of
+from spatialcode.reasoning.rubric.facts import Allows, Case, Fact, ids_of
 from spatialcode.reasoning.rubric.steps import Ends, Need
 from spatialcode.scene import relations
 from spatialcode.scene.index import SceneIndex

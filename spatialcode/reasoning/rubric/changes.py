@@ -23,8 +23,7 @@ from spatialcode.questions.types import Forward, Question, Reference
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.families.registry import family_of
 from spatialcode.reasoning.rubric.answers import Meaning, meaning_of
-from spatialcode.reasoning.rubric.entailed import Allows, Case
-from spatialcode.reasoning.rubric.facts import CONCLUSIONS, facts_of, ids_of
+from spatialcode.reasoning.rubric.facts import CONCLUSIONS, Allows, Case, facts_of, ids_of
 from spatialcode.reasoning.rubric.verify import Context, recomputed
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import Camera, SceneObject, SpatialCode, Vec3, Vec4

@@ -21,8 +21,7 @@ from spatialcode.reasoning.program.of_question import answer_of_program
 from spatialcode.reasoning.rubric.answers import given_answer, is_numeric, meaning_of, other_answers
 from spatialcode.reasoning.rubric.changes import telling
 from spatialcode.reasoning.rubric.claims import Located, read_statements
-from spatialcode.reasoning.rubric.entailed import Allows, Case, judged
-from spatialcode.reasoning.rubric.facts import Fact, facts_of
+from spatialcode.reasoning.rubric.facts import Allows, Case, Fact, facts_of, judged
 from spatialcode.reasoning.rubric.steps import Need
 from spatialcode.reasoning.rubric.verify import HALF_M, Context
 from spatialcode.reasoning.solver import solve
