@@ -48,9 +48,8 @@ class Margins:
     rounding: float = setting("largest share by which rounding may change a number", 0.05)
 
     def __post_init__(self) -> None:
-        for name in ("separation_m", "leg_m", "distance_m", "viewed_m", "relation_m"):
-            require(getattr(self, name) > 0, name, "more than 0", getattr(self, name))
-        for name in ("first_seen_s", "referring_m"):
+        for name in ("separation_m", "leg_m", "distance_m", "viewed_m", "relation_m",
+                     "first_seen_s", "referring_m"):  # fmt: skip
             require(getattr(self, name) > 0, name, "more than 0", getattr(self, name))
         for name in ("distance_ratio", "referring_ratio"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
@@ -179,8 +178,8 @@ class _Asked:
         return made
 
     def _draft(self) -> Draft | str:
-        """The next question, or why there is none. Referring expressions as often as wanted, and
-        wherever nothing is left without.
+        """The next question, or why there is none: with referring expressions as often as wanted,
+        and wherever no question without them is left.
         """
         share = self.config.referring_share
         first = bool(self.rng.random() < share)
