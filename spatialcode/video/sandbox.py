@@ -48,6 +48,8 @@ from spatialcode.video.sampling import ByCount, SamplePlan
 from spatialcode.video.source import VideoProbe
 
 _CHILD = "spatialcode.video.sandbox_child"
+#: The environment variable with another module to run as the child: tests plant faults in one.
+CHILD_VARIABLE = "SPATIALCODE_DECODING_CHILD"
 
 
 @dataclass(frozen=True)
@@ -240,8 +242,9 @@ def _start_child(limits: SandboxLimits) -> Child:
     """A child that is confined; DecodeCrashError when it does not come up."""
     # Each thread of OpenBLAS reserves address space, which is limited; none is needed here.
     arguments, environment = (json.dumps(asdict(limits)),), thread_environment(1)
+    module = os.environ.get(CHILD_VARIABLE, _CHILD)
     try:
-        return Child.start(ChildSpec(_CHILD, arguments, environment), limits.start_s)
+        return Child.start(ChildSpec(module, arguments, environment), limits.start_s)
     except ChildStartError as error:
         raise DecodeCrashError(f"the decoder did not start: {error}") from error
 
