@@ -169,7 +169,7 @@ def run_ours(folder: Path, given: Row) -> Row:
 
     sys.path.insert(0, str(ROOT))
     from spatialcode.grpo.engine import HFEngine
-    from spatialcode.grpo.update import TorchStepper
+    from tests.grpo.torch_stepper import TorchStepper
 
     torch.set_num_threads(given["threads"])
     model = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -247,7 +247,7 @@ def timed_steps(stepper: Any, engine: Any, given: Row, follow: Callable[[int], N
             rewards = torch.tensor([reward(one.completion_ids) for one in samples])
         with clock.phase("update"):
             advantages = mean_std_advantages(rewards, groups)
-            update(stepper, rollout_batch(samples, advantages, groups), config)
+            update(stepper, rollout_batch(samples, advantages), config)
         with clock.phase("sync"):
             follow(step + 1)
         clock.end_step(sum(len(one.completion_ids) for one in samples))

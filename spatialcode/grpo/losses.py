@@ -9,7 +9,7 @@ A batch cut into micro-batches or ranks has one denominator: give every part the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -24,12 +24,7 @@ from spatialcode.grpo.objective import (
     log_ratio_of,
     per_token,
 )
-from spatialcode.grpo.statistics import (
-    RatioStatistics,
-    masked_mean,
-    merge_ratio_statistics,
-    ratio_statistics,
-)
+from spatialcode.grpo.statistics import RatioStatistics, masked_mean, ratio_statistics
 
 Tokens = Float[Tensor, "b t"]
 TokenMask = Bool[Tensor, "b t"]
@@ -204,34 +199,6 @@ LOSSES: Mapping[str, LossFunction] = {
     "dapo": dapo,
     "gspo": gspo,
 }
-
-
-def merge_loss_terms(parts: Sequence[LossTerms]) -> LossTerms:
-    """Of micro-batches that shared one normaliser: losses added, statistics weighted by count.
-
-    The merged ``loss`` has no graph. Raises ValueError for no parts at all.
-    """
-    before = merge_ratio_statistics([part.before for part in parts])
-    after = merge_ratio_statistics([part.after for part in parts])
-    num = torch.stack([part.before.num for part in parts])
-    weight = num / num.sum().clamp(min=1)
-
-    def added(name: str) -> Tensor:
-        return torch.stack([getattr(part, name).detach() for part in parts]).sum()
-
-    def mean(name: str) -> Tensor:
-        return (weight * torch.stack([getattr(part, name) for part in parts])).sum()
-
-    return LossTerms(
-        loss=added("loss"),
-        policy=added("policy"),
-        kl=added("kl"),
-        before=before,
-        after=after,
-        clip_fraction=mean("clip_fraction"),
-        clip_fraction_low=mean("clip_fraction_low"),
-        clip_fraction_high=mean("clip_fraction_high"),
-    )
 
 
 def _of_tokens(inputs: LossInputs, clips: tuple[float, float]) -> Surrogate:
