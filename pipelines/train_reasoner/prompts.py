@@ -77,7 +77,7 @@ class PromptMaker:
     standard: bool = False
 
     def block(self, number: int) -> list[PromptRow]:
-        """The prompts of a block, those left out that do not fit."""
+        """The prompts of a block, without those that do not fit."""
         rng = np.random.default_rng([self.seed, number, 23])
         made = self._made_up(number) if self.config.questions is None else self._stored(number)
         order = rng.permutation(len(made))

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from spatialcode.config import require
 from spatialcode.errors import ConfigError, SchemaError
 from spatialcode.grpo.types import Scored
 
@@ -184,8 +185,7 @@ def sum_then_normalise(
     rewards: GroupedRewards, advantage: str, _total: Total
 ) -> Float[Tensor, " b"]:
     """Advantages of the totals, in which the scorer has summed the terms. Source: GRPO."""
-    if advantage not in ADVANTAGES:
-        raise ConfigError(f"advantage: expected one of {sorted(ADVANTAGES)}, got {advantage!r}")
+    require(advantage in ADVANTAGES, "advantage", f"one of {sorted(ADVANTAGES)}", advantage)
     return ADVANTAGES[advantage](rewards.totals, rewards.group_ids, rewards.valid)
 
 

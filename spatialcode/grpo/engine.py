@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
+from spatialcode.config import require
 from spatialcode.errors import ConfigError, ModelError, PromptError, WeightsError
 from spatialcode.grpo.attention import (
     accepts,
@@ -47,7 +48,8 @@ def end_ids_of(model: Any) -> tuple[int, ...]:
 class HFEngine:
     """Draws completions from any transformers causal language model.
 
-    The model may be the trainer's own (`follow` after an update) or a copy (`load_weights`).
+    The model may be the trainer's own (set ``weight_version`` after an update) or a copy
+    (`load_weights`).
     ``max_rows``: completions written at once, a bound on the cache's memory. ``end_ids``: by
     default those that the model's configuration names. Raises ConfigError where there are none.
     """
@@ -64,19 +66,10 @@ class HFEngine:
         self.end_ids = tuple(end_ids_of(model) if end_ids is None else end_ids)
         if not self.end_ids:
             raise ConfigError("end_ids: expected at least one token that ends a completion")
-        if max_rows < 1:
-            raise ConfigError(f"max_rows: expected 1 or more, got {max_rows!r}")
+        require(max_rows >= 1, "max_rows", "1 or more", max_rows)
         self.max_rows = max_rows
-        self._version = weight_version
+        self.weight_version = weight_version
         self._half_loaded = False
-
-    @property
-    def weight_version(self) -> int:
-        return self._version
-
-    def follow(self, version: int) -> None:
-        """Say that the model's weights were changed in place and are now ``version``."""
-        self._version = version
 
     def generate(
         self, prompts: Sequence[Sequence[int]], num_samples: int, settings: SamplerSettings
@@ -109,7 +102,7 @@ class HFEngine:
                         settings,
                         frozenset(self.end_ids),
                     )
-                    groups = _written(batch, self._version)
+                    groups = _written(batch, self.weight_version)
                     for n, group in zip(numbers, groups, strict=True):
                         found[n] = group
         finally:
@@ -164,7 +157,7 @@ class HFEngine:
             named = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
             raise WeightsError(f"{len(missing)} of the model's weights did not come: {named}")
         self._half_loaded = False
-        self._version = version
+        self.weight_version = version
 
 
 def _places(prompts: Sequence[Sequence[int]], num_samples: int) -> list[int]:

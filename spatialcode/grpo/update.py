@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spatialcode.config import require
 from spatialcode.errors import ConfigError
 from spatialcode.grpo.batch import RolloutBatch
 from spatialcode.grpo.losses import (
@@ -99,17 +100,14 @@ class UpdateConfig:
     importance_cap: float = 2.0
 
     def __post_init__(self) -> None:
-        if self.loss not in LOSSES:
-            raise ConfigError(f"loss: expected one of {sorted(LOSSES)}, got {self.loss!r}")
+        require(self.loss in LOSSES, "loss", f"one of {sorted(LOSSES)}", self.loss)
         if self.loss == "dr_grpo" and self.settings.max_completion_tokens is None:
             raise ConfigError("settings.max_completion_tokens: dr_grpo needs the sampler's limit")
         if not math.isfinite(self.entropy_coefficient):
             raise ConfigError(f"entropy_coefficient: got {self.entropy_coefficient!r}")
-        if self.num_epochs < 1:
-            raise ConfigError(f"num_epochs: expected 1 or more, got {self.num_epochs!r}")
-        if self.old_policy not in OLD_POLICIES:
-            known = ", ".join(OLD_POLICIES)
-            raise ConfigError(f"old_policy: expected one of {known}, got {self.old_policy!r}")
+        require(self.num_epochs >= 1, "num_epochs", "1 or more", self.num_epochs)
+        known = ", ".join(OLD_POLICIES)
+        require(self.old_policy in OLD_POLICIES, "old_policy", f"one of {known}", self.old_policy)
 
 
 @dataclass(frozen=True)

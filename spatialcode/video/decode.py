@@ -159,9 +159,6 @@ def _wanted(opened: OpenedVideo, plan: SamplePlan, limits: VideoLimits) -> NDArr
     return shown_frames(plan, times_s)
 
 
-__all__ = ["VideoLimits", "VideoProbe", "hash_file", "probe"]
-
-
 def hash_file(path: str | os.PathLike[str]) -> str:
     """sha256 of the bytes of `path` in hex, read in pieces."""
     with Path(path).open("rb") as file:

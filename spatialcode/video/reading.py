@@ -273,7 +273,7 @@ class DamageLog:
         self.found(CorruptVideoError(message))
 
     def note(self, message: str) -> None:
-        """Worth saying, wrong for nobody."""
+        """Keep a warning that is never an error."""
         if message not in self.warnings:
             self.warnings.append(message)
 

@@ -67,7 +67,7 @@ def bandit(model, rewarded: int, num_steps: int, **config) -> list[float]:
         advantages = rewards - rewards.mean()
         batch = rollout_batch(samples, advantages)
         update(stepper, batch, UpdateConfig(settings=SETTINGS, **config))
-        engine.follow(step + 1)
+        engine.weight_version = step + 1
         chances.append(chance_of(model, prompt, rewarded))
     return chances
 

@@ -109,7 +109,7 @@ def test_mp4_files_lie_where_the_code_says_and_can_be_evaluated(tmp_path: Path) 
 
 
 def test_full_rate_video_holds_the_truth_frames(tmp_path: Path) -> None:
-    room = render_room(6, config_for(tmp_path, rate_hz=4.0).room_video)
+    room = render_room(6, config_for(tmp_path, rate_hz=4.0).film)
     frames = decoded(room.video_mp4)
     assert len(frames) == room.code.video.duration_s * 4
     assert len(room.code.cameras) == len(room.depth_png) == 4
