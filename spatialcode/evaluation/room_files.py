@@ -1,4 +1,4 @@
-"""One rendered room as bytes, the files and shards it goes into, and reading them back.
+"""One rendered room as bytes, and the files and shards that it goes into.
 
 Depth is a 16-bit PNG in millimetres (0: farther than 65 m). Instances are a 16-bit PNG of the
 instance plus three: 0 ceiling, 1 wall, 2 floor, 3 the first object. ``instance_ids`` says which
@@ -86,19 +86,9 @@ def depth_png(depth_m: NDArray[np.float32]) -> bytes:
     return _png(np.where((mm > 0) & (mm < 65536), mm, 0).astype(np.uint16))
 
 
-def read_depth_m(data: bytes) -> NDArray[np.float32]:
-    """Inverse of `depth_png`, to half a millimetre."""
-    return (_read_png(data) / _MM).astype(np.float32)
-
-
 def instance_png(instance: NDArray[np.int16]) -> bytes:
     """Instances (H,W) from -3 on as a 16-bit PNG."""
     return _png((instance + _INSTANCE_OFFSET).astype(np.uint16))
-
-
-def read_instance(data: bytes) -> NDArray[np.int16]:
-    """Inverse of `instance_png`."""
-    return _read_png(data).astype(np.int16) - np.int16(_INSTANCE_OFFSET)
 
 
 def members(room: RenderedRoom) -> list[tuple[str, bytes]]:
@@ -133,10 +123,3 @@ def _png(image: NDArray[np.uint16]) -> bytes:
     done, data = cv2.imencode(".png", image)
     assert done
     return bytes(data.tobytes())
-
-
-def _read_png(data: bytes) -> NDArray[np.uint16]:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None or image.dtype != np.uint16:
-        raise ValueError("expected a 16-bit grey PNG")
-    return np.asarray(image, np.uint16)

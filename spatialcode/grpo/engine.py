@@ -229,24 +229,21 @@ class _Decoder:
         """Logits after each prompt (padded on the left); fills the cache of all rows."""
         repeats, num_new = self.batch.num_samples, self.batch.settings.max_new_tokens
         order = torch.arange(ids.shape[1], device=self.device)
+        positions = (present.long().cumsum(1) - 1).clamp(min=0)
         cache: Cache
         if self.own_masks:
             # a padding token sees itself: a row of nothing visible would be no distribution
             visible = (present[:, None] & (order <= order[:, None])) | (order == order[:, None])
             cache = DynamicCache()
-            logits = self._forward(ids, additive(visible[:, None], self.dtype), present, cache)
+            logits = self._logits(ids, additive(visible[:, None], self.dtype), positions, cache)
             self.cache = row_cache(cache, repeats, num_new - 1)
             return logits
         cache = DynamicCache(config=plain_model(self.model).config)
-        logits = self._forward(ids, present.long(), present, cache)
+        logits = self._logits(ids, present.long(), positions, cache)
         if repeats > 1:
             cache.batch_repeat_interleave(repeats)
         self.cache = cache
         return logits
-
-    def _forward(self, ids: Tensor, mask: Tensor, present: Tensor, cache: Cache) -> Tensor:
-        positions = (present.long().cumsum(1) - 1).clamp(min=0)
-        return self._logits(ids, mask, positions, cache)
 
     def _logits(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Cache) -> Tensor:
         given: dict[str, Any] = {self.cache_argument: cache, "use_cache": True}

@@ -193,11 +193,6 @@ def request_from_dict(message: dict[str, Any]) -> Request:
     return Request(**(message | {"plan": plan, "limits": limits}))
 
 
-def probe_from_dict(message: dict[str, Any]) -> VideoProbe:
-    """Inverse of `asdict` on a VideoProbe."""
-    return VideoProbe(**message)
-
-
 def _tuples(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 

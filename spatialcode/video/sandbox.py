@@ -40,7 +40,6 @@ from spatialcode.video.decode import (
     Request,
     Rows,
     error_from_dict,
-    probe_from_dict,
     request_to_dict,
 )
 from spatialcode.video.limits import DEFAULT_LIMITS, VideoLimits
@@ -127,7 +126,7 @@ class SandboxedDecoder:
                 rgb=shared.reshape(reply["shape"]),
                 rows=tuple(int(row) for row in reply["rows"]),
                 times_s=tuple(float(t) for t in reply["times_s"]),
-                probe=replace(probe_from_dict(reply["probe"]), uri=str(path)),
+                probe=replace(VideoProbe(**reply["probe"]), uri=str(path)),
                 warnings=tuple(str(text) for text in reply["warnings"]),
             )
             return rows.result()
@@ -144,7 +143,7 @@ class SandboxedDecoder:
         request = Request(str(Path(path).absolute()), ByCount(1), limits, sha256=known)
         reply, _ = self._ask("probe", request)
         with self._protocol_errors():
-            return replace(probe_from_dict(reply["probe"]), uri=str(path))
+            return replace(VideoProbe(**reply["probe"]), uri=str(path))
 
     @contextlib.contextmanager
     def _protocol_errors(self) -> Any:
