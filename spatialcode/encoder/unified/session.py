@@ -7,17 +7,22 @@ are kept as numbers in world coordinates, so that memory does not grow with pict
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
+from torch import nn
 
 from spatialcode.encoder.detections import SOFTWARE, cameras_of
+from spatialcode.encoder.geometry.any_view import layers_of
 from spatialcode.encoder.geometry.protocol import WindowGeometry
+from spatialcode.encoder.geometry.trust import PathTrust
 from spatialcode.encoder.in_turn import encode_in_turn
+from spatialcode.encoder.lifting.reflections import ALWAYS_ASKED, without_reflections
+from spatialcode.encoder.lifting.sightings import frame_view
 from spatialcode.encoder.parsing.keyframes import KeyFrames, KeyFrameSettings
 from spatialcode.encoder.parsing.protocol import FrameMasks
 from spatialcode.encoder.parts import EncoderParts
@@ -28,11 +33,12 @@ from spatialcode.encoder.protocol import (
     OnShare,
     Window,
 )
+from spatialcode.encoder.room.views import RoomViews
 from spatialcode.encoder.unified.merging import BoxSighting, MergeSettings, merged_objects
 from spatialcode.encoder.unified.model import UnifiedModel, UnifiedOutput
 from spatialcode.errors import EncodeError
 from spatialcode.scene.frames import matrix_from_quaternion
-from spatialcode.scene.schema import Camera, Provenance, Scale, SpatialCode, VideoInfo
+from spatialcode.scene.schema import Camera, Provenance, SpatialCode, VideoInfo
 from spatialcode.workkey import EncoderIdentity
 
 Array = NDArray[np.float64]
@@ -74,6 +80,11 @@ class LoadedUnified:
         """See `encode_in_turn`."""
         return encode_in_turn(self, clips, on_share)
 
+    def fixed_shape_modules(self) -> list[nn.Module]:
+        """See `Compilable`."""
+        towers = [self.model.object_tower, *layers_of(self.model.geometry_tower)]
+        return [*towers, *self.parts.fixed_shape_modules()]
+
     def with_less(self, parts: EncoderParts, frames: FrameRequest) -> LoadedUnified:
         """The same encoder with other parts and windows."""
         return LoadedUnified(self.model, parts, self.limits, self.identity, frames)
@@ -99,27 +110,38 @@ class UnifiedSession:
         self._key_frames = KeyFrames(loaded.limits.key_frames)
         self._masks = loaded.parts.masks.session()
         self._geometry = loaded.parts.geometry.session(clip)
+        self._trust = PathTrust()
         self._seen: list[_FrameSeen] = []
         self._boxes: list[_CameraBox] = []
         #: Metres of the geometry's unit, as each window tells; empty where it is the metre.
         self._units_m: list[float] = []
         self._cuts_s: list[float] = []
+        #: What each part between cuts shows of its room, and its number of frames.
+        self._rooms = [_PartRoom()]
 
     def push(self, window: Window) -> None:
         """See `Session`; repeated frames are context for the parts and counted once."""
         limits, parts = self._loaded.limits, self._loaded.parts
         keys = self._key_frames.rows(window)
-        found = parts.detector.detect(window, keys, limits.labels) if keys else []
+        asked = tuple(dict.fromkeys((*limits.labels, ALWAYS_ASKED)))
+        found = parts.detector.detect(window, keys, asked) if keys else []
         outlined = self._masks.masks(window, dict(zip(keys, found, strict=True)))
         geometry = self._geometry.geometry(window)
+        self._trust.note(window, geometry)
+        real: dict[int, FrameMasks] = {}
         for row in range(window.num_repeated, len(window.rgb)):
             if row in geometry.cuts:
                 self._cuts_s.append(float(window.times_s[row]))
+                self._rooms.append(_PartRoom())
+            self._rooms[-1].num_frames += 1
             self._seen.append(self._frame(window, geometry, row))
-        rows = [row for row in sorted(outlined) if row >= window.num_repeated]
-        rows = [row for row in rows if len(outlined[row].labels)]
-        if rows:
-            self._keep_boxes(window, geometry, {row: outlined[row] for row in rows})
+            if row in outlined:
+                view = frame_view(geometry, row, window, parts.masks.edge_sigma_px)
+                self._rooms[-1].views.add(view, outlined[row], geometry.is_grounded)
+                real[row] = without_reflections(view, outlined[row]).labelled(limits.labels)
+        real = {row: masks for row, masks in real.items() if len(masks.labels)}
+        if real:
+            self._keep_boxes(window, geometry, real)
 
     def finish(self) -> SpatialCode:
         """The code of all frames pushed. Raises EncodeError where there were none."""
@@ -127,17 +149,15 @@ class UnifiedSession:
             raise EncodeError("a clip needs at least one frame, got none")
         loaded, unit_m = self._loaded, self._unit_m()
         video = replace(self._clip.video, sampled_s=tuple(seen.t_s for seen in self._seen))
+        found = max(self._rooms, key=lambda part: part.num_frames).views.found()
         sightings = [box.in_world(unit_m) for box in self._boxes]
         return SpatialCode(
             video=video,
             objects=merged_objects(sightings, loaded.limits.merging),
             cameras=tuple(seen.camera(video, unit_m) for seen in self._seen),
-            room=None,
-            scale=self._scale(),
-            warnings=tuple(
-                f"the video is cut at {t_s:.2f} s: what follows stands in a world of its own"
-                for t_s in self._cuts_s
-            ),
+            room=found.room,
+            scale=self._trust.scale(self._unit_trust()),
+            warnings=(*self._trust.warnings(), *self._cut_warnings(), *found.warnings),
             provenance=Provenance(
                 encoder=loaded.identity.name,
                 weights_sha256=loaded.identity.weights_sha256,
@@ -145,6 +165,12 @@ class UnifiedSession:
                 software=SOFTWARE,
                 work_key=self._clip.work_key,
             ),
+        )
+
+    def _cut_warnings(self) -> tuple[str, ...]:
+        return tuple(
+            f"the video is cut at {t_s:.2f} s: what follows stands in a world of its own"
+            for t_s in self._cuts_s
         )
 
     def _frame(self, window: Window, geometry: WindowGeometry, row: int) -> _FrameSeen:
@@ -158,14 +184,14 @@ class UnifiedSession:
     def _unit_m(self) -> float:
         return float(np.median(self._units_m)) if self._units_m else 1.0
 
-    def _scale(self) -> Scale:
-        """Metres are the source's, or the network's where the source has none: as sure as windows
-        agree on them.
+    def _unit_trust(self) -> float | None:
+        """How sure metres are that the network says, where the source has none: as sure as windows
+        agree on them; None where they are the source's own.
         """
         if not self._units_m:
-            return Scale("metric-depth", 1.0)
+            return None
         spread = np.median(np.abs(np.log(self._units_m) - np.log(self._unit_m())))
-        return Scale("metric-depth", float(np.exp(-spread)))
+        return float(np.exp(-spread))
 
     def _keep_boxes(
         self, window: Window, geometry: WindowGeometry, outlined: dict[int, FrameMasks]
@@ -186,6 +212,14 @@ class UnifiedSession:
             seen = self._frame(window, geometry, row)
             for j, mask in enumerate(chosen[row]):
                 self._boxes += _camera_box(seen, output, (i, j), outlined[row], int(mask))
+
+
+@dataclass(eq=False)
+class _PartRoom:
+    """The room of the frames between two cuts."""
+
+    views: RoomViews = field(default_factory=RoomViews)
+    num_frames: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from spatialcode.encoder.parsing.keyframes import KeyFrameSettings
+from spatialcode.encoder.parsing.protocol import FrameMasks
 from spatialcode.encoder.protocol import ClipInput, FrameRequest, encode_windows
 from spatialcode.encoder.unified.merging import MergeSettings
 from spatialcode.encoder.unified.session import (
@@ -112,7 +113,67 @@ def test_a_world_of_another_unit_is_brought_to_metres():
     code = encode_windows(loaded(geometry=WallAhead(0.25)), clip(), FrameRequest(window=3))
     assert_true(code)
     assert code.cameras[-1].T_world_camera[0][3] == pytest.approx(6 * STEP_M)
-    assert code.scale.confidence == pytest.approx(1.0)
+    # windows agree on the unit; how good the path is, nothing tells
+    assert code.scale.confidence == pytest.approx(0.5)
+
+
+class Told:
+    """The wall ahead, with what a path audit says of it."""
+
+    def __init__(self, **said) -> None:
+        self.said = said
+
+    def session(self, clip):
+        return self
+
+    def geometry(self, window):
+        return replace(WallAhead().geometry(window), **self.said)
+
+
+def test_a_path_that_misses_the_pictures_or_stands_is_warned_of():
+    # 0.2 pixels of a frame 64 wide are 2 of a picture 640 wide; 1.5 are as good as can be told
+    fair = encode_windows(loaded(geometry=Told(reprojection_px=0.2)), clip(), FrameRequest())
+    assert not any("camera" in text for text in fair.warnings)
+    assert fair.scale.confidence == pytest.approx(0.8 * 1.5 / 2)
+    told = Told(reprojection_px=0.6, motion="still")
+    still, rough, *_ = encode_windows(loaded(geometry=told), clip(), FrameRequest()).warnings
+    assert "stood still" in still
+    assert "6.0 pixels" in rough
+
+
+class InAMirror:
+    """The boxes of every frame, and a mirror around the second of them that hangs before it."""
+
+    edge_sigma_px = 0.0
+
+    def session(self):
+        self.part = FilledBoxes().session()
+        return self
+
+    def masks(self, window, detections):
+        found = self.part.masks(window, detections)
+        for row, frame in found.items():
+            mirror = np.zeros_like(frame.masks[:1])
+            mirror[:, :, window.rgb.shape[2] // 2 :] = True
+            names = (*frame.labels, "mirror")
+            scores, tracks = np.append(frame.scores, 0.9), np.append(frame.tracks, 9)
+            masks = np.concatenate([frame.masks, mirror])
+            found[row] = FrameMasks(masks, names, scores, tracks)
+        return found
+
+
+def test_what_a_mirror_shows_gets_no_box_and_mirrors_are_asked_for():
+    asked = []
+
+    class Noted(TwoBoxes):
+        def detect(self, window, rows, labels):
+            asked.append(labels)
+            return super().detect(window, rows, labels)
+
+    encoder = loaded(masks=InAMirror(), detector=Noted())
+    code = encode_windows(encoder, clip(), encoder.frames)
+    assert [item.id for item in code.objects] == ["chair_1"]
+    assert set(asked) == {("chair", "sofa", "mirror")}
 
 
 def test_the_unit_is_the_median_ratio_of_what_both_know():
@@ -135,9 +196,40 @@ def test_a_cut_splits_objects_and_is_warned_of(size):
     code = encode_windows(loaded(geometry=Cut()), clip(), frames)
     assert code.warnings == (
         "the video is cut at 2.00 s: what follows stands in a world of its own",
+        "The room is not told: too little of its walls was seen.",
     )
     chairs = [item for item in code.objects if item.label == "chair"]
     assert [(c.first_seen_s, c.last_seen_s) for c in chairs] == [(0.0, 1.5), (2.0, 3.0)]
+
+
+class Corner(WallAhead):
+    """The inside of a box of 6 m by 5 m, its floor 1.5 m down, looked at all around."""
+
+    def geometry(self, window):
+        said = super().geometry(window)
+        turn = (window.start + np.arange(len(window.rgb))) * 2 * np.pi / 12
+        pose = said.T_world_camera.copy()
+        c, s = np.cos(turn), np.sin(turn)
+        about_z = np.zeros((len(turn), 3, 3))
+        about_z[:, 0, 0], about_z[:, 0, 1], about_z[:, 1, 0], about_z[:, 1, 1] = c, -s, s, c
+        about_z[:, 2, 2] = 1
+        pose[:, :3, :3], pose[:, :2, 3] = about_z @ AXES, 0
+        height, width = window.rgb.shape[1:3]
+        v, u = np.mgrid[:height, :width] + 0.5
+        rays = np.stack(((u - width / 2) / width, (v - height / 2) / width, np.ones_like(u)), -1)
+        sight = np.einsum("nij,hwj->nhwi", pose[:, :3, :3], rays)
+        half, middle = np.array([3.0, 2.5, 1.3]), np.array([0, 0, -0.2])
+        with np.errstate(divide="ignore"):
+            depth = ((np.sign(sight) * half + middle) / sight).min(axis=-1)
+        return replace(said, T_world_camera=pose, depth_m=depth.astype(np.float32))
+
+
+def test_floor_and_walls_make_the_room_of_a_code():
+    encoder = loaded(geometry=Corner(), detector=TwoBoxes(0))
+    code = encode_windows(encoder, clip(12), encoder.frames)
+    assert code.warnings == ()
+    assert code.room.area_m2 == pytest.approx(30.0, rel=0.03)
+    assert code.room.floor_z_m == pytest.approx(0.0, abs=0.03)
 
 
 class NotFinite(Truthful):
