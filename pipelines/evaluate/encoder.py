@@ -34,7 +34,7 @@ from spatialcode.synthetic.clips import make_clip
 from spatialcode.threads import limit_threads
 
 Row = dict[str, Any]
-#: Frames of a room where no encoder is asked for how many it wants.
+#: Frames of a room with an oracle, which has no number of frames of its own.
 ORACLE_FRAMES = 64
 #: Called after every clip with how many are done, how many failed, and of how many.
 Progress = Callable[[int, int, int], None]

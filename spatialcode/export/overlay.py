@@ -90,7 +90,7 @@ class BoxPainter:
         self._objects = [item for item in code.objects if item.score >= options.min_score]
         self._names = options.names
         times = np.unique([camera.t_s for camera in code.cameras])
-        # Between two sampled frames nobody looked, so sight is taken to last to the next one.
+        # Nothing is known between two sampled frames, so sight is taken to last to the next one.
         self._lasts_s = float(np.median(np.diff(times))) if len(times) > 1 else float("inf")
 
     def draw(self, rgb: Image, t_s: float) -> None:

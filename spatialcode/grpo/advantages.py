@@ -195,7 +195,7 @@ def normalise_then_sum(
     """GDPO: each term's group advantage, their weighted sum, then normalised over the batch.
 
     Different mixtures of terms with one total keep different advantages, and a term with a small
-    spread is heard. The last step holds the scale whatever the number of terms; it is over all
+    spread is heard. The last step keeps the scale the same for any number of terms; it is over all
     workers' samples. Source: GDPO, arXiv 2601.05242; that weights multiply normalised terms and
     that standard deviations are the sample's is from its authors' code.
 

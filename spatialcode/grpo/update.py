@@ -122,7 +122,7 @@ def update(stepper: Stepper, batch: RolloutBatch, config: UpdateConfig) -> StepS
     """Train on the batch; the model is left in training mode.
 
     Where no token of any worker counts, nothing is changed and ``num_steps`` is 0.
-    Raises ConfigError where the loss wants what the batch has not (a reference).
+    Raises ConfigError where the loss needs something that the batch does not have (a reference).
     """
     old = _old_policy(stepper.model, batch, config)
     stepper.model.train()

@@ -148,7 +148,7 @@ class RolloutActors:
         """
         self._num_streams += 1
         stream, num_open = self._num_streams, 0
-        self._pool.drop_pending()  # of a stream that nobody read to its end
+        self._pool.drop_pending()  # what is left of a stream that was not read to its end
         for numbers in shards(prompts, self.config.prompts_per_call):
             given = [tuple(prompts[number]) for number in numbers]
             args = (given, num_samples, settings)
