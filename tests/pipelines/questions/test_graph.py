@@ -23,7 +23,7 @@ from spatialcode.questions.types import UnparsedQuestion
 from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.generate import GenerateConfig, generate
 from spatialcode.reasoning.solver import solve
-from spatialcode.scene import SpatialCode
+from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import to_row, to_table
 from spatialcode.scene.text import to_json
 from tests.questions.by_hand import scene_of, thing
