@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialcode.encoder.in_turn import encode_source
 from spatialcode.encoder.protocol import (
     ClipInput,
     Encoder,
     FrameGeometry,
     FrameRequest,
     OnShare,
+    WindowedClip,
     encode_windows,
 )
 from spatialcode.encoder.registry import make_encoder
@@ -179,6 +181,12 @@ class VideoEncoder:
         keys = work_keys or [""] * len(videos)
         clips = [clip_of(video, key) for video, key in zip(videos, keys, strict=True)]
         return self.loaded.encode_batch(clips, on_share)
+
+    def encode_source(self, clip: WindowedClip) -> SpatialCode:
+        """The code of a clip that is read as it is encoded. Raises what reading it raises, and
+        EncodeError where no code can be made.
+        """
+        return encode_source(self.loaded, clip, self.encoder.frames)
 
 
 def clip_of(video: DecodedVideo, key: str = "", camera: KnownCamera | None = None) -> ClipInput:

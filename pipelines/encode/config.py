@@ -54,6 +54,11 @@ class EncodeConfig:
     """All settings of ``python -m jobs.encode``."""
 
     input: tuple[str, ...] = setting("files, folders, globs, s3:// prefixes or manifests")
+    reader: str | None = setting(
+        "inputs are folders of recorded captures: a reader's name (docs/recordings.md), or auto"
+        " for the one that recognises a folder; null: inputs are videos", None
+    )  # fmt: skip
+    sidecars: bool = setting("a sidecar beside a video (NAME.geometry.json) is read with it", True)
     output: str = setting("folder or s3:// prefix for codes/ and report.json")
     sampling: Sampling = setting("", default_factory=Sampling)
     decode: DecodeConfig = setting("", default_factory=DecodeConfig)

@@ -1,0 +1,83 @@
+"""The stage that reads for itself: captures and long videos, a window at a time.
+
+The row that travels is a uri. The actor opens what it names, feeds the encoder's session window by
+window, and reads the next window while the present one is encoded: memory does not depend on the
+clip's length. Failures become rows as in `pipelines.encode.stages`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.encode.config import EncodeConfig
+from pipelines.encode.plan import RECORDED
+from pipelines.encode.stages import Attempts, IdMismatchError, decoder_of, result_of
+from pipelines.stored import rows
+from spatialcode.api import VideoEncoder
+from spatialcode.encoder.protocol import Encoder
+from spatialcode.errors import FormatError, InputError, MissingExtraError, VideoError
+from spatialcode.recordings.places import CapturePlace
+from spatialcode.recordings.registry import reader_of
+from spatialcode.streaming import ReadAhead, RecordedClip
+from spatialcode.threads import limit_threads
+
+
+class StreamStage:
+    """Planned rows to result rows; an actor that loads the encoder once."""
+
+    def __init__(self, config: EncodeConfig, ledger: Any, encoder: Encoder) -> None:
+        limit_threads(config.encoder.num_cpus)
+        self._encoder = VideoEncoder(encoder, config.encoder.torch_device)
+        limit_threads(config.encoder.num_cpus)  # loading may have imported torch
+        self._config = config
+        self._attempts = Attempts(ledger, "encode", max(2, config.max_attempts))
+        self._decoder = decoder_of(config)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        results = []
+        for row in batch.to_pylist():
+            encoded = partial(self._encoded, row)
+            results.append(
+                result_of(row, self._attempts.outcome(row["input_id"], encoded, stage_of))
+            )
+        return rows.table(results, rows.RESULT)
+
+    def _encoded(self, row: dict[str, Any]) -> dict[str, Any]:
+        start_s = time.perf_counter()
+        with self._opened(row) as clip:
+            ahead = ReadAhead(clip)
+            code = self._encoder.encode_source(ahead)
+            given = clip.header.video
+        if (code.video.uri, code.video.sha256) != (given.uri, given.sha256):
+            raise IdMismatchError(f"code of {code.video.uri} for {given.uri}")
+        return {
+            "status": rows.OK,
+            "warnings": [],
+            "num_frames": len(code.video.sampled_s),
+            "decode_s": ahead.read_s,
+            "encode_s": time.perf_counter() - start_s,
+            "code": code,
+        }
+
+    @contextmanager
+    def _opened(self, row: dict[str, Any]) -> Iterator[RecordedClip]:
+        """What a row names, ready to be read."""
+        place = CapturePlace(Path(row["capture_path"]), row["capture_part"])
+        recording = reader_of(place.path, row["reader"], "reader").read(place)
+        sha256 = "" if row["content_id"].startswith(RECORDED) else row["content_id"].split("+")[0]
+        recording = recording.known_as(row["uri"], sha256).decoded_by(self._decoder.decode)
+        yield RecordedClip(recording, self._config.sampling, row["work_key"])
+
+
+def stage_of(error: Exception) -> str:
+    """Where a clip that is read while it is encoded has failed."""
+    if isinstance(error, VideoError):
+        return "decode"
+    return "read" if isinstance(error, FormatError | InputError | MissingExtraError) else "encode"
