@@ -187,13 +187,20 @@ def _local_file(uri: str, s3_endpoint_url: str | None) -> Iterator[Path]:
         yield path
 
 
+def loaded_encoder(config: EncodeConfig, encoder: Encoder) -> VideoEncoder:
+    """The encoder as this process is to hold it, with threads for the cores that are reserved."""
+    limit_threads(config.encoder.num_cpus)
+    compiles = bool(config.encoder.compile)
+    loaded = VideoEncoder(encoder, config.encoder.torch_device, compiles)
+    limit_threads(config.encoder.num_cpus)  # loading may have imported torch
+    return loaded
+
+
 class EncodeStage:
     """Decoded rows to result rows; an actor that loads the encoder once."""
 
     def __init__(self, config: EncodeConfig, ledger: Any, encoder: Encoder) -> None:
-        limit_threads(config.encoder.num_cpus)
-        self._encoder = VideoEncoder(encoder, config.encoder.torch_device)
-        limit_threads(config.encoder.num_cpus)  # loading may have imported torch
+        self._encoder = loaded_encoder(config, encoder)
         self._max_attempts = max(2, config.max_attempts)  # the first may be a neighbour's fault
         self._ledger = ledger
 

@@ -18,24 +18,26 @@ import pyarrow as pa
 
 from pipelines.encode.config import EncodeConfig
 from pipelines.encode.plan import RECORDED
-from pipelines.encode.stages import Attempts, IdMismatchError, decoder_of, result_of
+from pipelines.encode.stages import (
+    Attempts,
+    IdMismatchError,
+    decoder_of,
+    loaded_encoder,
+    result_of,
+)
 from pipelines.stored import rows
-from spatialcode.api import VideoEncoder
 from spatialcode.encoder.protocol import Encoder
 from spatialcode.errors import FormatError, InputError, MissingExtraError, VideoError
 from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.registry import reader_of
 from spatialcode.streaming import ReadAhead, RecordedClip
-from spatialcode.threads import limit_threads
 
 
 class StreamStage:
     """Planned rows to result rows; an actor that loads the encoder once."""
 
     def __init__(self, config: EncodeConfig, ledger: Any, encoder: Encoder) -> None:
-        limit_threads(config.encoder.num_cpus)
-        self._encoder = VideoEncoder(encoder, config.encoder.torch_device)
-        limit_threads(config.encoder.num_cpus)  # loading may have imported torch
+        self._encoder = loaded_encoder(config, encoder)
         self._config = config
         self._attempts = Attempts(ledger, "encode", max(2, config.max_attempts))
         self._decoder = decoder_of(config)

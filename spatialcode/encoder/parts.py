@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from spatialcode.config import build, setting
+from spatialcode.encoder.compiling import modules_of
 from spatialcode.encoder.geometry.protocol import GeometrySource
 from spatialcode.encoder.geometry.registry import (
     GeometryPart,
@@ -49,6 +50,10 @@ class EncoderParts:
                 changed: dict[str, Any] = {kind: smaller}
                 return replace(self, **changed)
         return None
+
+    def fixed_shape_modules(self) -> list[Any]:
+        """See `Compilable`."""
+        return modules_of(self.detector, self.masks, self.geometry)
 
 
 @dataclass(frozen=True)

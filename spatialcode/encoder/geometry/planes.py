@@ -10,12 +10,12 @@ Source: the Manhattan-world assumption, Coughlan & Yuille 1999; the search: none
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -35,8 +35,8 @@ _SEARCH_RAD, _REFINE_RAD = 0.12, 0.08
 _NUM_REFINEMENTS = 8
 #: A heading must be shared by so much more than chance to be believed.
 _MIN_HEADING_SHARE = 0.5
-#: Floors lie so far below a camera; what is level and higher may be a table.
-_BELOW_CAMERA_M = (0.3, 3.5)
+#: Floors lie so far below a camera, and ceilings above; what is level and nearer may be a table.
+_FROM_CAMERA_M = (0.3, 3.5)
 _FLOOR_BIN_M = 0.03
 #: The floor is the lowest level that holds this share of the largest level's area.
 _FLOOR_SHARE = 0.25
@@ -52,6 +52,10 @@ class Patches:
     normal: Float[np.ndarray, "q 3"]
     point: Float[np.ndarray, "q 3"]
     weight: Float[np.ndarray, " q"]
+
+    def select(self, rows: Bool[np.ndarray, " q"]) -> Patches:
+        """Some of the patches."""
+        return Patches(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
 def find_patches(depth_m: Float[np.ndarray, "n h w"], K: Float[np.ndarray, "n 3 3"]) -> Patches:
@@ -209,27 +213,38 @@ def find_floor(patches: Patches, T_world_camera: Float[np.ndarray, "n 4 4"]) -> 
 
     None where nothing level is seen below the cameras.
     """
-    z, weight = _level_heights(patches, T_world_camera)
-    if weight.sum() < 5:
+    return lowest_level(*level_heights(patches, T_world_camera, 1.0))
+
+
+def lowest_level(z: Float[np.ndarray, " l"], area: Float[np.ndarray, " l"]) -> float | None:
+    """The lowest height that holds much of the area of level patches; None where there is little.
+
+    ``area``: what each stands for; see `level_heights`.
+    """
+    if area.sum() < 5:
         return None
     low = z.min()
     index = np.floor((z - low) / _FLOOR_BIN_M).astype(int)
-    count = np.convolve(np.bincount(index, weight), (0.5, 1, 0.5), "same")
+    count = np.convolve(np.bincount(index, area), (0.5, 1, 0.5), "same")
     first = int(np.flatnonzero(count >= _FLOOR_SHARE * count.max())[0])
     # from there to the top of that level
     while first + 1 < len(count) and count[first + 1] > count[first]:
         first += 1
     near = np.abs(z - (low + (first + 0.5) * _FLOOR_BIN_M)) < 2 * _FLOOR_BIN_M
-    return float(np.average(z[near], weights=weight[near]))
+    return float(np.average(z[near], weights=area[near]))
 
 
-def _level_heights(patches: Patches, T_world_camera: Array) -> tuple[Array, Array]:
-    """Heights of surfaces that look up from below the cameras, and the area each stands for."""
+def level_heights(
+    patches: Patches, T_world_camera: Float[np.ndarray, "n 4 4"], side: float
+) -> tuple[Float[np.ndarray, " l"], Float[np.ndarray, " l"]]:
+    """Heights (L,) of patches that look up from below the cameras (``side`` 1) or down from above
+    them (-1), in metres of a world with z up, and the areas (L,) that each stands for.
+    """
     T = T_world_camera[patches.frame]
     z = np.einsum("qi,qi->q", T[:, 2, :3], patches.point) + T[:, 2, 3]
-    up = np.einsum("qi,qi->q", T[:, 2, :3], patches.normal)
-    below = T[:, 2, 3] - z
-    rows = (up > np.cos(0.15)) & (below > _BELOW_CAMERA_M[0]) & (below < _BELOW_CAMERA_M[1])
+    up = side * np.einsum("qi,qi->q", T[:, 2, :3], patches.normal)
+    away = side * (T[:, 2, 3] - z)
+    rows = (up > np.cos(0.15)) & (away > _FROM_CAMERA_M[0]) & (away < _FROM_CAMERA_M[1])
     facing = np.abs(np.einsum("qi,qi->q", patches.normal, patches.point))
     far = np.linalg.norm(patches.point, axis=1)
     # a patch of fixed size in the picture covers far^3 / facing of a surface
