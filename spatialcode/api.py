@@ -34,7 +34,8 @@ from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.priors.known import Priors, read_priors
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.motion import PosePath
-from spatialcode.scene.schema import SpatialCode, VideoInfo
+from spatialcode.scene.schema import SpatialCode
+from spatialcode.streaming import video_info
 from spatialcode.video.decode import DecodedVideo, decode
 from spatialcode.video.sampling import Sampling
 from spatialcode.video.sandbox import SandboxedDecoder
@@ -199,20 +200,11 @@ def clip_of(video: DecodedVideo, key: str = "", camera: KnownCamera | None = Non
     """A decoded video as the encoder takes it; ``key`` goes into the code's provenance."""
     camera = camera or KnownCamera()
     probe = video.probe
-    info = VideoInfo(
-        uri=probe.uri,
-        sha256=probe.sha256,
-        duration_s=probe.duration_s,
-        fps=probe.fps,
-        width_px=probe.width_px,
-        height_px=probe.height_px,
-        sampled_s=tuple(video.times_s.tolist()),
-    )
     height, width = video.rgb.shape[1:3]
     shrink = np.diag([width / probe.width_px, height / probe.height_px, 1.0])
     up = None if camera.up_camera is None else np.tile(camera.up_camera, (len(video.rgb), 1))
     return ClipInput(
-        video=info,
+        video=video_info(probe, video.times_s.tolist()),
         rgb=video.rgb,
         geometry=FrameGeometry(
             K=None if camera.K is None else shrink @ camera.K,

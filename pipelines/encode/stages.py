@@ -149,10 +149,8 @@ def decoder_of(config: EncodeConfig) -> SandboxedDecoder:
 def _decode(row: dict[str, Any], config: EncodeConfig, decoder: SandboxedDecoder) -> dict[str, Any]:
     sampling = config.sampling
     start_s = time.perf_counter()
-    with _local_file(row["uri"], config.s3_endpoint_url) as path:
-        listed = row["content_id"]
-        sha256 = None if listed.startswith("s3:") else listed
-        limits = VideoLimits(num_threads=max(1, int(config.decode.num_cpus)))
+    with local_file(row["uri"], config.s3_endpoint_url) as path:
+        limits, sha256 = decoder_limits(config), known_sha256(row)
         video = decoder.decode(
             path, sampling.plan(), limits, max_side_px=sampling.max_side_px, sha256=sha256
         )
@@ -170,8 +168,18 @@ def _decode(row: dict[str, Any], config: EncodeConfig, decoder: SandboxedDecoder
     }
 
 
+def decoder_limits(config: EncodeConfig) -> VideoLimits:
+    """What is decoded at all, and by how many threads."""
+    return VideoLimits(num_threads=max(1, int(config.decode.num_cpus)))
+
+
+def known_sha256(row: dict[str, Any]) -> str | None:
+    """The hash of a row's video, where its content is known by that."""
+    return None if row["content_id"].startswith("s3:") else row["content_id"]
+
+
 @contextmanager
-def _local_file(uri: str, s3_endpoint_url: str | None) -> Iterator[Path]:
+def local_file(uri: str, s3_endpoint_url: str | None) -> Iterator[Path]:
     """The video as a local file; an S3 object is copied to a temporary one."""
     if not uri.startswith("s3://"):
         yield Path(uri)
