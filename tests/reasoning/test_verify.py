@@ -6,7 +6,7 @@ from tests.reasoning.red_team import CODE
 
 
 def _ok(statement, context=None):
-    return check(statement, context or Context(CODE)).ok
+    return not check(statement, context or Context(CODE))
 
 
 @pytest.mark.parametrize(

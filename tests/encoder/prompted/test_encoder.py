@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import spatialcode
@@ -19,15 +20,18 @@ from spatialcode.encoder.protocol import ClipInput, FrameGeometry, encode_window
 from spatialcode.encoder.registry import make_encoder
 from spatialcode.errors import ConfigError, MissingExtraError, WeightsError
 from spatialcode.evaluation.room import clip_of
+from spatialcode.recordings.registry import recordings_in
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import from_row
 from spatialcode.scene.text import from_json, to_json
+from spatialcode.streaming import ReadAhead, RecordedClip
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.video.sampling import Sampling
 from tests.encoder import tiny_settings
 from tests.encoder.geometry.tiny_geometry import save_depth_anything, save_nested
 from tests.encoder.tiny_settings import WORDS
 from tests.pipelines.results import result_rows
+from tests.recordings.test_readers import posed_images
 
 DATA = os.environ.get("SPATIALCODE_DATA")
 VIDEOS = sorted(Path(DATA or "missing", "videos").glob("*.mp4"))
@@ -77,6 +81,23 @@ def test_what_each_network_says_reaches_the_code(own: dict[str, Any], clip: Clip
     assert sure.cameras == code.cameras
     finer = own["geometry"]["settings"] | {"side_px": 154}
     assert encoded(changed(own, "geometry", settings=finer), clip).objects != code.objects
+
+
+def test_recorded_poses_are_the_cameras_of_the_code(own: dict[str, Any], tmp_path: Path) -> None:
+    posed_images(tmp_path)
+    [recording] = recordings_in(tmp_path)
+    encoder = VideoEncoder.load("prompted", "cpu", own)
+    clip = RecordedClip(recording, Sampling(num_frames=4, max_side_px=128), "a" * 64)
+    with ReadAhead(clip) as ahead:
+        code = encoder.encode_source(ahead)
+    rows = [0, 1, 2, 4]
+    assert [camera.t_s for camera in code.cameras] == [recording.video.sampled_s[n] for n in rows]
+    found = np.stack([camera.matrix() for camera in code.cameras])
+    assert np.array_equal(found, recording.cameras.T_world_camera[rows])
+    assert np.allclose([camera.fx_px for camera in code.cameras], recording.cameras.K[rows, 0, 0])
+    assert code.scale.source == "given"
+    assert code.provenance.work_key == "a" * 64
+    assert code.objects
 
 
 def test_sam_2s_memory_in_the_place_of_image_masks(own: dict[str, Any], clip: ClipInput) -> None:

@@ -218,6 +218,17 @@ def test_a_decoder_killed_in_the_third_window_fails_as_data_and_the_next_clip_is
     assert corrupt["attempts"] == 1
 
 
+def test_a_clip_whose_worker_died_each_time_is_given_up(
+    long: Path, make_config: MakeConfig, ledger: Any, ray_session: Any
+) -> None:
+    config = make_config(long, encoder__name=ECHO, sampling__num_frames=90)
+    for _ in range(2):
+        ray_session.get(ledger.begin.remote("encode", [str(long)]))
+    (row,) = streamed(config, ledger)
+    assert (row["error_code"], row["stage"], row["attempts"]) == ("worker_lost", "encode", 2)
+    assert ray_session.get(ledger.counts.remote("encode", [str(long)])) == [0]
+
+
 def test_an_encoder_that_refuses_a_window_fails_its_row(
     long: Path, make_config: MakeConfig, ledger: Any
 ) -> None:
