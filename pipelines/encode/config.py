@@ -16,7 +16,9 @@ class DecodeConfig:
 
     num_cpus: float = setting("cores a decoding task reserves", 1.0, above=0)
     timeout_s: float = setting(
-        "wall clock for one video, then its decoder is killed", 120.0, above=0
+        "wall clock for one video, or one piece of a long one; then its decoder is killed",
+        120.0,
+        above=0,
     )
     memory_bytes: int = setting("address space of a decoder", 4 * 2**30, at_least=2**28)
     videos_per_task: int = setting("videos a task decodes, one after the other", 4, at_least=1)

@@ -93,7 +93,8 @@ def test_recorded_poses_are_the_cameras_of_the_code(own: dict[str, Any], tmp_pat
     rows = [0, 1, 2, 4]
     assert [camera.t_s for camera in code.cameras] == [recording.video.sampled_s[n] for n in rows]
     found = np.stack([camera.matrix() for camera in code.cameras])
-    assert np.array_equal(found, recording.cameras.T_world_camera[rows])
+    given = np.float32(recording.cameras.T_world_camera[rows])  # as codes keep numbers
+    assert np.array_equal(np.float32(found), given)
     assert np.allclose([camera.fx_px for camera in code.cameras], recording.cameras.K[rows, 0, 0])
     assert code.scale.source == "given"
     assert code.provenance.work_key == "a" * 64
@@ -230,3 +231,26 @@ def test_the_job_and_the_library_encode_real_videos_alike(
     loaded = VideoEncoder.load("prompted", "cpu", own)
     one = spatialcode.encode(VIDEOS[0], encoder=loaded, sampling=Sampling(num_frames=5))
     assert one in codes
+
+
+@pytest.mark.skipif(not VIDEOS, reason="needs SPATIALCODE_DATA")
+@pytest.mark.slow
+def test_the_job_encodes_captures_and_long_videos(own: dict[str, Any], tmp_path: Path) -> None:
+    posed_images(tmp_path / "scans" / "room")
+    readers = [f"input={tmp_path / 'scans'}", "reader=auto", "sampling.num_frames=5"]
+    videos = [f"input={VIDEOS[0]}", "sampling.rate_hz=12", "sampling.max_side_px=128"]
+    for name, chosen in (("captures", readers), ("videos", videos)):
+        settings = [*chosen, f"output={tmp_path / name}", "encoder=prompted"]
+        assert encode_main([*settings, *tiny_settings.dotlist(own)]) == 0
+    (capture,) = result_rows(str(tmp_path / "captures"))
+    code = from_row(capture["code"])
+    [recording] = recordings_in(tmp_path / "scans" / "room")
+    given = np.float32(recording.cameras.T_world_camera)
+    assert np.array_equal(np.float32([camera.matrix() for camera in code.cameras]), given)
+
+    (long,) = result_rows(str(tmp_path / "videos"))
+    streamed = from_row(long["code"])
+    assert len(streamed.cameras) == long["num_frames"] > 64
+    loaded = VideoEncoder.load("prompted", "cpu", own)
+    sampling = Sampling(rate_hz=12.0, max_side_px=128)
+    assert spatialcode.encode(VIDEOS[0], encoder=loaded, sampling=sampling) == streamed

@@ -266,6 +266,19 @@ def test_a_sidecar_beside_a_video_is_read_with_it_unless_told_not_to(
     assert len({row["work_key"], failed["work_key"], plain["work_key"]}) == 3
 
 
+def test_a_captures_video_that_crashes_its_decoder_fails_as_data(
+    tmp_path: Path, make_config: MakeConfig, ledger: Any
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    readers.sidecar(folder)
+    with (folder / "walk.mp4").open("ab") as file:
+        file.write(b"\0\0\0\x10free__crash__")  # for the decoding child of the tests
+    (row,) = streamed(make_config(folder, encoder__name=ECHO, decode__timeout_s=4.0), ledger)
+    assert (row["error_code"], row["stage"]) == ("decode_crash", "decode")
+    assert row["attempts"] == 2
+
+
 def test_a_sidecar_of_another_video_is_left_to_that(
     tmp_path: Path, make_config: MakeConfig, long: Path
 ) -> None:
