@@ -22,6 +22,7 @@ from pipelines.encode.stages import AttemptLedger, EncodeStage, decode_videos
 from pipelines.encode.streams import StreamStage
 from pipelines.stored import rows
 from pipelines.stored.store import ResultStore
+from spatialcode.encoder.protocol import ClipInput
 from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.registry import READERS, captures_in
 from spatialcode.scene.schema import SpatialCode
@@ -93,14 +94,14 @@ def scans(tmp_path: Path) -> Path:
     return root
 
 
-def expected_poses(folder: Path, num_frames: int) -> list[tuple[list[float], np.ndarray]]:
-    """Times and poses of each capture's frames that are looked at."""
+def expected_clips(folder: Path, num_frames: int) -> list[ClipInput]:
+    """Each capture's frames that are looked at, with what was recorded of them."""
     found = []
     for listed in captures_in(folder):
         recording = READERS[listed.reader].read(listed.place)
         times_s = np.asarray(recording.video.sampled_s)
         chosen = shown_frames(Sampling(num_frames=num_frames).plan(), times_s - times_s[0])
-        found.append((times_s[chosen].tolist(), recording.cameras.T_world_camera[chosen]))
+        found.append(recording.clip(chosen.tolist(), side_px=80))
     return found
 
 
@@ -131,15 +132,18 @@ def test_captures_of_every_reader_are_encoded_with_what_was_recorded(
         folder = place_of(scans, name)
         own = [row for row in stored if row["uri"].startswith(f"{folder}/") or
                row["uri"].partition("#")[0] == str(folder)]  # fmt: skip
-        expected = expected_poses(folder, num_frames=4)
+        expected = expected_clips(folder, num_frames=4)
         assert len(own) == len(expected) >= 1, name
-        for row, (times_s, poses) in zip(own, expected, strict=True):
+        for row, clip in zip(own, expected, strict=True):
             code = from_row(row["code"])
             assert code.video.uri == row["uri"]
             assert code.provenance.work_key == row["work_key"] != ""
-            assert [camera.t_s for camera in code.cameras] == times_s, name
-            assert np.array_equal(stored_poses(code), np.float32(poses)), name
-            assert row["num_frames"] == len(times_s)
+            assert [camera.t_s for camera in code.cameras] == list(clip.times_s), name
+            known = clip.geometry
+            assert np.array_equal(stored_poses(code), np.float32(known.T_world_camera)), name
+            depths_m = () if known.depth_m is None else known.depth_m
+            assert code.warnings == tuple(f"{np.nanmean(d):.6f}" for d in depths_m), name
+            assert row["num_frames"] == clip.num_frames
 
     # A second run computes what changed alone, and what may have been the machine's fault.
     shutil.copy(scans / "posed-images" / "K.txt", scans / "damaged" / "K.txt")
@@ -250,9 +254,9 @@ def test_a_sidecar_beside_a_video_is_read_with_it_unless_told_not_to(
     code = from_row(row["code"])
     assert code.video.uri == row["uri"] == str(video)
     assert code.video.sha256 == hash_file(video)
-    [(times_s, poses)] = expected_poses(folder, NUM_FRAMES)
-    assert [camera.t_s for camera in code.cameras] == times_s
-    assert np.array_equal(stored_poses(code), np.float32(poses))
+    [clip] = expected_clips(folder, NUM_FRAMES)
+    assert [camera.t_s for camera in code.cameras] == list(clip.times_s)
+    assert np.array_equal(stored_poses(code), np.float32(clip.geometry.T_world_camera))
 
     without = make_config(folder, encoder__name=ECHO, sidecars="false")
     (plain,) = planned(without).to_pylist()

@@ -27,7 +27,9 @@ from tests.pipelines.stand_in import NoSettings
 
 
 class Echo:
-    """Its codes hold the recorded cameras, and a hash of all fresh pixels and times."""
+    """Its codes hold the recorded cameras, mean depths as warnings, and a hash of all fresh pixels
+    and times.
+    """
 
     settings = NoSettings
     identity = EncoderIdentity("echo", "0" * 64, "1" * 64)
@@ -55,6 +57,7 @@ class EchoSession:
         self.clip = clip
         self.cameras: list[Camera] = []
         self.times_s: list[float] = []
+        self.depths_m: list[str] = []
         self.digest = hashlib.sha256()
         self.windows: list[weakref.ref[Any]] = []
         self.most_alive = 0
@@ -66,6 +69,8 @@ class EchoSession:
         self.digest.update(fresh.rgb.tobytes() + fresh.times_s.tobytes())
         self.times_s += fresh.times_s.tolist()
         known = fresh.geometry
+        if known.depth_m is not None:
+            self.depths_m += [f"{np.nanmean(depth_m):.6f}" for depth_m in known.depth_m]
         if known.T_world_camera is None or known.K is None:
             return
         for t_s, T in zip(fresh.times_s, known.T_world_camera, strict=True):
@@ -76,7 +81,8 @@ class EchoSession:
         video = replace(self.clip.video, sampled_s=tuple(self.times_s))
         told = f"{self.most_alive} alive, {self.digest.hexdigest()}"
         made = Provenance("echo", "0" * 64, "1" * 64, told, self.clip.work_key)
-        return SpatialCode(video, (), tuple(self.cameras), None, Scale("given", 1.0), made)
+        return SpatialCode(video, (), tuple(self.cameras), None, Scale("given", 1.0), made,
+                           warnings=tuple(self.depths_m))  # fmt: skip
 
 
 class Killing(Echo):
