@@ -53,6 +53,11 @@ class Patches:
     point: Float[np.ndarray, "q 3"]
     weight: Float[np.ndarray, " q"]
 
+    @classmethod
+    def none(cls) -> Patches:
+        """No patch."""
+        return cls(np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0))
+
 
 def find_patches(depth_m: Float[np.ndarray, "n h w"], K: Float[np.ndarray, "n 3 3"]) -> Patches:
     """Planes in depth maps (not finite or <= 0 where unknown); ``K`` belongs to the maps."""

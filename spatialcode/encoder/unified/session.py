@@ -126,6 +126,7 @@ class UnifiedSession:
         if not self._seen:
             raise EncodeError("a clip needs at least one frame, got none")
         loaded, unit_m = self._loaded, self._unit_m()
+        self._settle()
         video = replace(self._clip.video, sampled_s=tuple(seen.t_s for seen in self._seen))
         sightings = [box.in_world(unit_m) for box in self._boxes]
         return SpatialCode(
@@ -146,6 +147,16 @@ class UnifiedSession:
                 work_key=self._clip.work_key,
             ),
         )
+
+    def _settle(self) -> None:
+        """Take the poses that the geometry believes once it knows all frames."""
+        settled = self._geometry.settled()
+        if settled is None:
+            return
+        start = self._seen[0].frame
+        now = zip(self._seen, settled.T_world_camera, strict=True)
+        self._seen = [replace(seen, T_world_camera=T) for seen, T in now]
+        self._boxes = [replace(box, seen=self._seen[box.seen.frame - start]) for box in self._boxes]
 
     def _frame(self, window: Window, geometry: WindowGeometry, row: int) -> _FrameSeen:
         """A frame's camera, in the part of the video that cuts leave it in."""

@@ -7,7 +7,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from spatialcode.encoder.geometry.own_path import PathInput
+from spatialcode.encoder.geometry.path.running import PathInput
 from spatialcode.encoder.geometry.protocol import DepthNoise
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 

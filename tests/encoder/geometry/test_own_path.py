@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spatialcode.encoder.geometry.own_path import PathInput, own_path
+from spatialcode.encoder.geometry.path.running import PathInput, own_path
 from spatialcode.errors import EncodeError
 from spatialcode.evaluation.metrics.poses import path_error
 from tests.encoder.geometry.clips import NETWORK, clip, exact_depth, noisy_depth, path_input
