@@ -26,6 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from spatialcode.encoder.gpu_share import peak_bytes_of
 from spatialcode.encoder.parsing.image_masks import best_masks
 from spatialcode.encoder.parsing.memory import MemoryNetwork, TrackMemory
 
@@ -280,8 +281,7 @@ def measured(run: Callable[[], Any], num_frames: int, num_runs: int) -> dict[str
 
     for _ in range(3):
         run()
-    torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats()
+    peak_bytes = peak_bytes_of(run, "cuda")
     times_s = []
     for _ in range(num_runs):
         start = time.perf_counter()
@@ -296,7 +296,7 @@ def measured(run: Callable[[], Any], num_frames: int, num_runs: int) -> dict[str
     return {
         "frames_per_s": num_frames / wall_s,
         "busy": min(1.0, kernels_s / wall_s),
-        "peak_gb": torch.cuda.max_memory_allocated() / 1e9,
+        "peak_gb": peak_bytes / 1e9,
     }
 
 

@@ -211,8 +211,8 @@ def ray_worker(told: Row) -> None:
     import torch
     from transformers import Qwen3ForCausalLM
 
-    from pipelines.train_reasoner.config import AdamConfig, ZeroConfig
-    from pipelines.train_reasoner.deepspeed import DeepSpeedStepper
+    from pipelines.training.config import AdamConfig, ZeroConfig
+    from pipelines.training.deepspeed import DeepSpeedStepper
     from spatialcode.grpo.engine import HFEngine
 
     given = told["given"]

@@ -75,7 +75,7 @@ def _fetch(config: WeightsConfig, log: EventLog) -> bool:
     from spatialcode.encoder.weights.fetching import fetch
 
     if not config.names:
-        raise WeightsError("names: say which weights to fetch, for example names=prompted-apache")
+        raise WeightsError("names: say which weights to fetch, for example names=prompted")
     names = expanded(config.names)
     for name in names:  # before the first byte is fetched
         config.check_licence(name, read_pin(config.path, name))

@@ -65,9 +65,11 @@ def start(config: ServeConfig) -> None:
 
     from cluster.connect import connect
 
-    app = build_app(config)
+    is_measured = config.encoder.num_gpus is None  # which needs a cluster
+    app = None if is_measured else build_app(config)  # what is wrong is said before Ray starts
     configure_proxies(config.limits)
     connect(min_cpus=_num_cpus(config), _metrics_export_port=config.metrics_port)
+    app = app or build_app(config)
     serve.start(http_options={"host": config.host, "port": config.port})
     serve.run(app, name=APP_NAME, route_prefix="/")
 

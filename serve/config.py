@@ -213,13 +213,17 @@ class EncoderDeploymentConfig(DeploymentConfig, EncoderSettings):
 
     device: str = setting("auto is cuda if num_gpus is above 0", "auto",
                           one_of=("auto", "cpu", "cuda"))  # fmt: skip
-    num_gpus: float = setting("GPUs that a replica reserves, or a fraction of one", 0.0, at_least=0)
+    num_gpus: float | None = setting(
+        "GPUs that a replica reserves, or a fraction of one; auto: as much as it was seen to need",
+        0.0, at_least=0, auto=True,
+    )  # fmt: skip
+    compile: bool = setting("compile the networks; the first videos wait for it", False)
     max_batch: int = setting("videos whose frames are encoded together", 4, at_least=1)
 
     @property
     def torch_device(self) -> str:
         """The device to load on."""
-        return ("cuda" if self.num_gpus else "cpu") if self.device == "auto" else self.device
+        return ("cpu" if self.num_gpus == 0 else "cuda") if self.device == "auto" else self.device
 
 
 @dataclass(frozen=True)

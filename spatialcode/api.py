@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialcode.encoder.compiling import compile_networks
 from spatialcode.encoder.protocol import (
     ClipInput,
     Encoder,
@@ -149,11 +150,16 @@ def keyed_identity(encoder: Encoder, settings: Sampling) -> EncoderIdentity:
 
 
 class VideoEncoder:
-    """An encoder loaded on a device: decoded videos in, spatial codes out."""
+    """An encoder loaded on a device: decoded videos in, spatial codes out.
 
-    def __init__(self, encoder: Encoder, device: str = "cpu") -> None:
+    ``compiles``: its networks are compiled, which pays from some dozens of videos on.
+    """
+
+    def __init__(self, encoder: Encoder, device: str = "cpu", compiles: bool = False) -> None:
         self.encoder = encoder
         self.loaded = encoder.load(device)
+        if compiles:
+            compile_networks(self.loaded)
 
     @classmethod
     def load(

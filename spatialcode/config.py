@@ -73,13 +73,20 @@ class Bounds:
         return " and ".join(parts)
 
 
-def setting(doc: str, default: Any = MISSING, default_factory: Any = None, **bounds: Any) -> Any:
+def setting(
+    doc: str,
+    default: Any = MISSING,
+    default_factory: Any = None,
+    auto: bool = False,
+    **bounds: Any,
+) -> Any:
     """A dataclass field with a line of documentation; without a default it must be given.
 
+    ``auto``: None, which leaves the choice to the program, is also written ``auto``.
     ``bounds``: fields of `Bounds`, which `checked` holds the value to (each item, where the
     setting is a sequence) and ``--help`` shows. None is always within.
     """
-    metadata = {"doc": doc, "bounds": Bounds(**bounds)}
+    metadata = {"doc": doc, "bounds": Bounds(**bounds), "auto": auto}
     if default_factory is not None:
         return dataclasses.field(default_factory=default_factory, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -188,6 +195,7 @@ class _Entry:
     default: Any
     doc: str
     bounds: Bounds
+    auto: bool
 
     @property
     def values(self) -> str:
@@ -195,6 +203,7 @@ class _Entry:
         name = str(self.type_hint).replace("typing.", "").replace("pathlib.", "")
         if isinstance(self.type_hint, type) and not typing.get_args(self.type_hint):
             name = self.type_hint.__name__
+        name = name.replace("None", "auto") if self.auto else name
         return ", ".join(filter(None, (name, str(self.bounds))))
 
     @property
@@ -202,7 +211,8 @@ class _Entry:
         if self.default == MISSING:
             return f"{self.key}=… [required]"
         default = list(self.default) if isinstance(self.default, tuple) else self.default
-        return f"{self.key}={'null' if default is None else default}"
+        none = "auto" if self.auto else "null"
+        return f"{self.key}={none if default is None else default}"
 
 
 def _nested(type_hint: Any) -> type[Any] | None:
@@ -231,7 +241,8 @@ def _entries(schema: type[Any], prefix: str = "") -> Iterator[_Entry]:
             yield from _entries(nested, key + ".")
         else:
             doc, bounds = field.metadata.get("doc", ""), field.metadata.get("bounds", Bounds())
-            yield _Entry(key, hint, _default(field), doc, bounds)
+            auto = field.metadata.get("auto", False)
+            yield _Entry(key, hint, _default(field), doc, bounds, auto)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -282,6 +293,7 @@ def _checked_keys(
 ) -> dict[str, Any]:
     """The values with bare items wrapped for sequence settings; unknown keys raise."""
     hints = typing.get_type_hints(schema)
+    autos = {field.name for field in dataclasses.fields(schema) if field.metadata.get("auto")}
     checked = {}
     for name, value in values.items():
         if name not in hints:
@@ -297,6 +309,8 @@ def _checked_keys(
             raise ConfigError(f"{group}: is a group of settings; set {group}.{leaf} and the like")
         elif _is_sequence(hints[name]) and value is not None and value != MISSING:
             value = [value] if isinstance(value, str | int | float) else value
+        elif name in autos and value == "auto":
+            value = None
         checked[name] = value
     return checked
 

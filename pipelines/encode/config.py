@@ -33,7 +33,17 @@ class EncodingConfig(EncoderSettings):
         one_of=("auto", "cpu", "cuda"),
     )
     num_cpus: float = setting("cores an encoder reserves; caps its threads", 1.0, above=0)
-    num_gpus: float = setting("GPUs an encoder reserves; a fraction shares one", 0.0, at_least=0)
+    num_gpus: float | None = setting(
+        "GPUs an encoder reserves; a fraction shares one; auto: as much as it was seen to need",
+        0.0,
+        at_least=0,
+        auto=True,
+    )
+    compile: bool | None = setting(
+        "compile the networks: true, false, or auto: on a GPU, for 50 videos and more",
+        None,
+        auto=True,
+    )
     min_actors: int = setting("encoders started at once", 1, at_least=1)
     max_actors: int | None = setting("encoders at most; null: as many as fit the cluster", None)
     videos_per_batch: int = setting("videos whose frames are encoded together", 4, at_least=1)
@@ -45,7 +55,7 @@ class EncodingConfig(EncoderSettings):
     @property
     def torch_device(self) -> str:
         """The device to load on."""
-        return ("cuda" if self.num_gpus else "cpu") if self.device == "auto" else self.device
+        return ("cpu" if self.num_gpus == 0 else "cuda") if self.device == "auto" else self.device
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from pipelines.encode.config import EncodeConfig
 from pipelines.encode.inputs import list_inputs
+from pipelines.encode.placement import placed
 from pipelines.encode.plan import (
     ContentCache,
     Plan,
@@ -154,6 +155,7 @@ def _compute(
 
     encoders = config.encoder.num_cpus * config.encoder.min_actors
     connect_for_data(config.ray_address, encoders + config.decode.num_cpus + _WRITER_CPUS)
+    config = placed(config, encoder, len(works))
     ledger = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(AttemptLedger).remote()
     outstanding = {work.source.input_id: work for work in works}
     try:

@@ -172,7 +172,8 @@ class EncodeStage:
 
     def __init__(self, config: EncodeConfig, ledger: Any, encoder: Encoder) -> None:
         limit_threads(config.encoder.num_cpus)
-        self._encoder = VideoEncoder(encoder, config.encoder.torch_device)
+        compiles = bool(config.encoder.compile)
+        self._encoder = VideoEncoder(encoder, config.encoder.torch_device, compiles)
         limit_threads(config.encoder.num_cpus)  # loading may have imported torch
         self._max_attempts = max(2, config.max_attempts)  # the first may be a neighbour's fault
         self._ledger = ledger

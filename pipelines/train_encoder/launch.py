@@ -18,7 +18,6 @@ from typing import Any
 import torch
 
 from cluster.connect import connect
-from pipelines.on_ray.training import train_on_workers
 from pipelines.train_encoder.config import TrainEncoderConfig
 from pipelines.train_encoder.run import (
     STATE_FILE,
@@ -30,6 +29,7 @@ from pipelines.train_encoder.run import (
     run,
     write_curve,
 )
+from pipelines.training.workers import train_on_workers
 from spatialcode.encoder.detections import Calibration
 from spatialcode.encoder.small.encoder import SmallSettings, load_weights, save_weights
 from spatialcode.encoder.small.stages import SmallStages

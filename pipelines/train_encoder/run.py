@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.train_encoder.config import TrainEncoderConfig
+from pipelines.training.rows import METRICS_FILE, cut_back, read_rows
 from spatialcode.encoder.small.encoder import save_weights
 from spatialcode.encoder.small.inputs import (
     CameraKnowledge,
@@ -45,12 +46,12 @@ from spatialcode.encoder.small.training import (
     start_state,
     train,
 )
-from spatialcode.files import append_jsonl, read_jsonl
+from spatialcode.files import append_jsonl
 from spatialcode.scene.categories import LABEL_INDEX
 from spatialcode.seeds import VALIDATION_ROOMS
 from spatialcode.synthetic.clips import make_training_frames
 
-STATE_FILE, WEIGHTS_FILE, METRICS_FILE = "state.pt", "encoder.safetensors", "metrics.jsonl"
+STATE_FILE, WEIGHTS_FILE = "state.pt", "encoder.safetensors"
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,11 @@ class Recorder:
         self.sums: dict[str, list[float]] = {}
         self.last_validation: dict[str, Any] = {}
 
+    def begin_after(self, step: int) -> None:
+        """Forget what was written of later steps, which are taken again."""
+        if self.writes:
+            cut_back(self.output / METRICS_FILE, step)
+
     def __call__(self, state: TrainState, metrics: dict[str, float]) -> None:
         if self.writes:
             for name, value in metrics.items():
@@ -267,6 +273,7 @@ def run(
     state = start_state(wrap(model) if wrap else model, settings)
     if resume_from and resume_from.is_file():
         state.load(resume_from)
+    recorder.begin_after(state.step)
     replay = ReplayConfig(
         capacity=config.buffer_frames,
         max_uses=config.frame_uses,
@@ -287,7 +294,7 @@ def write_curve(output: Path) -> Path:
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
-    rows = [row for _, row in read_jsonl(output / METRICS_FILE)]
+    rows = read_rows(output / METRICS_FILE)
     figure = make_subplots(rows=2, cols=1, subplot_titles=("training loss", "unseen rooms"))
     trained = [row for row in rows if row["kind"] == "train"]
     samples = [row["samples"] for row in trained]

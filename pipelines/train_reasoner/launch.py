@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.connect import connect
-from pipelines.on_ray.training import train_on_workers
 from pipelines.train_reasoner.config import TrainReasonerConfig, dry_run
-from pipelines.train_reasoner.metrics import METRICS_FILE, read_rows
 from pipelines.train_reasoner.model import is_compact, prepare_start
 from pipelines.train_reasoner.prompts import (
     BLOCK_NUMBERS,
@@ -29,6 +27,8 @@ from pipelines.train_reasoner.prompts import (
     prompt_rows,
 )
 from pipelines.train_reasoner.worker import RESULT_FILE, WorkerSetup
+from pipelines.training.rows import METRICS_FILE, read_rows
+from pipelines.training.workers import train_on_workers
 from spatialcode.config import to_dict
 from spatialcode.files import read_json, write_json
 

@@ -6,7 +6,6 @@ so that after any number of crashes every step is there once.
 
 from __future__ import annotations
 
-import contextlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,12 +16,10 @@ if TYPE_CHECKING:
     from pipelines.train_reasoner.step import Harvest
     from spatialcode.grpo.batch import RolloutBatch
 
-from spatialcode.errors import FormatError
-from spatialcode.files import append_jsonl, read_jsonl, write_jsonl
+from pipelines.training.rows import METRICS_FILE, cut_back, read_rows
+from spatialcode.files import append_jsonl
 
-METRICS_FILE, SAMPLES_FILE, READABLE_FILE, BOARD_FOLDER = (
-    "metrics.jsonl", "samples.jsonl", "samples.md", "tensorboard",
-)  # fmt: skip
+SAMPLES_FILE, READABLE_FILE, BOARD_FOLDER = "samples.jsonl", "samples.md", "tensorboard"
 _COLUMNS = ("stage", "step", "reward", "accuracy", "loss", "entropy", "kl", "clip_fraction",
             "length", "truncated", "invalid", "tokens_per_s", "seconds")  # fmt: skip
 
@@ -36,7 +33,7 @@ class RunFiles:
         self.output = Path(output)
         self.output.mkdir(parents=True, exist_ok=True)
         for name in (METRICS_FILE, SAMPLES_FILE):
-            cut_back(self.output / name, total_steps)
+            cut_back(self.output / name, total_steps, "total_steps")
         self._write_readable()
         # events after the purge step are hidden: the resumed run writes them again
         purge = max(0, total_steps + 1)
@@ -65,24 +62,6 @@ class RunFiles:
         rows = read_rows(self.output / SAMPLES_FILE)
         text = "".join(readable(row["total_steps"], row) for row in rows)
         (self.output / READABLE_FILE).write_text(text, encoding="utf-8")
-
-
-def cut_back(path: Path, total_steps: int) -> None:
-    """Drop lines of later steps, and a last line that a crash left unfinished."""
-    if not path.is_file():
-        return
-    kept = [row for row in read_rows(path) if row["total_steps"] <= total_steps]
-    write_jsonl(path, kept)
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a file; none where it does not exist."""
-    rows: list[dict[str, Any]] = []
-    if path.is_file():
-        with contextlib.suppress(FormatError):  # nothing follows a line that a crash cut off
-            for _, row in read_jsonl(path):
-                rows.append(row)
-    return rows
 
 
 def readable(total_steps: int, row: Mapping[str, Any]) -> str:

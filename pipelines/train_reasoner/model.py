@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.train_reasoner.checkpoints import seed_everything
 from pipelines.train_reasoner.config import PromptDataConfig, TrainReasonerConfig
 from pipelines.train_reasoner.prompts import PromptMaker, PromptRow
+from pipelines.training.checkpoints import seed_everything
 from spatialcode.errors import ConfigError
 from spatialcode.grpo.types import TaughtExample
 from spatialcode.reasoning.models.local import STYLE_FILE

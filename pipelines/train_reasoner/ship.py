@@ -21,10 +21,10 @@ from pipelines.train_reasoner.evaluation import (
     judged,
     summary,
 )
-from pipelines.train_reasoner.metrics import METRICS_FILE, read_rows
 from pipelines.train_reasoner.model import ReasonerText
 from pipelines.train_reasoner.prompts import PromptMaker, PromptRow
 from pipelines.train_reasoner.rollouts.rollouts import TrainerRollouts
+from pipelines.training.rows import METRICS_FILE, read_rows
 from spatialcode.config import to_dict
 from spatialcode.files import read_json, write_json
 from spatialcode.grpo.engine import HFEngine

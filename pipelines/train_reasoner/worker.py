@@ -17,10 +17,7 @@ from typing import Any
 
 import torch
 
-from pipelines.train_reasoner import checkpoints
-from pipelines.train_reasoner.checkpoints import FoundCheckpoint, RunPosition
 from pipelines.train_reasoner.config import STAGES, TrainReasonerConfig
-from pipelines.train_reasoner.deepspeed import DeepSpeedStepper, with_adapters
 from pipelines.train_reasoner.evaluation import (
     Evaluation,
     Judge,
@@ -34,6 +31,9 @@ from pipelines.train_reasoner.model import load_model, load_text, start_folder
 from pipelines.train_reasoner.prompts import PromptMaker, PromptRow, Prompts, write_next_task
 from pipelines.train_reasoner.rewards.pool import PlainRewards, RewardPool, Rewards
 from pipelines.train_reasoner.rollouts.rollouts import Rollouts, make_rollouts
+from pipelines.training import checkpoints
+from pipelines.training.checkpoints import FoundCheckpoint, RunPosition
+from pipelines.training.deepspeed import DeepSpeedStepper, with_adapters
 from spatialcode.config import to_dict
 from spatialcode.files import write_json
 from spatialcode.reasoning.models.local import STYLE_FILE

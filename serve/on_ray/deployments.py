@@ -21,6 +21,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI
@@ -28,6 +29,7 @@ from ray import serve
 from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
+from cluster.gpu_share import measured_num_gpus
 from serve.access.keys import KeyRing
 from serve.ask.asking import Asked, ServedModel, reasoners_of
 from serve.book.database import JobBook
@@ -96,7 +98,7 @@ class EncoderReplica:
 
     def __init__(self, config: ServeConfig, encoder: Encoder) -> None:
         limit_threads(config.encoder.num_cpus)
-        loaded = VideoEncoder(encoder, config.encoder.torch_device)
+        loaded = VideoEncoder(encoder, config.encoder.torch_device, config.encoder.compile)
         self._identity = loaded.identity(config.sampling)
         self._check = ModelCheck(loaded)  # the warm-up: fails the replica, not its first video
         self._checked_at_s = time.monotonic()
@@ -163,14 +165,19 @@ class Reasoner:
 
 
 def build(config: ServeConfig, keys: KeyRing) -> serve.Application:
-    """The application of a configuration. ``keys``: who may call, read where keys are."""
+    """The application of a configuration. ``keys``: who may call, read where keys are.
+
+    With ``encoder.num_gpus=auto`` this process is connected to Ray, where the encoder is measured.
+    """
+    made = config.encoder.make()
+    config = measured(config, made)
     encoder = serve.deployment(
         name="Encoder", **_resources(config.encoder), **_care(config),
         autoscaling_config=_scaling(config, config.encoder) | {
             "policy": {"policy_function": ByQueue,
                        "policy_kwargs": {"jobs_per_replica": 2.0 * config.encoder.max_batch}},
         },
-    )(EncoderReplica).bind(config, config.encoder.make())  # fmt: skip
+    )(EncoderReplica).bind(config, made)  # fmt: skip
     reasoner = None
     if config.reasoner.has_model:
         reasoner = serve.deployment(
@@ -189,6 +196,15 @@ def build(config: ServeConfig, keys: KeyRing) -> serve.Application:
         },
     )(Ingress).bind(config, keys, encoder, reasoner)  # fmt: skip
     return bound
+
+
+def measured(config: ServeConfig, encoder: Encoder) -> ServeConfig:
+    """The settings with a number for ``encoder.num_gpus``."""
+    own = config.encoder
+    if own.num_gpus is not None:
+        return config
+    share = measured_num_gpus(encoder, own.device, own.max_batch)
+    return replace(config, encoder=replace(own, num_gpus=share))
 
 
 def _resources(config: DeploymentConfig) -> dict[str, Any]:

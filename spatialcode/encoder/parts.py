@@ -5,10 +5,12 @@ No torch here; networks are imported when they are loaded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from spatialcode.config import build, setting
+from spatialcode.encoder.compiling import modules_of
 from spatialcode.encoder.geometry.protocol import GeometrySource
 from spatialcode.encoder.geometry.registry import (
     GeometryPart,
@@ -24,7 +26,7 @@ from spatialcode.encoder.parsing.registry import (
     load_mask_source,
     part_named,
 )
-from spatialcode.encoder.weights.local import weights_folder, weights_identity
+from spatialcode.encoder.weights.local import check_fetched, weights_folder, weights_identity
 from spatialcode.errors import ConfigError
 from spatialcode.loading import load
 
@@ -48,6 +50,10 @@ class EncoderParts:
                 changed: dict[str, Any] = {kind: smaller}
                 return replace(self, **changed)
         return None
+
+    def fixed_shape_modules(self) -> list[Any]:
+        """See `Compilable`."""
+        return modules_of(self.detector, self.masks, self.geometry)
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,19 @@ class NamedPart:
         make = load_detector if kind == "detector" else load_mask_source
         (folder,) = folders
         return make(self.name, folder, self.settings, device)
+
+
+def identities(parts: Mapping[str, NamedPart]) -> dict[str, dict[str, Any]]:
+    """What an encoder's hash holds of its parts, by kind. Raises as `NamedPart.identity`; weights
+    that were never fetched are named all at once.
+    """
+    check_fetched([name for kind, part in parts.items() for name in part.wanted(kind)])
+    return {kind: part.identity(kind) for kind, part in parts.items()}
+
+
+def loaded_parts(parts: Mapping[str, NamedPart], device: str) -> EncoderParts:
+    """The parts on a torch device. Raises as `NamedPart.loaded`."""
+    return EncoderParts(**{kind: part.loaded(kind, device) for kind, part in parts.items()})
 
 
 def _entry(kind: str, name: str) -> NetworkPart | GeometryPart:

@@ -130,7 +130,7 @@ class Traits:
 
     ``mount``, ``has_front``, ``yaw_symmetry``: as of a `Category`. ``usual_size_m``: width, depth
     and height along a box's own x, y and z; None where no size is usual. ``is_portable``: stands on
-    the floor or on furniture alike.
+    the floor or on furniture alike. ``shows_others``: other things are seen in it.
     """
 
     mount: Mount = "surface"
@@ -138,6 +138,7 @@ class Traits:
     yaw_symmetry: YawSymmetry = "half"
     usual_size_m: tuple[float, float, float] | None = None
     is_portable: bool = False
+    shows_others: bool = False
 
     @property
     def is_on_wall(self) -> bool:
@@ -182,6 +183,7 @@ _ON_FLOOR = frozenset({
     "bicycle", "person",
 })  # fmt: skip
 _PORTABLE = frozenset({"lamp", "fan", "plant", "heater", "speaker", "box", "bag", "backpack"})
+_SHOWING = frozenset({"mirror", "tv", "monitor", "picture", "painting", "poster"})
 _CATEGORY = {category.label: category for category in CATEGORIES}
 
 
@@ -192,10 +194,10 @@ def traits_of(label: str) -> Traits:
     """
     usual = _USUAL_M.get(label)
     known = _CATEGORY.get(label)
+    portable, showing = label in _PORTABLE, label in _SHOWING
     if known is not None:
-        portable = label in _PORTABLE
-        return Traits(known.mount, known.has_front, known.yaw_symmetry, usual, portable)
+        return Traits(known.mount, known.has_front, known.yaw_symmetry, usual, portable, showing)
     mount: Mount = "wall" if label in _ON_WALL else "floor" if label in _ON_FLOOR else "surface"
     has_front = label in _WITH_FRONT
     symmetry: YawSymmetry = "full" if has_front else "round" if label in _ROUND else "half"
-    return Traits(mount, has_front, symmetry, usual, label in _PORTABLE)
+    return Traits(mount, has_front, symmetry, usual, portable, showing)

@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from pipelines.train_reasoner.config import AdamConfig
-from pipelines.train_reasoner.deepspeed import MuonBesideAdamW, make_adamw
+from pipelines.training.config import AdamConfig
+from pipelines.training.deepspeed import MuonBesideAdamW, make_adamw
 from spatialcode.grpo.advantages import mean_std_advantages
 from spatialcode.grpo.batch import rollout_batch
 from spatialcode.grpo.engine import HFEngine

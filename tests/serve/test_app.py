@@ -30,6 +30,7 @@ from serve.app import anchored, build_app, read_arguments
 from serve.book.database import JobBook
 from spatialcode.errors import ConfigError
 from spatialcode.scene.document import from_document
+from tests.encoder.tiny_settings import SETTINGS, WORDS, dotlist
 from tests.serve.local_service import CLIP
 from tests.serve.videos import small_video
 from tests.tiny_codes import untrained_weights
@@ -320,5 +321,25 @@ def test_the_whole_service_killed_with_jobs_under_way_goes_on(short: Path) -> No
         assert set(attempts) == set(ids)
         assert all(1 <= number <= 2 for number in attempts.values())
         book.close()
+    finally:
+        app.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_a_full_size_encoder_serves(short: Path, name: str) -> None:
+    folder = short / name[0]
+    folder.mkdir()
+    own = dotlist(SETTINGS[name](folder))
+    app = App(folder, (f"encoder.name={name}", *own, "sampling.num_frames=6"))
+    try:
+        app.start()
+        code_id = upload(app.url, CLIP)["id"]
+        code = from_document(done(app.url, code_id)["code"])
+        assert code.provenance.work_key == code_id
+        assert code.provenance.encoder == name
+        assert len(code.cameras) == 6
+        assert code.objects
+        assert {item.label for item in code.objects} <= set(WORDS)
     finally:
         app.stop()

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from cluster.connect import connect
-from pipelines.on_ray.training import train_on_workers
 from pipelines.train_encoder.config import TrainEncoderConfig
 from pipelines.train_encoder.unified.run import WEIGHTS_FOLDER, train_unified_in_process
+from pipelines.training.workers import train_on_workers
 from spatialcode.encoder.unified.weights import read_unified_card
 
 

@@ -27,10 +27,11 @@ from pipelines.train_encoder.unified.clips import (
     with_most_seen,
 )
 from pipelines.train_encoder.unified.config import RENDERED
-from pipelines.train_reasoner import checkpoints
-from pipelines.train_reasoner.checkpoints import RunPosition
-from pipelines.train_reasoner.config import AdamConfig, ZeroConfig
-from pipelines.train_reasoner.deepspeed import DeepSpeedStepper
+from pipelines.training import checkpoints
+from pipelines.training.checkpoints import RunPosition
+from pipelines.training.config import AdamConfig, ZeroConfig
+from pipelines.training.deepspeed import DeepSpeedStepper
+from pipelines.training.rows import METRICS_FILE, cut_back
 from spatialcode.encoder.unified.clips import collated, tracked_truth
 from spatialcode.encoder.unified.config import UnifiedOptimisation
 from spatialcode.encoder.unified.model import UnifiedModel, UnifiedOutput
@@ -51,7 +52,7 @@ from spatialcode.encoder.weights.local import weights_folder
 from spatialcode.files import append_jsonl
 from spatialcode.seeds import VALIDATION_ROOMS
 
-STATE_FILE, METRICS_FILE, WEIGHTS_FOLDER = "state.pt", "metrics.jsonl", "unified"
+STATE_FILE, WEIGHTS_FOLDER = "state.pt", "unified"
 #: Told of every checkpoint of a worker: figures, and the folder with the worker's part of it.
 OnCheckpoint = Callable[[dict[str, Any], Path], None]
 
@@ -196,6 +197,7 @@ def _run(
     recorder: UnifiedRecorder,
     start: int,
 ) -> None:
+    recorder.begin_after(start)
     ahead = 2 * max(config.batch_size, config.num_renderers)
     numbers = {"rank": recorder.rank, "world_size": recorder.world_size}
     train_unified(
@@ -218,6 +220,11 @@ class UnifiedRecorder:
     keep: Callable[[int, dict[str, Any]], None]
     validation: dict[str, float] = field(default_factory=dict)
     _begun_s: float = field(default_factory=time.monotonic)
+
+    def begin_after(self, step: int) -> None:
+        """Forget what was written of later steps, which are taken again."""
+        if self.rank == 0:
+            cut_back(Path(self.config.output, METRICS_FILE), step)
 
     def __call__(self, step: int, figures: dict[str, float]) -> None:
         self._write({"kind": "train", "step": step, **figures})

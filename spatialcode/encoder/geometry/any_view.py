@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from spatialcode.encoder.geometry.any_view_weights import (
     is_nested,
     load_any_view,
     load_nested,
 )
+from spatialcode.encoder.geometry.audited import audited
 from spatialcode.encoder.geometry.chaining import WindowChain, depth_log_ratios
 from spatialcode.encoder.geometry.cuts import find_cuts
 from spatialcode.encoder.geometry.grounding import grounded
@@ -95,6 +96,11 @@ class AnyViewGeometry:
 
     def session(self, clip: ClipHeader) -> GeometrySession:  # noqa: ARG002  needs no header
         return _AnyViewSession(self)
+
+    def fixed_shape_modules(self) -> list[nn.Module]:
+        """See `Compilable`."""
+        networks = [self.any_view] + [self.metric] * (self.metric is not None)
+        return [module for network in networks for module in layers_of(network)]
 
     def pictures(self, rgb: UInt8[np.ndarray, "n h w 3"]) -> Tensor:
         """Frames (n, 3, h, w) as the networks take them: whole patches, the longer side as set."""
@@ -178,6 +184,16 @@ class AnyViewGeometry:
         )
 
 
+def layers_of(network: Any) -> list[nn.Module]:
+    """The layers of a network's transformer, which are alike, so that one compilation serves all.
+
+    Of a layer with rotary positions only the perceptron: those positions are read back from the
+    device on the way, which no compiler sees through.
+    """
+    layers = network.backbone.pretrained.blocks
+    return [layer if layer.attn.rope is None else layer.mlp for layer in layers]
+
+
 def camera_to_world(extrinsics: Tensor) -> Float[np.ndarray, "n 4 4"]:
     """Poses of world-to-camera matrices (N, 3, 4) or (N, 4, 4)."""
     values = extrinsics.double().cpu().numpy()
@@ -215,6 +231,7 @@ class _AnyViewSession:
         if known.depth_m is not None:
             found = replace(found, depth_m=known_depth(known.depth_m), confidence=None)
         found = replace(found, up_camera=known.up_camera)
+        found = audited(found, window.rgb, known.K is not None)
         return self._chain.add(grounded(found, frame_px), window.num_repeated)
 
     def settled(self) -> None:

@@ -28,7 +28,8 @@ _FAR_M = 8.0
 @dataclass(frozen=True, eq=False)
 class OracleGeometry:
     """True depth and cameras of a whole clip: ``depth_m`` (N, h, w), not finite where there is
-    none; ``K`` (3, 3) in pixels of the frames; ``T_world_camera`` (N, 4, 4).
+    none; ``K`` (3, 3) in pixels of the frames; ``T_world_camera`` (N, 4, 4) in a
+    world with z up and its floor at z = 0.
     """
 
     depth_m: Float[np.ndarray, "n h w"]
@@ -47,6 +48,7 @@ class OracleGeometry:
             T_world_camera=np.asarray(self.T_world_camera[rows], np.float64),
             is_metric=True,
             error=DepthNoise(),
+            is_grounded=True,
         )
 
     def settled(self) -> None:

@@ -109,8 +109,8 @@ class PathedGeometry:
 
 @dataclass(frozen=True, eq=False)
 class _Told:
-    """What was told of some frames: poses (N, 4, 4), log depth scales (N,), cuts, the median miss in
-    pixels of the frames where points were followed, and the last of the path's pictures.
+    """What was told of some frames: poses (N, 4, 4), log depth scales (N,), cuts, the median miss
+    in pixels of the frames where points were followed, and the last of the path's pictures.
     """
 
     T_world_camera: Array

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from spatialcode.encoder.geometry.similarity import Similarity
+from spatialcode.encoder.odometry.audit import CameraMotion
 from spatialcode.encoder.protocol import ClipHeader, Window
 from spatialcode.errors import SchemaError
 
@@ -41,8 +42,9 @@ class WindowGeometry:
     ``depth_m``. ``is_metric``: that unit is the metre; otherwise it is arbitrary. ``up_camera``
     (N, 3): unit vectors against gravity where the source knows it. ``confidence`` (N, h, w) in
     [0, 1], None where the source has none. ``reprojection_px``: the median distance at which
-    points seen in several frames are missed, in pixels of the frames; None where poses were not
-    estimated from pictures. ``cuts``: rows at which the video goes on somewhere else, so that
+    points seen in several frames are missed, in pixels of the frames; None where nothing could be
+    checked, or poses were given. ``motion``: what the pictures show of the camera's motion; None
+    where poses were given. ``cuts``: rows at which the video goes on somewhere else, so that
     nothing joins them to the rows before; each such part has poses in a world of its own.
     ``is_grounded``: that world has z up and its floor at z = 0. SchemaError where shapes do not
     agree.
@@ -56,6 +58,7 @@ class WindowGeometry:
     up_camera: Float[np.ndarray, "n 3"] | None = None
     confidence: Float[np.ndarray, "n h w"] | None = None
     reprojection_px: float | None = None
+    motion: CameraMotion | None = None
     cuts: tuple[int, ...] = ()
     is_grounded: bool = False
 

@@ -17,10 +17,11 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from spatialcode.config import checked, setting
-from spatialcode.encoder.geometry.protocol import DepthNoise
+from spatialcode.encoder.geometry.protocol import DepthNoise, WindowGeometry
 from spatialcode.encoder.geometry.similarity import Similarity
 from spatialcode.encoder.lifting.planes import PLANE_PX, NearestDepth, PlanarDepth
 from spatialcode.encoder.parsing.protocol import FrameMasks
+from spatialcode.encoder.protocol import Window
 from spatialcode.scene.categories import Traits, traits_of
 
 Array = NDArray[np.float64]
@@ -62,6 +63,29 @@ class FrameView:
     error: DepthNoise
     edge_sigma_px: float = 0.0
     confidence: Float[np.ndarray, "h w"] | None = None
+
+
+def frame_view(
+    geometry: WindowGeometry, row: int, window: Window, edge_sigma_px: float
+) -> FrameView:
+    """One row of a window, with depth and confidence of the frame's own size."""
+    height, width = window.rgb.shape[1:3]
+
+    def resized(values: np.ndarray) -> np.ndarray:
+        if values.shape == (height, width):
+            return values
+        return cv2.resize(values, (width, height), interpolation=cv2.INTER_NEAREST)
+
+    confidence = None if geometry.confidence is None else resized(geometry.confidence[row])
+    return FrameView(
+        index=window.start + row,
+        depth_m=resized(geometry.depth_m[row]),
+        K=geometry.K[row],
+        T_world_camera=geometry.T_world_camera[row],
+        error=geometry.error,
+        edge_sigma_px=edge_sigma_px,
+        confidence=confidence,
+    )
 
 
 @dataclass(frozen=True, eq=False)

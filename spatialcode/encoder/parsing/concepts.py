@@ -26,6 +26,8 @@ from spatialcode.encoder.protocol import Window
 class ConceptDetector(TowerPart[ConceptSettings]):
     """A `Detector`. The masks that the network also draws are left to a mask source."""
 
+    image_tower = "vision_encoder"
+
     def __init__(self, tower: PretrainedTower, settings: ConceptSettings) -> None:
         super().__init__(tower, settings)
         self._tokenizer = tower.tokenizer()

@@ -26,6 +26,7 @@ from spatialcode.encoder.protocol import Window
 class ImageMasks(TowerPart[ImageMaskSettings]):
     """A `MaskSource` without memory."""
 
+    image_tower = "vision_encoder"
     # A logit map has a quarter of the picture's resolution; its zero is placed within half a cell.
     edge_sigma_px = 1.0
 

@@ -27,6 +27,8 @@ _SENTENCE = "a photo of a {}"
 class OwlDetector(TowerPart[DetectorSettings]):
     """A `Detector`."""
 
+    image_tower = "owlv2.vision_model"
+
     def __init__(self, tower: PretrainedTower, settings: DetectorSettings) -> None:
         super().__init__(tower, settings)
         self._tokenizer = tower.tokenizer()

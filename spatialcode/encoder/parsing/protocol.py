@@ -70,6 +70,20 @@ class FrameMasks:
         if lengths != [num] * len(parts) or self.masks.ndim != 3:
             raise SchemaError("FrameMasks", f"{num} of each, masks (M, H, W)", lengths)
 
+    def labelled(self, labels: Sequence[str]) -> FrameMasks:
+        """The masks that have one of these labels."""
+        return self.rows(np.flatnonzero(np.isin(self.labels, labels)))
+
+    def rows(self, rows: Int[np.ndarray, " k"]) -> FrameMasks:
+        """Some of the masks, in that order."""
+        return FrameMasks(
+            self.masks[rows],
+            tuple(self.labels[k] for k in rows),
+            self.scores[rows],
+            self.tracks[rows],
+            None if self.appearance is None else self.appearance[rows],
+        )
+
 
 class Detector(Protocol):
     """Finds things by their words; knows nothing of frames before or after."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -56,7 +56,12 @@ class PretrainedTower:
 
 
 class TowerPart(Generic[S]):
-    """A part of an encoder that is made of one network, which all its sizes share."""
+    """A part of an encoder that is made of one network, which all its sizes share.
+
+    ``image_tower``: the network's module that takes pictures of one size, if it has one.
+    """
+
+    image_tower: ClassVar[str] = ""
 
     def __init__(self, tower: PretrainedTower, settings: S) -> None:
         self._tower = tower
@@ -66,6 +71,10 @@ class TowerPart(Generic[S]):
     def load(cls, model_class: str, weights: str | Path, settings: S, device: str) -> Self:
         """The part with its weights; see `load_tower`."""
         return cls(load_tower(model_class, weights, device, settings.precision), settings)
+
+    def fixed_shape_modules(self) -> list[Any]:
+        """See `Compilable`: the image tower, where the network wants pictures of one size."""
+        return [self._tower.model.get_submodule(self.image_tower)] if self.image_tower else []
 
     def halved(self) -> Self | None:
         """The part taking half as much at once, where that is still possible.

@@ -34,6 +34,7 @@ from spatialcode.encoder.protocol import Window
 class VideoMasks(TowerPart[MemorySettings]):
     """A `MaskSource` that follows things."""
 
+    image_tower = "vision_encoder"
     # As of `ImageMasks`: the decoder is the same.
     edge_sigma_px = 1.0
 

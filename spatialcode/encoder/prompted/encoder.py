@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spatialcode.config import checked, require, setting
-from spatialcode.encoder.parts import EncoderParts, NamedPart
+from spatialcode.encoder.parts import NamedPart, identities, loaded_parts
 from spatialcode.encoder.prompted.settings import FusionSettings
 from spatialcode.encoder.protocol import FrameRequest
 from spatialcode.workkey import EncoderIdentity, config_sha256
@@ -63,6 +63,10 @@ class PromptedSettings:
         missing: dict[str, Any] = {k: part for k, part in parts.items() if getattr(self, k) is None}
         return replace(self, **missing)
 
+    def parts(self) -> dict[str, NamedPart]:
+        """The parts by kind, of settings that are completed."""
+        return {kind: getattr(self, kind) for kind in _KINDS}
+
 
 class PromptedEncoder:
     """The prompted encoder by a name of `PRESETS`.
@@ -76,7 +80,7 @@ class PromptedEncoder:
     def __init__(self, name: str = "prompted", settings: PromptedSettings | None = None) -> None:
         self._settings = own = (settings or PromptedSettings()).completed(name)
         values = asdict(own)
-        values |= {kind: getattr(own, kind).identity(kind) for kind in _KINDS}
+        values |= identities(own.parts())
         weights = {kind: values[kind]["weights"] for kind in _KINDS}
         self.identity = EncoderIdentity(name, config_sha256(weights), config_sha256(values))
         self.frames = FrameRequest(own.count, own.rate_hz, own.side_px, own.window, own.overlap)
@@ -86,5 +90,5 @@ class PromptedEncoder:
         from spatialcode.encoder.prompted.session import PromptedEncoding
 
         own = self._settings
-        parts = EncoderParts(**{kind: getattr(own, kind).loaded(kind, device) for kind in _KINDS})
+        parts = loaded_parts(own.parts(), device)
         return PromptedEncoding(parts, own.fusion, self.identity, self.frames)

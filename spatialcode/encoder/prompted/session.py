@@ -7,9 +7,9 @@ frames spread over the clip, a small picture of what is floor and wall.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +20,8 @@ from spatialcode.encoder.geometry.windows import stretches
 from spatialcode.encoder.in_turn import encode_in_turn
 from spatialcode.encoder.instances.association import Gathering
 from spatialcode.encoder.instances.objects import objects_of
-from spatialcode.encoder.lifting.sightings import FrameView, lift
+from spatialcode.encoder.lifting.reflections import ALWAYS_ASKED, without_reflections
+from spatialcode.encoder.lifting.sightings import frame_view, lift
 from spatialcode.encoder.odometry.audit import REFERENCE_SIDE_PX, ROUGH_PX, rough_path, trust_in
 from spatialcode.encoder.parsing.keyframes import KeyFrames
 from spatialcode.encoder.parsing.vocabulary import labels_of
@@ -34,6 +35,7 @@ from spatialcode.encoder.protocol import (
     Session,
     Window,
 )
+from spatialcode.encoder.room.views import RoomViews
 from spatialcode.errors import EncodeError
 from spatialcode.scene.schema import Provenance, Scale, SpatialCode
 from spatialcode.workkey import EncoderIdentity
@@ -63,6 +65,10 @@ class PromptedEncoding:
         """A session whose memory does not grow with the clip."""
         return PromptedSession(self, clip)
 
+    def fixed_shape_modules(self) -> list[Any]:
+        """See `Compilable`."""
+        return self.parts.fixed_shape_modules()
+
     def with_less(self, parts: EncoderParts, frames: FrameRequest) -> PromptedEncoding:
         """The same encoder with other parts and windows."""
         return PromptedEncoding(parts, self.settings, self.identity, frames)
@@ -89,6 +95,7 @@ class _Shot:
 
     start: int
     gathering: Gathering
+    room: RoomViews = field(default_factory=RoomViews)
 
 
 class PromptedSession:
@@ -98,6 +105,7 @@ class PromptedSession:
         self._encoding, self._clip = encoding, clip
         settings = encoding.settings
         self._labels = labels_of(settings.words)
+        self._asked = tuple(dict.fromkeys((*self._labels, ALWAYS_ASKED)))
         self._key_frames = KeyFrames(settings.key_frames)
         self._masks = encoding.parts.masks.session()
         self._geometry = encoding.parts.geometry.session(clip)
@@ -112,7 +120,7 @@ class PromptedSession:
         """Take the next frames. Raises EncodeError where no geometry can be given for them."""
         parts = self._encoding.parts
         rows = self._key_frames.rows(window)
-        found = parts.detector.detect(window, rows, self._labels) if rows else []
+        found = parts.detector.detect(window, rows, self._asked) if rows else []
         masks = self._masks.masks(window, dict(zip(rows, found, strict=True)))
         self._size_px = window.rgb.shape[2], window.rgb.shape[1]
         geometry = self._of_one_scale(self._geometry.geometry(window), window.num_repeated)
@@ -124,9 +132,11 @@ class PromptedSession:
                 self._shots.append(_Shot(len(self._seen), shot))
             self._seen.append(_Seen(float(window.times_s[row]), geometry.K[row], T))
             if row in masks:
-                view = _view(geometry, row, window, parts.masks.edge_sigma_px)
-                sightings = lift(view, masks[row], self._encoding.settings.lifting)
+                view = frame_view(geometry, row, window, parts.masks.edge_sigma_px)
+                real = without_reflections(view, masks[row]).labelled(self._labels)
+                sightings = lift(view, real, self._encoding.settings.lifting)
                 self._shots[-1].gathering.add(view, sightings)
+                self._shots[-1].room.add(view, masks[row], geometry.is_grounded)
 
     def finish(self) -> SpatialCode:
         """The code of all frames. Raises EncodeError where there were none."""
@@ -137,19 +147,21 @@ class PromptedSession:
         poses = np.stack([seen.T_world_camera for seen in self._seen])
         video = replace(self._clip.video, sampled_s=tuple(times_s.tolist()))
         identity = self._encoding.identity
+        shot = self._longest_shot()
+        found = shot.room.found()
         return SpatialCode(
             video=video,
             objects=objects_of(
-                self._longest_shot().gathering.instances,
+                shot.gathering.instances,
                 times_s,
                 self._encoding.settings.instances,
             ),
             cameras=cameras_of(
                 poses, np.stack([seen.K for seen in self._seen]), self._size_px, video
             ),
-            room=None,
+            room=found.room,
             scale=self._scale(),
-            warnings=self._warnings(),
+            warnings=(*self._warnings(), *found.warnings),
             provenance=Provenance(
                 encoder=identity.name,
                 weights_sha256=identity.weights_sha256,
@@ -168,6 +180,7 @@ class PromptedSession:
         for shot in self._shots:
             for instance in shot.gathering.instances:
                 instance.settle(moves)
+            shot.room.settle(moves)
         now = zip(self._seen, settled.T_world_camera, strict=True)
         self._seen = [replace(seen, T_world_camera=T) for seen, T in now]
 
@@ -228,24 +241,3 @@ class PromptedSession:
         """(3, 3) what turns pixels of the frames into pixels of their depth maps."""
         height, width = geometry.depth_m.shape[1:]
         return np.diag([width / self._size_px[0], height / self._size_px[1], 1.0])
-
-
-def _view(geometry: WindowGeometry, row: int, window: Window, edge_sigma_px: float) -> FrameView:
-    """A frame with depth and confidence of its own size."""
-    height, width = window.rgb.shape[1:3]
-
-    def resized(values: np.ndarray) -> np.ndarray:
-        if values.shape == (height, width):
-            return values
-        return cv2.resize(values, (width, height), interpolation=cv2.INTER_NEAREST)
-
-    confidence = None if geometry.confidence is None else resized(geometry.confidence[row])
-    return FrameView(
-        index=window.start + row,
-        depth_m=resized(geometry.depth_m[row]),
-        K=geometry.K[row],
-        T_world_camera=geometry.T_world_camera[row],
-        error=geometry.error,
-        edge_sigma_px=edge_sigma_px,
-        confidence=confidence,
-    )

@@ -5,8 +5,10 @@ From rectangles that are inside to one room's outline: doors, holes, corners.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -126,7 +128,27 @@ def estimate_room(
     profile = make_profile(maps, lifted, T_world_camera)
     if _num_structure_cells(maps) < _MIN_CELLS:
         return None
-    config = config or LayoutConfig()
+    found = find_outline(profile, config or LayoutConfig())
+    if found is None:
+        return None
+    floor_z, ceiling_z = heights(maps, lifted, T_world_camera)
+    corners = tuple((float(x), float(y)) for x, y in found.corners_m)
+    return Room(floor_z, ceiling_z, corners, found.area_m2)
+
+
+@dataclass(frozen=True, eq=False)
+class FloorOutline:
+    """``corners_m`` (P, 2) counter-clockwise in the world; ``wall_share``: of its length, along
+    which wall was seen.
+    """
+
+    corners_m: Float[np.ndarray, "p 2"]
+    area_m2: float
+    wall_share: float
+
+
+def find_outline(profile: Profile, config: LayoutConfig) -> FloorOutline | None:
+    """The outline of the rooms that the camera was in, from its sight; None where none closes."""
     segments = wall_segments(profile)
     yaw = dominant_yaw(profile, segments)
     origin = profile.camera_m.mean(axis=0)
@@ -140,8 +162,17 @@ def estimate_room(
     polygon, area_m2 = outline(inside, layout.x_m, layout.y_m)
     c, s = np.cos(yaw), np.sin(yaw)
     corners = polygon @ np.array([[c, s], [-s, c]]) + origin
-    floor_z, ceiling_z = heights(maps, lifted, T_world_camera)
-    return Room(floor_z, ceiling_z, tuple((float(a), float(b)) for a, b in corners), area_m2)
+    return FloorOutline(corners, area_m2, _wall_share(layout, inside))
+
+
+def _wall_share(layout: Layout, inside: Mask) -> float:
+    """The share of an outline's length along which there is wall."""
+    padded = np.pad(inside, 1)
+    edge_x = padded[1:, 1:-1] != padded[:-1, 1:-1]
+    edge_y = padded[1:-1, 1:] != padded[1:-1, :-1]
+    length_x, length_y = edge_x * np.diff(layout.y_m), edge_y * np.diff(layout.x_m)[:, None]
+    with_wall = (length_x * layout.wall_x).sum() + (length_y * layout.wall_y).sum()
+    return float(with_wall / (length_x.sum() + length_y.sum()))
 
 
 def _aligned(

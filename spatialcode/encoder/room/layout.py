@@ -109,24 +109,35 @@ def _quantile(key: NDArray[np.int64], value: Array, size: int, q: float) -> Arra
 
 
 def make_profile(maps: DenseMaps, lifted: Lifted, T_world_camera: Array) -> Profile:
-    """The sight of every frame. Where no wall is seen, sight goes as far as most of what is."""
-    n = maps.num_frames
+    """The sight of every frame, as maps tell wall from other things."""
     wall = maps.class_prob[:, _WALL_LIKE].sum(axis=1) > 0.5
-    key = np.arange(n)[:, None, None] * NUM_BINS + lifted.bin
-    size = n * NUM_BINS
-    to_wall = _quantile(key[wall], lifted.range_m[wall], size, 0.5)
-    other = ~wall
-    to_any = _quantile(key[other], lifted.range_m[other], size, 0.9)
-    is_wall = to_wall > 0
     # a cast to every cell of the scale is not worth it: it hardly varies within a frame
-    scale = np.median(maps.depth_log_scale.reshape(n, -1), axis=1).astype(np.float64)
+    scale = np.median(maps.depth_log_scale.reshape(maps.num_frames, -1), axis=1)
+    range_m, is_wall = sight_of(lifted, wall, wall_quantile=0.5)
     return Profile(
         camera_m=T_world_camera[:, :2, 3],
         heading_rad=lifted.heading_rad,
-        range_m=np.where(is_wall, to_wall, to_any).reshape(n, NUM_BINS),
-        is_wall=is_wall.reshape(n, NUM_BINS),
-        scale=np.repeat(np.maximum(scale, 0.01)[:, None], NUM_BINS, axis=1),
+        range_m=range_m,
+        is_wall=is_wall,
+        scale=np.repeat(np.maximum(scale, 0.01).astype(np.float64)[:, None], NUM_BINS, axis=1),
     )
+
+
+def sight_of(
+    lifted: Lifted, wall: Bool[np.ndarray, "n h w"], wall_quantile: float
+) -> tuple[Float[np.ndarray, "n b"], Bool[np.ndarray, "n b"]]:
+    """``range_m`` and ``is_wall`` of a profile. Where no wall is seen, sight goes as far as most of
+    what is.
+    """
+    n = len(wall)
+    key = np.arange(n)[:, None, None] * NUM_BINS + lifted.bin
+    size = n * NUM_BINS
+    to_wall = _quantile(key[wall], lifted.range_m[wall], size, wall_quantile)
+    other = ~wall
+    to_any = _quantile(key[other], lifted.range_m[other], size, 0.9)
+    is_wall = to_wall > 0
+    range_m = np.where(is_wall, to_wall, to_any)
+    return range_m.reshape(n, NUM_BINS), is_wall.reshape(n, NUM_BINS)
 
 
 def bin_directions(profile: Profile) -> Array:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from spatialcode.config import checked, require, setting
 from spatialcode.encoder.parsing.keyframes import KeyFrameSettings
 from spatialcode.encoder.parsing.vocabulary import labels_of
-from spatialcode.encoder.parts import EncoderParts, NamedPart
+from spatialcode.encoder.parts import NamedPart, identities, loaded_parts
 from spatialcode.encoder.protocol import FrameRequest
 from spatialcode.encoder.unified.merging import MergeSettings
 from spatialcode.encoder.unified.weights import read_unified_card
@@ -74,7 +74,7 @@ class UnifiedEncoder:
         card = read_unified_card(self._folder)
         values = asdict(self._settings)
         del values["weights"]  # named by their hash, wherever they lie
-        values |= {kind: getattr(self._settings, kind).identity(kind) for kind in _PARTS}
+        values |= identities(self._parts())
         self.identity = EncoderIdentity(name, card["sha256"], config_sha256(values))
         own = self._settings
         self.frames = FrameRequest(
@@ -91,6 +91,9 @@ class UnifiedEncoder:
         model.in_bfloat16 = own.precision == "bfloat16" or (
             own.precision == "auto" and device != "cpu"
         )
-        parts = EncoderParts(**{kind: getattr(own, kind).loaded(kind, device) for kind in _PARTS})
+        parts = loaded_parts(self._parts(), device)
         limits = UnifiedLimits(labels_of(own.words), own.key_frames, own.max_masks, own.merging)
         return LoadedUnified(model, parts, limits, self.identity, self.frames)
+
+    def _parts(self) -> dict[str, NamedPart]:
+        return {kind: getattr(self._settings, kind) for kind in _PARTS}

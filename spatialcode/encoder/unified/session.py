@@ -7,17 +7,20 @@ are kept as numbers in world coordinates, so that memory does not grow with pict
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
+from torch import nn
 
 from spatialcode.encoder.detections import SOFTWARE, cameras_of
+from spatialcode.encoder.geometry.any_view import layers_of
 from spatialcode.encoder.geometry.protocol import WindowGeometry
 from spatialcode.encoder.in_turn import encode_in_turn
+from spatialcode.encoder.lifting.sightings import frame_view
 from spatialcode.encoder.parsing.keyframes import KeyFrames, KeyFrameSettings
 from spatialcode.encoder.parsing.protocol import FrameMasks
 from spatialcode.encoder.parts import EncoderParts
@@ -28,6 +31,7 @@ from spatialcode.encoder.protocol import (
     OnShare,
     Window,
 )
+from spatialcode.encoder.room.views import RoomViews
 from spatialcode.encoder.unified.merging import BoxSighting, MergeSettings, merged_objects
 from spatialcode.encoder.unified.model import UnifiedModel, UnifiedOutput
 from spatialcode.errors import EncodeError
@@ -74,6 +78,11 @@ class LoadedUnified:
         """See `encode_in_turn`."""
         return encode_in_turn(self, clips, on_share)
 
+    def fixed_shape_modules(self) -> list[nn.Module]:
+        """See `Compilable`."""
+        towers = [self.model.object_tower, *layers_of(self.model.geometry_tower)]
+        return [*towers, *self.parts.fixed_shape_modules()]
+
     def with_less(self, parts: EncoderParts, frames: FrameRequest) -> LoadedUnified:
         """The same encoder with other parts and windows."""
         return LoadedUnified(self.model, parts, self.limits, self.identity, frames)
@@ -104,6 +113,8 @@ class UnifiedSession:
         #: Metres of the geometry's unit, as each window tells; empty where it is the metre.
         self._units_m: list[float] = []
         self._cuts_s: list[float] = []
+        #: What each part between cuts shows of its room, and its number of frames.
+        self._rooms = [_PartRoom()]
 
     def push(self, window: Window) -> None:
         """See `Session`; repeated frames are context for the parts and counted once."""
@@ -115,6 +126,8 @@ class UnifiedSession:
         for row in range(window.num_repeated, len(window.rgb)):
             if row in geometry.cuts:
                 self._cuts_s.append(float(window.times_s[row]))
+                self._rooms.append(_PartRoom())
+            self._look_at_room(window, geometry, row, outlined.get(row))
             self._seen.append(self._frame(window, geometry, row))
         rows = [row for row in sorted(outlined) if row >= window.num_repeated]
         rows = [row for row in rows if len(outlined[row].labels)]
@@ -128,17 +141,15 @@ class UnifiedSession:
         loaded, unit_m = self._loaded, self._unit_m()
         self._settle()
         video = replace(self._clip.video, sampled_s=tuple(seen.t_s for seen in self._seen))
+        found = max(self._rooms, key=lambda part: part.num_frames).views.found()
         sightings = [box.in_world(unit_m) for box in self._boxes]
         return SpatialCode(
             video=video,
             objects=merged_objects(sightings, loaded.limits.merging),
             cameras=tuple(seen.camera(video, unit_m) for seen in self._seen),
-            room=None,
+            room=found.room,
             scale=self._scale(),
-            warnings=tuple(
-                f"the video is cut at {t_s:.2f} s: what follows stands in a world of its own"
-                for t_s in self._cuts_s
-            ),
+            warnings=(*self._cut_warnings(), *found.warnings),
             provenance=Provenance(
                 encoder=loaded.identity.name,
                 weights_sha256=loaded.identity.weights_sha256,
@@ -153,10 +164,28 @@ class UnifiedSession:
         settled = self._geometry.settled()
         if settled is None:
             return
-        start = self._seen[0].frame
+        moves = settled.since(np.stack([seen.T_world_camera for seen in self._seen]))
+        for part in self._rooms:
+            part.views.settle(moves)
         now = zip(self._seen, settled.T_world_camera, strict=True)
         self._seen = [replace(seen, T_world_camera=T) for seen, T in now]
-        self._boxes = [replace(box, seen=self._seen[box.seen.frame - start]) for box in self._boxes]
+        self._boxes = [replace(box, seen=self._seen[box.seen.frame]) for box in self._boxes]
+
+    def _cut_warnings(self) -> tuple[str, ...]:
+        return tuple(
+            f"the video is cut at {t_s:.2f} s: what follows stands in a world of its own"
+            for t_s in self._cuts_s
+        )
+
+    def _look_at_room(
+        self, window: Window, geometry: WindowGeometry, row: int, outlined: FrameMasks | None
+    ) -> None:
+        """Floor, walls and ceiling of a frame whose things are outlined."""
+        part = self._rooms[-1]
+        part.num_frames += 1
+        if outlined is not None:
+            view = frame_view(geometry, row, window, self._loaded.parts.masks.edge_sigma_px)
+            part.views.add(view, outlined, geometry.is_grounded)
 
     def _frame(self, window: Window, geometry: WindowGeometry, row: int) -> _FrameSeen:
         """A frame's camera, in the part of the video that cuts leave it in."""
@@ -197,6 +226,14 @@ class UnifiedSession:
             seen = self._frame(window, geometry, row)
             for j, mask in enumerate(chosen[row]):
                 self._boxes += _camera_box(seen, output, (i, j), outlined[row], int(mask))
+
+
+@dataclass(eq=False)
+class _PartRoom:
+    """The room of the frames between two cuts."""
+
+    views: RoomViews = field(default_factory=RoomViews)
+    num_frames: int = 0
 
 
 @dataclass(frozen=True, eq=False)

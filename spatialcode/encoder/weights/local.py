@@ -5,6 +5,7 @@ Weights are named by the registry, or by the path of a folder that `save_pretrai
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from spatialcode.encoder.weights.fetching import PICKLES, fetch, problems
@@ -15,7 +16,7 @@ from spatialcode.encoder.weights.pins import (
     file_sha256,
     read_pin,
 )
-from spatialcode.encoder.weights.registry import WEIGHTS, PublicWeights, public_weights
+from spatialcode.encoder.weights.registry import SETS, WEIGHTS, PublicWeights, public_weights
 from spatialcode.encoder.weights.store import WeightsStore
 from spatialcode.errors import WeightsError
 
@@ -59,14 +60,18 @@ def weights_identity(name: str, store: WeightsStore | None = None) -> WeightsIde
         paths = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in _READ)
         files = (PinnedFile(p.name, p.stat().st_size, file_sha256(p)) for p in paths)
         return WeightsIdentity(folder.name, "", "", tuple(files))
-    known = public_weights(name)
-    pin = read_pin(store.path, name) or _registered(name, known)
+    pin = _pin(name, store)
     if pin is None:
-        raise WeightsError(
-            f"{name}: its hashes are not known before it is first fetched;"
-            f" run: python -m jobs.weights fetch names={name}"
-        )
+        raise _not_fetched([name])
     return pin.identity
+
+
+def check_fetched(names: Sequence[str], store: WeightsStore | None = None) -> None:
+    """Raise one WeightsError for all names whose hashes are not known before a first fetch."""
+    store = store or WeightsStore()
+    missing = [name for name in names if not _is_path(name) and _pin(name, store) is None]
+    if missing:
+        raise _not_fetched(missing)
 
 
 def verify(name: str, store: WeightsStore) -> list[str]:
@@ -76,6 +81,20 @@ def verify(name: str, store: WeightsStore) -> list[str]:
     if pin is None:
         return ["not fetched"]
     return problems(store.path / name, pin.identity)
+
+
+def _pin(name: str, store: WeightsStore) -> Pin | None:
+    known = public_weights(name)
+    return read_pin(store.path, name) or _registered(name, known)
+
+
+def _not_fetched(names: Sequence[str]) -> WeightsError:
+    sets = [one for one, members in SETS.items() if set(members) == set(names)]
+    wanted = sets[0] if sets else names[0] if len(names) == 1 else f"[{','.join(names)}]"
+    return WeightsError(
+        f"{', '.join(names)}: hashes are not known before the first fetch;"
+        f" run: python -m jobs.weights fetch names={wanted}"
+    )
 
 
 def _is_path(name: str) -> bool:

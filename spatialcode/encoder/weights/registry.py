@@ -181,14 +181,11 @@ WEIGHTS: dict[str, PublicWeights] = {
     ),
 }
 
-#: Weights that belong together, by name.
+_FREE = ("grounding-dino-tiny", "sam2.1-base-plus", "da3-base", "da3-metric-large")
+#: Weights that belong together, by the name of the encoder that they are for.
 SETS: dict[str, tuple[str, ...]] = {
-    "prompted-apache": (
-        "grounding-dino-tiny",
-        "sam2.1-base-plus",
-        "da3-base",
-        "da3-metric-large",
-    ),
+    "prompted": _FREE,
+    "prompted-apache": _FREE,
     "prompted-best": ("grounding-dino-base", "sam2.1-large", "da3-nested"),
 }
 

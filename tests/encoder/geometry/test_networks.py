@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -282,3 +283,36 @@ def test_sky_is_no_depth(folders, monkeypatch):
     window = frames(3)
     _, solid = source.metric_depth(window.rgb, np.tile(np.eye(3), (3, 1, 1)))
     assert not solid.any()
+
+
+def textured(height: int = 120, width: int = 160) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    coarse = rng.integers(0, 255, (height // 4, width // 4, 3), dtype=np.uint8)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def test_a_networks_path_of_a_camera_that_stands_is_one_pose(folders):
+    picture = textured()
+    window = Window(np.stack([picture] * 6), np.arange(6) / 10)
+    source = loaded(folders, "da3")
+    network = source.chunk(window, slice(0, 4)).T_world_camera
+    assert np.ptp(network[:, :3, 3], axis=0).max() > 1e-6, "the network itself says it moved"
+    found = source.session(header(160, 120)).geometry(window)
+    assert found.motion == "still"
+    np.testing.assert_allclose(
+        found.T_world_camera, np.tile(found.T_world_camera[:1], (6, 1, 1)), atol=1e-12
+    )
+    assert found.reprojection_px == pytest.approx(0, abs=0.01)
+
+
+def test_a_networks_path_that_misses_the_pictures_says_by_how_much(folders):
+    # the picture goes by to the left: no random network's path explains that
+    wide = textured(120, 400)
+    rgb = np.stack([wide[:, 20 * k : 20 * k + 160] for k in range(6)])
+    found = loaded(folders, "da3").session(header(160, 120)).geometry(
+        Window(np.ascontiguousarray(rgb), np.arange(6) / 10)
+    )  # fmt: skip
+    assert found.motion in {"rotation", "full"}
+    assert found.reprojection_px is not None
+    # told in pixels of the frames, 160 wide
+    assert 0 < found.reprojection_px < 160

@@ -24,49 +24,19 @@ from spatialcode.scene.table import from_row
 from spatialcode.scene.text import from_json, to_json
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.video.sampling import Sampling
-from tests.encoder import tiny_models
-from tests.encoder.geometry.tiny_geometry import (
-    ANY_VIEW,
-    METRIC,
-    save_da3,
-    save_depth_anything,
-    save_nested,
-)
+from tests.encoder import tiny_settings
+from tests.encoder.geometry.tiny_geometry import save_depth_anything, save_nested
+from tests.encoder.tiny_settings import WORDS
 from tests.pipelines.results import result_rows
 
 DATA = os.environ.get("SPATIALCODE_DATA")
 VIDEOS = sorted(Path(DATA or "missing", "videos").glob("*.mp4"))
-WORDS = ("chair", "table", "sofa")
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Settings of an encoder that looks at four frames together, on networks saved to disk."""
-    folder = tmp_path_factory.mktemp("weights")
-    any_view = save_da3(folder / "any_view", ANY_VIEW)
-    metric = save_da3(folder / "metric", METRIC)
-    return {
-        # a random network claims little, and means little by it: nothing is dropped for that
-        "detector": {
-            "name": "grounding-dino",
-            "weights": [str(tiny_models.grounding_dino())],
-            "settings": {"choice": {"min_score": 0.01, "max_boxes": 4}},
-        },
-        "masks": {
-            "name": "sam2-image",
-            "weights": [str(tiny_models.sam2_video())],
-            "settings": {"min_predicted_iou": 0.0},
-        },
-        "geometry": {
-            "name": "da3",
-            "weights": [str(any_view), str(metric)],
-            "settings": {"side_px": 126, "min_confidence": 0.0},
-        },
-        "fusion": {"words": list(WORDS), "instances": {"min_visibility": 0.0, "min_points": 1}},
-        "window": 4,
-        "overlap": 1,
-        "side_px": 128,
-    }
+    return tiny_settings.prompted(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")
@@ -220,35 +190,13 @@ def test_a_setting_at_its_default_is_the_same_as_none(own: dict[str, Any]) -> No
     assert make_encoder("prompted", same).identity == plain
 
 
-def on_the_command_line(own: dict[str, Any]) -> list[str]:
-    """Settings as one types them: parts key by key, their lists in brackets."""
-    given = []
-    for kind in ("detector", "masks", "geometry"):
-        part = own[kind]
-        given += [f"{kind}.name={part['name']}", f"{kind}.weights=[{','.join(part['weights'])}]"]
-    given += [
-        "detector.settings.choice.min_score=0.01",
-        "detector.settings.choice.max_boxes=4",
-        "masks.settings.min_predicted_iou=0",
-        "geometry.settings.side_px=126",
-        "geometry.settings.min_confidence=0",
-        f"fusion.words=[{','.join(WORDS)}]",
-        "fusion.instances.min_visibility=0",
-        "fusion.instances.min_points=1",
-        "window=4",
-        "overlap=1",
-        "side_px=128",
-    ]
-    return [f"encoder.settings.{each}" for each in given]
-
-
 @pytest.mark.skipif(not VIDEOS, reason="needs SPATIALCODE_DATA")
 @pytest.mark.slow
 def test_the_job_and_the_library_encode_real_videos_alike(
     own: dict[str, Any], tmp_path: Path
 ) -> None:
     settings = [f"input=[{','.join(map(str, VIDEOS))}]", f"output={tmp_path / 'out'}"]
-    settings += ["sampling.num_frames=5", "encoder=prompted", *on_the_command_line(own)]
+    settings += ["sampling.num_frames=5", "encoder=prompted", *tiny_settings.dotlist(own)]
     assert encode_main(settings) == 0
     rows = result_rows(str(tmp_path / "out"))
     codes = [from_row(row["code"]) for row in rows]

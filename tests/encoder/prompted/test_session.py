@@ -64,6 +64,27 @@ def test_what_is_seen_becomes_boxes_where_things_are(clip: SyntheticClip, noisy:
     assert near >= len(large) - noisy
 
 
+@pytest.mark.parametrize("noisy", [False, True])
+def test_the_room_is_in_the_code(clip: SyntheticClip, noisy: bool) -> None:
+    code = encoded(clip, oracle_encoder(clip, OracleOptions(is_noisy=noisy)))
+    assert code.warnings == ()
+    assert code.room is not None
+    assert code.room.area_m2 == pytest.approx(clip.room_area_m2, rel=0.1)
+    assert code.room.floor_z_m == pytest.approx(0.0, abs=0.05)
+
+
+def test_things_are_no_walls_and_a_world_that_floats_has_no_room(clip: SyntheticClip) -> None:
+    encoding = oracle_encoder(clip, OracleOptions())
+    named = encoded(clip, encoding).room
+    unnamed = replace(encoding.settings, words=("unicorn",))
+    blank = PromptedEncoding(encoding.parts, unnamed, encoding.identity, encoding.frames)
+    assert encoded(clip, blank).room != named
+    floats = with_parts(encoding, geometry=_Told(encoding.parts.geometry, is_grounded=False))
+    code = encoded(clip, floats)
+    assert code.room is None
+    assert "room is not told" in code.warnings[-1]
+
+
 def test_one_window_gives_what_many_give(clip: SyntheticClip) -> None:
     whole = oracle_encoder(clip, OracleOptions())
     one = encoded(clip, whole)
@@ -75,6 +96,7 @@ def test_one_window_gives_what_many_give(clip: SyntheticClip) -> None:
             np.testing.assert_allclose(a.center_m, b.center_m, atol=0.01)
             np.testing.assert_allclose(a.size_m, b.size_m, atol=0.01)
         assert many.cameras == one.cameras
+        assert many.room == one.room
 
 
 def test_batches_change_nothing_and_a_clip_that_fails_disturbs_no_other(
@@ -98,6 +120,56 @@ def test_nothing_that_is_asked_for_is_a_code_without_objects(clip: SyntheticClip
     named = replace(options.fusion, words=("couch", "chair"))
     found = encoded(clip, oracle_encoder(clip, replace(options, fusion=named)))
     assert {item.label for item in found.objects} <= {"sofa", "chair"}
+
+
+class _WithMirror:
+    """A mask source that has a mirror around the first thing of every frame, as its twin has it."""
+
+    edge_sigma_px = 0.0
+
+    def __init__(self, part: object) -> None:
+        self.part = part
+
+    def session(self) -> _WithMirror:
+        return _WithMirror(self.part.session())  # type: ignore[attr-defined]
+
+    def masks(self, window: Window, found: Mapping[int, Detections]) -> dict[int, FrameMasks]:
+        out = {}
+        for row, frame in self.part.masks(window, found).items():  # type: ignore[attr-defined]
+            mirror = np.ones((1, *window.rgb.shape[1:3]), bool)
+            out[row] = FrameMasks(
+                np.concatenate([frame.masks, mirror]), (*frame.labels, "mirror"),
+                np.append(frame.scores, 1.0), np.append(frame.tracks, -1),
+            )  # fmt: skip
+        return out
+
+
+def test_what_a_mirror_shows_is_not_in_the_room(clip: SyntheticClip) -> None:
+    options = OracleOptions()
+    fusion = replace(options.fusion, words=("bed", "pillow", "bookshelf"))
+    encoding = oracle_encoder(clip, replace(options, fusion=fusion))
+    # a mirror that fills the picture a metre before the camera: nothing stands before that
+    near = replace(clip, depth_m=np.full_like(clip.depth_m, 1.0))
+    wall = oracle_encoder(near, replace(options, fusion=fusion))
+    flat = with_parts(encoding, geometry=wall.parts.geometry)
+    assert {item.label for item in encoded(clip, flat).objects} == {"bed", "pillow", "bookshelf"}
+    mirrored = with_parts(flat, masks=_WithMirror(encoding.parts.masks))
+    assert encoded(clip, mirrored).objects == ()
+
+
+def test_a_mirror_is_always_asked_for(clip: SyntheticClip) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    class Noted:
+        def detect(self, window: Window, rows: list[int], labels: tuple[str, ...]) -> object:
+            asked.append(labels)
+            return encoding.parts.detector.detect(window, rows, labels)
+
+    options = OracleOptions()
+    fusion = replace(options.fusion, words=("sofa",))
+    encoding = oracle_encoder(clip, replace(options, fusion=fusion))
+    encoded(clip, with_parts(encoding, detector=Noted()))
+    assert set(asked) == {("sofa", "mirror")}
 
 
 class _Told:
@@ -128,7 +200,7 @@ def test_a_cut_keeps_the_longest_part_and_is_warned_of(clip: SyntheticClip) -> N
     encoding = oracle_encoder(clip, OracleOptions())
     cut = with_parts(encoding, geometry=_Told(encoding.parts.geometry, cuts=(5,)))
     code = encoded(clip, cut)
-    (warning,) = code.warnings
+    warning = code.warnings[0]
     assert f"cut at {clip.times_s[5]:.1f} s" in warning
     assert f"begins at {clip.times_s[5]:.1f} s" in warning
     assert code.objects

@@ -86,4 +86,5 @@ class WallAhead:
             pose[:, :3, 3] /= self.unit
             depth_m /= self.unit
         K = np.tile(K, (num, 1, 1))
-        return WindowGeometry(depth_m, K, pose, self.unit is None, DepthNoise())
+        metric = self.unit is None
+        return WindowGeometry(depth_m, K, pose, metric, DepthNoise(), is_grounded=metric)

@@ -138,9 +138,40 @@ def test_a_cut_splits_objects_and_is_warned_of(size):
     code = encode_windows(loaded(geometry=Cut()), clip(), frames)
     assert code.warnings == (
         "the video is cut at 2.00 s: what follows stands in a world of its own",
+        "The room is not told: too little of its walls was seen.",
     )
     chairs = [item for item in code.objects if item.label == "chair"]
     assert [(c.first_seen_s, c.last_seen_s) for c in chairs] == [(0.0, 1.5), (2.0, 3.0)]
+
+
+class Corner(WallAhead):
+    """The inside of a box of 6 m by 5 m, its floor 1.5 m down, looked at all around."""
+
+    def geometry(self, window):
+        said = super().geometry(window)
+        turn = (window.start + np.arange(len(window.rgb))) * 2 * np.pi / 12
+        pose = said.T_world_camera.copy()
+        c, s = np.cos(turn), np.sin(turn)
+        about_z = np.zeros((len(turn), 3, 3))
+        about_z[:, 0, 0], about_z[:, 0, 1], about_z[:, 1, 0], about_z[:, 1, 1] = c, -s, s, c
+        about_z[:, 2, 2] = 1
+        pose[:, :3, :3], pose[:, :2, 3] = about_z @ AXES, 0
+        height, width = window.rgb.shape[1:3]
+        v, u = np.mgrid[:height, :width] + 0.5
+        rays = np.stack(((u - width / 2) / width, (v - height / 2) / width, np.ones_like(u)), -1)
+        sight = np.einsum("nij,hwj->nhwi", pose[:, :3, :3], rays)
+        half, middle = np.array([3.0, 2.5, 1.3]), np.array([0, 0, -0.2])
+        with np.errstate(divide="ignore"):
+            depth = ((np.sign(sight) * half + middle) / sight).min(axis=-1)
+        return replace(said, T_world_camera=pose, depth_m=depth.astype(np.float32))
+
+
+def test_floor_and_walls_make_the_room_of_a_code():
+    encoder = loaded(geometry=Corner(), detector=TwoBoxes(0))
+    code = encode_windows(encoder, clip(12), encoder.frames)
+    assert code.warnings == ()
+    assert code.room.area_m2 == pytest.approx(30.0, rel=0.03)
+    assert code.room.floor_z_m == pytest.approx(0.0, abs=0.03)
 
 
 class NotFinite(Truthful):

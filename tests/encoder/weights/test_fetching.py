@@ -13,9 +13,14 @@ from pathlib import Path
 import pytest
 
 from spatialcode.encoder.weights.fetching import fetch
-from spatialcode.encoder.weights.local import verify, weights_folder, weights_identity
+from spatialcode.encoder.weights.local import (
+    check_fetched,
+    verify,
+    weights_folder,
+    weights_identity,
+)
 from spatialcode.encoder.weights.pins import pin_path, read_pin
-from spatialcode.encoder.weights.registry import WEIGHTS
+from spatialcode.encoder.weights.registry import SETS, WEIGHTS
 from spatialcode.encoder.weights.store import WeightsStore
 from spatialcode.errors import WeightsError
 from tests.encoder.weights.hub import COMMIT, FakeHub, serving, sha256
@@ -207,6 +212,15 @@ def test_another_machine_fetches_what_the_driver_has_named(hub, store, tmp_path)
 def test_an_identity_is_not_known_before_the_first_fetch(store):
     with pytest.raises(WeightsError, match=r"jobs\.weights fetch names=da3-small"):
         weights_identity(NAME, store)
+
+
+def test_all_weights_that_were_never_fetched_are_named_at_once(hub, store, tmp_path):
+    fetch(NAME, store)
+    check_fetched([NAME, str(tmp_path / "any_folder")], store)
+    with pytest.raises(WeightsError, match=r"^zoedepth, sam3: .* names=\[zoedepth,sam3\]$"):
+        check_fetched(["zoedepth", NAME, "sam3"], store)
+    with pytest.raises(WeightsError, match=r"names=prompted$"):
+        check_fetched(["da3-metric-large", *SETS["prompted"][:-1]], store)
 
 
 def test_a_damaged_pin_is_named(hub, store):

@@ -26,14 +26,15 @@ from pipelines.train_encoder.launch import (
     train_on_ray,
 )
 from pipelines.train_encoder.run import (
-    METRICS_FILE,
     STATE_FILE,
     WEIGHTS_FILE,
     FrameSource,
     frames_of_room,
 )
+from pipelines.training.rows import METRICS_FILE, read_rows
 from spatialcode.encoder.small.encoder import SmallEncoder, load_weights
 from spatialcode.errors import ConfigError
+from spatialcode.files import append_jsonl
 
 TINY = {
     "num_steps": 4,
@@ -54,12 +55,14 @@ def test_a_run_leaves_weights_metrics_and_a_state_to_go_on_from(tmp_path: Path) 
     config = TrainEncoderConfig(output=str(tmp_path), launcher="process", **TINY)
     train_in_process(config)
     assert step_of(tmp_path) == 4
-    rows = [json.loads(line) for line in (tmp_path / METRICS_FILE).read_text().splitlines()]
+    rows = read_rows(tmp_path / METRICS_FILE)
     assert rows[-1]["kind"] == "validation"
     assert 0 < rows[-1]["exact"]["depth_abs_rel"] < 100
     first, _ = load_weights(tmp_path / WEIGHTS_FILE)
+    append_jsonl(tmp_path / METRICS_FILE, [{"kind": "train", "step": 5}])  # before it was killed
     train_in_process(replace(config, num_steps=6))
     assert step_of(tmp_path) == 6, "went on from step 4"
+    assert [row["step"] for row in read_rows(tmp_path / METRICS_FILE)] == [4, 6]
     second, card = load_weights(tmp_path / WEIGHTS_FILE)
     assert card["step"] == 6
     changed = zip(first.parameters(), second.parameters(), strict=True)

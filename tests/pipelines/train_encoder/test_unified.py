@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import signal
 import subprocess
@@ -117,7 +116,7 @@ def test_the_job_trains_in_one_process_and_goes_on_exactly(tmp_path):
     card = json.loads((whole / "unified" / "card.json").read_text())
     assert 0.0 <= card["validation"]["mean_iou"] <= 1.0
 
-    # a schedule of four steps, stopped after two as a kill would
+    # a schedule of four steps, killed after three, one of them behind the last checkpoint
     stopped = config(tmp_path, halved, num_steps=4)
     script = (
         "import os, signal\n"
@@ -125,7 +124,7 @@ def test_the_job_trains_in_one_process_and_goes_on_exactly(tmp_path):
         "from tests.pipelines.train_encoder.test_unified import config, Path\n"
         "def killed(self, step, figures, plain=run.UnifiedRecorder.__call__):\n"
         "    plain(self, step, figures)\n"
-        "    if step == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    if step == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
         "run.UnifiedRecorder.__call__ = killed\n"
         f"run.train_unified_in_process(config(Path({str(tmp_path)!r}), Path({str(halved)!r})))\n"
     )
@@ -172,10 +171,6 @@ def test_two_workers_train_and_go_on_after_a_kill(tmp_path):
     assert {path.name for path in output.glob("ray/**/rank_*.pt")} == RANKS
     assert not (output / "unified").exists()
     assert main(arguments(tmp_path, output, **values)) == 0
-    seen = steps(output)
-    assert (seen[-1], sorted(set(seen))) == (num_steps, list(range(1, num_steps + 1)))
-    assert seen.count(1) == 1, "not begun anew"
-    back = [after for before, after in itertools.pairwise(seen) if after <= before]
-    assert set(back) <= set(range(3, num_steps, 2)), "the step after a checkpoint"
+    assert steps(output) == list(range(1, num_steps + 1)), "each step once"
     card = json.loads((output / "unified" / "card.json").read_text())
     assert card["training"] == {"step": num_steps, "samples": 2 * num_steps}

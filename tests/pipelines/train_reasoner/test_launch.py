@@ -19,9 +19,10 @@ import pytest
 
 from pipelines.train_reasoner.config import TrainReasonerConfig
 from pipelines.train_reasoner.launch import train
-from pipelines.train_reasoner.metrics import METRICS_FILE, SAMPLES_FILE, read_rows
+from pipelines.train_reasoner.metrics import SAMPLES_FILE
 from pipelines.train_reasoner.stages import missed_gate, start_folders, train_copying
 from pipelines.train_reasoner.step import update_config
+from pipelines.training.rows import METRICS_FILE, read_rows
 from spatialcode.config import load_config
 from spatialcode.errors import ConfigError
 from tests.pipelines.train_reasoner.rewards import planted_scorer

@@ -14,15 +14,7 @@ import pytest
 from pipelines.train_reasoner.config import DRAWN, PromptDataConfig, TrainReasonerConfig
 from pipelines.train_reasoner.evaluation import Judge, alarm, red_team_ceiling, summary
 from pipelines.train_reasoner.launch import GRPO_ROOM
-from pipelines.train_reasoner.metrics import (
-    METRICS_FILE,
-    RunFiles,
-    cut_back,
-    figures_of,
-    read_rows,
-    sums_of,
-    table,
-)
+from pipelines.train_reasoner.metrics import RunFiles, figures_of, sums_of, table
 from pipelines.train_reasoner.prompts import (
     BLOCK_NUMBERS,
     LocalPrompts,
@@ -44,6 +36,7 @@ from pipelines.train_reasoner.step import (
     batch_of,
     paid_terms,
 )
+from pipelines.training.rows import METRICS_FILE, cut_back, read_rows
 from spatialcode.config import load_config
 from spatialcode.errors import InputError
 from spatialcode.grpo.types import Sample, Scored
@@ -152,7 +145,7 @@ def test_files_are_cut_back_to_the_checkpoint(tmp_path: Path) -> None:
     text = (tmp_path / "samples.md").read_text()
     assert "completion of 3" in text
     assert "completion of 4" not in text
-    cut_back(tmp_path / METRICS_FILE, -1)
+    cut_back(tmp_path / METRICS_FILE, -1, "total_steps")
     assert read_rows(tmp_path / METRICS_FILE) == []
     assert table(read_rows(tmp_path / METRICS_FILE)).row_count == 0
 

@@ -14,11 +14,11 @@ import torch
 
 from jobs import train_reasoner
 from pipelines.train_reasoner.config import TrainReasonerConfig
-from pipelines.train_reasoner.deepspeed import MuonBesideAdamW
 from pipelines.train_reasoner.model import load_text, prepare_start
 from pipelines.train_reasoner.prompts import PromptMaker
 from pipelines.train_reasoner.ship import write_half
 from pipelines.train_reasoner.stages import copied_words
+from pipelines.training.deepspeed import MuonBesideAdamW
 from spatialcode.config import load_config
 from spatialcode.errors import ModelError
 from spatialcode.files import read_json

@@ -14,7 +14,6 @@ import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from pipelines.train_reasoner import worker
-from pipelines.train_reasoner.checkpoints import FoundCheckpoint, RunPosition, seed_everything
 from pipelines.train_reasoner.config import STAGES, TrainReasonerConfig
 from pipelines.train_reasoner.prompts import PromptRow
 from pipelines.train_reasoner.rewards.scorers import RewardSample
@@ -35,6 +34,7 @@ from pipelines.train_reasoner.step import (
     update_config,
 )
 from pipelines.train_reasoner.worker import Worker, WorkerSetup, stage_seed
+from pipelines.training.checkpoints import FoundCheckpoint, RunPosition, seed_everything
 from spatialcode.config import load_config
 from spatialcode.grpo.types import Scored
 from spatialcode.grpo.update import TorchStepper

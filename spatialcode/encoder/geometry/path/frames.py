@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 
 #: No depth is better than this, as standard deviation of its log.
 LEAST_DEPTH_SIGMA = 0.005
+#: Pixels between patches of a frame, which then hardly overlap.
+_PATCH_STEP_PX = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +79,7 @@ class PathFrame:
     def without_maps(self) -> PathFrame:
         """Its picture and points alone, from which others can be seen: a quarter of the memory."""
         none = np.full((1, 1), np.nan, np.float32)
-        return replace(self, log_depth=none, patches=Patches.none(), ignored=None)
+        return replace(self, log_depth=none, patches=Patches.none())
 
     def depth_at(self, pixel_px: Float[np.ndarray, "p 2"]) -> tuple[Array, Array]:
         """Log depth (P,) at pixels of the picture, NaN where unknown, and its spread (P,) there."""
@@ -115,7 +117,7 @@ def _frame(given: PathInput, k: int) -> PathFrame:
         whitening=point_whitening(gray, points_px),
         points=ray * np.exp(z)[:, None],
         sigma=np.hypot(least, spread),
-        patches=find_patches(depth_m[None], K_map[None]),
+        patches=find_patches(depth_m[None], K_map[None], _PATCH_STEP_PX),
         ignored=ignored,
         up_camera=None if given.up_camera is None else given.up_camera[k],
     )

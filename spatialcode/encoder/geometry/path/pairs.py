@@ -39,6 +39,8 @@ _LOOP_TURN_RAD, _LOOP_LOG_RATIO = 0.6, 0.4
 _SAME_SURFACE = 0.2
 #: With fewer points of known depth a frame is better seen from another.
 _FEW_POINTS = 20
+#: A pair of frames that shares fewer points is followed once more with a better path.
+_FEW_FOLLOWED = 25
 
 
 def neighbours_aligned(frames: Sequence[PathFrame]) -> RelativeMotions:
@@ -171,17 +173,27 @@ class FollowedPairs:
 
     def __init__(self, frames: Sequence[PathFrame]) -> None:
         self.frames = list(frames)
-        self._found: dict[Pair, tuple[NDArray[np.int64], Array]] = {}
+        self._found: dict[Pair, tuple[NDArray[np.int64], Array, tuple[Array, Array]]] = {}
 
-    def follow(self, states: FrameStates, pairs: Sequence[Pair]) -> None:
-        """Follow the points of pairs from where a path predicts them."""
+    def follow(self, states: FrameStates, pairs: Sequence[Pair], *, is_rough: bool = False) -> None:
+        """Follow the points of pairs from where a path predicts them, from farther away where that
+        is rough. Of a pair that was followed before, what led to more points is kept.
+        """
         for pair in pairs:
             a, b = self._directed(*pair)
             rows, guess = self._predicted(states, a, b)
             first, second = self.frames[a], self.frames[b]
             start = first.points_px[rows]
-            good, end = follow_points(first.gray, second.gray, start, guess, predicted=True)
-            self._found[a, b] = rows[good], end
+            good, end = follow_points(first.gray, second.gray, start, guess, predicted=not is_rough)
+            if len(good) >= self._num_found(a, b):
+                self._found[a, b] = rows[good], end, second.depth_at(end)
+
+    def _num_found(self, a: int, b: int) -> int:
+        return len(self._found[a, b][0]) if (a, b) in self._found else 0
+
+    def weak(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """Of some pairs those that share few points so far: their path may have been wrong."""
+        return [pair for pair in pairs if self._num_found(*self._directed(*pair)) < _FEW_FOLLOWED]
 
     def _directed(self, a: int, b: int) -> Pair:
         """A pair such that its first frame is the one with more points of known depth: a frame
@@ -216,7 +228,7 @@ class FollowedPairs:
         empty = np.zeros((0, 2))
         ends = [self._found[key][1] for key in keys]
         chosen = [(frames[a], self._found[a, b][0]) for a, b in keys]
-        depths = [frames[b].depth_at(end) for (_, b), end in zip(keys, ends, strict=True)]
+        depths = [self._found[key][2] for key in keys]
         least = [np.full(n, frames[b].least_sigma) for (_, b), n in zip(keys, count, strict=True)]
         first, second = (np.repeat(np.array([key[i] for key in keys], int), count) for i in (0, 1))
         spread = np.concatenate([*(d[1] for d in depths), empty[:, 0]])

@@ -36,6 +36,7 @@ from spatialcode.encoder.geometry.path.pairs import (
 from spatialcode.encoder.geometry.path.states import FRAME_UNKNOWNS, FrameStates
 from spatialcode.encoder.geometry.path.surfaces import (
     FrameSurfaces,
+    Ground,
     PathSurfaces,
     ground_of,
     surface_hints,
@@ -120,12 +121,15 @@ class _Step:
         return _free(len(self.index), self.new)
 
     def adjusted(
-        self, states: FrameStates, latest: list[FrameSurfaces], cauchy: float
-    ) -> tuple[FrameStates, PointTerms]:
-        """All states in the path's own world, from those to begin with, and the points."""
+        self, states: FrameStates, latest: list[FrameSurfaces], cauchy: float,
+        before: Ground | None = None,
+    ) -> tuple[FrameStates, PointTerms, Ground]:  # fmt: skip
+        """All states in the path's own world, from those to begin with, the points, and the ground
+        of the states to begin with; ``before``: about that.
+        """
         frames, rows = self.followed.frames[self.new], np.arange(self.new.start, self.new.stop)
         seen = surfaces_of(frames, states.rows(self.new), self.index[self.new.start])
-        ground = ground_of([*latest, *seen])
+        ground = ground_of([*latest, *seen], before)
         upright = ground.grounded(states)
         points = PointTerms(self.followed.observations(), PointWeights(cauchy))
         problem = PathProblem(
@@ -133,7 +137,7 @@ class _Step:
             self.motions,
         )  # fmt: skip
         result = adjust(problem, upright, AdjustmentConfig(scale_sigma=self.scale_sigma))
-        return ground.back(result.states), points
+        return ground.back(result.states), points, ground
 
     def solved(self, states: FrameStates, points: PointTerms, motion: CameraMotion) -> _Solved:
         """What the last adjustment tells."""
@@ -182,11 +186,13 @@ class RunningPath:
         self._pending: list[PathFrame] = []
         self._pending_solved: list[_Solved] = []
         self._told: list[FrameStates] = []
+        self._all: FrameStates | None = None
 
     def add(self, given: PathInput) -> OwnPath:
         """The path of the next frames. Of a step that is not full yet, poses are the best guess."""
         self._scale_sigma = max(given.error.frame, _LEAST_SCALE_SIGMA)
         self._pending += frames_of(given)
+        self._all = None
         solved = []
         while self._pending:
             length = _STEP if self._num_held else _FIRST_STEP
@@ -234,6 +240,11 @@ class RunningPath:
 
     def _together(self) -> FrameStates:
         """States of all frames so far, adjusted together in their upright world."""
+        if self._all is None:
+            self._all = self._adjusted_together()
+        return self._all
+
+    def _adjusted_together(self) -> FrameStates:
         parts = [*self._held, *self._pending_solved]
         states = FrameStates.joined([part.states for part in parts])
         num = len(states.centre)
@@ -243,9 +254,10 @@ class RunningPath:
         pending = surfaces_of(
             self._pending, states.rows(slice(self._num_held, None)), self._num_held
         )
+        ground = None
         for _ in range(_NUM_TOGETHER):
             seen = [*self._surfaces.moved(states), *_moved(pending, states)]
-            ground = ground_of(seen)
+            ground = ground_of(seen, ground)
             upright = ground.grounded(states)
             rows = np.array([one.frame for one in seen])
             hints = surface_hints(seen, upright, rows, ground)
@@ -258,7 +270,7 @@ class RunningPath:
             states = ground.back(adjust(problem, upright, config).states)
         if parts[-1].motion != "full":
             states = FrameStates.joined([part.states for part in parts])
-        ground = ground_of([*self._surfaces.moved(states), *_moved(pending, states)])
+        ground = ground_of([*self._surfaces.moved(states), *_moved(pending, states)], ground)
         if not ground.has_floor:
             lift_m = ASSUMED_HEIGHT_M - float(ground.R[2] @ states.centre[0])
             ground = replace(ground, lift_m=lift_m)
@@ -278,12 +290,14 @@ class RunningPath:
             chosen_motions(motions, told, max(start - 1, 0)),
             self._scale_sigma,
         )
-        step.followed.follow(states, spaced_pairs(start, rows.stop))
-        latest = self._surfaces.latest()
+        pairs, latest = spaced_pairs(start, rows.stop), self._surfaces.latest()
+        step.followed.follow(states, pairs)
+        ground = None
         for _ in range(1 if start else 2):
-            states, _ = step.adjusted(states, latest, _FIRST_CAUCHY)
+            states, _, ground = step.adjusted(states, latest, _FIRST_CAUCHY, ground)
+            step.followed.follow(states, step.followed.weak(pairs), is_rough=True)
         states = self._join_landmarks(step, states)
-        states, points = step.adjusted(states, latest, _LAST_CAUCHY)
+        states, points, _ = step.adjusted(states, latest, _LAST_CAUCHY, ground)
         shown, motion = self._as_pictures_show(new, states.rows(rows))
         states = FrameStates.joined(
             [states.rows(slice(None, start)), shown, states.rows(slice(rows.stop, None))]
@@ -338,7 +352,12 @@ class RunningPath:
         if self._landmarks and self._landmarks[0].frame.gray is not frames[0].gray:
             frames = [self._landmarks[0].frame, *frames]
             poses = FrameStates.joined([self._landmarks[0].state, poses])
-        audit = audit_path([f.gray for f in frames], frames[0].K, self._focal_is_known)
+        audit = audit_path(
+            [f.gray for f in frames],
+            frames[0].K,
+            self._focal_is_known,
+            ignored=[f.ignored for f in frames],
+        )
         if audit.motion == "full":
             return states, "full"
         held = audit.held(poses.T_world_camera)

@@ -27,10 +27,10 @@ from spatialcode.scene.frames import level_rotation
 
 Array = NDArray[np.float64]
 
-#: Frames whose surfaces are remembered, and patches of each; of how many the last tell a direction.
-_MAX_FRAMES, _MAX_PATCHES, _NUM_LATEST = 256, 200, 48
+#: Frames whose surfaces are remembered; of how many the last tell a direction.
+_MAX_FRAMES, _NUM_LATEST = 256, 24
 #: Errors of the direction of one patch's plane, and how many patches err as one.
-_NORMAL_SIGMA_RAD, _ALIKE = 0.06, 2.0
+_NORMAL_SIGMA_RAD, _ALIKE = 0.06, 2.5
 #: Farthest from an axis that a normal counts as along it.
 _AXIS_RAD = 0.2
 #: Of gravity that is given: it outweighs what surfaces say.
@@ -66,7 +66,7 @@ class Ground:
 
 @dataclass(frozen=True, eq=False)
 class FrameSurfaces:
-    """Some patches of a frame, ``frame`` its place in the clip, its ``state`` and gravity in its
+    """The patches of a frame, ``frame`` its place in the clip, its ``state`` and gravity in its
     camera where that is given.
     """
 
@@ -82,11 +82,8 @@ def surfaces_of(
     """Of frames of these states, of which the first one has that place in the clip."""
     out = []
     for k, frame in enumerate(frames):
-        p = frame.patches
-        some = slice(None, None, max(1, -(-len(p.weight) // _MAX_PATCHES)))
-        thinned = Patches(p.frame[some], p.normal[some], p.point[some], p.weight[some])
         state = states.rows(slice(k, k + 1))
-        out.append(FrameSurfaces(first + k, thinned, state, frame.up_camera))
+        out.append(FrameSurfaces(first + k, frame.patches, state, frame.up_camera))
     return out
 
 
@@ -114,14 +111,17 @@ class PathSurfaces:
                 for one in self._kept]  # fmt: skip
 
 
-def ground_of(seen: Sequence[FrameSurfaces]) -> Ground:
-    """What surfaces say of the world in which the states of their frames are."""
+def ground_of(seen: Sequence[FrameSurfaces], before: Ground | None = None) -> Ground:
+    """What surfaces say of the world in which the states of their frames are. ``before``: the same
+    of states nearly alike.
+    """
     states = FrameStates.joined([one.state for one in seen])
     R, scale = states.R_world_camera, np.exp(states.log_scale)
     patches = _joined(seen, np.arange(len(seen)))
     given = [one.state.R_world_camera[0] @ one.up_camera for one in seen
              if one.up_camera is not None]  # fmt: skip
-    up = np.median(given, axis=0) if given else find_up(patches, R)
+    near = before.R[2] if before is not None and before.has_up else None
+    up = np.median(given, axis=0) if given else find_up(patches, R, near)
     # without any sign, the first picture's up
     turn = level_rotation(R[0].T @ (-R[0][:, 1] if up is None else up)) @ R[0].T
     T = np.tile(np.eye(4), (len(seen), 1, 1))

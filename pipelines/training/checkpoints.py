@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines.train_reasoner.deepspeed import DeepSpeedStepper
+from pipelines.training.deepspeed import DeepSpeedStepper
 from spatialcode.errors import InputError
 from spatialcode.files import read_json, write_json
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.train_reasoner.checkpoints import (
+from pipelines.training.checkpoints import (
     POSITION_FILE,
     FoundCheckpoint,
     RunPosition,
@@ -24,10 +24,10 @@ from pipelines.train_reasoner.checkpoints import (
     restore_random_states,
     save,
 )
-from pipelines.train_reasoner.config import ZeroConfig
-from pipelines.train_reasoner.deepspeed import DeepSpeedStepper
+from pipelines.training.config import ZeroConfig
+from pipelines.training.deepspeed import DeepSpeedStepper
 from spatialcode.errors import InputError
-from tests.pipelines.train_reasoner.tiny_language_model import (
+from tests.pipelines.training.tiny_language_model import (
     ADAM,
     plain_trajectory,
     stepper_trajectory,

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipelines.train_reasoner.config import AdamConfig, LoraConfig, ZeroConfig
+from pipelines.training.config import AdamConfig, LoraConfig, ZeroConfig
 
 #: Sums over shared memory for inference, which DeepSpeed would compile with a C++ compiler on first
 #: use and set up in every process on CPUs. Training never calls it.

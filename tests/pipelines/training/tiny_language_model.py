@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipelines.train_reasoner.config import AdamConfig, LoraConfig, ZeroConfig
-from pipelines.train_reasoner.deepspeed import DeepSpeedStepper, with_adapters
+from pipelines.training.config import AdamConfig, LoraConfig, ZeroConfig
+from pipelines.training.deepspeed import DeepSpeedStepper, with_adapters
 
 VOCABULARY, LENGTH, ROWS = 48, 12, 6
 Trajectory = tuple[list[float], list[float]]

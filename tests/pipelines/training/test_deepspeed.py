@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.train_reasoner.config import LoraConfig, ZeroConfig
+from pipelines.training.config import LoraConfig, ZeroConfig
 from spatialcode.errors import ConfigError
-from tests.pipelines.train_reasoner.tiny_language_model import (
+from tests.pipelines.training.tiny_language_model import (
     plain_trajectory,
     tiny_qwen3,
     trajectories_worker,
