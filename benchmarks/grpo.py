@@ -29,6 +29,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -169,7 +170,7 @@ def run_ours(folder: Path, given: Row) -> Row:
 
     sys.path.insert(0, str(ROOT))
     from spatialcode.grpo.engine import HFEngine
-    from spatialcode.grpo.update import TorchStepper
+    from tests.grpo.torch_stepper import TorchStepper
 
     torch.set_num_threads(given["threads"])
     model = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -221,7 +222,7 @@ def ray_worker(told: Row) -> None:
     adam = AdamConfig(learning_rate=LEARNING_RATE, beta2=0.999, weight_decay=0.01)
     stepper = DeepSpeedStepper(model, ZeroConfig(stage=1), adam)
     engine = HFEngine(stepper.engine.module)
-    run = timed_steps(stepper, engine, given, engine.follow)
+    run = timed_steps(stepper, engine, given, partial(setattr, engine, "weight_version"))
     Path(told["found"]).write_text(json.dumps(run))
 
 
@@ -247,7 +248,7 @@ def timed_steps(stepper: Any, engine: Any, given: Row, follow: Callable[[int], N
             rewards = torch.tensor([reward(one.completion_ids) for one in samples])
         with clock.phase("update"):
             advantages = mean_std_advantages(rewards, groups)
-            update(stepper, rollout_batch(samples, advantages, groups), config)
+            update(stepper, rollout_batch(samples, advantages), config)
         with clock.phase("sync"):
             follow(step + 1)
         clock.end_step(sum(len(one.completion_ids) for one in samples))

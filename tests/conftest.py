@@ -51,9 +51,11 @@ def ray_session(shared_control_dir: Path) -> Iterator[Any]:
     import ray
 
     from cluster.connect import connect
+    from spatialcode.video.sandbox import CHILD_VARIABLE
+    from tests.video import faulty_child
 
     patch = pytest.MonkeyPatch()
-    patch.setenv("SPATIALCODE_DECODE_FAULTS", "1")
+    patch.setenv(CHILD_VARIABLE, faulty_child.MODULE)
     patch.setenv("SPATIALCODE_STAND_IN_DIR", str(shared_control_dir))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         patch.setenv(name, "testing")

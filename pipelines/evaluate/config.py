@@ -10,13 +10,6 @@ from spatialcode.encoder.registry import EncoderSettings
 from spatialcode.reasoning.models.loading import ModelSpec
 from spatialcode.seeds import HELD_OUT_ROOMS
 
-BENCHMARKS = ("encoder", "vsibench", "rooms")
-REASONERS = ("solver", "program", "text")
-KEPT = ("all", "named")
-FALLBACKS = ("none", "priors")
-NOISES = ("none", "network")
-ORACLE_PARTS = ("masks", "depth", "poses")
-
 
 @dataclass(frozen=True)
 @checked
@@ -27,7 +20,7 @@ class EvaluateConfig:
     benchmark: str = setting(
         "what is measured: encoder (boxes), vsibench (answers), or rooms (both)",
         "encoder",
-        one_of=BENCHMARKS,
+        one_of=("encoder", "vsibench", "rooms"),
     )
     encoder: EncoderSettings = setting("", default_factory=EncoderSettings)
     device: str = setting("where the network runs: cpu or cuda", "cpu", one_of=("cpu", "cuda"))
@@ -53,7 +46,7 @@ class EvaluateConfig:
         "upon what is true: none, or network (depth 5 % off a frame and 2 % a pixel, its edges"
         " smeared over 3 px, masks 1 px off)",
         "none",
-        one_of=NOISES,
+        one_of=("none", "network"),
     )
     missed: float = setting("share of boxes that an oracle loses", 0.0, at_least=0, at_most=1)
     switched: float = setting(
@@ -83,10 +76,14 @@ class EvaluateConfig:
     truth_boxes: str | None = setting("vsibench: annotated boxes, to tell whose fault it is", None)
     num_questions: int = setting("rooms: questions of each family about each room", 4, at_least=1)
     reasoner: str = setting(
-        "vsibench, rooms: who answers: solver, program or text", "solver", one_of=REASONERS
+        "vsibench, rooms: who answers: solver, program or text",
+        "solver",
+        one_of=("solver", "program", "text"),
     )
     keep: str = setting(
-        "boxes that the reasoner is shown: all, or those a question names", "all", one_of=KEPT
+        "boxes that the reasoner is shown: all, or those a question names",
+        "all",
+        one_of=("all", "named"),
     )
     model: ModelSpec = setting(
         "the language model of program and text; program without one: the bundled tiny reasoner",
@@ -94,7 +91,7 @@ class EvaluateConfig:
     )
     prompt_tokens: int = setting("program, text: most tokens of a prompt", 4096, at_least=1)
     fallback: str = setting(
-        "program, text: none or priors, where there is no answer", "none", one_of=FALLBACKS
+        "program, text: none or priors, where there is no answer", "none", one_of=("none", "priors")
     )
     priors: str = setting("vsibench: folds (fitted on other rooms), none, or a file", "folds")
     prior_folds: int = setting(
@@ -104,8 +101,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         if self.oracle:
-            known = set(self.oracle_parts) <= set(ORACLE_PARTS)
-            fits = known and {"masks", "depth"} <= set(self.oracle_parts)
+            fits = {"masks", "depth"} <= set(self.oracle_parts) <= {"masks", "depth", "poses"}
             require(fits, "oracle", "masks,depth or masks,depth,poses", self.oracle)
             require(self.clips is None, "clips", "null, as an oracle renders", self.clips)
             name = self.encoder.name

@@ -20,21 +20,21 @@ from spatialcode.encoder.prompted.encoder import PromptedSettings
 from spatialcode.encoder.protocol import Encoder, LoadedEncoder
 from spatialcode.errors import EncodeError
 from spatialcode.evaluation.encoder_report import FailedClip, aggregate, figure, markdown
-from spatialcode.evaluation.oracle_parts import OracleOptions
+from spatialcode.evaluation.oracle_parts import OracleOptions, oracle_encoder
 from spatialcode.evaluation.report import Report, write_report
 from spatialcode.evaluation.room import (
     RoomOptions,
     RoomResult,
-    evaluate_oracle_room,
+    evaluate_clip,
     evaluate_recorded,
-    evaluate_room,
 )
 from spatialcode.recordings.registry import recordings_in
 from spatialcode.seeds import HELD_OUT_ROOMS
+from spatialcode.synthetic.clips import make_clip
 from spatialcode.threads import limit_threads
 
 Row = dict[str, Any]
-#: Frames of a room where no encoder is asked for how many it wants.
+#: Frames of a room with an oracle, which has no number of frames of its own.
 ORACLE_FRAMES = 64
 #: Called after every clip with how many are done, how many failed, and of how many.
 Progress = Callable[[int, int, int], None]
@@ -86,10 +86,11 @@ class Evaluator:
             if row["recording"] and not isinstance(self.encoder, OracleOptions):
                 recording = pickle.loads(row["recording"])  # noqa: S301 - pickled by `inputs_of`
                 result = evaluate_recorded(recording, self.encoder, self.options)
-            elif isinstance(self.encoder, OracleOptions):
-                result = evaluate_oracle_room(row["seed"], self.encoder, self.options)
             else:
-                result = evaluate_room(row["seed"], self.encoder, self.options)
+                clip, encoder = make_clip(row["seed"], self.options.clip), self.encoder
+                if isinstance(encoder, OracleOptions):
+                    encoder = oracle_encoder(clip, encoder)
+                result = evaluate_clip(row["name"], clip, encoder, self.options)
         except Exception as error:  # the one boundary of a row: an error is data
             return {"name": row["name"], "result": b"", **rows.failure(error, "evaluate")}
         done = {"status": rows.OK, "error_code": None, "error": None}

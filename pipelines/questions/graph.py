@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -25,6 +26,7 @@ from pipelines.stored import rows
 from pipelines.stored.questions import QuestionSet
 from pipelines.stored.reading import CodeLocation, list_codes, read_stored
 from spatialcode.config import to_dict
+from spatialcode.files import locked_folder, write_json
 from spatialcode.reasoning.families.registry import family_names
 from spatialcode.reasoning.generate import Generated, generate
 
@@ -46,7 +48,7 @@ def run_questions(config: QuestionsConfig, on_progress: Progress = lambda _: Non
     codes, num_duplicates = list_codes(config.codes)
     store = QuestionSet(config.output)
     store.keep_off(config.codes)
-    with store.lock():
+    with locked_folder(store.root):
         store.clear(config.overwrite)
         tally = QuestionsTally(len(codes), num_duplicates)
         on_progress(tally)
@@ -58,7 +60,7 @@ def run_questions(config: QuestionsConfig, on_progress: Progress = lambda _: Non
             store.write_jsonl()
         report = tally.report(config.max_failed_fraction)
         report |= {"seed": config.seed, "output": store.root, "generate": to_dict(config.generate)}
-        store.write_report(report)
+        write_json(Path(store.root, "report.json"), report)
     return report
 
 

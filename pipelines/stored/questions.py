@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import pyarrow.parquet as pq
 
 from pipelines.stored import rows
 from spatialcode.errors import FormatError, InputError
-from spatialcode.files import locked_folder, read_jsonl, whole_file, write_json, write_jsonl
+from spatialcode.files import read_jsonl, whole_file, write_jsonl
 from spatialcode.questions.parse import read_options
 from spatialcode.questions.types import QuestionItem
 
@@ -97,12 +96,6 @@ class QuestionSet:
     def root(self) -> str:
         return str(Path(self.output).absolute())
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep other drivers out; InputError if one is in it."""
-        with locked_folder(self.root):
-            yield
-
     def keep_off(self, codes: str) -> None:
         """InputError where the codes themselves, or another job's report, lie in the folder."""
         root, source = Path(self.root).resolve(), Path(codes).resolve()
@@ -143,10 +136,6 @@ class QuestionSet:
         found = (row for path in files for row in pq.read_table(path).to_pylist())
         published = (row | {"options": row["options"] or None} for row in found)
         write_jsonl(Path(self.root) / "questions.jsonl", published)
-
-    def write_report(self, report: dict[str, Any]) -> None:
-        """Write ``report.json``, last of all."""
-        write_json(Path(self.root) / "report.json", report)
 
     def _put(self, name: str, table: pa.Table) -> None:
         with whole_file(Path(self.root) / name) as partial:

@@ -129,7 +129,7 @@ def read_stored(file: str, numbers: Sequence[int]) -> Iterator[CodeOrError]:
             yield from_json(text)
         except OSError as error:
             yield InputError(f"{file}: {error}")
-        except Exception as error:  # one code that is broken in a way nobody thought of
+        except Exception as error:  # the boundary of one code: any error is that code's own
             yield error
         return
     try:
@@ -142,7 +142,7 @@ def read_stored(file: str, numbers: Sequence[int]) -> Iterator[CodeOrError]:
             if document is None:
                 raise ParseError(f"{file}: a row of a finished video without a code")
             yield from_row(document)
-        except Exception as error:  # one code that is broken in a way nobody thought of
+        except Exception as error:  # the boundary of one code: any error is that code's own
             yield error
 
 

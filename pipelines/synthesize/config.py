@@ -9,7 +9,8 @@ from spatialcode.config import checked, require, setting
 from spatialcode.seeds import HELD_OUT_ROOMS
 
 if TYPE_CHECKING:
-    from spatialcode.evaluation.room_files import RoomVideo
+    from spatialcode.synthetic.clips import ClipConfig
+    from spatialcode.synthetic.videos import VideoConfig
 
 FORMATS = ("mp4", "webdataset", "parquet")
 
@@ -55,15 +56,13 @@ class SynthesizeConfig:
             require(value % 2 == 0, name, "an even number", value)
 
     @property
-    def room_video(self) -> RoomVideo:
+    def film(self) -> ClipConfig | VideoConfig:
         """How each room is filmed."""
-        from spatialcode.evaluation.room_files import RoomVideo
+        from spatialcode.synthetic.clips import ClipConfig
+        from spatialcode.synthetic.videos import VideoConfig
 
-        return RoomVideo(
-            num_frames=self.num_frames,
-            width_px=self.width_px,
-            height_px=self.height_px,
-            moving_share=self.moving_share,
-            rate_hz=self.rate_hz,
-            folder="videos/" if self.format == "mp4" else "",
-        )
+        size = (self.width_px, self.height_px)
+        if self.rate_hz is None:
+            return ClipConfig(self.num_frames, *size, self.moving_share)
+        share, truth = self.moving_share, self.num_frames
+        return VideoConfig(*size, self.rate_hz, num_truth_frames=truth, moving_share=share)

@@ -145,7 +145,8 @@ def _attempt(seed: int, config: SynthesizeConfig) -> tuple[dict[str, Any], Rende
     }
     room = None
     try:
-        room = render_room(seed, config.room_video)
+        folder = "videos/" if config.format == "mp4" else ""
+        room = render_room(seed, config.film, folder)
         row |= to_row(room.code) | {
             "status": rows.OK,
             "attempts": 1,

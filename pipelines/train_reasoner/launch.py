@@ -50,9 +50,8 @@ def train(config: TrainReasonerConfig, on_rows: Callable[[list[Row]], None] | No
     Path(config.output).mkdir(parents=True, exist_ok=True)
     prepare_start(config)
     done = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(config, on_rows, done), daemon=True)
     if on_rows is not None:
-        watcher.start()
+        threading.Thread(target=_watch, args=(config, on_rows, done), daemon=True).start()
     try:
         (_train_on_ray if config.launcher == "ray" else _train_in_process)(config)
     finally:
@@ -215,9 +214,8 @@ def write_report(config: TrainReasonerConfig, notes: Sequence[str] = ()) -> Row:
 
 
 def _watch(
-    config: TrainReasonerConfig, on_rows: Callable[[list[Row]], None] | None, done: threading.Event
+    config: TrainReasonerConfig, on_rows: Callable[[list[Row]], None], done: threading.Event
 ) -> None:
-    assert on_rows is not None
     path = Path(config.output, METRICS_FILE)
     seen = -1
     while not done.wait(1.0):

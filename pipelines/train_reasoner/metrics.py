@@ -158,14 +158,14 @@ def figures_of(sums: Mapping[str, float]) -> dict[str, Any]:
 
 
 def shown_samples(
-    found: Harvest, batch: RolloutBatch | None, text: ReasonerText, most: int = 2
+    found: Harvest, batch: RolloutBatch | None, text: ReasonerText
 ) -> list[dict[str, Any]]:
-    """Some samples for a reader: the best and the worst of a group that was learnt from."""
+    """Two samples for a reader: the best and the worst of a group that was learnt from."""
     rows = []
-    for number, group in enumerate(found.kept[:1] or found.every[:1]):
-        size = len(group.samples)
-        order = sorted(range(size), key=lambda k: group.scored[k].total or 0.0, reverse=True)
-        for place in [order[0], order[-1]][:most]:
+    for group in found.kept[:1] or found.every[:1]:
+        totals = [scored.total or 0.0 for scored in group.scored]
+        order = sorted(range(len(totals)), key=totals.__getitem__, reverse=True)
+        for place in (order[0], order[-1]):
             scored = group.scored[place]
             learnt = batch is not None and bool(found.kept)
             rows.append({
@@ -173,7 +173,7 @@ def shown_samples(
                 "completion": text.completion(group.samples[place].completion_ids),
                 "reward": scored.total, "terms": dict(scored.terms or {}),
                 "reasons": list(scored.reasons), "error": scored.error,
-                "advantage": float(batch.advantages[number * size + place])
+                "advantage": float(batch.advantages[place])
                 if learnt and batch is not None else 0.0,
             })  # fmt: skip
     return rows

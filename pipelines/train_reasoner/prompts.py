@@ -2,7 +2,7 @@
 
 A block is the questions of some rooms, mixed; blocks follow one another without end. A prompt's
 number is its block and its place there, so that any process makes the same prompt for a number, and
-"the first number not drawn yet" says where a run stands whatever the number of workers.
+"the first number not drawn yet" says where a run stands, for any number of workers.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class PromptMaker:
     standard: bool = False
 
     def block(self, number: int) -> list[PromptRow]:
-        """The prompts of a block, those left out that do not fit."""
+        """The prompts of a block, without those that do not fit."""
         rng = np.random.default_rng([self.seed, number, 23])
         made = self._made_up(number) if self.config.questions is None else self._stored(number)
         order = rng.permutation(len(made))
@@ -172,7 +172,7 @@ class Prompts(Protocol):
         ...
 
     def skip_to(self, number: int) -> None:
-        """Leave out prompts before a number: what other workers have drawn beyond."""
+        """Leave out all prompts before a number, because other workers are past them."""
         ...
 
 
@@ -240,12 +240,12 @@ def prompt_rows(
 
 
 def next_task(output: str, stage: str) -> int:
-    """Where a stage of the run in a folder stands, 0 at its beginning."""
+    """The number of the first prompt that a stage of the run in a folder has not drawn yet."""
     path = Path(output, POSITION_FILE)
     held = read_json(path) if path.is_file() else {}
     return int(held.get(stage, 0))
 
 
 def write_next_task(output: str, stage: str, number: int) -> None:
-    """Keep where a stage stands, whole or not at all."""
+    """Keep that number; the file is written whole or not at all."""
     write_json(Path(output, POSITION_FILE), {stage: number})

@@ -52,7 +52,7 @@ def ship(config: TrainReasonerConfig, report: Mapping[str, Any]) -> dict[str, An
 def write_half(source: Path, folder: Path) -> None:
     """The model of a folder in half precision, with its tokenizer.
 
-    Weights are computed with in float32 all the same: the configuration says so.
+    The configuration says float32, so that whoever loads them still computes in float32.
     """
     model, tokenizer = load_reasoner(source, "cpu")
     save_reasoner(model.half(), tokenizer, folder)

@@ -160,7 +160,7 @@ def train_sft(worker: Worker) -> None:
 def copied_words(
     config: TrainReasonerConfig, tokenizer: Any, *, num_prompts: int, step: int, rank: int
 ) -> list[Trajectory]:
-    """Random words to be repeated, beside so many prompts, which keep copying alive."""
+    """Examples of random words to copy, beside so many prompts: copying is not to be forgotten."""
     if config.sft.copied_share == 0:
         return []
     rng = np.random.default_rng([config.seed, step, rank, _COPIED_SEED])
@@ -192,7 +192,7 @@ def train_grpo(worker: Worker) -> None:
         rewards.close()
 
 
-#: Stages by name: each trains what is open to its end.
+#: Stages by name: each function trains the open stage to its end.
 TRAINED_BY: Mapping[str, Callable[[Worker], None]] = {
     "copying": train_copying,
     "sft": train_sft,

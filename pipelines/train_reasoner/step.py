@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -242,7 +242,7 @@ def batch_of(
     if not groups:
         return None
     masked = config.grpo.mask_truncated
-    return rollout_batch(samples, advantages, ids, valid=rewards.valid, mask_truncated=masked)
+    return rollout_batch(samples, advantages, valid=rewards.valid, mask_truncated=masked)
 
 
 def paid_terms(config: TrainReasonerConfig) -> dict[str, float]:
@@ -253,7 +253,7 @@ def paid_terms(config: TrainReasonerConfig) -> dict[str, float]:
 def idle_batch(found: Harvest) -> RolloutBatch:
     """A batch in which nothing counts, for a worker that found nothing to learn from."""
     nothing = torch.zeros(1)
-    return rollout_batch(found.every[0].samples[:1], nothing, nothing.long(), valid=nothing.bool())
+    return rollout_batch(found.every[0].samples[:1], nothing, valid=nothing.bool())
 
 
 def learn(learner: Learner, batch: RolloutBatch) -> dict[str, float]:
@@ -261,7 +261,7 @@ def learn(learner: Learner, batch: RolloutBatch) -> dict[str, float]:
     settings = update_config(learner.config)
     if learner.reference is not None:
         found, _ = sequence_logprobs(learner.reference, batch.samples, settings.scoring)
-        batch = batch.with_reference(found.cpu())
+        batch = replace(batch, ref_logprobs=found.cpu())
     return update(learner.stepper, batch, settings).as_floats()
 
 
@@ -284,5 +284,4 @@ def update_config(config: TrainReasonerConfig) -> UpdateConfig:
         entropy_coefficient=grpo.entropy_coefficient,
         num_epochs=grpo.updates_per_batch,
         old_policy="recomputed" if recomputed else "sampled",
-        seed=config.seed,
     )

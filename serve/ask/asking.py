@@ -26,9 +26,8 @@ from spatialcode.config import require
 from spatialcode.errors import ModelError, SpatialCodeError
 from spatialcode.questions.types import Question, UnparsedQuestion
 from spatialcode.reasoning import statements as say
-from spatialcode.reasoning.answers.numbers import unit_of
 from spatialcode.reasoning.evidence import Answer, Evidence
-from spatialcode.reasoning.families.registry import parse
+from spatialcode.reasoning.families.registry import family_of, parse
 from spatialcode.reasoning.models.endpoint import OpenAICompatible
 from spatialcode.reasoning.models.loading import (
     CompletionModel,
@@ -183,7 +182,7 @@ def _as_answer(question: Question, sample: ModelAnswer) -> Answer:
         return sample.evidence
     assert sample.value is not None
     nothing = Evidence()
-    unit = unit_of(question) if isinstance(sample.value, float) else ""
+    unit = family_of(question).unit(question) if isinstance(sample.value, float) else ""
     return with_letter(question, Answer(sample.value, sample.option, nothing, False, 0.0, unit))
 
 

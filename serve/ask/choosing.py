@@ -64,9 +64,7 @@ def claims_of(
     for one in statements:
         if isinstance(one, say.Final):
             continue
-        doubt = "" if isinstance(one, say.Assumed) else check(one, context).reason
-        if isinstance(one, say.Assumed):
-            doubt = one.text()
+        doubt = one.text() if isinstance(one, say.Assumed) else check(one, context)
         claims.append(Claim(one, doubt or false.get(one.text(), "")))
     return tuple(claims)
 

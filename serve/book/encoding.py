@@ -124,7 +124,7 @@ class EncodingWorker:
 
     @contextlib.contextmanager
     def _beating(self, held: Sequence[_Held]) -> Iterator[None]:
-        """Keep the leases while a batch is worked on; mark what was lost all the same."""
+        """Extend the leases while a batch is worked on, and mark jobs whose lease was lost."""
         done = threading.Event()
 
         def beat() -> None:

@@ -195,12 +195,10 @@ async def _store(
         raise problems.invalid(detail, "fetch_failed")
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise problems.invalid("the server sent a compressed body unasked", "fetch_failed")
-    async with Spool(limits, limits.max_upload_bytes) as spool:
+    async with Spool(limits) as spool:
         spool.check_declared(response.content_length)
         async for piece in response.content.iter_chunked(PIECE_BYTES):
             await spool.write(piece)
-        if not spool.num_bytes:
-            raise problems.invalid("the video has no bytes", "video_empty")
         return await spool.finish(target.name)
 
 
@@ -222,12 +220,10 @@ async def fetch_object(url: str, fetch: FetchConfig, limits: LimitConfig) -> Sto
     except Exception as error:  # the boundary: botocore's errors have no common base class
         raise _unreadable(error) from None
     try:
-        async with Spool(limits, limits.max_upload_bytes) as spool:
+        async with Spool(limits) as spool:
             spool.check_declared(file.size)
             while piece := await _read_object(file):
                 await spool.write(piece)
-            if not spool.num_bytes:
-                raise problems.invalid("the video has no bytes", "video_empty")
             return await spool.finish(key)
     finally:
         file.close()

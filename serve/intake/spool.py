@@ -72,11 +72,12 @@ class Spool:
     """A file that is being written, as an async context: without `finish` it is deleted at the end.
 
     Keeps at most `FLUSH_BYTES` and one more piece in memory; hashing and writing are done in a
-    thread. Raises the 413 problem beyond ``max_bytes`` and the 507 problem if the disk is full.
+    thread. Raises the 413 problem beyond ``max_upload_bytes``, the 422 problem for no bytes at all,
+    and the 507 problem if the disk is full.
     """
 
-    def __init__(self, limits: LimitConfig, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
+    def __init__(self, limits: LimitConfig) -> None:
+        self.max_bytes = limits.max_upload_bytes
         self.num_bytes = 0
         self._min_free_bytes = limits.min_free_bytes
         self._folder = spool_folder(limits)
@@ -118,6 +119,8 @@ class Spool:
 
     async def finish(self, name: str) -> StoredUpload:
         """Write the rest and keep the file. ``name``: the sender's name for it."""
+        if not self.num_bytes:
+            raise problems.invalid("the video has no bytes", "video_empty")
         await self._flush()
         self._kept = True
         return StoredUpload(self.path, self.num_bytes, self._sha256.hexdigest(), label(name))

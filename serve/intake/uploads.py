@@ -51,7 +51,7 @@ async def _receive(request: Request, limits: LimitConfig, name: str) -> StoredUp
         )
     try:
         async with asyncio.timeout(limits.upload_idle_s) as clock:
-            async with Spool(limits, limits.max_upload_bytes) as spool:
+            async with Spool(limits) as spool:
                 spool.check_declared(_declared(request, MAX_FORM_BYTES if is_form else 0))
                 pieces = _pieces(request, limits, clock)
                 if is_form:
@@ -59,8 +59,6 @@ async def _receive(request: Request, limits: LimitConfig, name: str) -> StoredUp
                 else:
                     async for piece in pieces:
                         await spool.write(piece)
-                if not spool.num_bytes:
-                    raise problems.invalid("the video has no bytes", "video_empty")
                 return await spool.finish(name)
     except TimeoutError:
         raise problems.HTTPProblem(408, "upload_timeout", "the video was sent too slowly") from None

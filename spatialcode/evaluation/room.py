@@ -30,13 +30,12 @@ from spatialcode.evaluation.metrics.scoring import (
 )
 from spatialcode.evaluation.metrics.tracks import BoxTracks, from_objects
 from spatialcode.evaluation.oracle import Rung, TrueMaps, replace_with_truth, rungs, true_maps
-from spatialcode.evaluation.oracle_parts import OracleOptions, oracle_encoder
 from spatialcode.recordings.reading import spread
 from spatialcode.recordings.recording import Recording
 from spatialcode.scene.categories import wrap_yaw
 from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.scene.schema import Room, SceneObject, SpatialCode, VideoInfo
-from spatialcode.synthetic.clips import ClipConfig, make_clip
+from spatialcode.synthetic.clips import ClipConfig
 from spatialcode.synthetic.truth import MOVED_M, TURNED_RAD, SyntheticClip, pixel_counts, seen
 
 T = TypeVar("T")
@@ -124,52 +123,22 @@ def truth_scene(clip: SyntheticClip, true: TrueMaps) -> ScoredScene:
     return ScoredScene(truth_tracks(clip), poses, room, depth)
 
 
-def evaluate_room(
-    seed: int, encoder: LoadedEncoder, options: RoomOptions | None = None
-) -> RoomResult:
-    """Render the room of a seed and evaluate the encoder on it. Deterministic by seed."""
-    options = options or RoomOptions()
-    clip = make_clip(seed, options.clip)
-    return evaluate_clip(str(seed), clip, encoder, options)
-
-
-def evaluate_oracle_room(seed: int, oracle: OracleOptions, options: RoomOptions) -> RoomResult:
-    """Render the room of a seed and evaluate the prompted encoder whose parts know its truth."""
-    clip = make_clip(seed, options.clip)
-    return evaluate_clip(str(seed), clip, oracle_encoder(clip, oracle), options)
-
-
 def evaluate_clip(
     name: str, clip: SyntheticClip, encoder: LoadedEncoder, options: RoomOptions
 ) -> RoomResult:
     """Evaluate on a clip with dense truth: given poses, own poses, ladder."""
     true = true_maps(clip)
     truth = truth_scene(clip, true)
-    own_K = clip.K if options.known_intrinsics else None
     watched = EvaluatedEncoder(encoder)
-    alone = clip_of(clip.rgb, clip.times_s, FrameGeometry(own_K))
     informed = clip_of(clip.rgb, clip.times_s, FrameGeometry(clip.K, truth.T_world_camera))
-    predicted, own_score = score_view(watched, alone, truth)
-    given, given_score = score_view(watched, informed, truth)
-    starts = {
-        "given": (informed, given, given_score),
-        "predicted": (alone, predicted, own_score),
-        "cumulative": (alone, predicted, own_score),
-    }
+    predicted, given = _both_ways(watched, informed, truth, options)
+    starts = {"given": given, "predicted": predicted, "cumulative": predicted}
     ladder: dict[str, dict[str, DetectionCounts]] = {}
     for start, steps in rungs().items() if options.ladder and watched.has_stages else ():
-        view, encoded, below = starts[start]
-        climb = _Climb(watched, view, encoded, truth, true)
-        ladder[start] = {"start": below.detection} | {rung.name: climb(rung) for rung in steps}
-    return RoomResult(
-        name=name,
-        num_frames=len(clip.times_s),
-        given=given_score,
-        predicted=own_score,
-        given_seconds=given.seconds,
-        predicted_seconds=predicted.seconds,
-        ladder=ladder,
-    )
+        climb = _Climb(watched, starts[start], truth, true)
+        ladder[start] = {"start": starts[start].score.detection}
+        ladder[start] |= {rung.name: climb(rung) for rung in steps}
+    return _result(name, predicted, given, ladder)
 
 
 def evaluate_recorded(
@@ -184,27 +153,47 @@ def evaluate_recorded(
     clip = recording.clip(spread(recording.num_frames, MAX_FRAMES), MAX_SIDE_PX)
     times_s, K, poses = clip.times_s, clip.geometry.K, clip.geometry.T_world_camera
     assert poses is not None  # a code has them
-    truth = ScoredScene(
-        from_objects(code.objects, times_s), poses, code.room, clip.geometry.depth_m
-    )
-    watched = EvaluatedEncoder(encoder)
-    own = FrameGeometry(K if options.known_intrinsics else None)
-    predicted, own_score = score_view(watched, clip_of(clip.rgb, times_s, own), truth)
+    depth_m = clip.geometry.depth_m
+    truth = ScoredScene(from_objects(code.objects, times_s), poses, code.room, depth_m)
     informed = clip_of(clip.rgb, times_s, FrameGeometry(K, poses))
-    given, given_score = score_view(watched, informed, truth)
-    return RoomResult(
-        name=recording.name,
-        num_frames=len(times_s),
-        given=given_score,
-        predicted=own_score,
-        given_seconds=given.seconds,
-        predicted_seconds=predicted.seconds,
+    return _result(
+        recording.name, *_both_ways(EvaluatedEncoder(encoder), informed, truth, options), {}
     )
 
 
-def score_view(
-    encoder: EvaluatedEncoder, view: ClipInput, truth: ScoredScene
-) -> tuple[Encoded, ClipScore]:
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """A clip as the encoder was told of it, what it made of it, and what of that is right."""
+
+    view: ClipInput
+    encoded: Encoded
+    score: ClipScore
+
+
+def _both_ways(
+    encoder: EvaluatedEncoder, informed: ClipInput, truth: ScoredScene, options: RoomOptions
+) -> tuple[_Scored, _Scored]:
+    """The clip encoded without its poses, and with them, as it is given."""
+    own_K = informed.geometry.K if options.known_intrinsics else None
+    alone = replace(informed, geometry=FrameGeometry(own_K))
+    return _scored(encoder, alone, truth), _scored(encoder, informed, truth)
+
+
+def _result(
+    name: str, predicted: _Scored, given: _Scored, ladder: dict[str, dict[str, DetectionCounts]]
+) -> RoomResult:
+    return RoomResult(
+        name=name,
+        num_frames=given.view.num_frames,
+        given=given.score,
+        predicted=predicted.score,
+        given_seconds=given.encoded.seconds,
+        predicted_seconds=predicted.encoded.seconds,
+        ladder=ladder,
+    )
+
+
+def _scored(encoder: EvaluatedEncoder, view: ClipInput, truth: ScoredScene) -> _Scored:
     """Encode and compare."""
     encoded = encoder.encode(view)
     tracks = from_objects(encoded.objects, view.times_s)
@@ -212,7 +201,7 @@ def score_view(
     if truth.depth_m is not None and depth is not None:
         truth = replace(truth, depth_m=at_cells(truth.depth_m, depth.shape[1:3]))
     scene = ScoredScene(tracks, encoded.T_world_camera, encoded.room, depth)
-    return encoded, score_clip(scene, truth)
+    return _Scored(view, encoded, score_clip(scene, truth))
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,25 +209,25 @@ class _Climb:
     """What every rung above one encoding shares."""
 
     encoder: EvaluatedEncoder
-    view: ClipInput
-    encoded: Encoded
+    below: _Scored
     truth: ScoredScene
     true: TrueMaps
 
     def __call__(self, rung: Rung) -> DetectionCounts:
         """Detection with the rung's truth in place."""
-        assert self.encoded.maps is not None
-        mixed = replace_with_truth(self.encoded.maps, self.true, rung.fields)
+        view, encoded = self.below.view, self.below.encoded
+        assert encoded.maps is not None
+        mixed = replace_with_truth(encoded.maps, self.true, rung.fields)
         if rung.true_path:
             path = self.truth.T_world_camera
         elif {"depth", "gravity"} & set(rung.fields):
-            assert self.encoded.path_maps is not None
-            seen = replace_with_truth(self.encoded.path_maps, self.true, rung.fields)
-            path = self.encoder.path(self.view, seen)
+            assert encoded.path_maps is not None
+            seen = replace_with_truth(encoded.path_maps, self.true, rung.fields)
+            path = self.encoder.path(view, seen)
         else:
-            path = self.encoded.T_world_camera
-        objects = self.encoder.objects(self.view, mixed, path)
-        tracks = from_objects(objects, self.view.times_s)
+            path = encoded.T_world_camera
+        objects = self.encoder.objects(view, mixed, path)
+        tracks = from_objects(objects, view.times_s)
         return score_detection(overlaps_of(tracks, self.truth.tracks))
 
 

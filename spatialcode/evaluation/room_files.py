@@ -1,4 +1,4 @@
-"""One rendered room as bytes, the files and shards it goes into, and reading them back.
+"""One rendered room as bytes, and the files and shards that it goes into.
 
 Depth is a 16-bit PNG in millimetres (0: farther than 65 m). Instances are a 16-bit PNG of the
 instance plus three: 0 ceiling, 1 wall, 2 floor, 3 the first object. ``instance_ids`` says which
@@ -54,44 +54,22 @@ def room_key(seed: int) -> str:
     return f"room_{seed:010d}"
 
 
-@dataclass(frozen=True)
-class RoomVideo:
-    """How a room is filmed.
+def render_room(seed: int, config: ClipConfig | VideoConfig, folder: str = "") -> RenderedRoom:
+    """Render one seed: a clip's frames alone, or the whole walk as a video.
 
-    ``num_frames``: frames with depth, instances and pose. ``rate_hz``: of a full-rate video of the
-    whole walk; None for those frames alone. ``folder``: where the video will lie, relative to the
-    data set, as its code says.
+    ``folder``: where the video will lie, relative to the data set, as its code says.
     """
-
-    num_frames: int
-    width_px: int
-    height_px: int
-    moving_share: float
-    rate_hz: float | None = None
-    folder: str = ""
-
-
-def render_room(seed: int, config: RoomVideo) -> RenderedRoom:
-    """Render one seed: the clip's frames alone, or the whole walk at ``rate_hz``."""
     key = room_key(seed)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{key}.mp4"
-        if config.rate_hz is None:
-            size = (config.width_px, config.height_px)
-            clip = make_clip(seed, ClipConfig(config.num_frames, *size, config.moving_share))
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / f"{key}.mp4"
+        if isinstance(config, ClipConfig):
+            clip = make_clip(seed, config)
             write_clip(clip, path)
             fps, num_frames = clip_fps(clip), len(clip.times_s)
         else:
-            video = VideoConfig(
-                width_px=config.width_px,
-                height_px=config.height_px,
-                fps=config.rate_hz,
-                num_truth_frames=config.num_frames,
-                moving_share=config.moving_share,
-            )
-            clip, fps = render_video(seed, path, video), config.rate_hz
+            clip, fps = render_video(seed, path, config), config.fps
             num_frames = round(float(clip.times_s[-1]) * fps) + 1
-        info = video_info(clip, path, fps, num_frames, f"{config.folder}{key}.mp4")
+        info = video_info(clip, path, fps, num_frames, f"{folder}{key}.mp4")
         return RenderedRoom(
             key=key,
             video_mp4=path.read_bytes(),
@@ -108,19 +86,9 @@ def depth_png(depth_m: NDArray[np.float32]) -> bytes:
     return _png(np.where((mm > 0) & (mm < 65536), mm, 0).astype(np.uint16))
 
 
-def read_depth_m(data: bytes) -> NDArray[np.float32]:
-    """Inverse of `depth_png`, to half a millimetre."""
-    return (_read_png(data) / _MM).astype(np.float32)
-
-
 def instance_png(instance: NDArray[np.int16]) -> bytes:
     """Instances (H,W) from -3 on as a 16-bit PNG."""
     return _png((instance + _INSTANCE_OFFSET).astype(np.uint16))
-
-
-def read_instance(data: bytes) -> NDArray[np.int16]:
-    """Inverse of `instance_png`."""
-    return _read_png(data).astype(np.int16) - np.int16(_INSTANCE_OFFSET)
 
 
 def members(room: RenderedRoom) -> list[tuple[str, bytes]]:
@@ -155,10 +123,3 @@ def _png(image: NDArray[np.uint16]) -> bytes:
     done, data = cv2.imencode(".png", image)
     assert done
     return bytes(data.tobytes())
-
-
-def _read_png(data: bytes) -> NDArray[np.uint16]:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None or image.dtype != np.uint16:
-        raise ValueError("expected a 16-bit grey PNG")
-    return np.asarray(image, np.uint16)

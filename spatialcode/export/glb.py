@@ -214,9 +214,9 @@ def _linear(color: RGB) -> list[float]:
 class Keyframes:
     """Where node ``node`` is at ``times_s`` (T,): positions (T, 3) m, quaternions wxyz (T, 4).
 
-    glTF wants translation, rotation and scale apart wherever a node moves, and interpolates as
-    `spatialcode.scene.motion` does. Times become float32, so at an hour they are good to a quarter
-    of a millisecond.
+    glTF requires separate translation, rotation and scale for a node that moves, and interpolates
+    as `spatialcode.scene.motion` does. Times become float32, so at an hour they are good to a
+    quarter of a millisecond.
     """
 
     node: str

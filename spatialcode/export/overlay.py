@@ -9,6 +9,7 @@ also play.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,6 +31,7 @@ from spatialcode.export.drawing import (
     has_front,
     label_rgb,
 )
+from spatialcode.export.stills import TimedFrame
 from spatialcode.files import whole_file
 from spatialcode.scene.frames import project
 from spatialcode.scene.motion import CameraMotion, object_poses
@@ -63,33 +65,20 @@ class OverlayOptions:
 DEFAULT_OPTIONS = OverlayOptions()
 
 
-@dataclass(frozen=True)
-class OverlayReport:
-    """What was written: file, frames, video codec, packets of the input that did not decode."""
-
-    path: Path
-    num_frames: int
-    codec: str
-    num_damaged: int
-
-
 def write_overlay(
     code: SpatialCode,
     video: str | Path,
     path: str | Path,
     options: OverlayOptions = DEFAULT_OPTIONS,
-) -> OverlayReport:
+) -> None:
     """Draw ``code`` into ``video`` and write the result to ``path`` (mp4, its folder is made).
 
     The file appears under its name only when it is complete. Frames keep their times.
     Raises SchemaError for a code without cameras, VideoError for a video that cannot be read.
     """
-    target = Path(path)
     painter = BoxPainter(code, options)
-    with whole_file(target) as partial:
-        frames = _Frames(Path(video), options)
-        num_frames, codec = _write(painter, frames, partial, options)
-    return OverlayReport(target, num_frames, codec, frames.num_damaged)
+    with whole_file(path) as partial:
+        _write(painter, _frames(Path(video), options), partial, options)
 
 
 class BoxPainter:
@@ -101,7 +90,7 @@ class BoxPainter:
         self._objects = [item for item in code.objects if item.score >= options.min_score]
         self._names = options.names
         times = np.unique([camera.t_s for camera in code.cameras])
-        # Between two sampled frames nobody looked, so sight is taken to last to the next one.
+        # Nothing is known between two sampled frames, so sight is taken to last to the next one.
         self._lasts_s = float(np.median(np.diff(times))) if len(times) > 1 else float("inf")
 
     def draw(self, rgb: Image, t_s: float) -> None:
@@ -161,39 +150,32 @@ def _draw_name(rgb: Image, lines: ImageLines, item: SceneObject) -> None:
     cv2.putText(rgb, item.id, (u, v), cv2.FONT_HERSHEY_SIMPLEX, scale, ink, 1, cv2.LINE_AA)
 
 
-class _Frames:
-    """Reads a video frame by frame: seconds from the first frame, and the upright picture."""
+def _frames(video: Path, options: OverlayOptions) -> Iterator[TimedFrame]:
+    """The frames of a video, one by one: seconds from the first frame, and the upright picture."""
+    with open_video(video, VideoLimits(num_threads=options.num_threads)) as opened:
+        facts, packets, reformatter = opened.facts, opened.packets, VideoReformatter()
+        width, height = _even_size(facts.width_px, facts.height_px, options.max_side_px)
+        if opened.orientation.swaps_sides:
+            width, height = height, width
+        for number, frame in enumerate(_decoded(opened)):
+            tick = frame.pts if packets.has_exact_pts else None
+            if tick is None:  # then frames are told apart by their order alone
+                tick = int(packets.shown_ticks[min(number, packets.num_frames - 1)])
+            stored = reformatter.reformat(
+                frame, width, height, "rgb24", interpolation=Interpolation.AREA
+            )
+            upright = opened.orientation.apply(np.asarray(stored.to_ndarray(), np.uint8))
+            t_s = float((tick - int(packets.shown_ticks[0])) * packets.time_base)
+            yield t_s, np.ascontiguousarray(upright)
 
-    def __init__(self, video: Path, options: OverlayOptions) -> None:
-        self._video, self._options = video, options
-        self.num_damaged = 0
 
-    def __iter__(self) -> Iterator[tuple[float, Image]]:
-        limits = VideoLimits(num_threads=self._options.num_threads)
-        with open_video(self._video, limits) as opened:
-            facts, packets, reformatter = opened.facts, opened.packets, VideoReformatter()
-            width, height = _even_size(facts.width_px, facts.height_px, self._options.max_side_px)
-            if opened.orientation.swaps_sides:
-                width, height = height, width
-            for number, frame in enumerate(self._decoded(opened)):
-                tick = frame.pts if packets.has_exact_pts else None
-                if tick is None:  # then frames are told apart by their order alone
-                    tick = int(packets.shown_ticks[min(number, packets.num_frames - 1)])
-                stored = reformatter.reformat(
-                    frame, width, height, "rgb24", interpolation=Interpolation.AREA
-                )
-                upright = opened.orientation.apply(np.asarray(stored.to_ndarray(), np.uint8))
-                t_s = float((tick - int(packets.shown_ticks[0])) * packets.time_base)
-                yield t_s, np.ascontiguousarray(upright)
-
-    def _decoded(self, opened: OpenedVideo) -> Iterator[av.VideoFrame]:
-        source = opened.source
-        source.reopen()
-        for packet in source.container.demux(source.stream):
-            try:
-                yield from source.stream.codec_context.decode(packet)
-            except av.FFmpegError:
-                self.num_damaged += 1
+def _decoded(opened: OpenedVideo) -> Iterator[av.VideoFrame]:
+    """All frames that decode; packets that do not are left out."""
+    source = opened.source
+    source.reopen()
+    for packet in source.container.demux(source.stream):
+        with contextlib.suppress(av.FFmpegError):
+            yield from source.stream.codec_context.decode(packet)
 
 
 def _even_size(width: int, height: int, max_side_px: int) -> tuple[int, int]:
@@ -203,19 +185,18 @@ def _even_size(width: int, height: int, max_side_px: int) -> tuple[int, int]:
 
 
 def _write(
-    painter: BoxPainter, frames: _Frames, path: Path, options: OverlayOptions
-) -> tuple[int, str]:
-    """Encode the drawn frames to ``path``; returns their number and the codec."""
+    painter: BoxPainter, frames: Iterator[TimedFrame], path: Path, options: OverlayOptions
+) -> None:
+    """Encode the drawn frames to ``path``."""
     codec = next(name for name in _CODECS if name in av.codecs_available)
-    num_frames, last_pts = 0, -1
+    last_pts = -1
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as out:
         stream = cast(av.VideoStream, out.add_stream(codec, rate=30))
         for t_s, rgb in frames:
             pts = round(t_s / _TIME_BASE)
             if pts <= last_pts:
                 continue
-            last_pts = pts
-            if num_frames == 0:
+            if last_pts < 0:
                 stream.height, stream.width = rgb.shape[:2]
                 stream.pix_fmt = "yuv420p"
                 stream.codec_context.time_base = _TIME_BASE
@@ -225,11 +206,10 @@ def _write(
             frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
             frame.pts, frame.time_base = pts, _TIME_BASE
             out.mux(stream.encode(frame))
-            num_frames += 1
-        if num_frames == 0:
+            last_pts = pts
+        if last_pts < 0:
             raise EmptyVideoError("the video has no frame to draw into")
         out.mux(stream.encode())
-    return num_frames, codec
 
 
 @dataclass(frozen=True)

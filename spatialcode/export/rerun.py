@@ -114,7 +114,7 @@ class _Recorder:
         self._keep("world", facts)
 
     def object(self, item: SceneObject) -> None:
-        """Box and front from first sight on, at the track's times if it moves; facts for good."""
+        """Box and front from first sight on, at the track's times if it moves; its facts always."""
         rr = self.rr
         path = rr.new_entity_path(["world", "objects", item.id])
         moves = item.motion == "moving"

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from spatialcode.config import require
 from spatialcode.errors import ConfigError, SchemaError
 from spatialcode.grpo.types import Scored
 
@@ -184,8 +185,7 @@ def sum_then_normalise(
     rewards: GroupedRewards, advantage: str, _total: Total
 ) -> Float[Tensor, " b"]:
     """Advantages of the totals, in which the scorer has summed the terms. Source: GRPO."""
-    if advantage not in ADVANTAGES:
-        raise ConfigError(f"advantage: expected one of {sorted(ADVANTAGES)}, got {advantage!r}")
+    require(advantage in ADVANTAGES, "advantage", f"one of {sorted(ADVANTAGES)}", advantage)
     return ADVANTAGES[advantage](rewards.totals, rewards.group_ids, rewards.valid)
 
 
@@ -195,7 +195,7 @@ def normalise_then_sum(
     """GDPO: each term's group advantage, their weighted sum, then normalised over the batch.
 
     Different mixtures of terms with one total keep different advantages, and a term with a small
-    spread is heard. The last step holds the scale whatever the number of terms; it is over all
+    spread is heard. The last step keeps the scale the same for any number of terms; it is over all
     workers' samples. Source: GDPO, arXiv 2601.05242; that weights multiply normalised terms and
     that standard deviations are the sample's is from its authors' code.
 

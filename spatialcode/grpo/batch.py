@@ -7,7 +7,7 @@ were not in the batch: losses and statistics leave it out of their denominators 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,16 +22,14 @@ class RolloutBatch:
 
     ``mask``: completion tokens that count; rows without any are left out of the update.
     ``logprobs``: those stored with the samples, 0 outside completions. ``advantages``: one a
-    sample, or one a token. ``group_ids``: which samples were compared with each other.
-    ``ref_logprobs``: of a reference policy (`scoring.sequence_logprobs`). Raises ValueError for
-    no samples and for shapes that do not fit.
+    sample, or one a token. ``ref_logprobs``: of a reference policy (`scoring.sequence_logprobs`).
+    Raises ValueError for no samples and for shapes that do not fit.
     """
 
     samples: tuple[Sample, ...]
     mask: Bool[Tensor, "b t"]
     logprobs: Float[Tensor, "b t"]
     advantages: Float[Tensor, " b"] | Float[Tensor, "b t"]
-    group_ids: Int[Tensor, " b"]
     ref_logprobs: Float[Tensor, "b t"] | None = None
 
     def __post_init__(self) -> None:
@@ -45,36 +43,16 @@ class RolloutBatch:
         if tuple(self.advantages.shape) not in (shape, shape[:1]):
             got = tuple(self.advantages.shape)
             raise ValueError(f"advantages: expected shape {shape[:1]} or {shape}, got {got}")
-        if tuple(self.group_ids.shape) != shape[:1]:
-            got = tuple(self.group_ids.shape)
-            raise ValueError(f"group_ids: expected shape {shape[:1]}, got {got}")
 
     @property
     def shape(self) -> tuple[int, int]:
         """B and T."""
         return len(self.samples), max(len(sample.completion_ids) for sample in self.samples)
 
-    def with_reference(self, ref_logprobs: Float[Tensor, "b t"]) -> RolloutBatch:
-        return replace(self, ref_logprobs=ref_logprobs)
-
-    def minibatches(self, count: int, seed: int) -> list[list[int]]:
-        """Sample numbers in ``count`` parts of whole groups, shuffled by the seed; some may be
-        empty where there are fewer groups.
-        """
-        groups = torch.unique(self.group_ids)
-        if count > 1:
-            generator = torch.Generator().manual_seed(seed)
-            groups = groups[torch.randperm(len(groups), generator=generator)]
-        return [
-            torch.isin(self.group_ids, part).nonzero()[:, 0].tolist()
-            for part in torch.tensor_split(groups, count)
-        ]
-
 
 def rollout_batch(
     samples: Sequence[Sample],
     advantages: Float[Tensor, " b"] | Float[Tensor, "b t"],
-    group_ids: Int[Tensor, " b"],
     *,
     valid: Bool[Tensor, " b"] | None = None,
     mask_truncated: bool = False,
@@ -95,7 +73,7 @@ def rollout_batch(
     # An invalid sample's advantage may be NaN, and NaN times 0 is NaN.
     rows = counted if advantages.ndim == 1 else counted[:, None]
     known = torch.where(rows, advantages, torch.zeros_like(advantages))
-    return RolloutBatch(tuple(samples), mask, logprobs, known, torch.as_tensor(group_ids))
+    return RolloutBatch(tuple(samples), mask, logprobs, known)
 
 
 def length_mask(lengths: Int[Tensor, " b"], width: int) -> Bool[Tensor, "b t"]:

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
+from spatialcode.config import require
 from spatialcode.errors import ConfigError, ModelError, PromptError, WeightsError
 from spatialcode.grpo.attention import (
     accepts,
@@ -47,7 +48,8 @@ def end_ids_of(model: Any) -> tuple[int, ...]:
 class HFEngine:
     """Draws completions from any transformers causal language model.
 
-    The model may be the trainer's own (`follow` after an update) or a copy (`load_weights`).
+    The model may be the trainer's own (set ``weight_version`` after an update) or a copy
+    (`load_weights`).
     ``max_rows``: completions written at once, a bound on the cache's memory. ``end_ids``: by
     default those that the model's configuration names. Raises ConfigError where there are none.
     """
@@ -64,19 +66,10 @@ class HFEngine:
         self.end_ids = tuple(end_ids_of(model) if end_ids is None else end_ids)
         if not self.end_ids:
             raise ConfigError("end_ids: expected at least one token that ends a completion")
-        if max_rows < 1:
-            raise ConfigError(f"max_rows: expected 1 or more, got {max_rows!r}")
+        require(max_rows >= 1, "max_rows", "1 or more", max_rows)
         self.max_rows = max_rows
-        self._version = weight_version
+        self.weight_version = weight_version
         self._half_loaded = False
-
-    @property
-    def weight_version(self) -> int:
-        return self._version
-
-    def follow(self, version: int) -> None:
-        """Say that the model's weights were changed in place and are now ``version``."""
-        self._version = version
 
     def generate(
         self, prompts: Sequence[Sequence[int]], num_samples: int, settings: SamplerSettings
@@ -109,7 +102,7 @@ class HFEngine:
                         settings,
                         frozenset(self.end_ids),
                     )
-                    groups = _written(batch, self._version)
+                    groups = _written(batch, self.weight_version)
                     for n, group in zip(numbers, groups, strict=True):
                         found[n] = group
         finally:
@@ -164,7 +157,7 @@ class HFEngine:
             named = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
             raise WeightsError(f"{len(missing)} of the model's weights did not come: {named}")
         self._half_loaded = False
-        self._version = version
+        self.weight_version = version
 
 
 def _places(prompts: Sequence[Sequence[int]], num_samples: int) -> list[int]:
@@ -236,24 +229,21 @@ class _Decoder:
         """Logits after each prompt (padded on the left); fills the cache of all rows."""
         repeats, num_new = self.batch.num_samples, self.batch.settings.max_new_tokens
         order = torch.arange(ids.shape[1], device=self.device)
+        positions = (present.long().cumsum(1) - 1).clamp(min=0)
         cache: Cache
         if self.own_masks:
             # a padding token sees itself: a row of nothing visible would be no distribution
             visible = (present[:, None] & (order <= order[:, None])) | (order == order[:, None])
             cache = DynamicCache()
-            logits = self._forward(ids, additive(visible[:, None], self.dtype), present, cache)
+            logits = self._logits(ids, additive(visible[:, None], self.dtype), positions, cache)
             self.cache = row_cache(cache, repeats, num_new - 1)
             return logits
         cache = DynamicCache(config=plain_model(self.model).config)
-        logits = self._forward(ids, present.long(), present, cache)
+        logits = self._logits(ids, present.long(), positions, cache)
         if repeats > 1:
             cache.batch_repeat_interleave(repeats)
         self.cache = cache
         return logits
-
-    def _forward(self, ids: Tensor, mask: Tensor, present: Tensor, cache: Cache) -> Tensor:
-        positions = (present.long().cumsum(1) - 1).clamp(min=0)
-        return self._logits(ids, mask, positions, cache)
 
     def _logits(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Cache) -> Tensor:
         given: dict[str, Any] = {self.cache_argument: cache, "use_cache": True}

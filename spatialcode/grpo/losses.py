@@ -9,13 +9,14 @@ A batch cut into micro-batches or ranks has one denominator: give every part the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from spatialcode.config import require
 from spatialcode.errors import ConfigError, SchemaError
 from spatialcode.grpo.objective import (
     KL_ESTIMATORS,
@@ -24,12 +25,7 @@ from spatialcode.grpo.objective import (
     log_ratio_of,
     per_token,
 )
-from spatialcode.grpo.statistics import (
-    RatioStatistics,
-    masked_mean,
-    merge_ratio_statistics,
-    ratio_statistics,
-)
+from spatialcode.grpo.statistics import RatioStatistics, masked_mean, ratio_statistics
 
 Tokens = Float[Tensor, "b t"]
 TokenMask = Bool[Tensor, "b t"]
@@ -62,19 +58,14 @@ class LossSettings:
 
     def __post_init__(self) -> None:
         low, high, limit = self.clip_low, self.clip_high, self.max_completion_tokens
-        if low is not None and not 0 < low <= 1:
-            raise ConfigError(f"clip_low: expected above 0 and at most 1, got {low!r}")
-        if high is not None and not high > 0:
-            raise ConfigError(f"clip_high: expected above 0, got {high!r}")
-        if not self.kl_coefficient >= 0:
-            raise ConfigError(f"kl_coefficient: expected 0 or more, got {self.kl_coefficient!r}")
-        if self.kl_estimator not in KL_ESTIMATORS:
-            known = sorted(KL_ESTIMATORS)
-            raise ConfigError(f"kl_estimator: expected one of {known}, got {self.kl_estimator!r}")
+        require(low is None or 0 < low <= 1, "clip_low", "above 0 and at most 1", low)
+        require(high is None or high > 0, "clip_high", "above 0", high)
+        require(self.kl_coefficient >= 0, "kl_coefficient", "0 or more", self.kl_coefficient)
+        known = self.kl_estimator in KL_ESTIMATORS
+        require(known, "kl_estimator", f"one of {sorted(KL_ESTIMATORS)}", self.kl_estimator)
         if self.kl_coefficient > 0 and self.kl_estimator == "k1":
             raise ConfigError("kl_estimator: k1 has no expected gradient as a loss: take k3 or k2")
-        if limit is not None and limit < 1:
-            raise ConfigError(f"max_completion_tokens: expected 1 or more, got {limit!r}")
+        require(limit is None or limit >= 1, "max_completion_tokens", "1 or more", limit)
 
     def clips(self, name: str) -> tuple[float, float]:
         """(low, high) of the loss named."""
@@ -136,8 +127,7 @@ def denominator(name: str, mask: Bool[Tensor, "b t"], settings: LossSettings) ->
     grpo, gspo: sequences. dapo: tokens. dr_grpo: sequences × max_completion_tokens.
     Raises ConfigError for an unknown name, or dr_grpo without its constant.
     """
-    if name not in DEFAULT_CLIPS:
-        raise ConfigError(f"loss: expected one of {sorted(DEFAULT_CLIPS)}, got {name!r}")
+    require(name in DEFAULT_CLIPS, "loss", f"one of {sorted(DEFAULT_CLIPS)}", name)
     if name == "dapo":
         return mask.sum().float()
     sequences = mask.any(1).sum().float()
@@ -204,34 +194,6 @@ LOSSES: Mapping[str, LossFunction] = {
     "dapo": dapo,
     "gspo": gspo,
 }
-
-
-def merge_loss_terms(parts: Sequence[LossTerms]) -> LossTerms:
-    """Of micro-batches that shared one normaliser: losses added, statistics weighted by count.
-
-    The merged ``loss`` has no graph. Raises ValueError for no parts at all.
-    """
-    before = merge_ratio_statistics([part.before for part in parts])
-    after = merge_ratio_statistics([part.after for part in parts])
-    num = torch.stack([part.before.num for part in parts])
-    weight = num / num.sum().clamp(min=1)
-
-    def added(name: str) -> Tensor:
-        return torch.stack([getattr(part, name).detach() for part in parts]).sum()
-
-    def mean(name: str) -> Tensor:
-        return (weight * torch.stack([getattr(part, name) for part in parts])).sum()
-
-    return LossTerms(
-        loss=added("loss"),
-        policy=added("policy"),
-        kl=added("kl"),
-        before=before,
-        after=after,
-        clip_fraction=mean("clip_fraction"),
-        clip_fraction_low=mean("clip_fraction_low"),
-        clip_fraction_high=mean("clip_fraction_high"),
-    )
 
 
 def _of_tokens(inputs: LossInputs, clips: tuple[float, float]) -> Surrogate:

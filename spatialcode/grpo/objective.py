@@ -21,7 +21,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from spatialcode.errors import ConfigError, SchemaError
+from spatialcode.config import require
+from spatialcode.errors import SchemaError
 
 #: "token" (B, T) for grpo, dr_grpo and dapo; "sequence" (B,) for these and gspo.
 Level = Literal["token", "sequence"]
@@ -113,10 +114,8 @@ def truncated_importance_weights(
 
     Raises ConfigError for a cap that is not above 0 or an unknown level.
     """
-    if not cap > 0:
-        raise ConfigError(f"cap: expected a number above 0, got {cap!r}")
-    if level not in ("token", "sequence"):
-        raise ConfigError(f"level: expected 'token' or 'sequence', got {level!r}")
+    require(cap > 0, "cap", "a number above 0", cap)
+    require(level in ("token", "sequence"), "level", "'token' or 'sequence'", level)
     log_ratio = log_ratio_of(old_logprobs.detach(), behaviour_logprobs, mask)
     if level == "sequence":
         log_ratio = log_ratio.sum(1) / mask.sum(1).clamp(min=1)

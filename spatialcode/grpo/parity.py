@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from spatialcode.errors import ConfigError, ParityError
+from spatialcode.config import require
+from spatialcode.errors import ParityError
 from spatialcode.grpo.batch import length_mask
 from spatialcode.grpo.scoring import ScoringSettings, sequence_logprobs
 from spatialcode.grpo.statistics import logprob_difference
@@ -62,8 +63,7 @@ class ParityTolerance:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not value > 0:
-                raise ConfigError(f"{name}: expected above 0, got {value!r}")
+            require(value > 0, name, "above 0", value)
 
 
 #: For models in bfloat16, whose log-probabilities have two to three digits.

@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from spatialcode.errors import ConfigError
+from spatialcode.config import require
 from spatialcode.grpo.attention import accepts, additive, plain_model, takes_own_masks
 from spatialcode.grpo.types import Trajectory
 
@@ -44,13 +44,10 @@ class ScoringSettings:
     max_row_tokens: int = 2_048
 
     def __post_init__(self) -> None:
-        if not self.temperature >= 0:
-            raise ConfigError(f"temperature: expected 0 or more, got {self.temperature!r}")
-        if self.packing not in PACKINGS:
-            raise ConfigError(f"packing: expected one of {PACKINGS}, got {self.packing!r}")
-        for name in ("max_tokens", "max_row_tokens"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: expected 1 or more, got {getattr(self, name)!r}")
+        require(self.temperature >= 0, "temperature", "0 or more", self.temperature)
+        require(self.packing in PACKINGS, "packing", f"one of {PACKINGS}", self.packing)
+        require(self.max_tokens >= 1, "max_tokens", "1 or more", self.max_tokens)
+        require(self.max_row_tokens >= 1, "max_row_tokens", "1 or more", self.max_row_tokens)
 
     def shares_rows(self, model: Any) -> bool:
         """Whether completions share rows with this model; may run a small forward pass."""

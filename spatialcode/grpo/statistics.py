@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -40,9 +40,6 @@ class RatioStatistics:
     mean_abs_log: Scalar
     max_abs_log: Scalar
     kl: Scalar
-
-    def as_floats(self, prefix: str = "") -> dict[str, float]:
-        return {prefix + one.name: float(getattr(self, one.name)) for one in fields(self)}
 
 
 def masked_mean(values: Shaped[Tensor, "*s"], mask: Bool[Tensor, "*s"]) -> Scalar:
@@ -89,33 +86,6 @@ def logprob_difference(
     return ratio_statistics(logprobs.detach() - other.detach(), mask)
 
 
-def merge_ratio_statistics(parts: Sequence[RatioStatistics]) -> RatioStatistics:
-    """Of the union of micro-batches: means weighted by count. Parts with a count of 0 are left out.
-
-    Raises ValueError for no parts at all.
-    """
-    if not parts:
-        raise ValueError("parts: expected at least one, got none")
-    num = torch.stack([part.num for part in parts])
-    counts = num > 0
-    weight = num / num.sum().clamp(min=1)
-
-    def stacked(name: str) -> Tensor:
-        return torch.stack([getattr(part, name) for part in parts])
-
-    empty = (~counts).all()
-    mean = torch.where(empty, 1.0, (weight * stacked("mean")).sum())
-    return RatioStatistics(
-        num=num.sum(),
-        mean=mean,
-        minimum=masked_extremes(stacked("minimum"), counts, 1.0)[0],
-        maximum=masked_extremes(stacked("maximum"), counts, 1.0)[1],
-        mean_abs_log=(weight * stacked("mean_abs_log")).sum(),
-        max_abs_log=stacked("max_abs_log").amax(),
-        kl=(weight * stacked("kl")).sum(),
-    )
-
-
 @dataclass(frozen=True)
 class StepStatistics:
     """Of one update over all workers; means over its optimizer steps unless said otherwise.
@@ -158,7 +128,7 @@ class StepStatistics:
 class WorkerStep:
     """One optimizer step on one worker: sums over its samples; ``grad_norm`` is all workers'."""
 
-    terms: LossTerms | None  # None where it had no sample
+    parts: Sequence[LossTerms]  # one a micro-batch, without graph; none where it had no sample
     entropy: float
     num_tokens: float
     num_sequences: float
@@ -167,8 +137,8 @@ class WorkerStep:
 
 def over_workers(stepper: Stepper, steps: Sequence[WorkerStep]) -> StepStatistics:
     """The statistics of the steps. Workers call it together, with equally many steps."""
-    terms = [step.terms for step in steps if step.terms is not None]
-    first = [step.terms for step in steps[:1] if step.terms is not None]
+    terms = [part for step in steps for part in step.parts]
+    first = [part for step in steps[:1] for part in step.parts]
     num_tokens = stepper.total(sum(step.num_tokens for step in steps))
     entropy = stepper.total(sum(step.entropy for step in steps))
     weights = [float(term.before.num) for term in terms]
@@ -204,16 +174,16 @@ def over_workers(stepper: Stepper, steps: Sequence[WorkerStep]) -> StepStatistic
 
 
 def _ratios(stepper: Stepper, parts: Sequence[RatioStatistics]) -> dict[str, float]:
-    """Of the union of parts and workers; ratios of 1 where nothing was counted."""
-    known = merge_ratio_statistics(parts).as_floats() if parts else {"num": 0.0}
-    num = known["num"]
-    total = stepper.total(num)
-    found = {"num": total}
-    neutral = {"mean": 1.0, "mean_abs_log": 0.0, "kl": 0.0}
-    for name, value in neutral.items():
-        added = stepper.total(known[name] * num if num else 0.0)
-        found[name] = added / total if total else value
+    """Of all parts and workers, means weighted by count; ratios of 1 where nothing was counted."""
+    counted = [part for part in parts if part.num > 0]
+    num = stepper.total(sum(float(part.num) for part in counted))
+    found = {"num": num}
+    for name, value in {"mean": 1.0, "mean_abs_log": 0.0, "kl": 0.0}.items():
+        own = sum(float(getattr(part, name)) * float(part.num) for part in counted)
+        added = stepper.total(own)
+        found[name] = added / num if num else value
     for name, sign, value in (("minimum", -1, 1.0), ("maximum", 1, 1.0), ("max_abs_log", 1, 0.0)):
-        largest = stepper.largest(sign * known[name] if num else -math.inf)
-        found[name] = sign * largest if total else value
+        own = max((sign * float(getattr(part, name)) for part in counted), default=-math.inf)
+        largest = stepper.largest(own)
+        found[name] = sign * largest if num else value
     return found

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from spatialcode.errors import ConfigError
+from spatialcode.config import require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,16 +32,12 @@ class SamplerSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.temperature) and self.temperature >= 0):
-            raise ConfigError(f"temperature: expected 0 or more, got {self.temperature!r}")
-        if not 0 < self.top_p <= 1:
-            raise ConfigError(f"top_p: expected a number in (0, 1], got {self.top_p!r}")
-        if self.top_k < 0:
-            raise ConfigError(f"top_k: expected 0 (off) or more, got {self.top_k!r}")
-        if self.max_new_tokens < 1:
-            raise ConfigError(f"max_new_tokens: expected 1 or more, got {self.max_new_tokens!r}")
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError(f"seed: expected 0 to 2**63 - 1, got {self.seed!r}")
+        known = math.isfinite(self.temperature) and self.temperature >= 0
+        require(known, "temperature", "0 or more", self.temperature)
+        require(0 < self.top_p <= 1, "top_p", "a number in (0, 1]", self.top_p)
+        require(self.top_k >= 0, "top_k", "0 (off) or more", self.top_k)
+        require(self.max_new_tokens >= 1, "max_new_tokens", "1 or more", self.max_new_tokens)
+        require(0 <= self.seed < 2**63, "seed", "0 to 2**63 - 1", self.seed)
 
 
 class Trajectory(Protocol):

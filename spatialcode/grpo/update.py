@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spatialcode.config import require
 from spatialcode.errors import ConfigError
 from spatialcode.grpo.batch import RolloutBatch
 from spatialcode.grpo.losses import (
@@ -23,7 +24,6 @@ from spatialcode.grpo.losses import (
     LossSettings,
     LossTerms,
     denominator,
-    merge_loss_terms,
 )
 from spatialcode.grpo.objective import truncated_importance_weights
 from spatialcode.grpo.scoring import (
@@ -81,59 +81,10 @@ class Stepper(Protocol):
         ...
 
 
-class TorchStepper:
-    """One process, any torch optimizer.
-
-    Gradients of a norm above ``max_grad_norm`` are scaled down to it; 0 never. A step whose norm
-    is no finite number leaves the weights as they are.
-    """
-
-    def __init__(
-        self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, max_grad_norm: float = 1.0
-    ) -> None:
-        if not max_grad_norm >= 0:
-            raise ConfigError(f"max_grad_norm: expected 0 or more, got {max_grad_norm!r}")
-        self._model = model
-        self.optimizer = optimizer
-        self.max_grad_norm = max_grad_norm
-
-    @property
-    def model(self) -> Any:
-        return self._model
-
-    def backward(self, loss: Tensor) -> None:
-        loss.backward()
-
-    def step(self) -> float:
-        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
-        norm = float(torch.nn.utils.clip_grad_norm_(trained, self.max_grad_norm or math.inf))
-        if math.isfinite(norm):
-            self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        return norm
-
-    def total(self, value: float) -> float:
-        return value
-
-    def largest(self, value: float) -> float:
-        return value
-
-    def totals(self, values: Mapping[str, float]) -> dict[str, float]:
-        return dict(values)
-
-    def full_weights(self) -> Iterator[tuple[str, Tensor]]:
-        yield from self._model.named_parameters()
-
-    def set_learning_rate(self, learning_rate: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-
-
 @dataclass(frozen=True)
 class UpdateConfig:
     """``loss``: a name in `losses.LOSSES`. ``entropy_coefficient``: nats a token times this are
-    taken off the loss. Every epoch goes through the batch once, in ``num_minibatches`` optimizer
-    steps of whole groups.
+    taken off the loss. ``num_epochs``: optimizer steps, each of the whole batch.
 
     ``old_policy``: what ratios compare with: log-probabilities as "sampled", or "recomputed" by
     the trainer before the update, with importance weights up to ``importance_cap`` for samples
@@ -145,24 +96,18 @@ class UpdateConfig:
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
     entropy_coefficient: float = 0.0
     num_epochs: int = 1
-    num_minibatches: int = 1
     old_policy: str = "sampled"
     importance_cap: float = 2.0
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.loss not in LOSSES:
-            raise ConfigError(f"loss: expected one of {sorted(LOSSES)}, got {self.loss!r}")
+        require(self.loss in LOSSES, "loss", f"one of {sorted(LOSSES)}", self.loss)
         if self.loss == "dr_grpo" and self.settings.max_completion_tokens is None:
             raise ConfigError("settings.max_completion_tokens: dr_grpo needs the sampler's limit")
         if not math.isfinite(self.entropy_coefficient):
             raise ConfigError(f"entropy_coefficient: got {self.entropy_coefficient!r}")
-        for name in ("num_epochs", "num_minibatches"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: expected 1 or more, got {getattr(self, name)!r}")
-        if self.old_policy not in OLD_POLICIES:
-            known = ", ".join(OLD_POLICIES)
-            raise ConfigError(f"old_policy: expected one of {known}, got {self.old_policy!r}")
+        require(self.num_epochs >= 1, "num_epochs", "1 or more", self.num_epochs)
+        known = ", ".join(OLD_POLICIES)
+        require(self.old_policy in OLD_POLICIES, "old_policy", f"one of {known}", self.old_policy)
 
 
 @dataclass(frozen=True)
@@ -177,16 +122,15 @@ def update(stepper: Stepper, batch: RolloutBatch, config: UpdateConfig) -> StepS
     """Train on the batch; the model is left in training mode.
 
     Where no token of any worker counts, nothing is changed and ``num_steps`` is 0.
-    Raises ConfigError where the loss wants what the batch has not (a reference).
+    Raises ConfigError where the loss needs something that the batch does not have (a reference).
     """
     old = _old_policy(stepper.model, batch, config)
     stepper.model.train()
     steps = []
-    for epoch in range(config.num_epochs):
-        for numbers in batch.minibatches(config.num_minibatches, config.seed + epoch):
-            step = _optimizer_step(stepper, batch, old, numbers, config)
-            if step is not None:
-                steps.append(step)
+    for _ in range(config.num_epochs):
+        step = _optimizer_step(stepper, batch, old, config)
+        if step is not None:
+            steps.append(step)
     return over_workers(stepper, steps)
 
 
@@ -205,7 +149,7 @@ def _old_policy(model: Any, batch: RolloutBatch, config: UpdateConfig) -> _Old:
 
 
 @dataclass(frozen=True)
-class _Minibatch:
+class _Step:
     """What the micro-batches of one optimizer step share. ``denominator`` and ``num_tokens`` are
     of all workers: what sums of losses, and of entropies, are divided by.
     """
@@ -219,58 +163,44 @@ class _Minibatch:
 
 
 def _optimizer_step(
-    stepper: Stepper,
-    batch: RolloutBatch,
-    old: _Old,
-    numbers: Sequence[int],
-    config: UpdateConfig,
+    stepper: Stepper, batch: RolloutBatch, old: _Old, config: UpdateConfig
 ) -> WorkerStep | None:
-    """Backward over the samples numbered, then one step. None where no worker has a token."""
-    counted = batch.mask[list(numbers)]
-    whole = stepper.total(float(denominator(config.loss, counted, config.settings)))
-    num_tokens = stepper.total(float(counted.sum()))
+    """Backward over the batch, then one step. None where no worker has a token."""
+    whole = stepper.total(float(denominator(config.loss, batch.mask, config.settings)))
+    num_tokens = stepper.total(float(batch.mask.sum()))
     if not num_tokens:
         return None
-    minibatch = _Minibatch(stepper.model, batch, old, config, whole, num_tokens)
-    used = [number for number, row in zip(numbers, counted, strict=True) if bool(row.any())]
+    step = _Step(stepper.model, batch, old, config, whole, num_tokens)
+    used = batch.mask.any(1).nonzero()[:, 0].tolist()
     # A worker without samples computes one that counts for nothing: the others wait for it.
     packs = micro_batches(stepper.model, batch.samples, used or [0], config.scoring)
-    parts: list[_Part] = []
+    parts: list[LossTerms] = []
+    entropy = 0.0
     for number in range(int(stepper.largest(len(packs)))):
-        part = _part(minibatch, packs[min(number, len(packs) - 1)])
+        loss, terms, found = _loss_of(step, packs[min(number, len(packs) - 1)])
         real = bool(used) and number < len(packs)
-        stepper.backward(part.loss if real else part.loss * 0.0)
+        stepper.backward(loss if real else loss * 0.0)
         if real:
-            parts.append(part.detached())
+            # without the graph, which holds all activations
+            parts.append(replace(terms, loss=terms.loss.detach()))
+            entropy += float(found.detach())
     return WorkerStep(
-        terms=merge_loss_terms([part.terms for part in parts]) if parts else None,
-        entropy=sum(part.entropy for part in parts),
-        num_tokens=float(counted.sum()),
+        parts=parts,
+        entropy=entropy,
+        num_tokens=float(batch.mask.sum()),
         num_sequences=len(used),
         grad_norm=stepper.step(),
     )
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One micro-batch: the loss to go backward from, and what is kept of it."""
-
-    loss: Tensor
-    terms: LossTerms
-    entropy: float
-
-    def detached(self) -> _Part:
-        """Without the graph, which holds all activations."""
-        loss = self.loss.detach()
-        return replace(self, loss=loss, terms=replace(self.terms, loss=self.terms.loss.detach()))
-
-
-def _part(minibatch: _Minibatch, packed: PackedRows) -> _Part:
-    """Forward pass and loss of the samples packed."""
-    config, batch, old = minibatch.config, minibatch.batch, minibatch.old
+def _loss_of(step: _Step, packed: PackedRows) -> tuple[Tensor, LossTerms, Tensor]:
+    """Forward pass of the samples packed: the loss to go backward from, its terms, and the sum of
+    entropies.
+    """
+    config, batch, old = step.config, step.batch, step.old
     with_entropy = config.entropy_coefficient != 0
     found, entropies = score(
-        minibatch.model, packed, config.scoring.temperature, entropy_gradient=with_entropy
+        step.model, packed, config.scoring.temperature, entropy_gradient=with_entropy
     )
     numbers, inverse = torch.unique(packed.numbers, return_inverse=True)
     packed = replace(packed, numbers=inverse)
@@ -286,14 +216,14 @@ def _part(minibatch: _Minibatch, packed: PackedRows) -> _Part:
         mask=rows(batch.mask),
         weights=None if old.weights is None else rows(old.weights),
         ref_logprobs=None if batch.ref_logprobs is None else rows(batch.ref_logprobs),
-        normaliser=minibatch.denominator,
+        normaliser=step.denominator,
     )
     terms = LOSSES[config.loss](inputs, config.settings)
     entropy = torch.where(inputs.mask, padded(entropies, packed, shape), 0.0).sum()
     loss = terms.loss
     if with_entropy:
-        loss = loss - config.entropy_coefficient * entropy / minibatch.num_tokens
-    return _Part(loss, terms, float(entropy.detach()))
+        loss = loss - config.entropy_coefficient * entropy / step.num_tokens
+    return loss, terms, entropy
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from spatialcode.errors import SchemaError
 from spatialcode.questions.types import Reference, Selector, SelectorKind
-from spatialcode.scene.synonyms import SYNONYMS
+from spatialcode.scene.categories import SYNONYMS
 
 #: Kinds that are taken for each other only where nothing closer is there.
 _NEIGHBOURS = (
@@ -25,7 +25,7 @@ _NEIGHBOURS = (
 )  # fmt: skip
 _CANONICAL = {word: group[0] for group in SYNONYMS for word in group}
 _IRREGULAR = {"shelves": "shelf", "bookshelves": "bookshelf", "people": "person", "knives": "knife"}
-#: From here on a phrase says where or with what, and not what.
+#: From these words on, a phrase says where or with what a thing is, and not what it is.
 _AFTER_HEAD = frozenset({
     "with", "without", "on", "in", "at", "of", "under", "above", "below", "behind", "beside", "by",
     "near", "nearby", "next", "to", "toward", "towards", "from", "against", "facing", "closer",

@@ -18,7 +18,7 @@ from typing import Any
 
 from spatialcode.errors import SchemaError
 from spatialcode.questions.names import bare, flat, sentences
-from spatialcode.questions.types import Option, Question, UnparsedQuestion, same_question
+from spatialcode.questions.types import Option, Question, UnparsedQuestion, same_meaning
 
 Common = dict[str, Any]
 Match = re.Match[str]
@@ -139,7 +139,7 @@ def parse_with(readers: Sequence[Reader], text: str, options: Sequence[str] = ()
         first: Question | None = None
         for sentence in parts:
             for one in _readings(sentence, rules, common, reasons):
-                if first is not None and not same_question(first, one):
+                if first is not None and not same_meaning(first, one):
                     families = f"{first.family}, {one.family}"
                     return UnparsedQuestion(reason=f"two readings: {families}", **common)
                 first = first or one

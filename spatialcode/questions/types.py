@@ -15,12 +15,12 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal, get_args
 
 from spatialcode.errors import SchemaError
+from spatialcode.scene.relations import Level
 
 SelectorKind = Literal[
     "largest", "smallest", "longest", "tallest", "shortest", "highest", "lowest",
     "first_seen", "last_seen", "nearest", "farthest",
 ]  # fmt: skip
-Level = Literal["easy", "medium", "hard"]
 Turn = Literal["left", "right", "back"]
 Relation = Literal["left", "right", "front", "behind", "above", "below", "on", "inside"]
 Viewpoint = Literal["camera", "object", "observer"]
@@ -78,8 +78,8 @@ class Option:
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuestionBase:
-    """What all questions have: ``text`` and ``options`` as given; none for a number."""
+class Question:
+    """A question of any family: ``text`` and ``options`` as given; no options for a number."""
 
     text: str = ""
     options: tuple[Option, ...] = ()
@@ -91,7 +91,7 @@ class QuestionBase:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counting(QuestionBase):
+class Counting(Question):
     """How many things of a kind there are. The answer is a whole number."""
 
     target: Reference
@@ -99,7 +99,7 @@ class Counting(QuestionBase):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ObjectSize(QuestionBase):
+class ObjectSize(Question):
     """The longest extent of a thing, in ``unit``."""
 
     target: Reference
@@ -108,14 +108,14 @@ class ObjectSize(QuestionBase):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RoomSize(QuestionBase):
+class RoomSize(Question):
     """Floor area of the room or rooms, in square metres."""
 
     family: ClassVar[str] = "room_size_estimation"
 
 
 @dataclass(frozen=True, kw_only=True)
-class AbsoluteDistance(QuestionBase):
+class AbsoluteDistance(Question):
     """Smallest distance between two things, in ``unit``."""
 
     a: Reference
@@ -125,7 +125,7 @@ class AbsoluteDistance(QuestionBase):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RelativeDistance(QuestionBase):
+class RelativeDistance(Question):
     """Which candidate is closest to (or farthest from) the anchor, by smallest distance.
 
     ``candidates``: one an option, in the order of the options.
@@ -138,7 +138,7 @@ class RelativeDistance(QuestionBase):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RelativeDirection(QuestionBase):
+class RelativeDirection(Question):
     """Where the target is for one who stands at the observer and faces ``facing``.
 
     ``level`` easy: left or right; medium: left, right, or back (135 degrees and more); hard: the
@@ -168,7 +168,7 @@ class Blank:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RoutePlanning(QuestionBase):
+class RoutePlanning(Question):
     """Which turns, one a ``Blank`` in ``steps``, lead from start to destination."""
 
     start: Reference
@@ -179,7 +179,7 @@ class RoutePlanning(QuestionBase):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AppearanceOrder(QuestionBase):
+class AppearanceOrder(Question):
     """In which order kinds of things first appear; ``candidates`` in the order of the text."""
 
     candidates: tuple[Reference, ...]
@@ -187,7 +187,7 @@ class AppearanceOrder(QuestionBase):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Configuration(QuestionBase):
+class Configuration(Question):
     """Whether ``relation`` holds of ``a`` with regard to ``b``: yes or no.
 
     ``view``: for left, right, front and behind, as seen by the first camera, from ``b``'s own
@@ -208,15 +208,11 @@ class Configuration(QuestionBase):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnparsedQuestion(QuestionBase):
+class UnparsedQuestion(Question):
     """A question that no rule reads; ``reason`` says how far reading came."""
 
     reason: str
     family: ClassVar[str] = "unparsed"
-
-
-#: A question of any family, the unparsed included.
-Question = QuestionBase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,27 +236,20 @@ class QuestionItem:
 _WORDING = frozenset({"text", "phrase", "reason"})
 
 
-def same_question(a: Question, b: Question) -> bool:
-    """Equal but for the text and the phrases in which things are named; options count."""
-    return _same(a, b)
-
-
-def same_reference(a: Reference, b: Reference) -> bool:
-    """Whether two phrases name a thing in the same way: "tv" and "the television" do not."""
-    return _same(a, b)
-
-
-def _same(a: object, b: object) -> bool:
+def same_meaning(a: object, b: object) -> bool:
+    """Whether two questions or references are equal but for the text and the phrases in which
+    things are named; options count. "tv" and "the television" are not the same.
+    """
     if a is b:
         return True
     if type(a) is not type(b):
         return False
     kind: Any = type(a)
     if names := _compared(kind):
-        return all(_same(getattr(a, name), getattr(b, name)) for name in names)
+        return all(same_meaning(getattr(a, name), getattr(b, name)) for name in names)
     if isinstance(a, tuple):
         assert isinstance(b, tuple)
-        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+        return len(a) == len(b) and all(map(same_meaning, a, b))
     return bool(a == b)
 
 

@@ -1,10 +1,10 @@
 """Choosing among the questions that a room allows, and among the places of the right option, so
 that answers come out even.
 
-Within a room the least used answer is asked for next, ties by lot. Where the answers of a family
-are given (left or right, yes or no), a strict balance asks only as far as every answer is possible:
-then no answer is likelier than another, in one room or over many, and a question's words give
-nothing away.
+Within a room the least used answer is asked for next; of equally used ones, one at random. Where
+the answers of a family are given (left or right, yes or no), a strict balance asks only as far as
+every answer is possible: then no answer is likelier than another, in one room or over many, and a
+question's words give nothing away.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Pool:
         self.cells = {key: rows for key, rows in self.cells.items() if len(rows)}
 
     def take(self, key: tuple[str, str], rng: Rng) -> list[int]:
-        """A candidate of a cell, by lot; it is not there any more."""
+        """A random candidate of a cell, which is taken out of it."""
         rows = self.cells[key]
         n = int(rng.integers(len(rows)))
         chosen: list[int] = rows[n].tolist()
@@ -116,19 +116,19 @@ class Balance:
 
 
 def least_used(used: Counter[str], among: Sequence[str], rng: Rng) -> str:
-    """The one used least, ties by lot."""
+    """The one used least; of equally used ones, one at random."""
     order = rng.permutation(len(among))
     return min((among[n] for n in order), key=lambda one: used[one])
 
 
 def drawn(among: Sequence[str], rng: Rng) -> str:
-    """One by lot, all as likely."""
+    """One of them at random, all equally likely."""
     return among[int(rng.integers(len(among)))]
 
 
 def arrange(choices: Sequence[str], used: Counter[str], rng: Rng) -> tuple[tuple[str, ...], str]:
-    """Options with letters, in an order by lot but for the right one (the first choice), which gets
-    the letter that was right least often; and that letter.
+    """Options with letters, in random order, but the right one (the first choice) gets the letter
+    that was right least often; and that letter.
     """
     letters = LETTERS[: len(choices)]
     right = least_used(used, letters, rng)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-import numpy as np
-
 from spatialcode.questions.names import plain
-from spatialcode.questions.types import Option, Reference
+from spatialcode.questions.types import Option, Question, Reference
 from spatialcode.reasoning.resolve import fit
 from spatialcode.reasoning.statements import (
     Angle,
@@ -25,12 +23,10 @@ from spatialcode.reasoning.statements import (
     Statement,
     Vector,
 )
-from spatialcode.scene.frames import matrix_from_quaternion
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SceneObject
 
-#: Things nearer to each other, seen from above, stand in one place: rounding is as much. So is a
-#: front that points up.
+#: Things nearer to each other, seen from above, stand in one place: rounding is as much.
 LEAST_STEP_M = 1e-6
 
 #: Other words in which options say the same: "A. True", "B. behind me".
@@ -134,15 +130,6 @@ def apart(a: SceneObject, b: SceneObject) -> bool:
     return math.hypot(*vector("", a, b).xy_m) >= LEAST_STEP_M
 
 
-def front_xy(item: SceneObject) -> tuple[float, float] | None:
-    """The horizontal unit vector of where a thing faces, along its own +y; None where that is up
-    or down.
-    """
-    x, y = matrix_from_quaternion(np.array(item.quaternion_wxyz))[:2, 1].tolist()
-    length = math.hypot(x, y)  # less than 1 for a box that is tilted
-    return (x / length, y / length) if length > LEAST_STEP_M else None
-
-
 def surest(found: tuple[SceneObject, ...]) -> SceneObject:
     """The one of several of a kind that is most surely there."""
     return max(found, key=lambda item: item.score)
@@ -159,13 +146,16 @@ def sure(named: Iterable[tuple[Reference, SceneObject]]) -> float:
     fits = {
         (one.noun, one.modifiers, one.object_id, item.label): fit(one, item) for one, item in pairs
     }
-    return math.prod(scores.values()) * math.prod(fits.values())
+    return math.prod(scores.values(), start=1.0) * math.prod(fits.values())
 
 
 def answer_of(
-    value: float | str, ids: tuple[str, ...], statements: list[Statement], confidence: float, *,
-    option: str | None = None, unit: str = "",
+    question: Question, value: float | str, statements: Sequence[Statement], *,
+    ids: Iterable[str], named: Iterable[tuple[Reference, SceneObject]] = (), unit: str = "",
 ) -> Answer:  # fmt: skip
-    """An answer whose evidence names every object once."""
+    """An exact answer. ``ids``: of the things it is about. ``named``: what `sure` looks at. Words
+    choose the option that says them.
+    """
+    option = letter_of(question.options, value) if isinstance(value, str) else None
     evidence = Evidence(tuple(dict.fromkeys(ids)), tuple(statements))
-    return Answer(value, option, evidence, True, confidence, unit)
+    return Answer(value, option, evidence, True, sure(named), unit)

@@ -19,10 +19,10 @@ import numpy as np
 from spatialcode.config import require, setting
 from spatialcode.errors import SchemaError
 from spatialcode.questions.parse import read_options
-from spatialcode.questions.types import QuestionItem, same_question
+from spatialcode.questions.types import QuestionItem, same_meaning
 from spatialcode.reasoning.drawing import NO_FURTHER, UNREADABLE, Balance, Draft, Pool, arrange
 from spatialcode.reasoning.families.registry import family_named, family_names, parse
-from spatialcode.reasoning.naming import NamedRoom, Naming, Rng
+from spatialcode.reasoning.naming import NamedRoom, Rng
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SpatialCode
 
@@ -48,9 +48,8 @@ class Margins:
     rounding: float = setting("largest share by which rounding may change a number", 0.05)
 
     def __post_init__(self) -> None:
-        for name in ("separation_m", "leg_m", "distance_m", "viewed_m", "relation_m"):
-            require(getattr(self, name) > 0, name, "more than 0", getattr(self, name))
-        for name in ("first_seen_s", "referring_m"):
+        for name in ("separation_m", "leg_m", "distance_m", "viewed_m", "relation_m",
+                     "first_seen_s", "referring_m"):  # fmt: skip
             require(getattr(self, name) > 0, name, "more than 0", getattr(self, name))
         for name in ("distance_ratio", "referring_ratio"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
@@ -127,12 +126,11 @@ def generate(
         raise SchemaError("scene", "a name", scene)
     if seed < 0:
         raise SchemaError("seed", "0 or more", seed)
-    index = SceneIndex.of(code)
-    naming = Naming(index, config)
+    rooms = {one: NamedRoom(SceneIndex.of(code), config, one) for one in (False, True)}
     items: list[QuestionItem] = []
     skipped: dict[str, dict[str, int]] = {}
     for family in config.families:
-        asked = _Asked(family, index, naming, config, _rng(scene, seed, family))
+        asked = _Asked(family, rooms, config, _rng(scene, seed, family))
         items += asked.items(scene)
         if asked.skipped:
             skipped[family] = dict(sorted(asked.skipped.items()))
@@ -148,13 +146,15 @@ def _rng(scene: str, seed: int, family: str) -> Rng:
 
 
 class _Asked:
-    """One family's questions about one code; ``name`` is one of the family's names."""
+    """One family's questions about one code; ``name`` is one of the family's names. ``rooms``: the
+    code without and with referring expressions.
+    """
 
     def __init__(
-        self, name: str, index: SceneIndex, naming: Naming, config: GenerateConfig, rng: Rng
+        self, name: str, rooms: Mapping[bool, NamedRoom], config: GenerateConfig, rng: Rng
     ) -> None:
         self.name, self.config, self.rng = name, config, rng
-        self._family, self._index, self._naming = family_named(name), index, naming
+        self._family, self._rooms = family_named(name), rooms
         self._pools: dict[bool, Pool] = {}
         self._balance = Balance(config.balance == "strict")
         self.skipped: Counter[str] = Counter()
@@ -178,8 +178,8 @@ class _Asked:
         return made
 
     def _draft(self) -> Draft | str:
-        """The next question, or why there is none. Referring expressions as often as wanted, and
-        wherever nothing is left without.
+        """The next question, or why there is none: with referring expressions as often as wanted,
+        and wherever no question without them is left.
         """
         share = self.config.referring_share
         first = bool(self.rng.random() < share)
@@ -199,8 +199,7 @@ class _Asked:
 
     def _pool(self, referring: bool) -> Pool:
         if referring not in self._pools:
-            room = NamedRoom(self._index, self._naming, self.config, referring)
-            self._pools[referring] = self._family.pool(self.name, room, self.rng)
+            self._pools[referring] = self._family.pool(self.name, self._rooms[referring], self.rng)
         return self._pools[referring]
 
     def _worded(self, draft: Draft, name: str, scene: str) -> QuestionItem | None:
@@ -220,7 +219,7 @@ class _Asked:
         for wording in wordings:
             text = wording.format(**slots)
             meant = draft.meant(text=text, options=read_options(options))
-            if same_question(parse(text, options), meant):
+            if same_meaning(parse(text, options), meant):
                 if options:
                     self._balance.letters[truth] += 1
                 return QuestionItem(

@@ -9,7 +9,6 @@ with a margin: "largest table", "chair nearest the tv", "door seen first".
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -31,19 +30,6 @@ Bools = NDArray[np.bool_]
 
 #: Kinds that are combined at a time: 1001 sets of four.
 _MAX_KINDS = 14
-
-
-@dataclass(frozen=True)
-class Name:
-    """A name without its article: "sofa", "largest table"; an id has none."""
-
-    bare: str
-    is_id: bool = False
-
-    @property
-    def the(self) -> str:
-        """As it stands in a sentence."""
-        return self.bare if self.is_id else f"the {self.bare}"
 
 
 def kind_of(label: str) -> str:
@@ -76,11 +62,16 @@ def words_in_row(words: list[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-class Naming:
-    """Names of one code's things. Rows count objects in the code's order."""
+class NamedRoom:
+    """One code to ask about, and names for its things. Rows count objects in the code's order.
 
-    def __init__(self, index: SceneIndex, config: GenerateConfig) -> None:
-        self.index, self.config = index, config
+    ``referring``: things that take more than a kind to name are allowed, and then every question
+    names at least one. ``kinds``: by row. ``rows``: by kind. ``clear``: the kinds that are clear.
+    ``static`` (N,): which things are at rest.
+    """
+
+    def __init__(self, index: SceneIndex, config: GenerateConfig, referring: bool) -> None:
+        self.index, self.config, self.referring = index, config, referring
         self.kinds = tuple(kind_of(item.label) for item in index.objects)
         rows: dict[str, list[int]] = defaultdict(list)
         for row, kind in enumerate(self.kinds):
@@ -107,14 +98,15 @@ class Naming:
         )
 
     @cached_property
-    def single(self) -> dict[int, Name]:
-        """Rows of things that are the only one of a clear kind."""
-        return {self.rows[kind][0]: Name(kind) for kind in self.clear if len(self.rows[kind]) == 1}
+    def single(self) -> dict[int, str]:
+        """Names of things that are the only one of a clear kind, with their article, by row."""
+        clear = [kind for kind in self.clear if len(self.rows[kind]) == 1]
+        return {self.rows[kind][0]: f"the {kind}" for kind in clear}
 
     @cached_property
-    def referring(self) -> dict[int, tuple[Name, ...]]:
-        """Rows of one of several, with the expressions that pick it."""
-        found: dict[int, list[Name]] = defaultdict(list)
+    def picked(self) -> dict[int, tuple[str, ...]]:
+        """The expressions that pick one of several, with their article, and ids, by row."""
+        found: dict[int, list[str]] = defaultdict(list)
         for kind in self.clear:
             rows = self.rows[kind]
             if len(rows) > 1:
@@ -123,23 +115,54 @@ class Naming:
         if self.config.use_ids:
             for row, item in enumerate(self.index.objects):
                 if row not in self.single and _object_id(item.id) == item.id:
-                    found[row].append(Name(item.id, is_id=True))
+                    found[row].append(item.id)
         return {row: tuple(names) for row, names in found.items()}
 
-    def name(self, row: int, rng: Rng) -> Name:
-        """A name of a thing that has one; its id only where nothing else sets it apart."""
+    def name(self, row: int, rng: Rng) -> str:
+        """A name of a thing that has one, with its article; an id, which has none, only where
+        nothing else sets the thing apart.
+        """
         if row in self.single:
             return self.single[row]
-        names = self.referring[row]
-        spoken = [name for name in names if not name.is_id] or list(names)
+        names = self.picked[row]
+        spoken = [name for name in names if name.startswith("the ")] or list(names)
         return spoken[int(rng.integers(len(spoken)))]
 
-    def things(self, referring: bool, *, static: bool = True) -> list[int]:
-        """Rows that can be named, plainly or, if ``referring``, at all; those at rest only."""
-        rows = set(self.single) | (set(self.referring) if referring else set())
-        return sorted(row for row in rows if self.static[row] or not static)
+    def things(self, rng: Rng, *, static: bool = True) -> list[int]:
+        """Rows of the things to ask about, at rest only or all; a large room's are drawn."""
+        named = set(self.single) | (set(self.picked) if self.referring else set())
+        rows = sorted(row for row in named if self.static[row] or not static)
+        if len(rows) > self.config.max_things:
+            rows = sorted(rng.permutation(rows)[: self.config.max_things].tolist())
+        return rows
 
-    def _picked(self, kind: str, rows: list[int]) -> list[tuple[int, Name]]:
+    def wanted(self, rows: Rows) -> Bools:
+        """(N,) which of the candidates (N, k) name things as this room is asked."""
+        if not self.referring:
+            return np.ones(len(rows), bool)
+        hard = np.array([row not in self.single for row in range(len(self.index.objects))])
+        return np.any(hard[rows], axis=1)
+
+    def exact(self, value: float, decimals: int) -> bool:
+        """Whether rounding leaves the value what it is, but for the margin."""
+        shown = float(f"{value:.{decimals}f}")
+        return value > 0.0 and abs(shown - value) <= self.config.margins.rounding * value
+
+    def sets_of_kinds(self, kinds: list[str], size: int) -> Rows:
+        """(N, size) sets of kinds, as places in ``kinds``, of which none is taken for another."""
+        apart: Bools = np.array([[a == b or self.apart(a, b) for b in kinds] for a in kinds])
+        found = np.array(list(combinations(range(len(kinds)), size)), np.intp).reshape(-1, size)
+        for a, b in combinations(range(size), 2):
+            if len(found):
+                found = found[apart[found[:, a], found[:, b]]]
+        return found
+
+    @property
+    def xy_m(self) -> Floats:
+        """(N, 2) centres seen from above."""
+        return self.index.boxes.center[:, :2]
+
+    def _picked(self, kind: str, rows: list[int]) -> list[tuple[int, str]]:
         margins = self.config.margins
         boxes, corners = self.index.boxes, self.index.corners_m
         sizes = boxes.size[rows]
@@ -159,8 +182,8 @@ class Naming:
                 ends = {_least(sign * end, margins.referring_m) for end in (top, bottom)}
                 found.append((words, ends.pop() if len(ends) == 1 else None))
             found += self._by_anchor(kind, rows)
-        picked = [(rows[n], Name(words.format(kind))) for words, n in found if n is not None]
-        return [(row, name) for row, name in picked if _read_back(name.bare, kind)]
+        picked = [(rows[n], words.format(kind)) for words, n in found if n is not None]
+        return [(row, f"the {name}") for row, name in picked if _read_back(name, kind)]
 
     def _by_anchor(self, kind: str, rows: list[int]) -> list[tuple[str, int | None]]:
         margins = self.config.margins
@@ -171,7 +194,7 @@ class Naming:
                 for words, sign in (("nearest", 1.0), ("farthest from", -1.0)):
                     n = int(np.argmin(sign * metres))
                     if clearly(metres, n, margins.distance_m, margins.distance_ratio):
-                        found.append((f"{{}} {words} {name.the}", n))
+                        found.append((f"{{}} {words} {name}", n))
         return found
 
 
@@ -214,56 +237,7 @@ def clearly(metres: Floats, n: int, margin_m: float, ratio: float) -> bool:
     return bool(((high - low >= margin_m) & (high >= ratio * low)).all())
 
 
-@dataclass(frozen=True)
-class NamedRoom:
-    """One code to ask about. ``referring``: things that take more than a kind to name are allowed,
-    and then every question names at least one.
-    """
-
-    index: SceneIndex
-    naming: Naming
-    config: GenerateConfig
-    referring: bool
-
-    def things(self, rng: Rng, *, static: bool = True) -> list[int]:
-        """Rows of the things to ask about; a large room's are drawn."""
-        rows = self.naming.things(self.referring, static=static)
-        if len(rows) > self.config.max_things:
-            rows = sorted(rng.permutation(rows)[: self.config.max_things].tolist())
-        return rows
-
-    def wanted(self, rows: Rows) -> Bools:
-        """(N,) which of the candidates (N, k) name things as this room is asked."""
-        if not self.referring:
-            return np.ones(len(rows), bool)
-        hard = np.array([row not in self.naming.single for row in range(len(self.index.objects))])
-        return np.any(hard[rows], axis=1)
-
-    def name(self, row: int, rng: Rng) -> str:
-        """The thing with its article."""
-        return self.naming.name(row, rng).the
-
-    def exact(self, value: float, decimals: int) -> bool:
-        """Whether rounding leaves the value what it is, but for the margin."""
-        shown = float(f"{value:.{decimals}f}")
-        return value > 0.0 and abs(shown - value) <= self.config.margins.rounding * value
-
-    def sets_of_kinds(self, kinds: list[str], size: int) -> Rows:
-        """(N, size) sets of kinds, as places in ``kinds``, of which none is taken for another."""
-        apart: Bools = np.array([[a == b or self.naming.apart(a, b) for b in kinds] for a in kinds])
-        found = np.array(list(combinations(range(len(kinds)), size)), np.intp).reshape(-1, size)
-        for a, b in combinations(range(size), 2):
-            if len(found):
-                found = found[apart[found[:, a], found[:, b]]]
-        return found
-
-    @property
-    def xy_m(self) -> Floats:
-        """(N, 2) centres seen from above."""
-        return self.index.boxes.center[:, :2]
-
-
 def drawn_kinds(kinds: list[str], rng: Rng) -> list[str]:
-    """So many of the kinds, by lot, that their sets can be looked at one by one."""
+    """A random choice of the kinds, few enough that their sets can be looked at one by one."""
     kept = sorted(rng.permutation(len(kinds))[:_MAX_KINDS].tolist())
     return [kinds[n] for n in kept]

@@ -30,7 +30,6 @@ from spatialcode.config import require
 from spatialcode.errors import PromptError
 from spatialcode.questions.types import Question
 from spatialcode.reasoning.answers.choices import choices_of
-from spatialcode.reasoning.answers.numbers import unit_of
 from spatialcode.reasoning.families.registry import family_of
 from spatialcode.reasoning.program.functions import function_list
 from spatialcode.reasoning.resolve import by_need, kept_code, named_ids
@@ -81,9 +80,8 @@ Things are named by noun phrases ("chair", "largest table", "chair nearest the t
 @dataclass(frozen=True)
 class PromptSettings:
     """``mode``: what is asked for. ``max_tokens``: budget of the whole prompt. ``keep`` "named":
-    only boxes of kinds that the question names. ``style`` "compact": the short prompt
-    for models trained on it, which write programs. ConfigError names a setting
-    out of range.
+    only boxes of kinds that the question names. ``style`` "compact": the short prompt for models
+    trained on it, which write programs. ConfigError names a setting that is out of range.
     """
 
     mode: Mode = "text"
@@ -260,8 +258,9 @@ def _answer_line(question: Question) -> str:
     start = 'End with a single line of the form "Answer: '
     if question.options:
         return f'{start}X", where X is the letter of the right option.'
-    if family_of(question).numeric:
-        return f'{start}{f"N {unit_of(question)}".strip()}", where N is a number.'
+    family = family_of(question)
+    if family.numeric:
+        return f'{start}{f"N {family.unit(question)}".strip()}", where N is a number.'
     words = " or ".join(one.words for one in choices_of(question))
     return f'{start}X", where X is {words or "the answer"}.'
 

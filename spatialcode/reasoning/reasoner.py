@@ -1,6 +1,6 @@
 """Language models that answer questions about codes, by reasoning in text or by a program.
 
-Every question gives one `ModelAnswer`; what went wrong with it is in there.
+Every question gives one `ModelAnswer`, which also says what went wrong.
 
 A completion's **program** is its last fenced block; without a fence its last line, with the lines
 of the form ``name = …`` directly above. Text up to a closing ``</think>`` is not read.
@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 
 from spatialcode.errors import ProgramError, PromptError, SchemaError
 from spatialcode.questions.types import Question
-from spatialcode.reasoning.answers.extraction import NoAnswer, extract
+from spatialcode.reasoning.answers.choices import NoAnswer
+from spatialcode.reasoning.answers.extraction import extract
 from spatialcode.reasoning.answers.forms import after_thinking
 from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.models.loading import Completion, CompletionModel

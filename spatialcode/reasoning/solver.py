@@ -27,7 +27,8 @@ def solve(question: Question, code: SpatialCode, priors: Priors | None = None) -
         raise SchemaError("question", "one that was understood", question.reason)
     index = SceneIndex.of(code)
     answer = family_of(question).solve(question, index)
-    if answer is None or (answer.option is None and question.options and _is_choice(answer)):
+    no_option = answer is not None and answer.option is None and isinstance(answer.value, str)
+    if answer is None or (no_option and question.options):
         answer = guess(question, index, priors or Priors())
     elif priors is not None:
         answer = corrected(question, answer, priors)
@@ -35,14 +36,10 @@ def solve(question: Question, code: SpatialCode, priors: Priors | None = None) -
 
 
 def solve_blind(question: Question, priors: Priors | None = None) -> Answer:
-    """The answer of one who has seen nothing: priors alone."""
+    """The answer without any code, from priors alone."""
     if isinstance(question, UnparsedQuestion):
         raise SchemaError("question", "one that was understood", question.reason)
     return with_letter(question, guess(question, None, priors or Priors()))
-
-
-def _is_choice(answer: Answer) -> bool:
-    return isinstance(answer.value, str)
 
 
 def with_letter(question: Question, answer: Answer) -> Answer:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from spatialcode.questions.types import Relation, Turn
+from spatialcode.questions.types import Relation
 
 Role = Literal[
     "observer", "facing", "target", "anchor", "candidate", "first", "second", "start", "stop",
@@ -220,7 +220,7 @@ class TurnAt:
 
     step: int
     object_id: str
-    turn: Turn
+    turn: str
 
     def text(self) -> str:
         return f"turn {self.step} at {self.object_id}: {self.turn}"

@@ -1,4 +1,4 @@
-"""The categories that the small encoder knows, and what geometry each one implies.
+"""The categories that the small encoder knows, what geometry each one implies, and words for them.
 
 All labels are VSI-Bench's own. Which way a category faces and which turns about the
 vertical leave it unchanged decide what an orientation error means, so both the
@@ -32,9 +32,7 @@ class Category:
     """One object category.
 
     ``mount``: what usually carries it. ``has_front``: its box's +y is its front.
-    ``yaw_symmetry``: turns about +z that leave the *box* convention unchanged: ``full``
-    none (it has a front), ``half`` 180°, ``quarter`` 90° with x and y exchanged,
-    ``round`` any.
+    ``yaw_symmetry``: turns about +z that leave the *box* convention unchanged.
     """
 
     label: str
@@ -70,6 +68,37 @@ LABEL_INDEX: dict[str, int] = {label: i for i, label in enumerate(LABELS)}
 #: Dense class channels after the object categories.
 STRUCTURE_LABELS: tuple[str, ...] = ("floor", "wall", "ceiling")
 
+#: Words for one kind of thing, which questions and detectors share; the first is the name used
+#: here. Words that are only near each other (chair and stool) are not among them.
+SYNONYMS: tuple[tuple[str, ...], ...] = (
+    ("trash bin", "trash can", "trashbin", "trashcan", "garbage bin", "garbage can", "waste bin",
+     "wastebasket", "waste basket", "rubbish bin", "dustbin", "bin", "recycling bin"),
+    ("tv", "television", "television set", "tv set", "tv screen", "flat screen"),
+    ("monitor", "computer monitor", "computer screen", "display"),
+    ("sofa", "couch", "settee", "loveseat"),
+    ("refrigerator", "fridge"),
+    ("washer", "washing machine", "clothes washer"),
+    ("dishwasher", "dish washer", "dishwashing machine"),
+    ("bookshelf", "bookcase", "book shelf", "book case", "shelf"),
+    ("closet", "wardrobe"),
+    ("cabinet", "cupboard"),
+    ("nightstand", "night stand", "bedside table", "night table"),
+    ("stove", "cooker", "gas stove", "range"),
+    ("radiator", "heater"),
+    ("lamp", "light", "floor lamp", "desk lamp"),
+    ("backpack", "rucksack"),
+    ("telephone", "phone"),
+    ("pillow", "cushion"),
+    ("bathtub", "bath", "bath tub", "tub"),
+    ("table", "desk"),
+    ("towel", "bath towel"),
+    ("plant", "potted plant", "houseplant"),
+    ("counter", "countertop", "worktop"),
+    ("fan", "ventilator"),
+    ("microwave", "microwave oven"),
+    ("toilet", "lavatory"),
+)  # fmt: skip
+
 
 _PERIOD_RAD: dict[str, float] = {
     "full": 2.0 * np.pi,
@@ -97,22 +126,6 @@ def yaw_error(
     """
     difference = np.asarray(predicted_rad, float) - np.asarray(true_rad, float)
     return np.abs(wrap_yaw(difference, _periods(symmetry)))
-
-
-def canonical_yaw(
-    yaw_rad: ArrayLike, size_m: ArrayLike, symmetry: Symmetries
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The one (yaw, size) that stands for all equal boxes: (...) and (..., 3).
-
-    Yaw lies in (-period/2, period/2]; ``quarter`` exchanges the x and y extents at odd
-    quarter-turns; ``round`` has yaw 0 and keeps its extents.
-    """
-    yaw, size = np.asarray(yaw_rad, float), np.asarray(size_m, float)
-    period = _periods(symmetry)
-    wrapped = wrap_yaw(yaw, period)
-    turns = np.rint((yaw - wrapped) / (np.pi / 2.0)).astype(np.int64)
-    exchange = (turns % 2 == 1) & np.isclose(period, _PERIOD_RAD["quarter"])
-    return wrapped, np.where(exchange[..., None], size[..., [1, 0, 2]], size)
 
 
 def _periods(symmetry: Symmetries) -> NDArray[np.float64]:

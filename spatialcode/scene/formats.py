@@ -2,14 +2,14 @@
 
 Three forms: annotations with unit axes as rows, 9 numbers with roll, pitch and yaw, 10 with a
 quaternion. Which of the 9 or 10 numbers is which extent, and which world axis is up, is stated
-by the caller or detected (`spatialcode.scene.formats`); it is never assumed. The annotated form
-states both: axes name their own sizes, and z is up. Fields that hold a benchmark's answers
+by the caller or detected; it is never assumed. The annotated form states both: axes name their own
+sizes, and z is up. Fields that hold a benchmark's answers
 (counts, room size) are not read: a code made here has no room.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -56,16 +56,6 @@ _ROUNDING = 0.02
 
 
 @dataclass(frozen=True)
-class DetectedAxes:
-    """What was detected: ``order``, ``up``; how clear the order was, and from how many boxes."""
-
-    order: AxisOrder
-    up: Axis
-    lead: float
-    num_boxes: int
-
-
-@dataclass(frozen=True)
 class _Published:
     """One entry: ``extents`` as they stand there, ``rotation`` box to published world."""
 
@@ -76,66 +66,23 @@ class _Published:
     rotation: Floats
 
 
-def from_annotated(document: Mapping[str, Any], name: str = "") -> SpatialCode:
-    """A room whose objects have ``center``, ``size`` and ``axes`` (unit axes as rows), z up.
-
-    The axis nearest to world up becomes the box's z; the other two keep their cyclic order, so
-    the box stays right-handed. FormatError where something is missing, unknown or no rotation.
-    """
-    scene = name or str(document.get("scene", ""))
-    entries = [_annotated(entry, where) for entry, where in _listed(document, scene)]
-    return _code(entries, (0, 1, 2), "z", scene, "import:axes")
-
-
-def from_bbox9(
-    objects: Sequence[Mapping[str, Any]], order: AxisOrder, name: str = "", *, up: Axis
-) -> SpatialCode:
-    """Objects with ``label`` and ``bbox_3d`` = x, y, z, three extents, roll, pitch, yaw.
-
-    Angles are in radians about the fixed x, y, z axes in turn: R = Rz(yaw) Ry(pitch) Rx(roll).
-    ``order`` says which extents are the box's x, y, z; ``up`` which axis of the published world
-    is vertical; see `detect_order`. The code's world has it as z.
-    """
-    entries = [_bbox(entry, f"{name}: objects[{n}]", 9, None) for n, entry in enumerate(objects)]
-    return _code(entries, order, up, name, "import:bbox9")
-
-
-def from_bbox10(
-    objects: Sequence[Mapping[str, Any]], order: AxisOrder, name: str = "", *, up: Axis,
-    scalar_first: bool,
-) -> SpatialCode:  # fmt: skip
-    """The same with a quaternion; ``scalar_first`` says whether it is w, x, y, z or x, y, z, w."""
-    entries = [
-        _bbox(entry, f"{name}: objects[{n}]", 10, scalar_first)
-        for n, entry in enumerate(objects)
-    ]  # fmt: skip
-    return _code(entries, order, up, name, "import:bbox10")
-
-
-def detect_order(
-    scenes: Iterable[Sequence[Mapping[str, Any]]], *, up: Axis | None = None,
-    scalar_first: bool | None = None,
-) -> DetectedAxes:  # fmt: skip
-    """Which extent is which and, where not stated, which axis is up; over all scenes together.
-
-    Scenes are lists of 9- or 10-number objects. FormatError where the data leave a doubt.
-    """
-    entries = [
-        _bbox(entry, f"scenes[{i}][{n}]", None, scalar_first)
-        for i, objects in enumerate(scenes) for n, entry in enumerate(objects)
-    ]  # fmt: skip
-    return _detected(entries, up)
-
-
 def read_boxes(
     path: str | Path, order: AxisOrder | None = None, *, up: Axis | None = None,
     scalar_first: bool | None = None,
 ) -> dict[str, SpatialCode]:  # fmt: skip
-    """Codes by scene from a JSONL file in one of the forms, told apart by their keys and lengths.
+    """Codes by scene from a JSONL file, each row in one of the forms, told apart by their keys.
 
-    ``order`` and ``up`` for 9 and 10 numbers; None: detected over the whole file.
-    ``scalar_first`` must be stated for quaternions. FormatError with file and line where a row
-    does not fit; with the file where it is empty or detection is in doubt.
+    ``center``, ``size`` and ``axes`` (unit axes as rows), z up: the axis nearest to world up
+    becomes the box's z; the other two keep their cyclic order, so the box stays right-handed.
+
+    ``bbox_3d``: x, y, z, three extents, then roll, pitch, yaw in radians about the fixed x, y, z
+    axes in turn, R = Rz(yaw) Ry(pitch) Rx(roll), or a quaternion. ``scalar_first``, which must be
+    stated for quaternions, says whether it is w, x, y, z or x, y, z, w. ``order`` says which
+    extents are the box's x, y, z; ``up`` which axis of the published world is vertical: the code's
+    world has it as z. None: detected over the whole file.
+
+    FormatError with file and line where a row does not fit (something is missing, unknown or no
+    rotation); with the file where it is empty or detection is in doubt.
     """
     path = Path(path)
     scenes: dict[str, tuple[bool, list[_Published]]] = {}
@@ -145,18 +92,27 @@ def read_boxes(
             if not scene or scene in scenes:
                 raise FormatError(f"scene {scene!r}: expected a name that is not there yet")
             listed = _listed(document, scene)
-            numbers = any("bbox_3d" in entry for entry, _ in listed)
+            numbers = any(isinstance(one, dict) and "bbox_3d" in one for one, _ in listed)
             scenes[scene] = (
                 numbers,
                 [
-                    _bbox(entry, where, None, scalar_first) if numbers else _annotated(entry, where)
+                    _bbox(entry, where, scalar_first) if numbers else _annotated(entry, where)
                     for entry, where in listed
                 ],
             )
         except FormatError as error:
             raise FormatError(f"{path}:{line_number}: {error}") from error
     try:
-        return _codes(scenes, order, up)
+        published = [entry for numbers, entries in scenes.values() if numbers for entry in entries]
+        if published:
+            rotations = np.array([entry.rotation for entry in published])
+            up = up or _upright_axis(rotations)
+            order = order or _vertical_order(published, rotations, up)
+        return {
+            scene: _code(entries, order or (0, 1, 2), up or "z", scene, "import:bbox") if numbers
+            else _code(entries, (0, 1, 2), "z", scene, "import:axes")
+            for scene, (numbers, entries) in scenes.items()
+        }  # fmt: skip
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
 
@@ -170,33 +126,6 @@ def _documents(path: Path) -> list[tuple[int, dict[str, Any]]]:
     if not documents:
         raise FormatError(f"{path}: expected one room a line, got an empty file")
     return documents
-
-
-def _codes(
-    scenes: Mapping[str, tuple[bool, list[_Published]]], order: AxisOrder | None, up: Axis | None
-) -> dict[str, SpatialCode]:
-    published = [entry for numbers, entries in scenes.values() if numbers for entry in entries]
-    reading: tuple[AxisOrder, Axis] = ((0, 1, 2), "z")
-    if published:
-        up = up or _up(published)
-        reading = order or _detected(published, up).order, up
-    return {
-        scene: _code(entries, *reading, scene, "import:bbox")
-        if numbers
-        else _code(entries, (0, 1, 2), "z", scene, "import:axes")
-        for scene, (numbers, entries) in scenes.items()
-    }
-
-
-def _up(entries: Sequence[_Published]) -> Axis:
-    return _upright_axis(np.array([e.rotation for e in entries]).reshape(-1, 3, 3))
-
-
-def _detected(entries: Sequence[_Published], up: Axis | None) -> DetectedAxes:
-    rotations = np.array([entry.rotation for entry in entries]).reshape(-1, 3, 3)
-    extents = np.array([entry.extents for entry in entries]).reshape(-1, 3)
-    labels = [entry.label for entry in entries]
-    return _vertical_order(labels, extents, rotations, up or _up(entries))
 
 
 def _listed(document: Mapping[str, Any], scene: str) -> list[tuple[Mapping[str, Any], str]]:
@@ -215,12 +144,10 @@ def _annotated(entry: Any, where: str) -> _Published:
     return _Published(where, label, _numbers(entry, "center", 3, where), size, axes.T)
 
 
-def _bbox(entry: Any, where: str, count: int | None, scalar_first: bool | None) -> _Published:
-    """``count`` None: 9 or 10 numbers, as there are."""
+def _bbox(entry: Any, where: str, scalar_first: bool | None) -> _Published:
     label = _label(entry, where, _BBOX)
-    if count is None:
-        given = entry["bbox_3d"]
-        count = 10 if isinstance(given, (list, tuple, np.ndarray)) and len(given) == 10 else 9
+    given = entry["bbox_3d"]
+    count = 10 if isinstance(given, list) and len(given) == 10 else 9
     box = _numbers(entry, "bbox_3d", count, where)
     if count == 9:
         rotation = Rotation.from_euler("xyz", box[6:])
@@ -314,34 +241,31 @@ def _upright_axis(rotations: Floats) -> Axis:
     return AXES[best]
 
 
-def _vertical_order(
-    labels: Sequence[str], extents_m: Floats, rotations: Floats, up: Axis
-) -> DetectedAxes:
+def _vertical_order(entries: Sequence[_Published], rotations: Floats, up: Axis) -> AxisOrder:
     """Which published extent is which, from the heights of things of known height.
 
-    ``extents_m`` (N, 3) as published. Only the vertical one shows; the other two are taken to
-    keep their cyclic order: with the second one vertical, (a, b, c) are read as (c, a, b).
-    FormatError where fewer than five things are known or two readings fit.
+    Only the vertical one shows; the other two are taken to keep their cyclic order: with the
+    second one vertical, (a, b, c) are read as (c, a, b). FormatError where fewer than five things
+    are known or two readings fit.
     """
-    known = np.array([label in _HEIGHTS_M for label in labels], dtype=bool)
-    if known.sum() < _MIN_KNOWN:
+    known = [n for n, entry in enumerate(entries) if entry.label in _HEIGHTS_M]
+    if len(known) < _MIN_KNOWN:
         raise FormatError(f"axis order: expected {_MIN_KNOWN} things of known height, got "
-                          f"{known.sum()}; state it")  # fmt: skip
-    heights = np.log([_HEIGHTS_M[label] for label in labels if label in _HEIGHTS_M])
+                          f"{len(known)}; state it")  # fmt: skip
+    heights = np.log([_HEIGHTS_M[entries[n].label] for n in known])
     upright = np.abs(rotations[known, AXES.index(up)]).argmax(axis=1)
-    rows = np.arange(len(upright))
-    logs = np.log(np.maximum(extents_m[known], 0.01))
+    logs = np.log(np.maximum([entries[n].extents for n in known], 0.01))
     # shifted by k, box axis i has the extent published at i + k
     errors = [
-        float(np.median(np.abs(logs[rows, (upright + k) % 3] - heights))) for k in range(3)
-    ]  # fmt: skip
+        float(np.median(np.abs(logs[np.arange(len(known)), (upright + k) % 3] - heights)))
+        for k in range(3)
+    ]
     best, second, _ = np.argsort(errors)
-    lead = errors[second] - errors[best]
-    if lead < _CLEAR_LOG:
+    if errors[second] - errors[best] < _CLEAR_LOG:
         raise FormatError("axis order: no extent is clearly the vertical one (errors "
                           f"{np.round(errors, 2)}); state it")  # fmt: skip
     shift = int(best)
-    return DetectedAxes((shift, (shift + 1) % 3, (shift + 2) % 3), up, lead, len(upright))
+    return shift, (shift + 1) % 3, (shift + 2) % 3
 
 
 def _to_z_up(vectors: Floats, up: Axis) -> Floats:

@@ -30,16 +30,18 @@ from spatialcode.scene.frames import (
 )
 from spatialcode.scene.schema import Camera, SceneObject
 
-Side = Literal["left", "right"]
-Third = Literal["left", "right", "back"]
-Quadrant = Literal["front-left", "front-right", "back-left", "back-right"]
+Level = Literal["easy", "medium", "hard"]
 XY = tuple[float, float]
 
 #: VSI-Bench: "to my back if I would have to turn at least 135 degrees".
 BACK_DEG = 135.0
 #: Sizes of bearings at which the answer changes, by level. Straight behind is a border of left and
 #: right only where back is not an answer.
-BORDERS_DEG = {"easy": (0.0, 180.0), "medium": (0.0, BACK_DEG), "hard": (0.0, 90.0, 180.0)}
+BORDERS_DEG: dict[Level, tuple[float, ...]] = {
+    "easy": (0.0, 180.0),
+    "medium": (0.0, BACK_DEG),
+    "hard": (0.0, 90.0, 180.0),
+}
 #: Least share of the smaller footprint that must lie over or under the other.
 OVERLAP_SHARE = 0.3
 #: How far a thing may hover over, or sink into, what it stands on, in metres.
@@ -73,12 +75,6 @@ class View:
         return cls((x, y), (face.center_m[0] - x, face.center_m[1] - y))
 
     @classmethod
-    def of_front(cls, item: SceneObject) -> View:
-        """At an object, looking where it faces: along its own +y. SchemaError where that is up."""
-        front = matrix_from_quaternion(np.array(item.quaternion_wxyz))[:, 1]
-        return cls((item.center_m[0], item.center_m[1]), (float(front[0]), float(front[1])))
-
-    @classmethod
     def of_camera(cls, camera: Camera) -> View:
         """At a camera, along its horizontal viewing direction."""
         pose = camera.matrix()
@@ -95,25 +91,30 @@ class View:
         return 180.0 if degrees == -180.0 else degrees
 
 
-def side(bearing_deg: float) -> Side:
-    """Left or right."""
-    return "left" if bearing_deg > 0.0 else "right"
+def front_xy(item: SceneObject) -> XY | None:
+    """The horizontal unit vector of where a thing faces, along its own +y; None where that is up
+    or down.
+    """
+    x, y = matrix_from_quaternion(np.array(item.quaternion_wxyz))[:2, 1].tolist()
+    length = math.hypot(x, y)  # less than 1 for a box that is tilted
+    return (x / length, y / length) if length > _LEAST_FORWARD else None
 
 
-def third(bearing_deg: float) -> Third:
-    """Left, right, or back from 135 degrees on. Also which way to turn on a route."""
-    return "back" if abs(bearing_deg) >= BACK_DEG else side(bearing_deg)
+def words_of(bearing_deg: NDArray[np.float64], level: Level) -> NDArray[np.str_]:
+    """(...) direction words of bearings (...): left or right; of the level "medium" also back, from
+    135 degrees on; of "hard" the quadrants, with the viewing direction as +y. 0 counts as right.
+    """
+    side = np.where(bearing_deg > 0.0, "left", "right")
+    if level == "easy":
+        return side
+    if level == "medium":
+        return np.where(np.abs(bearing_deg) >= BACK_DEG, "back", side)
+    return np.char.add(np.where(np.abs(bearing_deg) < 90.0, "front-", "back-"), side)
 
 
-def quadrant(bearing_deg: float) -> Quadrant:
-    """The quadrant, with the viewing direction as +y."""
-    ahead = "front" if abs(bearing_deg) < 90.0 else "back"
-    return f"{ahead}-{side(bearing_deg)}"  # type: ignore[return-value]
-
-
-def margin_deg(bearing_deg: float, level: Literal["easy", "medium", "hard"]) -> float:
-    """How far a bearing lies from the nearest border between two answers of a level."""
-    return min(abs(abs(bearing_deg) - border) for border in BORDERS_DEG[level])
+def word_of(bearing_deg: float, level: Level) -> str:
+    """The direction word of one bearing; of "medium" also the turn to take on a route."""
+    return str(words_of(np.array(bearing_deg), level))
 
 
 @dataclass(frozen=True)
@@ -195,15 +196,15 @@ def inside(a: SceneObject, b: SceneObject) -> Verdict:
 VERTICAL = {"above": above, "below": below, "on": on, "inside": inside}
 
 
-def viewed(relation: str, view: View, a_xy: XY, b_xy: XY, *, from_b: bool) -> Verdict:
-    """Whether a is left of, right of, in front of or behind b, for a view.
+def viewed(relation: str, forward_xy: XY, a_xy: XY, b_xy: XY, *, from_b: bool) -> Verdict:
+    """Whether a is left of, right of, in front of or behind b, for a viewing direction.
 
     Left and right compare the two along the view's right. ``from_b`` says whose front is meant.
     False, a viewer's who looks at b: in front of b is nearer to the viewer along the viewing
     direction, behind is beyond. True, b's own or that of one who stands at b: in front of b is
     where the view looks.
     """
-    fx, fy = view.forward_xy
+    fx, fy = forward_xy
     length = math.hypot(fx, fy)
     dx, dy = a_xy[0] - b_xy[0], a_xy[1] - b_xy[1]
     ahead = (dx * fx + dy * fy) / length

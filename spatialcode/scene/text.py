@@ -9,10 +9,6 @@ Both round-trip exactly: ``from_json(to_json(code)) == code`` and
 in metres, seconds, radians and pixels. It is parsed by ``ast``, never
 executed: assignments to plain names are allowed, of strings, numbers, None, tuples and calls of the
 constructors with keywords; anything else is a ParseError that says where.
-
-For prompts and people its numbers may be rounded. Rounding is a projection: rounding twice gives
-what rounding once gave, also after the text was parsed again. That needs care where a type promises
-more than single numbers: quaternions have unit length, extents are positive, track times increase.
 """
 
 from __future__ import annotations
@@ -21,7 +17,6 @@ import ast
 import json
 import math
 import re
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,9 +56,6 @@ TITLES: dict[type, str] = {
     Scale: "Scale",
     Provenance: "Provenance",
 }
-#: A rotation matrix of 2 decimals is no rotation any more; two more keep it one.
-EXTRA_ROTATION_DECIMALS = 2
-_MIN_DECIMALS, _MAX_DECIMALS = 2, 6
 _UNIT = re.compile("_(s|m|m2|px|wxyz)$")
 
 
@@ -104,23 +96,17 @@ def from_json(text: str) -> SpatialCode:
     return from_document(document)
 
 
-def render_scene(code: SpatialCode, decimals: int | None = None) -> str:
-    """The code as assignments, one a line.
-
-    ``decimals`` None: exact. 2 to 6: numbers rounded, rotation matrices kept to two more;
-    rendering what was parsed from it gives the same text again.
-    """
-    if decimals is not None:
-        code = rounded(code, decimals)
+def render_scene(code: SpatialCode) -> str:
+    """The code as assignments, one a line, exact."""
     lines = [
         f'format = "{FORMAT}"',
-        f"video = {_call(code.video, decimals)}",
-        f"scale = {_call(code.scale, decimals)}",
-        f"provenance = {_call(code.provenance, decimals)}",
-        f"room = {'None' if code.room is None else _call(code.room, decimals)}",
+        f"video = {_call(code.video)}",
+        f"scale = {_call(code.scale)}",
+        f"provenance = {_call(code.provenance)}",
+        f"room = {'None' if code.room is None else _call(code.room)}",
         *([f"warnings = {_value(code.warnings, 'warnings')}"] if code.warnings else []),
-        *(f"{item.id} = {_call(item, decimals)}" for item in code.objects),
-        f"cameras = {_sequence([_call(camera, decimals) for camera in code.cameras], True)}",
+        *(f"{item.id} = {_call(item)}" for item in code.objects),
+        f"cameras = {_sequence([_call(camera) for camera in code.cameras], True)}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -131,7 +117,7 @@ def exact_yaw(quaternion: Vec4) -> float | None:
     A float32 quaternion lies off the unit circle by rounding, so its arc tangent often leads
     to a neighbour. Every yaw between the bounds that each component sets leads to it.
     """
-    if not is_upright(quaternion):
+    if quaternion[1] != 0.0 or quaternion[2] != 0.0:  # it is not turned about z only
         return None
     low_w, high_w = _rounding_bounds(quaternion[0])
     low_z, high_z = _rounding_bounds(abs(quaternion[3]))
@@ -151,28 +137,21 @@ def _rounding_bounds(value: float) -> tuple[float, float]:
     return (value + float(below)) / 2.0, (value + float(above)) / 2.0
 
 
-def _call(record: Any, decimals: int | None) -> str:
+def _call(record: Any) -> str:
     parts = []
     for name, keyword in TEXT_NAMES[type(record)].items():
         value = getattr(record, name)
         if name == "quaternion_wxyz":
-            parts.append(_rotation(value, decimals))
+            yaw = exact_yaw(value)
+            upright = yaw is not None
+            parts.append(f"yaw={yaw!r}" if upright else f"{keyword}={_value(value, name)}")
         elif name == "T_world_camera":
             parts.append(f"{keyword}={_value(value[:3], name)}")
         elif name != "track":
             parts.append(f"{keyword}={_value(value, name)}")
         elif value:
-            parts.append(f"{keyword}={_sequence([_call(point, decimals) for point in value])}")
+            parts.append(f"{keyword}={_sequence([_call(point) for point in value])}")
     return f"{TITLES[type(record)]}({', '.join(parts)})"
-
-
-def _rotation(quaternion: Vec4, decimals: int | None) -> str:
-    yaw = exact_yaw(quaternion)
-    if yaw is not None:
-        return f"yaw={yaw!r}"
-    if decimals is not None:
-        return f"quaternion={_sequence([repr(round(v, decimals) + 0.0) for v in quaternion])}"
-    return f"quaternion={_value(quaternion, 'quaternion_wxyz')}"
 
 
 def _value(value: Any, name: str) -> str:
@@ -337,120 +316,3 @@ def _literal(node: ast.expr, where: str) -> Any:
 
 def _error(node: ast.AST, message: str) -> ParseError:
     return ParseError(f"line {getattr(node, 'lineno', 0)}: {message}")
-
-
-def rounded(code: SpatialCode, decimals: int) -> SpatialCode:
-    """The code with its numbers rounded to ``decimals`` (2 to 6).
-
-    Extents and focal lengths become at least 10^-decimals. Track points whose times fall
-    together become the last of them. Quaternions are rounded and normalised again.
-    """
-    if not isinstance(decimals, int) or not _MIN_DECIMALS <= decimals <= _MAX_DECIMALS:
-        raise SchemaError("decimals", f"an integer in [{_MIN_DECIMALS}, {_MAX_DECIMALS}]", decimals)
-    return SpatialCode(
-        video=_video(code.video, decimals),
-        objects=tuple(_object(item, decimals) for item in code.objects),
-        cameras=tuple(_camera(camera, decimals) for camera in code.cameras),
-        room=None if code.room is None else _room(code.room, decimals),
-        scale=replace(code.scale, confidence=round(code.scale.confidence, decimals)),
-        provenance=code.provenance,
-    )
-
-
-def is_upright(quaternion: Vec4) -> bool:
-    """Turned about z only, exactly."""
-    return quaternion[1] == 0.0 and quaternion[2] == 0.0
-
-
-def round_quaternion(quaternion: Vec4, decimals: int) -> Vec4:
-    """The nearest few-decimals rotation that stays itself when rounded again.
-
-    Upright ones are rounded in yaw. Of the others the components are rounded and normalised
-    until that changes nothing; it settles in a few turns because a component only ever moves
-    toward where normalising pulls it.
-    """
-    current = quaternion
-    for _ in range(50):
-        if is_upright(current):
-            yaw = 2.0 * math.atan2(current[3], current[0])
-            # Beyond half a turn the next rounding would see another, negative angle.
-            limit = math.floor(math.pi * 10**decimals) / 10**decimals
-            yaw = min(max(round(yaw, decimals), -limit), limit)
-            return _stored(quaternion_from_yaw(yaw))
-        following = _stored(np.round(current, decimals))
-        if following == current:
-            return current
-        current = following
-    return current
-
-
-def _stored(quaternion: np.ndarray) -> Vec4:
-    """As the schema keeps it: normalised, one sign, float32."""
-    return TrackPoint(0.0, (0.0, 0.0, 0.0), tuple(quaternion)).quaternion_wxyz  # type: ignore[arg-type]
-
-
-def _numbers(values: tuple[Any, ...], decimals: int) -> Any:
-    return tuple(
-        _numbers(v, decimals) if isinstance(v, tuple) else round(v, decimals) for v in values
-    )
-
-
-def _at_least_one_step(value: float, decimals: int) -> float:
-    return max(round(value, decimals), 10.0**-decimals)
-
-
-def _video(video: VideoInfo, decimals: int) -> VideoInfo:
-    return replace(
-        video,
-        duration_s=round(video.duration_s, decimals),
-        fps=round(video.fps, decimals),
-        sampled_s=_numbers(video.sampled_s, decimals),
-    )
-
-
-def _object(item: SceneObject, decimals: int) -> SceneObject:
-    x, y, z = (_at_least_one_step(extent, decimals) for extent in item.size_m)
-    points = {round(point.t_s, decimals): point for point in item.track}
-    return replace(
-        item,
-        score=round(item.score, decimals),
-        center_m=_numbers(item.center_m, decimals),
-        size_m=(x, y, z),
-        quaternion_wxyz=round_quaternion(item.quaternion_wxyz, decimals),
-        first_seen_s=round(item.first_seen_s, decimals),
-        last_seen_s=round(item.last_seen_s, decimals),
-        visibility=round(item.visibility, decimals),
-        track=tuple(
-            TrackPoint(
-                t_s,
-                _numbers(point.center_m, decimals),
-                round_quaternion(point.quaternion_wxyz, decimals),
-            )
-            for t_s, point in points.items()
-        ),
-    )
-
-
-def _camera(camera: Camera, decimals: int) -> Camera:
-    pose = tuple(
-        (*_numbers(row[:3], decimals + EXTRA_ROTATION_DECIMALS), round(row[3], decimals))
-        for row in camera.T_world_camera
-    )
-    return Camera(
-        t_s=round(camera.t_s, decimals),
-        T_world_camera=pose,  # type: ignore[arg-type]
-        fx_px=_at_least_one_step(camera.fx_px, decimals),
-        fy_px=_at_least_one_step(camera.fy_px, decimals),
-        cx_px=round(camera.cx_px, decimals),
-        cy_px=round(camera.cy_px, decimals),
-    )
-
-
-def _room(room: Room, decimals: int) -> Room:
-    ceiling = room.ceiling_z_m
-    return Room(
-        floor_z_m=round(room.floor_z_m, decimals),
-        ceiling_z_m=None if ceiling is None else round(ceiling, decimals),
-        polygon_m=_numbers(room.polygon_m, decimals),
-        area_m2=round(room.area_m2, decimals),
-    )

@@ -22,7 +22,7 @@ from spatialcode.questions.types import Question, QuestionItem, UnparsedQuestion
 from spatialcode.reasoning.drawing import Rng, drawn
 from spatialcode.reasoning.families.registry import family_of, parse, templates
 from spatialcode.reasoning.generate import GenerateConfig, generate
-from spatialcode.reasoning.program import to_program
+from spatialcode.reasoning.program.of_question import to_program
 from spatialcode.reasoning.prompts import compact_text
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.tasks.rooms import RoomSettings, furnished_room, made_up_room
@@ -58,9 +58,9 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """``wording_share``: of questions put into a
-    grammar's words (`wordings`), never where sentences are held out. ``furnished``: floor plans as
-    they are rendered for videos, in place of boxes at random.
+    """``wording_share``: share of questions put into a grammar's words (`Family.wording`), 0 where
+    sentences are held out. ``furnished``: floor plans as they are rendered for videos, in place of
+    random boxes.
     """
 
     seed: int = 0

@@ -1,7 +1,8 @@
 """Learning to copy before anything else: random words to be repeated, few at first.
 
-A model that is shown programs at once learns to guess names from what they usually are, and stays
-with that. Four to eight words are copied within some hundred steps; from there longer runs follow.
+A model that is shown programs at once learns to guess names from how frequent they are, and never
+learns to copy them. Four to eight words are copied within some hundred steps; from there longer
+runs follow.
 """
 
 from __future__ import annotations

@@ -104,9 +104,6 @@ def program_text(tokenizer: PreTrainedTokenizerFast, ids: tuple[int, ...]) -> st
     return str(tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
 END, PAD, BEGIN_PROGRAM = "<end>", "<pad>", "<program>"
 VOCABULARY_SIZE = 1024
 _FRAMES = (

@@ -159,9 +159,6 @@ def _wanted(opened: OpenedVideo, plan: SamplePlan, limits: VideoLimits) -> NDArr
     return shown_frames(plan, times_s)
 
 
-__all__ = ["VideoLimits", "VideoProbe", "hash_file", "probe"]
-
-
 def hash_file(path: str | os.PathLike[str]) -> str:
     """sha256 of the bytes of `path` in hex, read in pieces."""
     with Path(path).open("rb") as file:
@@ -194,11 +191,6 @@ def request_from_dict(message: dict[str, Any]) -> Request:
     plan = PLANS[kind](**{key: _tuples(value) for key, value in values.items()})
     limits = VideoLimits(**{key: _tuples(value) for key, value in message["limits"].items()})
     return Request(**(message | {"plan": plan, "limits": limits}))
-
-
-def probe_from_dict(message: dict[str, Any]) -> VideoProbe:
-    """Inverse of `asdict` on a VideoProbe."""
-    return VideoProbe(**message)
 
 
 def _tuples(value: Any) -> Any:

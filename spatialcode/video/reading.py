@@ -68,7 +68,7 @@ class Picked:
         self.times_s: dict[int, float] = {}
 
     def put_span(self, span: range, frame: av.video.frame.VideoFrame, time_s: float) -> None:
-        """`frame` is what is shown at all of `span`; each wanted one gets it."""
+        """Put `frame` into the rows of all wanted indices in `span`, over which it is shown."""
         for index in span:
             self.put(index, frame, time_s)
 
@@ -273,7 +273,7 @@ class DamageLog:
         self.found(CorruptVideoError(message))
 
     def note(self, message: str) -> None:
-        """Worth saying, wrong for nobody."""
+        """Keep a warning that is never an error."""
         if message not in self.warnings:
             self.warnings.append(message)
 

@@ -40,7 +40,6 @@ from spatialcode.video.decode import (
     Request,
     Rows,
     error_from_dict,
-    probe_from_dict,
     request_to_dict,
 )
 from spatialcode.video.limits import DEFAULT_LIMITS, VideoLimits
@@ -48,6 +47,8 @@ from spatialcode.video.sampling import ByCount, SamplePlan
 from spatialcode.video.source import VideoProbe
 
 _CHILD = "spatialcode.video.sandbox_child"
+#: The environment variable with another module to run as the child: tests plant faults in one.
+CHILD_VARIABLE = "SPATIALCODE_DECODING_CHILD"
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class SandboxedDecoder:
                 rgb=shared.reshape(reply["shape"]),
                 rows=tuple(int(row) for row in reply["rows"]),
                 times_s=tuple(float(t) for t in reply["times_s"]),
-                probe=replace(probe_from_dict(reply["probe"]), uri=str(path)),
+                probe=replace(VideoProbe(**reply["probe"]), uri=str(path)),
                 warnings=tuple(str(text) for text in reply["warnings"]),
             )
             return rows.result()
@@ -142,7 +143,7 @@ class SandboxedDecoder:
         request = Request(str(Path(path).absolute()), ByCount(1), limits, sha256=known)
         reply, _ = self._ask("probe", request)
         with self._protocol_errors():
-            return replace(probe_from_dict(reply["probe"]), uri=str(path))
+            return replace(VideoProbe(**reply["probe"]), uri=str(path))
 
     @contextlib.contextmanager
     def _protocol_errors(self) -> Any:
@@ -240,8 +241,9 @@ def _start_child(limits: SandboxLimits) -> Child:
     """A child that is confined; DecodeCrashError when it does not come up."""
     # Each thread of OpenBLAS reserves address space, which is limited; none is needed here.
     arguments, environment = (json.dumps(asdict(limits)),), thread_environment(1)
+    module = os.environ.get(CHILD_VARIABLE, _CHILD)
     try:
-        return Child.start(ChildSpec(_CHILD, arguments, environment), limits.start_s)
+        return Child.start(ChildSpec(module, arguments, environment), limits.start_s)
     except ChildStartError as error:
         raise DecodeCrashError(f"the decoder did not start: {error}") from error
 

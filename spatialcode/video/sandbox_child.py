@@ -26,7 +26,6 @@ from spatialcode.child import (
     send,
 )
 from spatialcode.errors import DecodeMemoryError, VideoError
-from spatialcode.video import faults
 from spatialcode.video.decode import decode_rows, error_to_dict, probe, request_from_dict
 
 
@@ -64,8 +63,6 @@ def _serve(connection: socket.socket, message: dict[str, Any]) -> dict[str, Any]
 
 def _answer(connection: socket.socket, message: dict[str, Any]) -> dict[str, Any]:
     request = request_from_dict(message["request"])
-    if faults.enabled():
-        faults.inject(request.path)
     if message["kind"] == "probe":
         facts = probe(request.path, request.limits, with_sha256=request.sha256 is None)
         return {"kind": "probe", "probe": asdict(facts)}

@@ -22,7 +22,7 @@ from spatialcode.client.errors import (
     seconds_until,
 )
 from spatialcode.client.exchange import Call, Pause, Reply, Retries, exchange
-from spatialcode.client.operations import Patience, delete, status, wait
+from spatialcode.client.operations import Operations
 from spatialcode.errors import SchemaError
 
 ID = "a1" * 32
@@ -30,6 +30,18 @@ GET, POST = Call("GET", "/x"), Call("POST", "/x")
 FEW = Retries(num=2, first_s=1.0, longest_s=8.0)
 LOST = ServiceConnectionError("gone")
 SILENT = ServiceTimeoutError("silent")
+
+
+class ByHand(Operations):
+    """A client whose methods return their steps, for `play`; its clock says what it is told."""
+
+    def __init__(self, *times_s: float) -> None:
+        self._retries = FEW
+        left = list(times_s or (0.0,))
+        self._clock = lambda: left.pop(0) if len(left) > 1 else left[0]
+
+    def _run(self, steps):
+        return steps
 
 
 def reply(code: int, body: bytes = b"", **headers: str) -> Reply:
@@ -107,53 +119,49 @@ def test_backoff_stops_growing() -> None:
 
 
 def test_deleting_what_an_unanswered_try_deleted_is_no_error() -> None:
-    assert play(delete(ID, FEW), [LOST, reply(404)])[0] is None
-    assert play(delete(ID, FEW), [reply(504), reply(404)])[0] is None
-    assert isinstance(play(delete(ID, FEW), [reply(404)])[0], NotFoundError)
+    assert play(ByHand().delete(ID), [LOST, reply(404)])[0] is None
+    assert play(ByHand().delete(ID), [reply(504), reply(404)])[0] is None
+    assert isinstance(play(ByHand().delete(ID), [reply(404)])[0], NotFoundError)
     # a refusal for lack of time deleted nothing
-    assert isinstance(play(delete(ID, FEW), [reply(429), reply(404)])[0], NotFoundError)
+    assert isinstance(play(ByHand().delete(ID), [reply(429), reply(404)])[0], NotFoundError)
 
 
 @pytest.mark.parametrize("bad", ["", "A1" * 32, "a1" * 31, "../" + "a" * 61, ID + "\n", None])
 def test_an_id_is_checked_before_it_becomes_a_path(bad) -> None:
     with pytest.raises(SchemaError, match="code_id"):
-        next(status(bad, FEW))
-
-
-def ticking(*times_s: float):
-    """A clock that says these seconds, and then the last of them for ever."""
-    left = list(times_s)
-    return lambda: left.pop(0) if len(left) > 1 else left[0]
+        next(ByHand().status(bad))
 
 
 def test_waiting_looks_less_and_less_often_until_done() -> None:
     seen = []
-    patience = Patience(100.0, 1.0, 2.0, lambda at: seen.append(at.status))
+    steps = ByHand().wait(ID, deadline_s=100.0, poll_s=2.0, on_status=seen.append)
     answers = [job("queued"), job("decoding"), job("encoding"), job("encoding"), job("done")]
-    result, pauses = play(wait(ID, patience, FEW, ticking(0.0)), answers)
+    result, pauses = play(steps, answers)
     assert result.is_done
-    assert pauses == [1.0, 1.5, 2.0, 2.0]
-    assert seen == ["queued", "decoding", "encoding", "encoding", "done"]
+    assert pauses == [2.0, 3.0, 4.5, 5.0]
+    told = [at.status for at in seen]
+    assert told == ["queued", "decoding", "encoding", "encoding", "done"]
+    with pytest.raises(SchemaError, match="poll_s"):
+        next(ByHand().wait(ID, poll_s=0.0))
 
 
 def test_waiting_outlives_a_service_that_is_away_for_longer_than_all_retries() -> None:
     away = [LOST, LOST, LOST, SILENT, reply(503), reply(502), LOST]
-    result, pauses = play(wait(ID, Patience(100.0), FEW, ticking(0.0)), [*away, job("done")])
+    result, pauses = play(ByHand().wait(ID, deadline_s=100.0), [*away, job("done")])
     assert result.is_done
     assert len(pauses) == len(away)
 
 
 def test_waiting_polls_when_the_service_says() -> None:
     busy = [reply(429, retry_after="4"), reply(200, job("queued").body, retry_after="3")]
-    patience = Patience(100.0, 0.5)
-    _, pauses = play(wait(ID, patience, FEW, ticking(0.0)), [*busy, job("done")])
+    _, pauses = play(ByHand().wait(ID, deadline_s=100.0), [*busy, job("done")])
     assert pauses == [4.0, 3.0]
 
 
 def test_waiting_ends_with_a_last_look_at_the_deadline() -> None:
     # the clock: start, before the 1st call, after it (2 s left), before the 2nd, after it
-    clock = ticking(0.0, 0.0, 8.0, 10.0, 10.0)
-    steps = wait(ID, Patience(10.0, 5.0), FEW, clock)
+    client = ByHand(0.0, 0.0, 8.0, 10.0, 10.0)
+    steps = client.wait(ID, deadline_s=10.0, poll_s=5.0)
     result, pauses = play(steps, [job("queued"), job("decoding")])
     assert isinstance(result, WaitTimeoutError)
     assert (result.status, pauses) == ("decoding", [2.0])
@@ -161,7 +169,7 @@ def test_waiting_ends_with_a_last_look_at_the_deadline() -> None:
 
 
 def test_no_use_waiting_for_what_comes_after_the_deadline() -> None:
-    steps = wait(ID, Patience(10.0), FEW, ticking(0.0))
+    steps = ByHand().wait(ID, deadline_s=10.0)
     result, pauses = play(steps, [reply(503, retry_after="11")])
     assert isinstance(result, WaitTimeoutError)
     assert isinstance(result.__cause__, UnavailableError)
@@ -170,11 +178,11 @@ def test_no_use_waiting_for_what_comes_after_the_deadline() -> None:
 
 def test_waiting_ends_with_a_failure_or_a_refusal() -> None:
     error = b', "error": {"code": "video_limit", "title": "Too long", "detail": "3 h"}'
-    result, _ = play(wait(ID, Patience(), FEW), [job("failed", error)])
+    result, _ = play(ByHand().wait(ID), [job("failed", error)])
     assert isinstance(result, EncodingFailedError)
     assert (result.code, result.title, result.detail) == ("video_limit", "Too long", "3 h")
-    assert isinstance(play(wait(ID, Patience(), FEW), [reply(404)])[0], NotFoundError)
-    assert isinstance(play(wait(ID, Patience(), FEW), [reply(401)])[0], KeyRefusedError)
+    assert isinstance(play(ByHand().wait(ID), [reply(404)])[0], NotFoundError)
+    assert isinstance(play(ByHand().wait(ID), [reply(401)])[0], KeyRefusedError)
 
 
 def test_a_problem_document_becomes_its_error() -> None:
@@ -207,4 +215,4 @@ def test_retry_after_is_seconds_or_a_date() -> None:
 @pytest.mark.parametrize("body", [b"{}", b"[]", b"no", b'{"id": 1, "status": "x", "created_s": 1}'])
 def test_an_answer_that_is_none_is_said_to_be_so(body: bytes) -> None:
     with pytest.raises(ReplyError, match="expected"):
-        play(status(ID, FEW), [reply(200, body)])
+        play(ByHand().status(ID), [reply(200, body)])

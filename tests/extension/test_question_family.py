@@ -20,11 +20,11 @@ from spatialcode.config import load_config
 from spatialcode.errors import ConfigError, ProgramError, SchemaError
 from spatialcode.questions.names import reference, thing
 from spatialcode.questions.parse import Reader, rule
-from spatialcode.questions.types import QuestionBase, Reference, UnparsedQuestion
+from spatialcode.questions.types import Question, Reference, UnparsedQuestion
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.answers.extraction import extract
 from spatialcode.reasoning.drawing import Draft, Pool
-from spatialcode.reasoning.evidence import answer_of, sure
+from spatialcode.reasoning.evidence import answer_of
 from spatialcode.reasoning.families.family import Sentences, Wording
 from spatialcode.reasoning.families.numeric import NumericFamily
 from spatialcode.reasoning.families.registry import (
@@ -37,12 +37,14 @@ from spatialcode.reasoning.families.registry import (
 from spatialcode.reasoning.generate import GenerateConfig, generate
 from spatialcode.reasoning.naming import the
 from spatialcode.reasoning.priors.guesses import assumed_number
-from spatialcode.reasoning.program import answer_of_program, run, to_program
+from spatialcode.reasoning.program.interpreter import run
+from spatialcode.reasoning.program.of_question import answer_of_program, to_program
 from spatialcode.reasoning.program.scene import Function
 from spatialcode.reasoning.prompts import PromptSettings, render
 from spatialcode.reasoning.resolve import resolve
-from spatialcode.reasoning.rubric import RubricConfig, score, steps
+from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.changes import moved
+from spatialcode.reasoning.rubric.scoring import RubricConfig, score
 from spatialcode.reasoning.solver import solve_blind
 from spatialcode.tasks.tasks import TaskSettings, reworded, room_tasks
 from tests.questions.by_hand import scene_of
@@ -56,7 +58,7 @@ TEXT = "How high is the top of the lamp in centimeters?"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TopHeight(QuestionBase):
+class TopHeight(Question):
     """World z of a thing's top, in centimetres."""
 
     target: Reference
@@ -114,7 +116,7 @@ class TopHeightFamily(NumericFamily[TopHeight]):
         top_m = float(index.corners_m[index.row[item.id], :, 2].max())
         stated = [say.Height(item.id, "top", top_m)]
         named = [(question.target, item)]
-        return answer_of(100.0 * top_m, (item.id,), stated, sure(named), unit="cm")
+        return answer_of(question, 100.0 * top_m, stated, ids=[item.id], named=named, unit="cm")
 
     def guess(self, question, sight):
         return assumed_number(99.0, "cm", f"top({question.target.noun})")

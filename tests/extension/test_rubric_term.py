@@ -17,8 +17,8 @@ from pipelines.train_reasoner.step import Harvest, ScoredGroup
 from spatialcode.config import to_dict
 from spatialcode.grpo.types import Sample
 from spatialcode.questions.types import QuestionItem
-from spatialcode.reasoning.rubric import RubricConfig, score
 from spatialcode.reasoning.rubric.reading import ReadCompletion
+from spatialcode.reasoning.rubric.scoring import RubricConfig, score
 from spatialcode.reasoning.rubric.terms import TERMS, TermValue, term, unregister
 from spatialcode.scene.text import to_json
 from tests.reasoning.red_team import CODE, DIRECTION, DIRECTION_TEXT

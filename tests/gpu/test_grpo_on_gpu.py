@@ -16,8 +16,9 @@ from spatialcode.grpo.engine import HFEngine
 from spatialcode.grpo.parity import check_parity
 from spatialcode.grpo.scoring import ScoringSettings, sequence_logprobs
 from spatialcode.grpo.types import SamplerSettings, TaughtExample
-from spatialcode.grpo.update import TorchStepper, UpdateConfig, supervised_update, update
+from spatialcode.grpo.update import UpdateConfig, supervised_update, update
 from tests.grpo.tiny_policy import PROMPTS, policy
+from tests.grpo.torch_stepper import TorchStepper
 
 pytestmark = [
     pytest.mark.gpu,
@@ -63,7 +64,7 @@ def test_an_update_moves_the_weights_as_on_the_cpu(loss):
     before = {n: w.clone() for n, w in models[0].state_dict().items()}
     for model in models:
         stepper = TorchStepper(model, torch.optim.SGD(model.parameters(), lr=0.1))
-        batch = rollout_batch(samples, mean_std_advantages(rewards, ids), ids)
+        batch = rollout_batch(samples, mean_std_advantages(rewards, ids))
         assert update(stepper, batch, UpdateConfig(loss=loss)).as_floats()["grad_norm"] > 0
     cpu, gpu = (model.state_dict() for model in models)
     for name, weight in cpu.items():

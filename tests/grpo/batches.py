@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from spatialcode.grpo.losses import LOSSES, LossInputs, LossSettings, LossTerms
+from spatialcode.grpo.statistics import RatioStatistics
 
 CLIPS = (0.2, 0.28)
 LIMIT = 9
@@ -68,3 +69,8 @@ def loss_of(
     mask, settings = rest
     assert isinstance(settings, LossSettings)
     return LOSSES[name](LossInputs(logprobs, old, advantages, mask, **more), settings)
+
+
+def floats(statistics: RatioStatistics) -> dict[str, float]:
+    """The statistics by name, as plain numbers."""
+    return {name: float(value) for name, value in vars(statistics).items()}

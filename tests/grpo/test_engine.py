@@ -60,7 +60,7 @@ def test_tied_weights_may_come_once_under_either_name() -> None:
 
 def test_follow_names_weights_changed_in_place() -> None:
     engine = HFEngine(policy())
-    engine.follow(4)
+    engine.weight_version = 4
     assert engine.generate(PROMPTS[:1], 1, SETTINGS)[0][0].weight_version == 4
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
 from spatialcode.errors import ConfigError
-from spatialcode.grpo.losses import LOSSES, LossSettings, denominator, merge_loss_terms
+from spatialcode.grpo.losses import LOSSES, LossSettings, LossTerms, denominator
 from spatialcode.grpo.objective import truncated_importance_weights
-from tests.grpo.batches import LIMIT, loss_of, random_batch
+from spatialcode.grpo.statistics import StepStatistics, WorkerStep, over_workers
+from tests.grpo.batches import LIMIT, floats, loss_of, random_batch
+from tests.grpo.torch_stepper import TorchStepper
 
 NAMES = sorted(LOSSES)
 SETTINGS = LossSettings(max_completion_tokens=LIMIT, kl_coefficient=0.05)
@@ -19,6 +22,12 @@ SETTINGS = LossSettings(max_completion_tokens=LIMIT, kl_coefficient=0.05)
 
 def with_grad(values: Tensor) -> Tensor:
     return values.detach().clone().requires_grad_(True)
+
+
+def reported(parts: list[LossTerms]) -> StepStatistics:
+    """What one optimizer step over these micro-batches reports."""
+    step = WorkerStep(parts, entropy=0.0, num_tokens=1.0, num_sequences=1.0, grad_norm=0.0)
+    return over_workers(TorchStepper(torch.nn.Identity(), None), [step])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -36,14 +45,14 @@ def test_micro_batches_add_up_to_the_batch(name: str) -> None:
             ref_logprobs=batch.ref[rows], normaliser=shared,
         )  # fmt: skip
         piece.loss.backward()
-        pieces.append(piece)
+        pieces.append(replace(piece, loss=piece.loss.detach()))
     torch.testing.assert_close(parts.grad, whole.grad)
-    merged = merge_loss_terms(pieces)
+    merged = reported(pieces)
     for field in ("loss", "policy", "kl", "clip_fraction", "clip_fraction_low"):
-        torch.testing.assert_close(getattr(merged, field), getattr(terms, field).detach())
-    for side in ("before", "after"):
-        got, expected = getattr(merged, side).as_floats(), getattr(terms, side).as_floats()
-        assert got == pytest.approx(expected, rel=1e-5)
+        assert getattr(merged, field) == pytest.approx(getattr(terms, field).item(), rel=1e-5)
+    for side in ("first", "before", "after"):
+        expected = floats(terms.after if side == "after" else terms.before)
+        assert getattr(merged, side) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,13 +70,14 @@ def test_nothing_to_count_is_a_loss_of_zero(name: str, shape: tuple[int, int]) -
     assert torch.equal(logprobs.grad, torch.zeros(shape))
     assert terms.clip_fraction.item() == 0
     for statistics in (terms.before, terms.after):
-        floats = statistics.as_floats()
-        assert floats["num"] == 0
-        assert floats["mean"] == floats["minimum"] == floats["maximum"] == 1
-        assert all(math.isfinite(value) for value in floats.values())
-    merged = merge_loss_terms([terms, terms])
-    assert merged.before.as_floats()["mean"] == 1
-    assert merged.clip_fraction.item() == 0
+        found = floats(statistics)
+        assert found["num"] == 0
+        assert found["mean"] == found["minimum"] == found["maximum"] == 1
+        assert all(math.isfinite(value) for value in found.values())
+    part = replace(terms, loss=terms.loss.detach())
+    merged = reported([part, part])
+    assert merged.before["mean"] == 1
+    assert merged.clip_fraction == 0
 
 
 @pytest.mark.parametrize("name", NAMES)

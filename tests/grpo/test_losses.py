@@ -9,7 +9,7 @@ from torch import Tensor
 
 from spatialcode.errors import ConfigError, SchemaError
 from spatialcode.grpo.losses import DEFAULT_CLIPS, LOSSES, LossSettings, denominator
-from tests.grpo.batches import CLIPS, LIMIT, Batch, loss_of, random_batch
+from tests.grpo.batches import CLIPS, LIMIT, Batch, floats, loss_of, random_batch
 from tests.grpo.loops import SLOW, rows_of, slow_mean_kl
 
 NAMES = sorted(LOSSES)
@@ -70,16 +70,16 @@ def test_hand_computed_statistics() -> None:
     terms = loss_of("grpo", LOGPROBS, OLD, ADVANTAGES, MASK, LossSettings())
     # Ratios 2, 1/2, 1/2: mean 1; log 2 each. k3 of (2): 2 - 1 - log 2; of 1/2: 1/2 - 1 + log 2.
     log2 = math.log(2)
-    assert terms.before.as_floats() == pytest.approx(
+    assert floats(terms.before) == pytest.approx(
         {"num": 3, "mean": 1, "minimum": 0.5, "maximum": 2, "mean_abs_log": log2,
          "max_abs_log": log2, "kl": log2 / 3},
         rel=1e-6,
     )  # fmt: skip
     # As used: 1.2, 1/2, 0.8. The kept 1/2 moved the wrong way and keeps its gradient.
-    after = terms.after.as_floats("after/")
-    assert after["after/mean"] == pytest.approx(2.5 / 3, rel=1e-6)
-    assert after["after/minimum"] == pytest.approx(0.5, rel=1e-6)
-    assert after["after/maximum"] == pytest.approx(1.2, rel=1e-6)
+    after = floats(terms.after)
+    assert after["mean"] == pytest.approx(2.5 / 3, rel=1e-6)
+    assert after["minimum"] == pytest.approx(0.5, rel=1e-6)
+    assert after["maximum"] == pytest.approx(1.2, rel=1e-6)
     assert terms.clip_fraction.item() == pytest.approx(2 / 3)
     assert terms.clip_fraction_high.item() == pytest.approx(1 / 3)
     assert terms.clip_fraction_low.item() == pytest.approx(1 / 3)

@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from spatialcode.grpo.statistics import (
+    _ratios,
     logprob_difference,
     masked_mean,
-    merge_ratio_statistics,
     ratio_statistics,
 )
+from tests.grpo.batches import floats
+from tests.grpo.torch_stepper import TorchStepper
 
 
 def test_masked_mean() -> None:
@@ -26,32 +28,33 @@ def test_log_probability_differences_by_hand() -> None:
     other = torch.tensor([[-1.0, -1.0, float("nan")]])
     mask = torch.tensor([[True, True, False]])
     log2 = math.log(2)
-    got = logprob_difference(logprobs, other, mask).as_floats("parity/")
+    got = floats(logprob_difference(logprobs, other, mask))
     assert got == pytest.approx(
         {
-            "parity/num": 2,
-            "parity/mean": 1.125,
-            "parity/minimum": 0.25,
-            "parity/maximum": 2.0,
-            "parity/mean_abs_log": 1.5 * log2,
-            "parity/max_abs_log": 2 * log2,
+            "num": 2,
+            "mean": 1.125,
+            "minimum": 0.25,
+            "maximum": 2.0,
+            "mean_abs_log": 1.5 * log2,
+            "max_abs_log": 2 * log2,
             # (2 - 1 - log 2 + 1/4 - 1 + 2 log 2) / 2
-            "parity/kl": (0.25 + log2) / 2,
+            "kl": (0.25 + log2) / 2,
         },
         rel=1e-5,
     )
 
 
-def test_merged_statistics_are_those_of_the_whole() -> None:
+def test_statistics_of_parts_are_those_of_the_whole() -> None:
     generator = torch.Generator().manual_seed(0)
-    log_ratio = torch.randn(8, 5, generator=generator)
+    log_ratio = 0.1 + torch.rand(8, 5, generator=generator)  # no ratio as small as 1
     mask = torch.rand(8, 5, generator=generator) > 0.4
     mask[2:4] = False
     parts = [
         ratio_statistics(log_ratio[rows], mask[rows])
         for rows in (slice(0, 1), slice(1, 2), slice(2, 4), slice(4, 8))
     ]
-    expected = ratio_statistics(log_ratio, mask).as_floats()
-    assert merge_ratio_statistics(parts).as_floats() == pytest.approx(expected, rel=1e-5)
-    with pytest.raises(ValueError, match="at least one"):
-        merge_ratio_statistics([])
+    expected = floats(ratio_statistics(log_ratio, mask))
+    alone = TorchStepper(torch.nn.Identity(), None)
+    assert _ratios(alone, parts) == pytest.approx(expected, rel=1e-5)
+    nothing = floats(ratio_statistics(log_ratio, mask & False))
+    assert _ratios(alone, []) == _ratios(alone, parts[2:3]) == nothing

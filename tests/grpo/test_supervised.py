@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from spatialcode.grpo.types import TaughtExample
-from spatialcode.grpo.update import TorchStepper, repeated, supervised_update
+from spatialcode.grpo.update import repeated, supervised_update
 from tests.grpo.tiny_policy import PROMPTS, full_logprobs, gradients, policy
+from tests.grpo.torch_stepper import TorchStepper
 
 EXAMPLES = [
     TaughtExample(prompt, (prompt[0], prompt[-1], 1)[: 1 + number % 3])

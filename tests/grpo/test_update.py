@@ -14,7 +14,7 @@ from spatialcode.grpo.engine import HFEngine
 from spatialcode.grpo.losses import LossSettings
 from spatialcode.grpo.scoring import ScoringSettings, sequence_logprobs
 from spatialcode.grpo.types import SamplerSettings
-from spatialcode.grpo.update import TorchStepper, UpdateConfig, update
+from spatialcode.grpo.update import UpdateConfig, update
 from tests.grpo.tiny_policy import (
     END,
     batch_of,
@@ -24,6 +24,7 @@ from tests.grpo.tiny_policy import (
     gradients,
     policy,
 )
+from tests.grpo.torch_stepper import TorchStepper
 
 SETTINGS = LossSettings(max_completion_tokens=7)
 LOSS_NAMES = ("grpo", "dr_grpo", "dapo", "gspo")
@@ -64,9 +65,9 @@ def bandit(model, rewarded: int, num_steps: int, **config) -> list[float]:
         samples = engine.generate([prompt], num_samples, settings)[0]
         rewards = torch.tensor([float(one.completion_ids[0] == rewarded) for one in samples])
         advantages = rewards - rewards.mean()
-        batch = rollout_batch(samples, advantages, torch.zeros(num_samples, dtype=torch.long))
+        batch = rollout_batch(samples, advantages)
         update(stepper, batch, UpdateConfig(settings=SETTINGS, **config))
-        engine.follow(step + 1)
+        engine.weight_version = step + 1
         chances.append(chance_of(model, prompt, rewarded))
     return chances
 
@@ -183,7 +184,7 @@ def test_workers_shares_add_up_to_one_process(loss) -> None:
     shares = []
     for numbers in (range(3), range(3, 15), range(15)):
         samples = [batch.samples[n] for n in numbers]
-        part = rollout_batch(samples, batch.advantages[list(numbers)], batch.group_ids[numbers])
+        part = rollout_batch(samples, batch.advantages[list(numbers)])
         shares.append(part)
     shares[2].mask[:] = False  # a worker with nothing to learn
     workers, found = on_workers(model, shares, config)
@@ -200,19 +201,16 @@ def test_workers_shares_add_up_to_one_process(loss) -> None:
 def test_masked_samples_do_not_matter_whatever_they_hold() -> None:
     model = policy()
     samples = drawn(model)
-    groups = torch.arange(len(samples)) // 3
     advantages = batch_of(samples).advantages
     valid = torch.arange(len(samples)) % 4 != 1
     found = []
     for value in (float("nan"), 100.0):
         filled = torch.where(valid, advantages, value)
-        batch = rollout_batch(samples, filled, groups, valid=valid)
+        batch = rollout_batch(samples, filled, valid=valid)
         assert batch.advantages.tolist() == torch.where(valid, advantages, 0.0).tolist()
         found.append(gradients_of(model, batch, UpdateConfig()))
     kept = [one for one, use in zip(samples, valid.tolist(), strict=True) if use]
-    alone = gradients_of(
-        model, rollout_batch(kept, advantages[valid], groups[valid]), UpdateConfig()
-    )
+    alone = gradients_of(model, rollout_batch(kept, advantages[valid]), UpdateConfig())
     for name, expected in alone.items():
         assert torch.allclose(found[0][name], expected, atol=1e-6), name
         assert torch.equal(found[0][name], found[1][name]), name
@@ -220,8 +218,7 @@ def test_masked_samples_do_not_matter_whatever_they_hold() -> None:
 
 def test_truncated_samples_can_be_left_out() -> None:
     samples = drawn(policy(scale=2.0), num_samples=20)
-    groups = torch.arange(len(samples)) // 20
-    batch = rollout_batch(samples, torch.ones(len(samples)), groups, mask_truncated=True)
+    batch = rollout_batch(samples, torch.ones(len(samples)), mask_truncated=True)
     assert batch.mask.any(1).tolist() == [one.finished for one in samples]
     finished = torch.tensor([sample.finished for sample in samples])
     lengths = torch.tensor([len(sample.completion_ids) for sample in samples])
@@ -250,7 +247,8 @@ def test_reference_pulls_back() -> None:
     model, reference = policy(seed=1), policy(seed=2)
     samples = drawn(reference)
     batch = replace(batch_of(samples), advantages=torch.zeros(len(samples)))
-    batch = batch.with_reference(sequence_logprobs(reference, samples, ScoringSettings())[0])
+    found, _ = sequence_logprobs(reference, samples, ScoringSettings())
+    batch = replace(batch, ref_logprobs=found)
     config = UpdateConfig(loss="dapo", settings=LossSettings(kl_coefficient=1.0))
     start = update(Recorder(model), batch, config).kl
     stepper = Recorder(model, learning_rate=0.02, max_grad_norm=1.0)
@@ -264,26 +262,13 @@ def test_reference_pulls_back() -> None:
 def test_fresh_samples_have_ratio_one_and_later_epochs_do_not() -> None:
     model = policy()
     batch = batch_of(drawn(model))
-    config = UpdateConfig(num_epochs=3, num_minibatches=2)
+    config = UpdateConfig(num_epochs=3)
     found = update(Recorder(model, learning_rate=0.1), batch, config)
-    assert found.num_steps == 6
+    assert found.num_steps == 3
     assert found.first["max_abs_log"] < 1e-4
     assert found.before["max_abs_log"] > 1e-2
     assert found.first["num"] < found.before["num"] == 3 * batch.mask.sum()
     assert found.after["maximum"] <= found.before["maximum"]
-
-
-def test_minibatches_are_whole_groups_and_cover_all() -> None:
-    batch = batch_of(drawn(policy()))
-    parts = batch.minibatches(2, seed=1)
-    assert sorted(number for part in parts for number in part) == list(range(15))
-    for part in parts:
-        assert all(number // 3 * 3 + other in part for number in part for other in range(3))
-    assert parts != batch.minibatches(2, seed=2)
-    many = batch.minibatches(9, seed=1)  # 5 groups
-    assert len(many) == 9
-    config = UpdateConfig(num_minibatches=9)
-    assert update(Recorder(policy()), batch, config).num_steps == 5
 
 
 def test_stale_samples_are_weighed() -> None:
@@ -336,14 +321,12 @@ def test_settings_and_shapes_are_checked() -> None:
     for config in ({"loss": "ppo"}, {"num_epochs": 0}, {"old_policy": "new"}, {"loss": "dr_grpo"}):
         with pytest.raises(ConfigError, match=next(iter(config)).replace("loss", "loss|settings")):
             UpdateConfig(**config)
-    with pytest.raises(ConfigError, match="max_grad_norm"):
-        TorchStepper(policy(), torch.optim.SGD(policy().parameters()), max_grad_norm=-1)
     batch = batch_of(drawn(policy()))
     with pytest.raises(ValueError, match="advantages"):
         replace(batch, advantages=torch.zeros(3))
     with pytest.raises(ValueError, match="mask"):
         replace(batch, mask=batch.mask[:, :-1])
     with pytest.raises(ValueError, match="samples"):
-        rollout_batch([], torch.zeros(0), torch.zeros(0, dtype=torch.long))
+        rollout_batch([], torch.zeros(0))
     with pytest.raises(ConfigError, match="ref_logprobs"):
         update(Recorder(policy()), batch, UpdateConfig(settings=LossSettings(kl_coefficient=0.1)))

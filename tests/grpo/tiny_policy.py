@@ -84,11 +84,10 @@ def drawn(model: Any, num_samples: int = 3, max_new_tokens: int = 7, seed: int =
     return [one for group in groups for one in group]
 
 
-def batch_of(samples: Sequence[Sample], num_samples: int = 3, seed: int = 1) -> RolloutBatch:
+def batch_of(samples: Sequence[Sample], seed: int = 1) -> RolloutBatch:
     """With random advantages."""
     advantages = torch.randn(len(samples), generator=torch.Generator().manual_seed(seed))
-    groups = torch.arange(len(samples)) // num_samples
-    return rollout_batch(samples, advantages, groups)
+    return rollout_batch(samples, advantages)
 
 
 def gradients(model: Any) -> dict[str, Tensor]:

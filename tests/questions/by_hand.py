@@ -9,7 +9,7 @@ from typing import Any
 
 from spatialcode.questions.types import QuestionItem
 from spatialcode.reasoning.generate import GenerateConfig, generate
-from spatialcode.scene import SceneObject, SpatialCode
+from spatialcode.scene.schema import SceneObject, SpatialCode
 from tests.scene.builders import camera, chair, code, room
 
 #: At the origin, 1.5 m up, looking along +y: image right is +x, image down is -z, ahead is +y.

@@ -7,7 +7,7 @@ from math import atan2, cos, pi, sin
 import numpy as np
 import pytest
 
-from spatialcode.scene import SceneObject, SpatialCode
+from spatialcode.scene.schema import SceneObject, SpatialCode
 from spatialcode.synthetic.layout import furnish
 from spatialcode.synthetic.rooms import plan_outline
 from tests.questions.by_hand import LOOKING_NORTH, scene_of

@@ -19,16 +19,17 @@ from spatialcode.questions.types import (
     Forward,
     QuestionItem,
 )
-from spatialcode.reasoning.families.registry import family_names, is_numeric, parse, templates
+from spatialcode.reasoning.families.registry import family_named, family_names, parse, templates
 from spatialcode.reasoning.generate import GenerateConfig, Margins, generate
 from spatialcode.reasoning.solver import solve
-from spatialcode.scene import SceneObject, SpatialCode, relations
+from spatialcode.scene import relations
 from spatialcode.scene.boxes import Boxes, box_distance
+from spatialcode.scene.schema import SceneObject, SpatialCode
 from spatialcode.scene.text import to_json
 from tests.questions.by_hand import answer
 
 FAMILIES = family_names()
-NUMERIC_FAMILIES = frozenset(name for name in family_names() if is_numeric(name))
+NUMERIC_FAMILIES = frozenset(name for name in family_names() if family_named(name).numeric)
 TEMPLATES = templates()
 
 #: By degrees of freedom, what chi-square exceeds once in a thousand even draws.
@@ -182,14 +183,15 @@ def test_margins_of_configurations(plain):
         own = question.view == "object"
         if question.relation in ("left", "right", "front", "behind"):
             if question.view == "camera":
-                view = relations.View.of_camera(code.cameras[0])
+                forward = relations.View.of_camera(code.cameras[0]).forward_xy
             elif own:
-                view = relations.View.of_front(b)
+                forward = relations.front_xy(b)
             else:
                 stands = only(code, question.observer.noun)
-                view = relations.View.between(stands, only(code, question.facing.noun))
+                faced = only(code, question.facing.noun)
+                forward = relations.View.between(stands, faced).forward_xy
             verdict = relations.viewed(
-                question.relation, view, a.center_m[:2], b.center_m[:2], from_b=own
+                question.relation, forward, a.center_m[:2], b.center_m[:2], from_b=own
             )
             least = margins.viewed_m
         else:

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from spatialcode.questions.names import reference, singular
-from spatialcode.questions.types import Configuration, QuestionBase, Reference, same_question
+from spatialcode.questions.types import Configuration, Question, Reference, same_meaning
 from spatialcode.reasoning.drawing import arrange
 from spatialcode.reasoning.families.appearance_order import orders
 from spatialcode.reasoning.families.configuration_questions import RELATION_WORDS
 from spatialcode.reasoning.families.registry import family_names, parse, templates
 from spatialcode.reasoning.families.route_planning import turn_sequences
 from spatialcode.reasoning.generate import GenerateConfig
-from spatialcode.reasoning.naming import Naming, plural
+from spatialcode.reasoning.naming import NamedRoom, plural
 from spatialcode.scene.categories import LABELS
 from spatialcode.scene.index import SceneIndex
 from tests.questions.by_hand import everything, scene_of, thing
@@ -63,7 +63,7 @@ def meant(template: str, text: str, options: tuple[str, ...], names: tuple[str, 
 
 def alike(a: Reference, b: Reference) -> bool:
     one, other = (Configuration(a=x, relation="on", b=Reference("sofa")) for x in (a, b))
-    return same_question(one, other)
+    return same_meaning(one, other)
 
 
 @pytest.mark.parametrize(("template", "sentence"), SENTENCES)
@@ -88,7 +88,7 @@ def test_every_sentence_is_read_as_it_is_meant(template, sentence):
                 a=a, relation=relation, b=b, view="camera" if vertical else view,
                 **(seen if view == "observer" else {}),
             )  # fmt: skip
-            assert same_question(parse(text), expected), text
+            assert same_meaning(parse(text), expected), text
 
 
 def test_lists_are_read_in_order():
@@ -128,11 +128,8 @@ def test_plurals_are_undone(kind):
 
 def named(*things, **changes) -> dict[str, set[str]]:
     code = scene_of(*things)
-    naming = Naming(SceneIndex(code), GenerateConfig(**changes))
-    return {
-        code.objects[row].id: {name.the for name in names}
-        for row, names in naming.referring.items()
-    }
+    room = NamedRoom(SceneIndex(code), GenerateConfig(**changes), referring=True)
+    return {code.objects[row].id: set(names) for row, names in room.picked.items()}
 
 
 def test_expressions_that_set_one_apart():
@@ -231,11 +228,11 @@ def test_letters_are_dealt_in_turn():
 
 
 def test_same_question_sees_through_words_only():
-    def one(**changes) -> QuestionBase:
+    def one(**changes) -> Question:
         return Configuration(**{"a": reference("the tv"), "relation": "on",
                                 "b": reference("the bed"), **changes})  # fmt: skip
 
-    assert same_question(one(), one(a=reference("a tv"), text="Is it?"))
-    assert not same_question(one(), one(a=reference("the largest tv")))
-    assert not same_question(one(), one(relation="above"))
-    assert not same_question(one(), one(view="object"))
+    assert same_meaning(one(), one(a=reference("a tv"), text="Is it?"))
+    assert not same_meaning(one(), one(a=reference("the largest tv")))
+    assert not same_meaning(one(), one(relation="above"))
+    assert not same_meaning(one(), one(view="object"))

@@ -25,7 +25,8 @@ from spatialcode.questions.types import (
     RoutePlanning,
     UnparsedQuestion,
 )
-from spatialcode.reasoning.answers.extraction import Extracted, NoAnswer, extract
+from spatialcode.reasoning.answers.choices import NoAnswer
+from spatialcode.reasoning.answers.extraction import Extracted, extract
 from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.prompts import render
 from spatialcode.reasoning.rubric.answers import given_answer

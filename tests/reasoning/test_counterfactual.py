@@ -14,7 +14,7 @@ from spatialcode.reasoning.rubric.changes import (
 )
 from spatialcode.reasoning.rubric.claims import read_statements
 from spatialcode.reasoning.rubric.scoring import RubricConfig, score
-from spatialcode.scene.relations import View
+from spatialcode.scene.relations import View, front_xy
 from tests.reasoning.red_team import CODE, DIRECTION, DIRECTION_TEXT, DISTANCE, HONEST
 from tests.reasoning.rooms import HOME
 
@@ -82,7 +82,7 @@ def test_mirrored_room_is_seen_the_other_way_round():
     assert (w, z) == pytest.approx((0.9659258, -0.2588190))
     # what a front looked at is still in front, and left of it is right of it
     for here, there in zip(HOME.objects, code.objects, strict=True):
-        (x, y), (u, v) = View.of_front(here).forward_xy, View.of_front(there).forward_xy
+        (x, y), (u, v) = front_xy(here), front_xy(there)
         assert (u, v) == pytest.approx((-x, y), abs=1e-6)
     x, y = View.of_camera(HOME.cameras[0]).forward_xy
     assert View.of_camera(code.cameras[0]).forward_xy == pytest.approx((-x, y), abs=1e-6)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from spatialcode.questions.types import Counting, Reference, UnparsedQuestion
-from spatialcode.reasoning.answers.extraction import NoAnswer, extract
+from spatialcode.reasoning.answers.choices import NoAnswer
+from spatialcode.reasoning.answers.extraction import extract
 from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.models.loading import Completion
 from spatialcode.reasoning.program.of_question import to_program

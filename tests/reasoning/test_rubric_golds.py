@@ -19,7 +19,7 @@ from spatialcode.questions.types import (
     Question,
     UnparsedQuestion,
 )
-from spatialcode.reasoning.families.registry import family_names, is_numeric, parse
+from spatialcode.reasoning.families.registry import family_named, family_names, parse
 from spatialcode.reasoning.program.of_question import to_program
 from spatialcode.reasoning.rubric.scoring import RubricConfig, score
 from spatialcode.reasoning.solver import solve
@@ -30,7 +30,7 @@ from tests.reasoning.red_team import CODE
 from tests.reasoning.rooms import HOME, room, thing
 
 FAMILIES = family_names()
-NUMERIC_FAMILIES = frozenset(name for name in family_names() if is_numeric(name))
+NUMERIC_FAMILIES = frozenset(name for name in family_names() if family_named(name).numeric)
 
 _NUMBER = re.compile(r"-?\d+\.\d+")
 _COUNT = re.compile(r"(?<== )\d+(?= \[)")

@@ -1,12 +1,13 @@
 import pytest
 
 from spatialcode.reasoning import statements as say
+from spatialcode.reasoning.rubric.facts import facts_of
 from spatialcode.reasoning.rubric.verify import Context, check
 from tests.reasoning.red_team import CODE
 
 
 def _ok(statement, context=None):
-    return check(statement, context or Context(CODE)).ok
+    return not check(statement, context or Context(CODE))
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,23 @@ def test_products_and_angles_use_the_vectors_named_before():
     assert not _ok(say.Cross("v", "u", 12.0), context)
     assert _ok(say.Dot("u", "v", 0.0), context)
     assert not _ok(say.Dot("u", "v", 0.2), context)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "num"),
+    [
+        (say.Distance("chair_1", "tv_1", 9.0), say.Distance("tv_1", "chair_1", 8.0), 1),
+        (say.Height("chair_1", "top", 9.0), say.Height("chair_1", "bottom", 9.0), 2),
+        (say.TurnAt(1, "chair_1", "left"), say.TurnAt(1, "chair_1", "back"), 1),
+        (say.TurnAt(1, "chair_1", "left"), say.TurnAt(2, "chair_1", "left"), 2),
+        (say.RoleOf("observer", "chair_1"), say.RoleOf("observer", "tv_1"), 1),
+        (say.RoleOf("candidate", "chair_1"), say.RoleOf("candidate", "tv_1"), 2),
+        (say.Count("chair", ("chair_1", "tv_1"), 2), say.Count("chair", ("tv_1", "chair_1"), 2), 1),
+        (say.Holds("chair_1", "on", "tv_1", True), say.Holds("tv_1", "on", "chair_1", True), 2),
+    ],
+)
+def test_one_quantity_is_one_fact_and_two_values_of_it_a_contradiction(one, other, num):
+    read = facts_of([one, other], Context(CODE))
+    assert len(read.facts) == num
+    same_count = isinstance(one, say.Count)  # the order in which things are listed says nothing
+    assert bool(read.contradiction) == (num == 1 and not same_count)

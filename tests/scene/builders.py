@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spatialcode.scene import (
+from spatialcode.scene.schema import (
     Camera,
     Provenance,
     Room,

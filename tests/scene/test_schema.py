@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spatialcode.errors import SchemaError
-from spatialcode.scene import make_id
+from spatialcode.scene.schema import make_id
 from tests.scene import builders as make
 from tests.scene.strategies import labels, scene_objects, spatial_codes
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from spatialcode.errors import ProgramError, SchemaError
 from spatialcode.reasoning.evidence import Answer
-from spatialcode.reasoning.families.registry import family_names, is_numeric
+from spatialcode.reasoning.families.registry import family_named, family_names
 from spatialcode.reasoning.metrics import mean_relative_accuracy
-from spatialcode.reasoning.program import answer_of_program
+from spatialcode.reasoning.program.of_question import answer_of_program
 from spatialcode.tasks.tasks import Task
 
-NUMERIC_FAMILIES = frozenset(name for name in family_names() if is_numeric(name))
+NUMERIC_FAMILIES = frozenset(name for name in family_names() if family_named(name).numeric)
 
 
 def accuracy(task: Task, program: str) -> float:

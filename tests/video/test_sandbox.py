@@ -30,7 +30,8 @@ from spatialcode.video.decode import (
 )
 from spatialcode.video.limits import DEFAULT_LIMITS, VideoLimits
 from spatialcode.video.sampling import ByCount, ByRate, ByTimes
-from spatialcode.video.sandbox import SandboxedDecoder, SandboxLimits
+from spatialcode.video.sandbox import CHILD_VARIABLE, SandboxedDecoder, SandboxLimits
+from tests.video import faulty_child
 from tests.video.builders import read_index, truncate, write_noise_audio
 from tests.video.conftest import Clips
 
@@ -40,7 +41,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def faulty(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """`faulty("crash")`: a fine video that makes the child crash."""
-    monkeypatch.setenv("SPATIALCODE_DECODE_FAULTS", "1")
+    monkeypatch.setenv(CHILD_VARIABLE, faulty_child.MODULE)
 
     def make(fault: str) -> Path:
         return Path(shutil.copy(clips("mp4"), tmp_path / f"x__{fault}__.mp4"))
@@ -160,7 +161,7 @@ def test_memory_of_a_real_video_is_limited(clips: Clips) -> None:
 def test_markers_are_ignored_unless_asked_for(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("SPATIALCODE_DECODE_FAULTS", raising=False)
+    monkeypatch.delenv(CHILD_VARIABLE, raising=False)
     path = Path(shutil.copy(clips("mp4"), tmp_path / "x__crash__.mp4"))
     with path.open("ab") as file:
         file.write(b"\x00\x00\x00\x11free__hang__.")

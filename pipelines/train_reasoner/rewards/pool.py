@@ -80,7 +80,7 @@ class Rewards(Protocol):
         ...
 
     def collect(self, handles: Iterable[int] | None = None) -> Iterator[tuple[int, Scored]]:
-        """Each handle once with its score, as they finish; None: all that are not collected."""
+        """Each handle with its score, once, as soon as it is there. None: all not collected yet."""
         ...
 
     def close(self) -> None:

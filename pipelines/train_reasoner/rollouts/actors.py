@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pipelines.on_ray.actor_pool import ActorPool, Job
 from pipelines.train_reasoner.rollouts.engines import EngineSpec, load_engine
-from pipelines.train_reasoner.rollouts.rollouts import OnGroup, RolloutRequest
+from pipelines.train_reasoner.rollouts.rollouts import OnGroup, RolloutRequest, TrainerRollouts
 from pipelines.train_reasoner.rollouts.weights import (
     BUCKET_BYTES,
     PublishedWeights,
@@ -148,7 +148,7 @@ class RolloutActors:
         """
         self._num_streams += 1
         stream, num_open = self._num_streams, 0
-        self._pool.drop_pending()  # of a stream that nobody read to its end
+        self._pool.drop_pending()  # what is left of a stream that was not read to its end
         for numbers in shards(prompts, self.config.prompts_per_call):
             given = [tuple(prompts[number]) for number in numbers]
             args = (given, num_samples, settings)
@@ -255,15 +255,12 @@ class RolloutActors:
         return versions
 
 
-class ActorRollouts:
-    """Actors write a batch to its end before the caller goes on. See `Rollouts`."""
+class ActorRollouts(TrainerRollouts):
+    """The same with actors, which write a batch to its end before the caller goes on."""
 
     def __init__(self, actors: RolloutActors) -> None:
+        super().__init__(actors, max_rows=1)
         self.actors = actors
-        self._written: list[list[Sample]] = []
-
-    def sync(self, tensors: Iterable[tuple[str, Tensor]], version: int) -> None:
-        self.actors.load_weights(tensors, version)
 
     def start(self, request: RolloutRequest, on_group: OnGroup) -> None:
         groups = {}
@@ -272,12 +269,6 @@ class ActorRollouts:
             groups[number] = group
             on_group(number, group)
         self._written = [groups[number] for number in range(len(request.prompts))]
-
-    def take(self, version: int) -> list[list[Sample]]:  # noqa: ARG002
-        return self._written
-
-    def write(self, request: RolloutRequest) -> list[list[Sample]]:
-        return self.actors.generate(request.prompts, request.num_samples, request.settings)
 
     def close(self) -> None:
         self.actors.close()

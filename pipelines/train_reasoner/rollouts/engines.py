@@ -170,11 +170,7 @@ class VllmEngine:
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"vLLM did not start: {error}") from error
-        self._version = 0
-
-    @property
-    def weight_version(self) -> int:
-        return self._version
+        self.weight_version = 0
 
     def generate(
         self, prompts: Sequence[Sequence[int]], num_samples: int, settings: SamplerSettings
@@ -234,7 +230,7 @@ class VllmEngine:
         if any(found != count for found in counts):
             raise WeightsError(f"vLLM's workers read {counts} of {count} tensors")
         self._llm.reset_prefix_cache()  # keys and values of the old weights
-        self._version = version
+        self.weight_version = version
 
     def _sample(self, result: Any) -> Sample:
         (output,) = result.outputs
@@ -242,8 +238,8 @@ class VllmEngine:
         logprobs = tuple(
             float(row[token].logprob) for row, token in zip(output.logprobs, tokens, strict=True)
         )
-        finished = output.finish_reason == "stop"
-        return Sample(tuple(result.prompt_token_ids), tokens, logprobs, finished, self._version)
+        prompt, finished = tuple(result.prompt_token_ids), output.finish_reason == "stop"
+        return Sample(prompt, tokens, logprobs, finished, self.weight_version)
 
 
 def _seed(seed: int, prompt: tuple[int, ...], number: int) -> int:

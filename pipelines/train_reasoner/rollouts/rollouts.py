@@ -94,7 +94,7 @@ class TrainedModelEngine(HFEngine):
 
     def load_weights(self, tensors: Iterable[tuple[str, Tensor]], version: int) -> None:  # noqa: ARG002
         """Note that the weights have changed in place."""
-        self.follow(version)
+        self.weight_version = version
 
 
 def make_rollouts(config: TrainReasonerConfig, model: Any, device: str, folder: str) -> Rollouts:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from spatialcode.encoder.lifting.sightings import Sighting
@@ -175,7 +175,7 @@ def _seen_ends(cloud: Cloud, yaw_rad: float) -> _Ends:
         own = local[starts[k] : starts[k + 1]]
         found[:, k] = np.quantile(own, [quantile, 1 - quantile], axis=0)
         rim = slice(outline_starts[k], outline_starts[k + 1])
-        is_cut[:, k] = _cut_ends(outline[rim], cloud.is_cut[rim], found[:, k])
+        is_cut[:, k] = cut_ends(outline[rim], cloud.is_cut[rim], found[:, k])
     width = 3 * cloud.sigma_m + _AGREED_M
     ends, cut = np.empty((2, 3)), np.zeros((2, 3), bool)
     for side, sign in ((0, -1.0), (1, 1.0)):
@@ -187,8 +187,12 @@ def _seen_ends(cloud: Cloud, yaw_rad: float) -> _Ends:
     return _Ends(cloud, yaw_rad, ends[0], ends[1], cut[0], cut[1])
 
 
-def _cut_ends(outline_m: Array, is_cut: NDArray[np.bool_], ends_m: Array) -> NDArray[np.bool_]:
-    """(2, 3) whether most of a sighting's outline near each of its ends (2, 3) is cut off."""
+def cut_ends(
+    outline_m: Float[np.ndarray, "o d"], is_cut: Bool[np.ndarray, " o"], ends_m: Array
+) -> Bool[np.ndarray, "2 d"]:
+    """Whether most of a sighting's outline near each of its ends (2, D), low and high along D
+    axes, is cut off.
+    """
     reach = np.maximum(0.03, 0.1 * (ends_m[1] - ends_m[0]))
     near = np.stack((outline_m < ends_m[0] + reach, outline_m > ends_m[1] - reach))
     return np.asarray((near & is_cut[:, None]).sum(axis=1) > 0.5 * near.sum(axis=1))

@@ -43,7 +43,11 @@ class InstanceSettings:
     min_frames: int = setting("frames that must have seen an object", 1, at_least=1)
     min_points: int = setting("points that an object must have", 12, at_least=1)
     min_visibility: float = setting(
-        "share of its outline that some frame must have seen, not cut off", 0.35,
+        "share of its outline that some frame must have seen, not cut off", 0.2,
+        at_least=0, at_most=1,
+    )  # fmt: skip
+    min_share: float = setting(
+        "share of the silhouette of its box that some frame must show", 0.08,
         at_least=0, at_most=1,
     )  # fmt: skip
 

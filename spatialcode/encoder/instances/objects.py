@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,7 @@ from spatialcode.encoder.instances.boxes import (
     room_yaw,
 )
 from spatialcode.encoder.instances.instance import Instance, InstanceSettings
+from spatialcode.encoder.instances.motion import since_it_stands
 from spatialcode.encoder.lifting.sightings import Sighting
 from spatialcode.scene.categories import traits_of
 from spatialcode.scene.frames import quaternion_from_yaw
@@ -30,6 +33,12 @@ _SAME_SHARE = 0.5
 _SEEN_TOGETHER = 0.15
 #: The last sightings of a moving object that are taken to show it in one place.
 _LAST_SIGHTINGS = 3
+#: Two pieces of one track may be of one thing that is so much larger than is usual; of kinds
+#: without a usual size, if it is no longer than this.
+_LARGER, _LONGEST_M = 1.3, 2.5
+#: Corners of a box of side 1 about the origin, and the least distance of a corner from an eye.
+_CORNERS = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
+_NEAREST_M = 0.15
 
 
 def objects_of(
@@ -41,17 +50,39 @@ def objects_of(
     """
     kept = [i for i in joined(instances) if _is_supported(i, settings)]
     kept.sort(key=lambda instance: (instance.first_frame, instance.number))
-    clouds = [Cloud.of(_where_it_is(instance)) for instance in kept]
-    areas = [footprint_areas(cloud) for cloud in clouds]
-    room_yaw_rad = room_yaw([a for a, i in zip(areas, kept, strict=True) if not i.has_moved])
+    placed = [_Placed.of(instance) for instance in kept]
+    room_yaw_rad = room_yaw([thing.areas for thing in placed if not thing.has_moved])
     counts: dict[str, int] = {}
     found = []
-    for instance, cloud, area in zip(kept, clouds, areas, strict=True):
-        label = instance.label
+    for thing in placed:
+        label = thing.instance.label
+        yaw_rad = chosen_yaw(thing.areas, room_yaw_rad)
+        box = fit_box(thing.cloud, traits_of(label), yaw_rad)
+        if _seen_share(thing.sightings, box) < settings.min_share:
+            continue
         counts[label] = counts.get(label, 0) + 1
-        box = fit_box(cloud, traits_of(label), chosen_yaw(area, room_yaw_rad))
-        found.append(_scene_object(instance, make_id(label, counts[label]), box, times_s))
+        found.append(_scene_object(thing, make_id(label, counts[label]), box, times_s))
     return tuple(found)
+
+
+@dataclass(frozen=True, eq=False)
+class _Placed:
+    """An instance, the sightings that show it where it is last, and the areas of its rectangles."""
+
+    instance: Instance
+    sightings: list[Sighting]
+    cloud: Cloud
+    areas: Array
+    has_moved: bool
+
+    @classmethod
+    def of(cls, instance: Instance) -> _Placed:
+        seen = since_it_stands(instance.sightings)
+        if seen is None and instance.has_moved:
+            seen = instance.sightings[-_LAST_SIGHTINGS:]
+        where = instance.sightings if seen is None else seen
+        cloud = Cloud.of(where)
+        return cls(instance, where, cloud, footprint_areas(cloud), seen is not None)
 
 
 def joined(instances: Sequence[Instance]) -> list[Instance]:
@@ -71,11 +102,22 @@ def joined(instances: Sequence[Instance]) -> list[Instance]:
 def _is_same(a: Instance, b: Instance) -> bool:
     if a.label != b.label:
         return False
-    shared = len(np.intersect1d(a.cells, b.cells, assume_unique=True))
-    if shared < _SAME_SHARE * min(len(a.cells), len(b.cells)):
-        return False
     frames_a, frames_b = ({s.frame for s in i.sightings} for i in (a, b))
-    return len(frames_a & frames_b) <= _SEEN_TOGETHER * min(len(frames_a), len(frames_b))
+    if len(frames_a & frames_b) > _SEEN_TOGETHER * min(len(frames_a), len(frames_b)):
+        return False
+    shared = len(np.intersect1d(a.cells, b.cells, assume_unique=True))
+    return shared >= _SAME_SHARE * min(len(a.cells), len(b.cells)) or _are_pieces(a, b)
+
+
+def _are_pieces(a: Instance, b: Instance) -> bool:
+    """Whether two were followed as one, and together are no larger than one may be."""
+    (track_a, _), (track_b, _) = (i.tracks.most_common(1)[0] for i in (a, b))
+    if track_a != track_b or track_a < 0:
+        return False
+    usual_m = traits_of(a.label).usual_size_m
+    longest_m = _LONGEST_M if usual_m is None else _LARGER * float(np.hypot(*usual_m[:2]))
+    points = np.concatenate([s.points.inside_m[:, :2] for i in (a, b) for s in i.sightings])
+    return bool(np.hypot(*np.ptp(points, axis=0)) <= longest_m)
 
 
 def _is_supported(instance: Instance, settings: InstanceSettings) -> bool:
@@ -87,12 +129,28 @@ def _is_supported(instance: Instance, settings: InstanceSettings) -> bool:
     )
 
 
-def _where_it_is(instance: Instance) -> list[Sighting]:
-    """The sightings that show it where it is last: all of what stands still."""
-    return instance.sightings[-_LAST_SIGHTINGS:] if instance.has_moved else instance.sightings
+def _seen_share(sightings: Sequence[Sighting], box: Box) -> float:
+    """The largest share of the box's silhouette that a frame shows, were it not cut off."""
+    corners = along(-box.yaw_rad, _CORNERS * box.size_m) + box.center_m
+    shares = [s.points.solid_angle_sr / _silhouette_sr(corners - s.camera_m) for s in sightings]
+    return float(max(shares))
 
 
-def _scene_object(instance: Instance, object_id: str, box: Box, times_s: Array) -> SceneObject:
+def _silhouette_sr(corners_m: Array) -> float:
+    """About the solid angle of a box, its corners (8, 3) seen from the origin: their hull in the
+    plane across the way to its middle. What is beside the eye is taken to be just before it.
+    """
+    ahead = corners_m.mean(axis=0)
+    ahead = ahead / max(float(np.linalg.norm(ahead)), 1e-9)
+    aside = np.cross(ahead, (0.0, 0.0, 1.0) if abs(ahead[2]) < 0.9 else (1.0, 0.0, 0.0))
+    aside /= np.linalg.norm(aside)
+    depth = np.maximum(corners_m @ ahead, _NEAREST_M)
+    flat = np.stack((corners_m @ aside, corners_m @ np.cross(ahead, aside)), 1) / depth[:, None]
+    return max(float(cv2.contourArea(cv2.convexHull(flat.astype(np.float32)))), 1e-9)
+
+
+def _scene_object(thing: _Placed, object_id: str, box: Box, times_s: Array) -> SceneObject:
+    instance = thing.instance
     quaternion = tuple(quaternion_from_yaw(box.yaw_rad).tolist())
     return SceneObject(
         id=object_id,
@@ -105,8 +163,8 @@ def _scene_object(instance: Instance, object_id: str, box: Box, times_s: Array) 
         last_seen_s=float(times_s[instance.last_frame]),
         num_observations=instance.num_seen,
         visibility=instance.visibility,
-        motion="moving" if instance.has_moved else "static",
-        track=_track(instance, box, times_s, quaternion) if instance.has_moved else (),
+        motion="moving" if thing.has_moved else "static",
+        track=_track(instance, box, times_s, quaternion) if thing.has_moved else (),
     )
 
 

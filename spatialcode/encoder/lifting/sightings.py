@@ -104,7 +104,7 @@ class LiftedPoints:
     outline, and ``is_cut`` (O,): whether it is cut off beside them, by the picture's border or by
     something nearer. ``beside_m`` (B, 3): points just outside the outline that are not nearer,
     which show the wall that a thing hangs on. ``sigma_m``: standard deviation of a point along
-    its ray. ``num_pixels``: of the mask.
+    its ray. ``num_pixels``: of the mask; ``solid_angle_sr``: about what they fill of the sight.
     """
 
     inside_m: Float[np.ndarray, "p 3"]
@@ -113,6 +113,7 @@ class LiftedPoints:
     beside_m: Float[np.ndarray, "b 3"]
     sigma_m: float
     num_pixels: int
+    solid_angle_sr: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,17 +229,27 @@ def _lifted(
     if not is_exact:
         pixels = _some(pixels, settings.max_points, rng)
     inside_m = _to_world(pixels, surface.at(pixels), crop, view)
-    outline = _some(np.argwhere(seen & ~_eroded(seen, 1)), settings.max_outline_points, rng)
+    outline = _some(np.argwhere(_rim(seen)), settings.max_outline_points, rng)
     beside = np.argwhere(_beside(view, crop, usable, surface.map_m))
     beside = _some(beside, settings.max_beside_points, rng)
+    num_pixels = int(crop.mask.sum())
     return LiftedPoints(
         inside_m=_outermost(inside_m, settings.max_points, rng) if is_exact else inside_m,
         outline_m=_to_world(outline, surface.at(outline), crop, view),
         is_cut=_cut(view, crop, surface.map_m)[tuple(outline.T)],
         beside_m=_to_world(beside, depth_m[tuple(beside.T)], crop, view),
         sigma_m=float(np.median(depth_m[inner])) * _averaged_sigma(view.error),
-        num_pixels=int(crop.mask.sum()),
+        num_pixels=num_pixels,
+        solid_angle_sr=num_pixels * _pixel_sr(crop, view),
     )
+
+
+def _pixel_sr(crop: _Crop, view: FrameView) -> float:
+    """The solid angle of a pixel in the middle of a crop."""
+    height, width = crop.mask.shape
+    x = (crop.left + width / 2 - view.K[0, 2]) / view.K[0, 0]
+    y = (crop.top + height / 2 - view.K[1, 2]) / view.K[1, 1]
+    return float((1 + x * x + y * y) ** -1.5 / (view.K[0, 0] * view.K[1, 1]))
 
 
 def _not_too_far(depth_m: np.ndarray, inner: Mask, traits: Traits) -> Mask:
@@ -260,6 +271,12 @@ def _eroded(mask: Mask, by_px: int) -> Mask:
     return cv2.erode(mask.astype(np.uint8), kernel, borderValue=1) > 0
 
 
+def _rim(mask: Mask) -> Mask:
+    """The outermost pixels, those at which the mask leaves the picture too."""
+    return mask & (cv2.erode(mask.astype(np.uint8), _SQUARE, borderValue=0) == 0)
+
+
+_SQUARE = np.ones((3, 3), np.uint8)
 #: Half the usual diagonal times this is as far as a thing may reach from its middle.
 _LARGEST = 1.25
 

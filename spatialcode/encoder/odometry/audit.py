@@ -187,10 +187,7 @@ class PathAudit:
         error_px = self.error_px(T_world_camera)
         if error_px is None:
             return ("Too few points could be followed to check the camera path.",)
-        found = []
-        if self.motion != "full":
-            how = "stood still" if self.motion == "still" else "only turned"
-            found.append(f"The camera {how}: distances rest on predicted depth alone.")
+        found = standing_camera(self.motion)
         if error_px > ROUGH_PX:
             found.append(rough_path(error_px))
         return tuple(found)
@@ -201,6 +198,14 @@ def trust_in(error_px: float | None) -> float:
     nothing could be checked. ``error_px``: as `PathAudit.error_px` gives it.
     """
     return 0.5 if error_px is None else min(1.0, _GOOD_PX / max(error_px, _GOOD_PX))
+
+
+def standing_camera(motion: CameraMotion) -> list[str]:
+    """The warning of a camera that went nowhere; none for one that did."""
+    if motion == "full":
+        return []
+    how = "stood still" if motion == "still" else "only turned"
+    return [f"The camera {how}: distances rest on predicted depth alone."]
 
 
 def rough_path(error_px: float) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spatialcode.errors import ConfigError
-from spatialcode.scene.synonyms import SYNONYMS
+from spatialcode.scene.categories import SYNONYMS
 
 #: The categories that VSI-Bench asks about in its rooms (Yang et al., "Thinking in Space", 2025).
 VSI_BENCH: tuple[str, ...] = (

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from spatialcode.encoder.detections import SOFTWARE, cameras_of
 from spatialcode.encoder.geometry.frame_scales import frame_log_scales
 from spatialcode.encoder.geometry.protocol import WindowGeometry
+from spatialcode.encoder.geometry.trust import PathTrust
 from spatialcode.encoder.geometry.windows import stretches
 from spatialcode.encoder.in_turn import encode_in_turn
 from spatialcode.encoder.instances.association import Gathering
 from spatialcode.encoder.instances.objects import objects_of
 from spatialcode.encoder.lifting.reflections import ALWAYS_ASKED, without_reflections
 from spatialcode.encoder.lifting.sightings import frame_view, lift
-from spatialcode.encoder.odometry.audit import REFERENCE_SIDE_PX, ROUGH_PX, rough_path, trust_in
 from spatialcode.encoder.parsing.keyframes import KeyFrames
 from spatialcode.encoder.parsing.vocabulary import labels_of
 from spatialcode.encoder.parts import EncoderParts
@@ -37,13 +37,10 @@ from spatialcode.encoder.protocol import (
 )
 from spatialcode.encoder.room.views import RoomViews
 from spatialcode.errors import EncodeError
-from spatialcode.scene.schema import Provenance, Scale, SpatialCode
+from spatialcode.scene.schema import Provenance, SpatialCode
 from spatialcode.workkey import EncoderIdentity
 
 Array = NDArray[np.float64]
-
-#: How far metres are trusted that a network says, and those of a network that knows no unit.
-_METRIC, _NOT_METRIC = 0.8, 0.1
 
 
 class PromptedEncoding:
@@ -113,8 +110,7 @@ class PromptedSession:
         self._seen: list[_Seen] = []
         self._log_scales = np.zeros(0)
         self._size_px = (0, 0)
-        self._is_metric = True
-        self._missed_px: list[float] = []
+        self._trust = PathTrust()
 
     def push(self, window: Window) -> None:
         """Take the next frames. Raises EncodeError where no geometry can be given for them."""
@@ -124,7 +120,7 @@ class PromptedSession:
         masks = self._masks.masks(window, dict(zip(rows, found, strict=True)))
         self._size_px = window.rgb.shape[2], window.rgb.shape[1]
         geometry = self._of_one_scale(self._geometry.geometry(window), window.num_repeated)
-        self._note(window, geometry)
+        self._trust.note(window, geometry)
         for row in range(window.num_repeated, len(window.rgb)):
             T = geometry.T_world_camera[row]
             if row in geometry.cuts:
@@ -160,7 +156,7 @@ class PromptedSession:
                 poses, np.stack([seen.K for seen in self._seen]), self._size_px, video
             ),
             room=found.room,
-            scale=self._scale(),
+            scale=self._trust.scale(),
             warnings=(*self._warnings(), *found.warnings),
             provenance=Provenance(
                 encoder=identity.name,
@@ -184,27 +180,11 @@ class PromptedSession:
         now = zip(self._seen, settled.T_world_camera, strict=True)
         self._seen = [replace(seen, T_world_camera=T) for seen, T in now]
 
-    def _note(self, window: Window, geometry: WindowGeometry) -> None:
-        """What a window tells of how far its geometry can be trusted."""
-        self._is_metric &= geometry.is_metric
-        self._is_given = window.geometry.T_world_camera is not None
-        if geometry.reprojection_px is not None:
-            width_px = max(window.rgb.shape[1:3])
-            self._missed_px.append(geometry.reprojection_px * REFERENCE_SIDE_PX / width_px)
-
-    def _scale(self) -> Scale:
-        """Where metres come from, and how sure that is: less where the path misses the pictures."""
-        if self._is_given:
-            return Scale("given", 1.0)
-        trust = trust_in(float(np.median(self._missed_px)) if self._missed_px else None)
-        return Scale("metric-depth", trust * (_METRIC if self._is_metric else _NOT_METRIC))
-
     def _warnings(self) -> tuple[str, ...]:
         found = []
-        if not self._is_metric:
+        if not self._trust.is_metric:
             found.append("Depth has no known unit: sizes and distances are right but for a factor.")
-        if self._missed_px and np.median(self._missed_px) > ROUGH_PX:
-            found.append(rough_path(float(np.median(self._missed_px))))
+        found += self._trust.warnings()
         if len(self._shots) > 1:
             starts = [self._seen[shot.start].t_s for shot in self._shots]
             times = ", ".join(f"{t_s:.1f} s" for t_s in starts[1:])

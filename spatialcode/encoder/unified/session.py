@@ -19,7 +19,9 @@ from torch import nn
 from spatialcode.encoder.detections import SOFTWARE, cameras_of
 from spatialcode.encoder.geometry.any_view import layers_of
 from spatialcode.encoder.geometry.protocol import WindowGeometry
+from spatialcode.encoder.geometry.trust import PathTrust
 from spatialcode.encoder.in_turn import encode_in_turn
+from spatialcode.encoder.lifting.reflections import ALWAYS_ASKED, without_reflections
 from spatialcode.encoder.lifting.sightings import frame_view
 from spatialcode.encoder.parsing.keyframes import KeyFrames, KeyFrameSettings
 from spatialcode.encoder.parsing.protocol import FrameMasks
@@ -36,7 +38,7 @@ from spatialcode.encoder.unified.merging import BoxSighting, MergeSettings, merg
 from spatialcode.encoder.unified.model import UnifiedModel, UnifiedOutput
 from spatialcode.errors import EncodeError
 from spatialcode.scene.frames import matrix_from_quaternion
-from spatialcode.scene.schema import Camera, Provenance, Scale, SpatialCode, VideoInfo
+from spatialcode.scene.schema import Camera, Provenance, SpatialCode, VideoInfo
 from spatialcode.workkey import EncoderIdentity
 
 Array = NDArray[np.float64]
@@ -108,6 +110,7 @@ class UnifiedSession:
         self._key_frames = KeyFrames(loaded.limits.key_frames)
         self._masks = loaded.parts.masks.session()
         self._geometry = loaded.parts.geometry.session(clip)
+        self._trust = PathTrust()
         self._seen: list[_FrameSeen] = []
         self._boxes: list[_CameraBox] = []
         #: Metres of the geometry's unit, as each window tells; empty where it is the metre.
@@ -120,19 +123,25 @@ class UnifiedSession:
         """See `Session`; repeated frames are context for the parts and counted once."""
         limits, parts = self._loaded.limits, self._loaded.parts
         keys = self._key_frames.rows(window)
-        found = parts.detector.detect(window, keys, limits.labels) if keys else []
+        asked = tuple(dict.fromkeys((*limits.labels, ALWAYS_ASKED)))
+        found = parts.detector.detect(window, keys, asked) if keys else []
         outlined = self._masks.masks(window, dict(zip(keys, found, strict=True)))
         geometry = self._geometry.geometry(window)
+        self._trust.note(window, geometry)
+        real: dict[int, FrameMasks] = {}
         for row in range(window.num_repeated, len(window.rgb)):
             if row in geometry.cuts:
                 self._cuts_s.append(float(window.times_s[row]))
                 self._rooms.append(_PartRoom())
-            self._look_at_room(window, geometry, row, outlined.get(row))
+            self._rooms[-1].num_frames += 1
             self._seen.append(self._frame(window, geometry, row))
-        rows = [row for row in sorted(outlined) if row >= window.num_repeated]
-        rows = [row for row in rows if len(outlined[row].labels)]
-        if rows:
-            self._keep_boxes(window, geometry, {row: outlined[row] for row in rows})
+            if row in outlined:
+                view = frame_view(geometry, row, window, parts.masks.edge_sigma_px)
+                self._rooms[-1].views.add(view, outlined[row], geometry.is_grounded)
+                real[row] = without_reflections(view, outlined[row]).labelled(limits.labels)
+        real = {row: masks for row, masks in real.items() if len(masks.labels)}
+        if real:
+            self._keep_boxes(window, geometry, real)
 
     def finish(self) -> SpatialCode:
         """The code of all frames pushed. Raises EncodeError where there were none."""
@@ -148,8 +157,8 @@ class UnifiedSession:
             objects=merged_objects(sightings, loaded.limits.merging),
             cameras=tuple(seen.camera(video, unit_m) for seen in self._seen),
             room=found.room,
-            scale=self._scale(),
-            warnings=(*self._cut_warnings(), *found.warnings),
+            scale=self._trust.scale(self._unit_trust()),
+            warnings=(*self._trust.warnings(), *self._cut_warnings(), *found.warnings),
             provenance=Provenance(
                 encoder=loaded.identity.name,
                 weights_sha256=loaded.identity.weights_sha256,
@@ -177,16 +186,6 @@ class UnifiedSession:
             for t_s in self._cuts_s
         )
 
-    def _look_at_room(
-        self, window: Window, geometry: WindowGeometry, row: int, outlined: FrameMasks | None
-    ) -> None:
-        """Floor, walls and ceiling of a frame whose things are outlined."""
-        part = self._rooms[-1]
-        part.num_frames += 1
-        if outlined is not None:
-            view = frame_view(geometry, row, window, self._loaded.parts.masks.edge_sigma_px)
-            part.views.add(view, outlined, geometry.is_grounded)
-
     def _frame(self, window: Window, geometry: WindowGeometry, row: int) -> _FrameSeen:
         """A frame's camera, in the part of the video that cuts leave it in."""
         t_s = float(window.times_s[row])
@@ -198,14 +197,14 @@ class UnifiedSession:
     def _unit_m(self) -> float:
         return float(np.median(self._units_m)) if self._units_m else 1.0
 
-    def _scale(self) -> Scale:
-        """Metres are the source's, or the network's where the source has none: as sure as windows
-        agree on them.
+    def _unit_trust(self) -> float | None:
+        """How sure metres are that the network says, where the source has none: as sure as windows
+        agree on them; None where they are the source's own.
         """
         if not self._units_m:
-            return Scale("metric-depth", 1.0)
+            return None
         spread = np.median(np.abs(np.log(self._units_m) - np.log(self._unit_m())))
-        return Scale("metric-depth", float(np.exp(-spread)))
+        return float(np.exp(-spread))
 
     def _keep_boxes(
         self, window: Window, geometry: WindowGeometry, outlined: dict[int, FrameMasks]

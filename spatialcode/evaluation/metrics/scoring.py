@@ -116,7 +116,7 @@ class MotionScore:
 @dataclass(frozen=True)
 class RoomError:
     """``area``: |area - true| / true, 1 where no room was predicted. The others are None where
-    either side lacks what they compare.
+    what they compare is missing on either side.
     """
 
     area: float

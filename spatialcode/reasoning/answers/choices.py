@@ -16,15 +16,15 @@ from spatialcode.reasoning.families.registry import family_of
 
 @dataclass(frozen=True)
 class Choice:
-    """A choice: its letter where it has one, and its words."""
+    """A choice: its words, and its letter where the words alone do not tell it."""
 
-    letter: str | None
     words: str
+    letter: str | None = None
 
 
 @dataclass(frozen=True)
-class Unread:
-    """Why a text names no single answer; ``several``: it names more than one."""
+class NoAnswer:
+    """Why a text gives no single answer; ``several``: it gives more than one."""
 
     reason: str
     several: bool = False
@@ -47,11 +47,11 @@ _FEW_WORDS = 4
 def choices_of(question: Question) -> tuple[Choice, ...]:
     """The choices to tell apart; empty where an order, a route or anything at all may be said."""
     if question.options:
-        return tuple(Choice(option.letter, option.text) for option in question.options)
-    return tuple(Choice(None, words) for words in family_of(question).choice_words(question))
+        return tuple(Choice(option.text, option.letter) for option in question.options)
+    return tuple(Choice(words) for words in family_of(question).choice_words(question))
 
 
-def read_choice(text: str, question: Question) -> Choice | Unread:
+def read_choice(text: str, question: Question) -> Choice | NoAnswer:
     """The choice that a short text names. Letters beside another choice's words name two."""
     choices = choices_of(question)
     if not choices:
@@ -64,12 +64,12 @@ def read_choice(text: str, question: Question) -> Choice | Unread:
     spoken = _spoken(text, choices)
     if len(named) == 1:
         if spoken and named[0] not in spoken and len(text.split()) <= _FEW_WORDS:
-            return Unread(f"the letter {named[0].letter} beside other words", several=True)
+            return NoAnswer(f"the letter {named[0].letter} beside other words", several=True)
         return named[0]
     several = named or spoken
     if len(several) > 1:
-        return Unread("more than one choice", several=True)
-    return spoken[0] if spoken else Unread("names no choice")
+        return NoAnswer("more than one choice", several=True)
+    return spoken[0] if spoken else NoAnswer("names no choice")
 
 
 def exact_choice(text: str, choices: tuple[Choice, ...]) -> Choice | None:

@@ -25,12 +25,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from spatialcode.questions.types import Question, UnparsedQuestion
 from spatialcode.reasoning.answers import forms
 from spatialcode.reasoning.answers.choices import (
     Choice,
-    Unread,
+    NoAnswer,
     choices_of,
     exact_choice,
     read_choice,
@@ -58,42 +59,30 @@ class Extracted:
     text: str
 
 
-@dataclass(frozen=True)
-class NoAnswer:
-    """A completion that gives no answer, and why."""
-
-    reason: str
-
-
 def extract(completion: str, question: Question) -> Extracted | NoAnswer:
     """The answer given, by the module's rule. Never raises for a string; work is linear in it."""
     answered = forms.after_thinking(completion)
     if answered is None:
         return NoAnswer("cut off while reasoning")
     text = answered[-READ_CHARS:]
-    reason = ""
+    unread: NoAnswer | None = None
     for form, find in _EXPLICIT.items():
         result = _agreed(find(text), question, form)
-        if isinstance(result, Extracted):
+        if isinstance(result, Extracted) or (result is not None and result.several):
             return result
-        if result is not None and result.several:
-            return NoAnswer(result.reason)
-        reason = reason or ("" if result is None else result.reason)
+        unread = unread or result
     bare = _bare(text, question)
     if bare is not None:
         return bare
     result = _agreed(forms.sentences_of_answers(text), question, "sentence")
-    if isinstance(result, Extracted):
+    if isinstance(result, Extracted) or (result is not None and result.several):
         return result
-    if result is not None and result.several:
-        return NoAnswer(result.reason)
     # An explicit form that says nothing ("Answer: unknown") is a refusal: prose is not searched.
-    said = None if reason else _in_prose(text, question)
-    missing = "no answer in the text" if text.strip() else "empty"
-    return said or NoAnswer(reason or missing)
+    missing = NoAnswer("no answer in the text" if text.strip() else "empty")
+    return unread or _in_prose(text, question) or missing
 
 
-def read_answer(text: str, question: Question) -> float | Choice | Unread:
+def read_answer(text: str, question: Question) -> float | Choice | NoAnswer:
     """What a short text says: a number in the question's unit, or a choice."""
     text = forms.cleaned(text)
     if question.options or (
@@ -103,20 +92,20 @@ def read_answer(text: str, question: Question) -> float | Choice | Unread:
     return read_number(text, question)
 
 
-def _agreed(contents: list[str], question: Question, form: str) -> Extracted | Unread | None:
+def _agreed(contents: list[str], question: Question, form: str) -> Extracted | NoAnswer | None:
     """The one answer of a form's contents; None where there are none."""
     given: Extracted | None = None
-    unread: Unread | None = None
+    unread: NoAnswer | None = None
     for content in contents:
         answer = read_answer(forms.clause(content), question)
-        if isinstance(answer, Unread):
+        if isinstance(answer, NoAnswer):
             if answer.several:
                 return answer
             unread = unread or answer
             continue
         now = _extracted(answer, form, content)
         if given is not None and not _same(given, now):
-            return Unread(f"contradictory: {given.text!r:.60} and {now.text!r:.60}", several=True)
+            return NoAnswer(f"contradictory: {given.text!r:.60} and {now.text!r:.60}", several=True)
         given = now
     return given or unread
 
@@ -140,14 +129,14 @@ def _bare(text: str, question: Question) -> Extracted | None:
     short = forms.cleaned(line.lstrip("#>- "))
     if len(short) > _BARE_CHARS:
         return None
-    answer: float | Choice | Unread | None
+    answer: float | Choice | NoAnswer | None
     if (choices := choices_of(question)) != ():
         answer = exact_choice(short, choices)
     else:
         answer = read_answer(short, question)
         if isinstance(answer, float) and not is_only_number(short, question):
             return None
-    if answer is None or isinstance(answer, Unread):
+    if answer is None or isinstance(answer, NoAnswer):
         return None
     return _extracted(answer, "bare", line)
 
@@ -161,10 +150,10 @@ def _in_prose(text: str, question: Question) -> Extracted | NoAnswer | None:
             if not content:
                 continue
             answer = read_answer(forms.clause(content), question)
-            if not isinstance(answer, Unread):
+            if not isinstance(answer, NoAnswer):
                 return _extracted(answer, form, sentence)
             if answer.several:
-                return NoAnswer(answer.reason)
+                return answer
     return None
 
 
@@ -172,6 +161,6 @@ _EXPLICIT: dict[str, Callable[[str], list[str]]] = {
     "tag": forms.tagged,
     "boxed": forms.boxed,
     "json": forms.in_json,
-    "final": forms.after_final_answer,
-    "line": forms.after_answer,
+    "final": partial(forms.after_answer, final=True),
+    "line": partial(forms.after_answer, final=False),
 }

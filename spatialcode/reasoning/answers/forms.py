@@ -87,17 +87,8 @@ def in_json(text: str) -> list[str]:
     return found
 
 
-def after_final_answer(text: str) -> list[str]:
-    """After "Final answer:"."""
-    return _after_answer(text, final=True)
-
-
-def after_answer(text: str) -> list[str]:
-    """After "Answer:"."""
-    return _after_answer(text, final=False)
-
-
-def _after_answer(text: str, *, final: bool) -> list[str]:
+def after_answer(text: str, *, final: bool) -> list[str]:
+    """After "Answer:", or after "Final answer:"."""
     found = sorted(
         (match.start(), match["content"])
         for pattern in (_LINE, _HEADING)

@@ -15,7 +15,7 @@ from typing import Literal
 
 from spatialcode.questions.names import match
 from spatialcode.questions.types import Question, Reference, UnparsedQuestion
-from spatialcode.reasoning.answers.choices import Unread
+from spatialcode.reasoning.answers.choices import NoAnswer
 from spatialcode.reasoning.families.registry import family_of
 
 Dimension = Literal["length", "area", "none", "other"]
@@ -80,6 +80,7 @@ _RANGE = re.compile(
     rf"|(?<![\w.]){_NUMBER}\s{{0,3}}(?:(?:\bor\b|\band\b|[;&])\s{{1,3}}"
     r"|,(?!\d{3}(?!\d))\s{0,3})\d"
 )
+#: "2,5", but not "1,200" or "1,2,3".
 _DECIMAL_COMMA = re.compile(r"(?<![\w.,])(\d{1,15}),(\d{1,2})(?![\d,])")
 _GAP = re.compile(r"\s*,?\s*(?:and)?\s*")
 
@@ -121,16 +122,6 @@ class WrittenNumber:
     end: int
     unit: str = ""
     written: float = 0.0
-
-
-def is_range(text: str) -> bool:
-    """Whether the (lower-case) text gives a range or a list of numbers under one unit."""
-    return _RANGE.search(text) is not None
-
-
-def point_for_comma(text: str) -> str:
-    """Text with "2,5" as "2.5"; "1,200" and "1,2,3" stay."""
-    return _DECIMAL_COMMA.sub(r"\1.\2", text)
 
 
 def digits_for_words(text: str) -> str:
@@ -210,17 +201,12 @@ _ABOUT = re.compile(
 )
 
 
-def unit_of(question: Question) -> str:
-    """The unit of a number that answers the question: "m", "cm", "m2", "" for a count."""
-    return family_of(question).unit(question)
-
-
 _BRACKETS = re.compile(r"\([^()]{0,200}\)|\[[^\[\]]{0,200}\]")
 _MARGIN = re.compile(r"\s?(?:±|\+/-|\\pm)\s?\d[\d.]{0,12}")
 _PRODUCT = re.compile(r"\d\s?(?:×|x)\s?\d|\b[a-z]{1,3}\s?(?:×|x)\s?\d")
 
 
-def read_number(text: str, question: Question) -> float | Unread:
+def read_number(text: str, question: Question) -> float | NoAnswer:
     """The one number of a cleaned text. What follows the last "=" counts; brackets only where
     there is no number outside; a number with a fitting unit before one without.
     """
@@ -228,46 +214,47 @@ def read_number(text: str, question: Question) -> float | Unread:
     text = digits_for_words(_MARGIN.sub("", text))
     counted = family_of(question).counted(question)
     if counted is None:
-        text = point_for_comma(text)
+        text = _DECIMAL_COMMA.sub(r"\1.\2", text)
     _, equals, result = text.rpartition("=")
     if equals and any(character.isdigit() for character in result):
         text = result
     outside = _BRACKETS.sub(" ", text)
     if any(character.isdigit() for character in outside):
         text = outside
-    if is_range(text):
-        return Unread("a range, or several numbers", several=True)
+    if _RANGE.search(text):
+        return NoAnswer("a range, or several numbers", several=True)
     if _PRODUCT.search(text):
-        return Unread("a product that is not worked out", several=True)
+        return NoAnswer("a product that is not worked out", several=True)
     found = quantities(text)
     if not found and counted is not None and _says_none(text, counted):
         return 0.0
     return _chosen(found, text, question)
 
 
-def _chosen(found: list[WrittenNumber], text: str, question: Question) -> float | Unread:
+def _chosen(found: list[WrittenNumber], text: str, question: Question) -> float | NoAnswer:
     """The one number that the question asks for, in its unit."""
-    wanted = {"m": "length", "cm": "length", "m2": "area"}.get(unit_of(question), "none")
+    unit = family_of(question).unit(question)
+    wanted = {"m": "length", "cm": "length", "m2": "area"}.get(unit, "none")
     fitting = [q for q in found if q.dimension == wanted]
     fitting = fitting or [q for q in found if q.dimension == "none"]
-    if isinstance(question, UnparsedQuestion):  # nobody knows its unit: the number as written
+    if isinstance(question, UnparsedQuestion):  # its unit is not known: the number as written
         fitting = [WrittenNumber(q.written, "none", q.start, q.end) for q in fitting or found]
     counted = family_of(question).counted(question)
     if counted is not None:
         fitting = [q for q in fitting if _counts(text[q.end : q.end + 60], counted)] or fitting
     if not fitting:
         units = ", ".join(dict.fromkeys(q.unit for q in found))
-        return Unread(f"no number in {unit_of(question) or 'whole things'}; got {units}"
+        return NoAnswer(f"no number in {unit or 'whole things'}; got {units}"
                       if found else "names no number")  # fmt: skip
     first = fitting[0]
     for other in fitting[1:]:
         slack = 1e-9 if other.unit == first.unit else _ALIKE
         if abs(other.value - first.value) > slack * max(abs(first.value), 1e-9):
-            return Unread("more than one number", several=True)
+            return NoAnswer("more than one number", several=True)
     if first.value < 0.0:
-        return Unread("a negative number")
-    centimetres = wanted == "length" and unit_of(question) == "cm"
-    return first.value * 100.0 if centimetres and first.dimension == "length" else first.value
+        return NoAnswer("a negative number")
+    centimetres = unit == "cm" and first.dimension == "length"
+    return first.value * 100.0 if centimetres else first.value
 
 
 def _counts(following: str, counted: Reference) -> bool:

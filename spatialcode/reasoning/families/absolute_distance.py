@@ -26,7 +26,7 @@ from spatialcode.questions.parse import (
 from spatialcode.questions.types import AbsoluteDistance, Question
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool
-from spatialcode.reasoning.evidence import Answer, answer_of, at, sure
+from spatialcode.reasoning.evidence import Answer, answer_of, at
 from spatialcode.reasoning.families.family import LEAD, Sentences, Wording
 from spatialcode.reasoning.families.numeric import NumericFamily
 from spatialcode.reasoning.naming import NamedRoom, Rng, the
@@ -38,8 +38,7 @@ from spatialcode.reasoning.program.scene import Function, Given, Scene
 from spatialcode.reasoning.program.values import Value
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import steps
-from spatialcode.reasoning.rubric.entailed import Case
-from spatialcode.reasoning.rubric.facts import Ids
+from spatialcode.reasoning.rubric.facts import Case, Ids
 from spatialcode.reasoning.rubric.steps import Need
 from spatialcode.reasoning.rubric.verify import DISTANCE_M, Context
 from spatialcode.scene.index import SceneIndex
@@ -50,7 +49,7 @@ _OFFSET_M = 0.5
 
 
 def _read(found: Match, common: Common) -> Question:
-    """Of two things that stand in one of several places of the sentence."""
+    """The pair of things, whichever groups of the pattern hold them."""
     groups = found.groupdict()
     pair = [groups[name] for name in "abcdef" if groups.get(name)]
     a, b = (thing(phrase) for phrase in pair)
@@ -145,7 +144,7 @@ class AbsoluteDistanceFamily(NumericFamily[AbsoluteDistance]):
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
         """Between two things, each the only one that its name can mean."""
         rows = room.things(rng)
-        apart = np.triu(room.naming.apart_rows(rows), 1)
+        apart = np.triu(room.apart_rows(rows), 1)
         pairs = np.array(rows, np.intp)[np.argwhere(apart)].reshape(-1, 2)
         pairs = pairs[room.wanted(pairs)]
         metres = room.index.distances_m
@@ -178,7 +177,9 @@ class AbsoluteDistanceFamily(NumericFamily[AbsoluteDistance]):
         statements.append(say.Distance(x.id, y.id, metres))
         value = metres * self.per_metre(question)
         named = [(question.a, x), (question.b, y)]
-        return answer_of(value, (x.id, y.id), statements, sure(named), unit=question.unit)
+        return answer_of(
+            question, value, statements, ids=(x.id, y.id), named=named, unit=question.unit
+        )
 
     def guess(self, question: AbsoluteDistance, sight: Sight) -> Answer:
         priors, metres = sight.priors, sight.priors.typical_distance_m

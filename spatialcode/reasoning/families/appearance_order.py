@@ -15,22 +15,20 @@ from spatialcode.questions.names import plain, reference, things
 from spatialcode.questions.parse import LIST, PLACE, WHAT_IS, Common, Match, Reader, rule
 from spatialcode.questions.types import AppearanceOrder, Question
 from spatialcode.reasoning import statements as say
-from spatialcode.reasoning.answers.choices import Choice, Unread, flat
+from spatialcode.reasoning.answers.choices import Choice, NoAnswer, flat
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool
-from spatialcode.reasoning.evidence import Answer, answer_of, bare, letter_of, sure
+from spatialcode.reasoning.evidence import Answer, answer_of, bare
 from spatialcode.reasoning.families.family import Family, Sentences, Wording
 from spatialcode.reasoning.naming import NamedRoom, Rng, drawn_kinds, the, words_in_row
 from spatialcode.reasoning.priors.guesses import Sight
-from spatialcode.reasoning.program.interpreter import Result
-from spatialcode.reasoning.program.of_question import ProgramAnswer, listed, not_an_answer
+from spatialcode.reasoning.program.of_question import listed, not_an_answer
 from spatialcode.reasoning.program.scene import Function, Given, Scene, numbered
 from spatialcode.reasoning.program.values import Refused, Value, items
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.answers import Meaning, candidate_named
 from spatialcode.reasoning.rubric.changes import backwards
-from spatialcode.reasoning.rubric.entailed import TIE_M, Allows, Case
-from spatialcode.reasoning.rubric.facts import Fact, Ids
+from spatialcode.reasoning.rubric.facts import TIE_M, Allows, Case, Fact, Ids
 from spatialcode.reasoning.rubric.steps import Need
 from spatialcode.reasoning.rubric.verify import HALF_M, Context
 from spatialcode.scene.index import SceneIndex
@@ -82,7 +80,7 @@ def orders(truth: Sequence[str], num_options: int, rng: Rng) -> tuple[tuple[str,
 
     Four of four or more things: two disjoint pairs of places, each exchanged or not, which makes
     every option as near to the others as any: nothing about the set tells which is right. Otherwise
-    other orders by lot.
+    other orders at random.
     """
     if num_options == 4 and len(truth) >= 4:
         a, b, c, d = (int(n) for n in rng.permutation(len(truth))[:4])
@@ -128,11 +126,11 @@ class AppearanceOrderFamily(Family[AppearanceOrder]):
 
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
         """In which order kinds come into view: four of them, or three where there are no four."""
-        naming, margin_s = room.naming, room.config.margins.first_seen_s
-        kinds = [] if room.referring else drawn_kinds(list(naming.clear), rng)
+        margin_s = room.config.margins.first_seen_s
+        kinds = [] if room.referring else drawn_kinds(list(room.clear), rng)
         objects = room.index.objects
         first_s = np.array(
-            [min(objects[row].first_seen_s for row in naming.rows[kind]) for kind in kinds]
+            [min(objects[row].first_seen_s for row in room.rows[kind]) for kind in kinds]
         )
         cells: dict[tuple[str, str], Any] = {}
         tried = 0
@@ -184,9 +182,8 @@ class AppearanceOrderFamily(Family[AppearanceOrder]):
         ids = tuple(firsts[n].id for n in order)
         statements.append(say.Order(ids))
         words = ", ".join(question.candidates[n].phrase for n in order)
-        letter = letter_of(question.options, words)
-        confidence = sure(zip(question.candidates, firsts, strict=True))
-        return answer_of(words, ids, statements, confidence, option=letter)
+        named = zip(question.candidates, firsts, strict=True)
+        return answer_of(question, words, statements, ids=ids, named=named)
 
     def guess(self, question: AppearanceOrder, sight: Sight) -> Answer:
         chances = {} if sight.index is None else _chances(question, sight.index)
@@ -199,15 +196,15 @@ class AppearanceOrderFamily(Family[AppearanceOrder]):
         return f"order({listed(question.candidates)})"
 
     def read_value(
-        self, question: AppearanceOrder, result: Result, index: SceneIndex
-    ) -> ProgramAnswer:
+        self, question: AppearanceOrder, value: Value, index: SceneIndex
+    ) -> float | Choice:
         """All candidates once. Of orders that differ only in things first seen at one time, the
         first option is meant, as for the solver.
         """
         names = [bare(one.phrase) for one in question.candidates]
-        value = result.value if isinstance(result.value, list) else []
-        given = [bare(one) for one in value if isinstance(one, str)]
-        if len(given) != len(value) or sorted(given) != sorted(names):
+        listed_names = value if isinstance(value, list) else []
+        given = [bare(one) for one in listed_names if isinstance(one, str)]
+        if len(given) != len(listed_names) or sorted(given) != sorted(names):
             raise not_an_answer(
                 "the question asks for a list of all the things it names, as it names them"
             )
@@ -221,17 +218,17 @@ class AppearanceOrderFamily(Family[AppearanceOrder]):
                 [times_s[part] for part in parts] == [times_s[name] for name in given]
             ):
                 said = ", ".join(question.candidates[names.index(part)].phrase for part in parts)
-                return ProgramAnswer(said, option.letter)
+                return Choice(said, option.letter)
         words = ", ".join(question.candidates[names.index(one)].phrase for one in given)
-        return ProgramAnswer(words)
+        return Choice(words)
 
-    def read_listed(self, text: str, question: AppearanceOrder) -> Choice | Unread:
+    def read_listed(self, text: str, question: AppearanceOrder) -> Choice | NoAnswer:
         names = {flat(one.phrase): one.phrase for one in question.candidates}
         pattern = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
         order = re.findall(rf"(?<!\w)({pattern})(?!\w)", flat(text))
         if sorted(order) == sorted(names):
-            return Choice(None, ", ".join(names[one] for one in order))
-        return Unread("not every candidate once", several=len(order) > len(names))
+            return Choice(", ".join(names[one] for one in order))
+        return NoAnswer("not every candidate once", several=len(order) > len(names))
 
     def needs(self, case: Case[AppearanceOrder]) -> list[Need]:
         return [

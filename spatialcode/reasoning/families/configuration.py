@@ -20,16 +20,14 @@ from spatialcode.questions.types import (
     Viewpoint,
 )
 from spatialcode.reasoning import statements as say
+from spatialcode.reasoning.answers.choices import Choice
 from spatialcode.reasoning.evidence import (
     Answer,
     answer_of,
     apart,
     at,
     bearing_evidence,
-    front_xy,
     height_of,
-    letter_of,
-    sure,
     surest,
     vector,
 )
@@ -37,18 +35,16 @@ from spatialcode.reasoning.families.configuration_questions import Configuration
 from spatialcode.reasoning.families.viewing import angle_between, unrounded_deg
 from spatialcode.reasoning.naming import Floats
 from spatialcode.reasoning.priors.guesses import NUM_DRAWS, Places, Sight
-from spatialcode.reasoning.program.interpreter import Result
-from spatialcode.reasoning.program.of_question import ProgramAnswer, not_an_answer, said
+from spatialcode.reasoning.program.of_question import not_an_answer, said
 from spatialcode.reasoning.program.scene import Function, Given, Scene, one_of
 from spatialcode.reasoning.program.values import Refused, Value, kind_of
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.answers import Meaning
 from spatialcode.reasoning.rubric.changes import mirrored_and_moved, stacked
-from spatialcode.reasoning.rubric.entailed import TIE_M, Allows, Case, differs
-from spatialcode.reasoning.rubric.facts import Fact
+from spatialcode.reasoning.rubric.facts import TIE_M, Allows, Case, Fact, differs
 from spatialcode.reasoning.rubric.steps import Ends, Need
-from spatialcode.reasoning.rubric.verify import bind, view_of
+from spatialcode.reasoning.rubric.verify import Bound, bind
 from spatialcode.scene import relations
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.relations import View
@@ -69,7 +65,7 @@ _FUNCTION_OF = {"left": "left_of", "right": "right_of", "front": "in_front_of"}
 
 
 def _viewers(question: Configuration, index: SceneIndex, b: SceneObject) -> list[Named] | None:
-    """Who looks, and what is faced, where the question names them; None where one is missing."""
+    """The observer and what is faced, where the question names them; None where one is missing."""
     if question.observer is None:
         return []
     facing = question.facing or question.b
@@ -83,9 +79,9 @@ def _viewers(question: Configuration, index: SceneIndex, b: SceneObject) -> list
 def _forward(
     question: Configuration, index: SceneIndex, b: SceneObject, viewers: list[Named]
 ) -> say.Vector | None:
-    """The viewing direction; None where there is no camera, or it points nowhere in particular."""
+    """The viewing direction; None where there is no camera, or no horizontal direction."""
     if question.view == "object":
-        front = front_xy(b)
+        front = relations.front_xy(b)
         return None if front is None else say.Vector("forward", b.id, "front", front)
     if question.view == "camera":
         cameras = index.code.cameras
@@ -121,7 +117,7 @@ def _chances(question: Configuration, places: Places) -> dict[str, float]:
 
 
 def _likely_forward(question: Configuration, places: Places) -> Floats | None:
-    """(draws, 2) viewing directions; None where nobody knows who looks, or where to."""
+    """(draws, 2) viewing directions; None where the viewer or the direction is not known."""
     if question.view == "observer":
         assert question.observer is not None
         return places.of(question.facing or question.b) - places.of(question.observer)
@@ -130,7 +126,7 @@ def _likely_forward(question: Configuration, places: Places) -> Floats | None:
         forward_xy = View.of_camera(cameras[0]).forward_xy if cameras else None
     else:
         found = resolve(question.b, places.index)
-        forward_xy = front_xy(surest(found)) if found else None
+        forward_xy = relations.front_xy(surest(found)) if found else None
     return None if forward_xy is None else np.tile(forward_xy, (NUM_DRAWS, 1))
 
 
@@ -200,15 +196,10 @@ class ConfigurationFamily(ConfigurationQuestions):
             if viewers is None or forward is None:
                 return None
             named += viewers
-            tail, camera = forward.tail_id, forward.tail_id == "camera"
-            origin = (
-                index.code.cameras[0].matrix()[:2, 3] if camera
-                else index.objects[index.row[tail]].center_m
-            )  # fmt: skip
             # one who stands at b shares its front, whether b's own view was asked for or not
             verdict = relations.viewed(
-                question.relation, View((origin[0], origin[1]), forward.xy_m), a.center_m[:2],
-                b.center_m[:2], from_b=tail == b.id,
+                question.relation, forward.xy_m, a.center_m[:2], b.center_m[:2],
+                from_b=forward.tail_id == b.id,
             )  # fmt: skip
             statements += bearing_evidence(forward, vector("between", b, a))
         else:
@@ -217,8 +208,7 @@ class ConfigurationFamily(ConfigurationQuestions):
                 statements += [height_of(item, face, index) for face in faces]
         statements.append(say.Holds(a.id, question.relation, b.id, verdict.holds))
         word = "yes" if verdict.holds else "no"
-        option = letter_of(question.options, word)
-        return answer_of(word, (a.id, b.id), statements, sure(named), option=option)
+        return answer_of(question, word, statements, ids=(a.id, b.id), named=named)
 
     def guess(self, question: Configuration, sight: Sight) -> Answer:
         chances = {} if sight.places is None else _chances(question, sight.places)
@@ -236,13 +226,11 @@ class ConfigurationFamily(ConfigurationQuestions):
         return f"{_FUNCTION_OF.get(question.relation, question.relation)}({', '.join(parts)})"
 
     def read_value(
-        self, question: Configuration, result: Result, index: SceneIndex
-    ) -> ProgramAnswer:
-        if not isinstance(result.value, bool):
-            raise not_an_answer(
-                f"the question is answered by true or false, not {kind_of(result.value)}"
-            )
-        return ProgramAnswer("yes" if result.value else "no")
+        self, question: Configuration, value: Value, index: SceneIndex
+    ) -> float | Choice:
+        if not isinstance(value, bool):
+            raise not_an_answer(f"the question is answered by true or false, not {kind_of(value)}")
+        return Choice("yes" if value else "no")
 
     def rule(self, question: Configuration) -> str:
         if question.relation not in VIEWED_RELATIONS:
@@ -311,16 +299,15 @@ class ConfigurationFamily(ConfigurationQuestions):
 
     def refutes(self, case: Case[Configuration], conclusion: Any) -> str:
         """For left, right, front and behind; other relations need no question to be checked."""
-        view = _true_view(case, conclusion.b_id)
-        if view is None:
+        forward = _true_forward(case, conclusion.b_id)
+        if forward is None:
             return "there is no view to tell it from"
         a, b = (case.context.code.object(name) for name in (conclusion.a_id, conclusion.b_id))
-        stands, seen = view
-        xy = (a.center_m[0], a.center_m[1]), (b.center_m[0], b.center_m[1])
-        from_b = stands == conclusion.b_id
-        return differs(
-            relations.viewed(conclusion.relation, seen, *xy, from_b=from_b).holds, conclusion
-        )
+        verdict = relations.viewed(
+            conclusion.relation, forward.xy_m, a.center_m[:2], b.center_m[:2],
+            from_b=forward.tail_id == b.id,
+        )  # fmt: skip
+        return differs(verdict.holds, conclusion)
 
     def meaning(self, question: Configuration, words: str) -> Meaning | None:
         return (words,) if words in ("yes", "no") else None
@@ -404,22 +391,16 @@ def _refuted(relation: str, z_m: Mapping[tuple[str, str], float]) -> bool:
     return far > relations.CONTACT_M + TIE_M
 
 
-def _true_view(case: Case[Configuration], b_id: str) -> tuple[str, View] | None:
-    """Who looks, and the view; None where it has no horizontal direction."""
+def _true_forward(case: Case[Configuration], b_id: str) -> Bound | None:
+    """The viewing direction, from who looks; None where it has no horizontal direction."""
     question, context = case.question, case.context
-    if question.view == "camera":
-        view = view_of(context.code, None)
-        return None if view is None else ("camera", view)
-    if question.view == "object":
-        view = view_of(context.code, context.item(b_id))
-        return None if view is None else (b_id, view)
+    if question.view != "observer":
+        return bind(context, "camera" if question.view == "camera" else b_id, "front")
     ends = _ends(case)
     stands = case.cast.one(ends[0], "observer", context)
     faced = b_id if question.facing is None else case.cast.one(ends[1], "facing", context)
-    ahead, stand = bind(context, stands, faced), context.item(stands)
-    if ahead is None or stand is None or ahead.xy_m == (0.0, 0.0):
-        return None
-    return stands, View((stand.center_m[0], stand.center_m[1]), ahead.xy_m)
+    ahead = bind(context, stands, faced)
+    return None if ahead is None or ahead.xy_m == (0.0, 0.0) else ahead
 
 
 FAMILY = ConfigurationFamily()

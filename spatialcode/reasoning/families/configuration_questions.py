@@ -24,7 +24,7 @@ from spatialcode.questions.types import (
     Question,
     Relation,
     Viewpoint,
-    same_reference,
+    same_meaning,
 )
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool, drawn
 from spatialcode.reasoning.families.family import LEAD, Family, Sentences, Wording
@@ -80,7 +80,7 @@ def _read(found: Match, common: Common) -> Question | None:
         )
     if whose := stated.get("own") or stated.get("of"):
         # another thing's front would be another question
-        return Configuration(view="object", **parts) if same_reference(thing(whose), b) else None
+        return Configuration(view="object", **parts) if same_meaning(thing(whose), b) else None
     return Configuration(view="object" if stated.get("its") else "camera", **parts)
 
 
@@ -170,13 +170,15 @@ _OTHER_WORDS = {
 
 #: Their boxes hold air above the seat, in which a thing lies on them and not inside.
 _SEATS = frozenset({"chair", "stool", "sofa", "bed", "toilet", "bench", "armchair"})
-#: Observers, faced things and pairs that are looked at.
+#: How many random sets of observer, faced thing and pair are tried.
 _NUM_TRIED = 3000
 
 
 @dataclass
 class _Cells:
-    """Candidates (a, b, observer, facing) by relation and view, and by yes and no."""
+    """Candidates (a, b, observer, facing) by relation and view, and by yes and no, and the number
+    of those that were looked at.
+    """
 
     room: NamedRoom
     found: dict[tuple[str, str], list[Any]]
@@ -195,7 +197,7 @@ class _Cells:
 
 
 def _with_viewer(pairs: Any, observer: Any = None, facing: Any = None) -> Any:
-    """(N, 4): a, b, observer, facing; b stands in where nobody does."""
+    """(N, 4): a, b, observer, facing; b in the place of those that the view does not have."""
     spare = pairs[:, 1]
     return np.column_stack(
         [pairs, spare if observer is None else observer, spare if facing is None else facing]
@@ -219,7 +221,7 @@ def _from_camera(pairs: Any, cells: _Cells) -> None:
     view, xy = View.of_camera(cameras[0]), cells.room.xy_m
     forward, origin = _unit(np.array(view.forward_xy)), np.array(view.origin_xy)
     far = (xy - origin) @ forward >= cells.room.config.margins.separation_m
-    pairs = pairs[far[pairs].all(axis=1)]  # things behind the camera are not before its eyes
+    pairs = pairs[far[pairs].all(axis=1)]  # things behind the camera are not in its view
     leftward, ahead = along(forward, xy[pairs[:, 0]] - xy[pairs[:, 1]])
     cells.add(_with_viewer(pairs), "camera", leftward, -ahead)
 
@@ -236,7 +238,7 @@ def _from_own_front(pairs: Any, cells: _Cells) -> None:
 
 
 def _from_observer(rows: Any, told_apart: Any, cells: _Cells, rng: Rng) -> None:
-    """One at a third thing; he faces the second thing or a fourth."""
+    """For an observer at a third thing, who faces the second thing or a fourth."""
     if len(rows) < 3:
         return
     xy, least = cells.room.xy_m, cells.room.config.margins.separation_m
@@ -341,7 +343,7 @@ class ConfigurationQuestions(Family[Configuration]):
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
         """All relations and views that the code allows; every group has its own yes and no."""
         rows = np.array(room.things(rng), np.intp)
-        told_apart = room.naming.apart_rows(rows.tolist())
+        told_apart = room.apart_rows(rows.tolist())
         pairs = rows[np.argwhere(told_apart)].reshape(-1, 2)
         cells = _Cells(room, {})
         _from_camera(pairs, cells)

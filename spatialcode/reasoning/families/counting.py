@@ -13,21 +13,19 @@ from spatialcode.questions.parse import PLACE, THE_ROOM, WHAT_IS, Common, Match,
 from spatialcode.questions.types import Counting, Question, Reference
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool
-from spatialcode.reasoning.evidence import Answer, answer_of, sure
+from spatialcode.reasoning.evidence import Answer, answer_of
 from spatialcode.reasoning.families.family import LEAD, Sentences, Wording
 from spatialcode.reasoning.families.numeric import NumericFamily, number_of
 from spatialcode.reasoning.naming import NamedRoom, Rng, kind_of, plural
 from spatialcode.reasoning.priors.fit import Samples
 from spatialcode.reasoning.priors.guesses import Sight, assumed_number
 from spatialcode.reasoning.priors.known import Priors
-from spatialcode.reasoning.program.interpreter import Result
-from spatialcode.reasoning.program.of_question import ProgramAnswer, not_an_answer, said
+from spatialcode.reasoning.program.of_question import not_an_answer, said
 from spatialcode.reasoning.program.scene import Function, Given, Scene, of_kind
 from spatialcode.reasoning.program.values import Value
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric.changes import one_more
-from spatialcode.reasoning.rubric.entailed import Case
-from spatialcode.reasoning.rubric.facts import Fact
+from spatialcode.reasoning.rubric.facts import Case, Fact
 from spatialcode.reasoning.rubric.steps import Need
 from spatialcode.scene.index import SceneIndex
 
@@ -99,22 +97,21 @@ class CountingFamily(NumericFamily[Counting]):
 
     def pool(self, name: str, room: NamedRoom, rng: Rng) -> Pool:
         """How many of a clear kind."""
-        naming = room.naming
         kinds = [] if room.referring else [
-            kind for kind in naming.clear if len(naming.rows[kind]) >= room.config.min_count
+            kind for kind in room.clear if len(room.rows[kind]) >= room.config.min_count
         ]  # fmt: skip
         cells: dict[tuple[str, str], list[list[int]]] = {}
         for kind in kinds:
-            rows = naming.rows[kind]
+            rows = room.rows[kind]
             cells.setdefault(("", str(len(rows))), []).append([rows[0]])
 
         def draft(chosen: Sequence[int], _: str, answer: str, __: Rng) -> Draft:
-            kind = naming.kinds[chosen[0]]
+            kind = room.kinds[chosen[0]]
             slots = {"kind": kind, "kinds": plural(kind)}
             return Draft(name, slots, partial(Counting, target=reference(kind)), truth=answer)
 
         arrays = {key: np.array(rows) for key, rows in cells.items()}
-        unclear = any(len(rows) >= room.config.min_count for rows in naming.rows.values())
+        unclear = any(len(rows) >= room.config.min_count for rows in room.rows.values())
         return Pool(arrays, draft, reason=AMBIGUOUS if unclear else TOO_FEW)
 
     def wording(self, question: Counting, rng: Rng) -> Wording:
@@ -131,7 +128,7 @@ class CountingFamily(NumericFamily[Counting]):
         ids = tuple(item.id for item in found)
         counted = say.Count(question.target.noun, ids, len(ids))
         named = [(question.target, item) for item in found]
-        return answer_of(float(len(ids)), ids, [counted], sure(named))
+        return answer_of(question, float(len(ids)), [counted], ids=ids, named=named)
 
     def guess(self, question: Counting, sight: Sight) -> Answer:
         count = float(sight.priors.typical_count)
@@ -150,11 +147,11 @@ class CountingFamily(NumericFamily[Counting]):
     def program(self, question: Counting) -> str:
         return f"count({said(question.target)})"
 
-    def read_value(self, question: Counting, result: Result, index: SceneIndex) -> ProgramAnswer:
-        value = number_of(result.value)
-        if not value.is_integer():
-            raise not_an_answer(f"the question asks for a whole number; the program gave {value:g}")
-        return ProgramAnswer(value)
+    def read_value(self, question: Counting, value: Value, index: SceneIndex) -> float:
+        count = number_of(value)
+        if not count.is_integer():
+            raise not_an_answer(f"the question asks for a whole number; the program gave {count:g}")
+        return count
 
     def counted(self, question: Counting) -> Reference:
         return question.target

@@ -19,19 +19,17 @@ from spatialcode.reasoning.resolve import references_in
 if TYPE_CHECKING:  # each of these modules looks families up
     import numpy as np
 
-    from spatialcode.reasoning.answers.choices import Choice, Unread
+    from spatialcode.reasoning.answers.choices import Choice, NoAnswer
     from spatialcode.reasoning.drawing import Pool
     from spatialcode.reasoning.evidence import Answer
     from spatialcode.reasoning.naming import NamedRoom
     from spatialcode.reasoning.priors.fit import Samples
     from spatialcode.reasoning.priors.guesses import Sight
     from spatialcode.reasoning.priors.known import Priors
-    from spatialcode.reasoning.program.interpreter import Result
-    from spatialcode.reasoning.program.of_question import ProgramAnswer
     from spatialcode.reasoning.program.scene import Function
+    from spatialcode.reasoning.program.values import Value
     from spatialcode.reasoning.rubric.answers import Meaning
-    from spatialcode.reasoning.rubric.entailed import Allows, Case
-    from spatialcode.reasoning.rubric.facts import Fact
+    from spatialcode.reasoning.rubric.facts import Allows, Case, Fact
     from spatialcode.reasoning.rubric.steps import Need
     from spatialcode.scene.index import SceneIndex
     from spatialcode.scene.schema import SpatialCode
@@ -74,14 +72,15 @@ class Wording:
 
 
 class Family(ABC, Generic[Q]):
-    """Everything that is known about one kind of question.
+    """All that is known about one kind of question.
 
     ``question_type``: the type of its questions. ``names``: under which they are reported, one, or
     one a level of difficulty; a question's ``family`` is one of them. ``group``: the name of the
     mean of several levels. ``numeric``: a number answers it, in `unit`; else one of the options.
     ``reader``: how it is read from text. ``templates``: the sentences of generated questions.
-    ``grammars``: more sentences for training, with ``(a|b)`` for choices. ``most_of_a_room``: of
-    generated questions, None for no bound. ``functions``: of the program language, for this family.
+    ``grammars``: more sentences for training, with ``(a|b)`` for choices. ``most_of_a_room``: most
+    questions generated about one room, None for no bound. ``functions``: those of the program
+    language that ask questions of this family.
     ``lines``, ``decided``, ``wanted``: what `forms`, `rule` and `value_words` say, where it is the
     same for every question. ``conclusion``: the kind of statement that concludes an answer.
     ``undefined``: why a question about things that are all there may have no answer. ``permutes``:
@@ -132,7 +131,7 @@ class Family(ABC, Generic[Q]):
         return "no"
 
     def corrected(self, question: Q, value: float, priors: Priors) -> float:
-        """A grounded number, in the question's unit, without the habits of who made the code."""
+        """A grounded number, in the question's unit, corrected for the habits of the encoder."""
         return value
 
     def fit(self, samples: Samples) -> dict[str, Any]:
@@ -146,7 +145,7 @@ class Family(ABC, Generic[Q]):
         """The program that answers the question as `solve` does."""
 
     @abstractmethod
-    def read_value(self, question: Q, result: Result, index: SceneIndex) -> ProgramAnswer:
+    def read_value(self, question: Q, value: Value, index: SceneIndex) -> float | Choice:
         """A program's value as an answer; ProgramError of kind "answer" where it is none."""
 
     # Prompts, and answers in text
@@ -179,11 +178,11 @@ class Family(ABC, Generic[Q]):
         """The answers to choose from where there are no options; none where they are too many."""
         return ()
 
-    def read_listed(self, text: str, question: Q) -> Choice | Unread:
+    def read_listed(self, text: str, question: Q) -> Choice | NoAnswer:
         """The answer that a text gives where there are no choices to tell apart."""
-        from spatialcode.reasoning.answers.choices import Unread
+        from spatialcode.reasoning.answers.choices import NoAnswer
 
-        return Unread("no kind of answer is known")
+        return NoAnswer("no kind of answer is known")
 
     # The rubric
 
@@ -248,16 +247,7 @@ class Unparsed(Family[UnparsedQuestion]):
     )  # fmt: skip
     wanted = "the answer"
 
-    def pool(self, name: str, room: NamedRoom, rng: np.random.Generator) -> Pool:
-        raise NotImplementedError("an unparsed question cannot be generated")
+    def _nothing(self, *_: Any, **__: Any) -> Any:
+        raise NotImplementedError("an unparsed question is not generated, solved or programmed")
 
-    def solve(self, question: UnparsedQuestion, index: SceneIndex) -> Answer | None:
-        raise NotImplementedError("an unparsed question cannot be solved")
-
-    def program(self, question: UnparsedQuestion) -> str:
-        raise NotImplementedError("an unparsed question has no program")
-
-    def read_value(
-        self, question: UnparsedQuestion, result: Result, index: SceneIndex
-    ) -> ProgramAnswer:
-        raise NotImplementedError("an unparsed question has no program")
+    pool = solve = program = read_value = _nothing

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from spatialcode.reasoning.families.family import Family, Q
-from spatialcode.reasoning.program.interpreter import Result, Value
-from spatialcode.reasoning.program.of_question import ProgramAnswer, not_an_answer
-from spatialcode.reasoning.program.values import kind_of
+from spatialcode.reasoning.program.of_question import not_an_answer
+from spatialcode.reasoning.program.values import Value, kind_of
 from spatialcode.reasoning.rubric.answers import Meaning, first_number, nearest_offers
-from spatialcode.reasoning.rubric.entailed import Allows, Case
-from spatialcode.reasoning.rubric.facts import Fact
+from spatialcode.reasoning.rubric.facts import Allows, Case, Fact
 from spatialcode.reasoning.rubric.verify import HALF_M
 from spatialcode.scene.index import SceneIndex
 
@@ -31,8 +29,8 @@ class NumericFamily(Family[Q]):
     def unit(self, question: Q) -> str:
         return str(getattr(question, "unit", ""))
 
-    def read_value(self, question: Q, result: Result, index: SceneIndex) -> ProgramAnswer:
-        return ProgramAnswer(number_of(result.value))
+    def read_value(self, question: Q, value: Value, index: SceneIndex) -> float:
+        return number_of(value)
 
     def value_words(self, question: Q) -> str:
         return self.wanted or f"a number in {UNIT_WORDS[self.unit(question)]}"

@@ -24,7 +24,7 @@ from spatialcode.questions.parse import (
 from spatialcode.questions.types import ObjectSize, Question
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool
-from spatialcode.reasoning.evidence import Answer, answer_of, sure
+from spatialcode.reasoning.evidence import Answer, answer_of
 from spatialcode.reasoning.families.family import LEAD, Sentences, Wording
 from spatialcode.reasoning.families.numeric import NumericFamily
 from spatialcode.reasoning.naming import NamedRoom, Rng, the
@@ -37,7 +37,7 @@ from spatialcode.reasoning.program.values import Value
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.changes import larger
-from spatialcode.reasoning.rubric.entailed import Case
+from spatialcode.reasoning.rubric.facts import Case
 from spatialcode.reasoning.rubric.steps import Need
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SpatialCode
@@ -111,7 +111,7 @@ class ObjectSizeFamily(NumericFamily[ObjectSize]):
         kept = [row for row in rows.tolist() if room.exact(longest_cm[row[0]], 0)]
         cells: dict[tuple[str, str], list[list[int]]] = {}
         for row in kept:
-            cells.setdefault(("", room.naming.kinds[row[0]]), []).append(row)
+            cells.setdefault(("", room.kinds[row[0]]), []).append(row)
 
         def draft(chosen: Sequence[int], _: str, __: str, rng: Rng) -> Draft:
             target = room.name(chosen[0], rng)
@@ -140,7 +140,9 @@ class ObjectSizeFamily(NumericFamily[ObjectSize]):
         ]  # fmt: skip
         value = longest_m * self.per_metre(question)
         named = [(question.target, item)]
-        return answer_of(value, (item.id,), statements, sure(named), unit=question.unit)
+        return answer_of(
+            question, value, statements, ids=[item.id], named=named, unit=question.unit
+        )
 
     def guess(self, question: ObjectSize, sight: Sight) -> Answer:
         value = sight.priors.longest_m(question.target.noun) * self.per_metre(question)

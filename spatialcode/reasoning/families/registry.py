@@ -82,11 +82,6 @@ def families_with_levels() -> tuple[Family[Any], ...]:
     return tuple(family for family in families() if family.group)
 
 
-def is_numeric(name: str) -> bool:
-    """Whether a number answers the questions of that name; False for a name of no family."""
-    return any(name in family.names and family.numeric for family in families())
-
-
 def templates() -> dict[str, Sentences]:
     """The sentences of all families' generated questions, by template."""
     return {name: found for family in families() for name, found in family.templates.items()}

@@ -13,12 +13,12 @@ from spatialcode.questions.names import reference, thing
 from spatialcode.questions.parse import AT, FACE, WHO, Common, Match, Reader, rule
 from spatialcode.questions.types import (
     DIRECTION_WORDS,
-    Level,
     Question,
     RelativeDirection,
-    same_reference,
+    same_meaning,
 )
 from spatialcode.reasoning import statements as say
+from spatialcode.reasoning.answers.choices import Choice
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool, by_word
 from spatialcode.reasoning.evidence import (
     Answer,
@@ -27,7 +27,6 @@ from spatialcode.reasoning.evidence import (
     at,
     bearing_evidence,
     letter_of,
-    sure,
     surest,
     vector,
 )
@@ -38,24 +37,20 @@ from spatialcode.reasoning.families.viewing import (
     STAND,
     true_bearing,
     turned_deg,
-    word_of,
     words_allowed,
-    words_of,
 )
 from spatialcode.reasoning.naming import NamedRoom, Rng, the
 from spatialcode.reasoning.priors.guesses import NUM_DRAWS, Sight, assumed_choice
-from spatialcode.reasoning.program.interpreter import Result
-from spatialcode.reasoning.program.of_question import ProgramAnswer, not_an_answer, said
+from spatialcode.reasoning.program.of_question import not_an_answer, said
 from spatialcode.reasoning.program.scene import Function, Given, Scene, one_of
 from spatialcode.reasoning.program.values import Value, kind_of
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.answers import Meaning
-from spatialcode.reasoning.rubric.entailed import Allows, Case
-from spatialcode.reasoning.rubric.facts import Fact
+from spatialcode.reasoning.rubric.facts import Allows, Case, Fact
 from spatialcode.reasoning.rubric.steps import Ends, Need
 from spatialcode.scene.index import SceneIndex
-from spatialcode.scene.relations import BORDERS_DEG, View
+from spatialcode.scene.relations import BORDERS_DEG, Level, View, word_of, words_of
 
 _ROLES = ("observer", "facing", "target")
 _LEVELS: tuple[Level, ...] = get_args(Level)
@@ -90,7 +85,7 @@ def _level(rest: str, facing: Any) -> Level | None:
     rest = _QUADRANT.sub(" ", rest)
     # "the left or the right of the sofa": of what is faced
     if whose := re.search(r"\bof (?!me\b|you\b)([^,]+)$", rest):
-        if not same_reference(thing(whose[1]), facing):
+        if not same_meaning(thing(whose[1]), facing):
             return None
         rest = rest[: whose.start()]
     words = set(re.findall(r"[a-z0-9-]+", rest))
@@ -249,7 +244,7 @@ class RelativeDirectionFamily(Family[RelativeDirection]):
         rows = room.things(rng)
         n = np.arange(len(rows))
         o, f, t = (axis.ravel() for axis in np.meshgrid(n, n, n, indexing="ij"))
-        told_apart = room.naming.apart_rows(rows)
+        told_apart = room.apart_rows(rows)
         distinct = told_apart[o, f] & told_apart[o, t] & told_apart[f, t]
         triples = np.array(rows, np.intp)[np.stack([o, f, t], axis=1)[distinct]].reshape(-1, 3)
         triples = triples[room.wanted(triples)]
@@ -302,10 +297,9 @@ class RelativeDirectionFamily(Family[RelativeDirection]):
             say.Direction(target.id, word),
         ]  # fmt: skip
         items = (observer, facing, target)
-        ids = tuple(item.id for item in items)
-        option = letter_of(question.options, word)
-        confidence = sure(zip(references, items, strict=True))
-        return answer_of(word, ids, statements, confidence, option=option)
+        named = list(zip(references, items, strict=True))
+        ids = [item.id for item in items]
+        return answer_of(question, word, statements, ids=ids, named=named)
 
     def guess(self, question: RelativeDirection, sight: Sight) -> Answer:
         """The direction that most of the places where things may be lead to."""
@@ -331,15 +325,15 @@ class RelativeDirectionFamily(Family[RelativeDirection]):
         return f'direction({roles}, level="{question.level}")'
 
     def read_value(
-        self, question: RelativeDirection, result: Result, index: SceneIndex
-    ) -> ProgramAnswer:
-        value, words = result.value, DIRECTION_WORDS[question.level]
+        self, question: RelativeDirection, value: Value, index: SceneIndex
+    ) -> float | Choice:
+        words = DIRECTION_WORDS[question.level]
         if not isinstance(value, str) or value not in words:
             got = repr(value) if isinstance(value, str) else kind_of(value)
             raise not_an_answer(
                 f"the question asks for one of {', '.join(words)}; the program gave {got}"
             )
-        return ProgramAnswer(value)
+        return Choice(value)
 
     def rule(self, question: RelativeDirection) -> str:
         bearing = (

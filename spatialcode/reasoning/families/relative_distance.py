@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -13,28 +14,27 @@ from spatialcode.questions.names import reference, thing, things
 from spatialcode.questions.parse import LIST, Common, Match, Reader, rule
 from spatialcode.questions.types import Question, RelativeDistance
 from spatialcode.reasoning import statements as say
+from spatialcode.reasoning.answers.choices import Choice
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool, drawn
-from spatialcode.reasoning.evidence import Answer, answer_of, at, bare, sure
+from spatialcode.reasoning.evidence import Answer, answer_of, at, bare
 from spatialcode.reasoning.families.absolute_distance import nearest_pair, nearest_pairs
 from spatialcode.reasoning.families.family import LEAD, Family, Sentences, Wording
 from spatialcode.reasoning.naming import Floats, NamedRoom, Rng, drawn_kinds, the
 from spatialcode.reasoning.priors.guesses import Sight, assumed_choice
-from spatialcode.reasoning.program.interpreter import Result
-from spatialcode.reasoning.program.of_question import ProgramAnswer, listed, not_an_answer, said
+from spatialcode.reasoning.program.of_question import listed, not_an_answer, said
 from spatialcode.reasoning.program.scene import Function, Given, Meant, Scene, numbered, several
 from spatialcode.reasoning.program.values import Refused, Value, kind_of
 from spatialcode.reasoning.resolve import against, resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.answers import Meaning, candidate_named
-from spatialcode.reasoning.rubric.entailed import TIE_M, Allows, Case
-from spatialcode.reasoning.rubric.facts import Fact, Ids
+from spatialcode.reasoning.rubric.facts import TIE_M, Allows, Case, Fact, Ids
 from spatialcode.reasoning.rubric.steps import Need
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SceneObject
 
 Extreme = Literal["closest", "farthest"]
 
-#: Exact numbers are compared: what is left is the order of float64 additions.
+#: Exact numbers may differ by the order of their float64 additions.
 _EXACT_M = 1e-9
 
 _HOW = (
@@ -197,19 +197,19 @@ class RelativeDistanceFamily(Family[RelativeDistance]):
 
         Candidates are rows (anchor, kind, kind, …), the kind that is the answer first.
         """
-        naming, num_options = room.naming, room.config.num_options
-        kinds = [kind for kind in naming.clear if naming.static[naming.rows[kind]].all()]
+        num_options = room.config.num_options
+        kinds = [kind for kind in room.clear if room.static[room.rows[kind]].all()]
         kinds = drawn_kinds(kinds, rng)
         anchors = np.array(room.things(rng), np.intp)
         anchors = anchors[room.wanted(anchors.reshape(-1, 1))]
         sets = room.sets_of_kinds(kinds, num_options)
         metres = room.index.distances_m
-        to_kind = np.array([metres[:, naming.rows[kind]].min(axis=1) for kind in kinds])
+        to_kind = np.array([metres[:, room.rows[kind]].min(axis=1) for kind in kinds])
         to_kind = to_kind.reshape(len(kinds), len(metres))  # also where there are none
-        single = np.array([len(naming.rows[kind]) == 1 for kind in kinds], bool)
+        single = np.array([len(room.rows[kind]) == 1 for kind in kinds], bool)
         cells: dict[tuple[str, str], Any] = {}
         for anchor in anchors.tolist():
-            apart = np.array([naming.apart(naming.kinds[anchor], kind) for kind in kinds], bool)
+            apart = np.array([room.apart(room.kinds[anchor], kind) for kind in kinds], bool)
             possible = sets[apart[sets].all(axis=1)] if len(sets) else sets
             for extreme, sign in (("closest", 1.0), ("farthest", -1.0)):
                 usable = possible if sign > 0 else possible[single[possible].all(axis=1)]
@@ -258,7 +258,8 @@ class RelativeDistanceFamily(Family[RelativeDistance]):
         ids = (anchor.id, *(item.id for _, item, _ in pairs))
         named = [(question.anchor, one) for one, _, _ in pairs]
         named += [(c, item) for c, (_, item, _) in zip(question.candidates, pairs, strict=True)]
-        return answer_of(words, ids, statements, sure(named), option=letter)
+        answer = answer_of(question, words, statements, ids=ids, named=named)
+        return replace(answer, option=letter)  # two options may say the same
 
     def guess(self, question: RelativeDistance, sight: Sight) -> Answer:
         """The candidate that is the closest for most of the places where things may be."""
@@ -281,10 +282,10 @@ class RelativeDistanceFamily(Family[RelativeDistance]):
         return f"{name}({listed(question.candidates)}, to={said(question.anchor)})"
 
     def read_value(
-        self, question: RelativeDistance, result: Result, index: SceneIndex
-    ) -> ProgramAnswer:
+        self, question: RelativeDistance, value: Value, index: SceneIndex
+    ) -> float | Choice:
         """A thing, or the words of one of the candidates."""
-        value, names = result.value, [bare(one.phrase) for one in question.candidates]
+        names = [bare(one.phrase) for one in question.candidates]
         if isinstance(value, str) and bare(value) in names:
             place = names.index(bare(value))
         elif isinstance(value, SceneObject):
@@ -298,7 +299,7 @@ class RelativeDistanceFamily(Family[RelativeDistance]):
                 f"the question asks for one of the things it names; the program gave {got}"
             )
         letter = question.options[place].letter if question.options else None
-        return ProgramAnswer(question.candidates[place].phrase, letter)
+        return Choice(question.candidates[place].phrase, letter)
 
     def choice_words(self, question: RelativeDistance) -> tuple[str, ...]:
         return tuple(candidate.phrase for candidate in question.candidates)

@@ -21,7 +21,7 @@ from spatialcode.reasoning.priors.guesses import Sight, assumed_number
 from spatialcode.reasoning.program.scene import Function, Given, Scene
 from spatialcode.reasoning.program.values import Value
 from spatialcode.reasoning.rubric.changes import larger
-from spatialcode.reasoning.rubric.entailed import Case
+from spatialcode.reasoning.rubric.facts import Case
 from spatialcode.reasoning.rubric.steps import Need
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SpatialCode
@@ -111,7 +111,7 @@ class RoomSizeFamily(NumericFamily[RoomSize]):
         room = index.code.room
         if room is None or room.area_m2 <= 0.0:
             return None
-        return answer_of(room.area_m2, (), [say.Area(room.area_m2)], 1.0, unit="m2")
+        return answer_of(question, room.area_m2, [say.Area(room.area_m2)], ids=(), unit="m2")
 
     def guess(self, question: RoomSize, sight: Sight) -> Answer:
         """From the rectangle around all things, where any are seen."""

@@ -1,7 +1,7 @@
 """Routes from thing to thing, with turns left to fill in.
 
-One goes straight from a thing's centre to the next one's. Whether something stands in the way is
-not known; legs that leave the room's outline are not asked for.
+A route goes straight from a thing's centre to the next one's. Whether something stands in the way
+is not known; routes that leave the room's outline are not asked about.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from spatialcode.questions.names import reference
 from spatialcode.questions.parse import Common, Reader
 from spatialcode.questions.types import TURNS, Blank, Forward, Question, Reference, RoutePlanning
 from spatialcode.reasoning import statements as say
-from spatialcode.reasoning.answers.choices import Choice, Unread
+from spatialcode.reasoning.answers.choices import Choice, NoAnswer
 from spatialcode.reasoning.drawing import AMBIGUOUS, TOO_FEW, Draft, Pool, by_word, drawn
 from spatialcode.reasoning.evidence import (
     Answer,
@@ -28,8 +28,6 @@ from spatialcode.reasoning.evidence import (
     apart,
     at,
     bearing_evidence,
-    letter_of,
-    sure,
     surest,
     vector,
 )
@@ -40,21 +38,18 @@ from spatialcode.reasoning.families.viewing import (
     turn_sequences,
     turned_deg,
     words_allowed,
-    words_of,
     words_of_turns,
 )
 from spatialcode.reasoning.naming import Bools, Floats, NamedRoom, Rng, the
 from spatialcode.reasoning.priors.fit import Samples
 from spatialcode.reasoning.priors.guesses import NUM_DRAWS, Places, Sight
-from spatialcode.reasoning.program.interpreter import Result
-from spatialcode.reasoning.program.of_question import ProgramAnswer, not_an_answer, quoted, said
+from spatialcode.reasoning.program.of_question import not_an_answer, quoted, said
 from spatialcode.reasoning.program.scene import Function, Given, Scene
 from spatialcode.reasoning.program.values import Refused, Value, items
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.rubric import steps
 from spatialcode.reasoning.rubric.answers import Meaning
-from spatialcode.reasoning.rubric.entailed import Allows, Case
-from spatialcode.reasoning.rubric.facts import Fact, ids_of
+from spatialcode.reasoning.rubric.facts import Allows, Case, Fact, ids_of
 from spatialcode.reasoning.rubric.steps import Ends, Need
 from spatialcode.scene import relations
 from spatialcode.scene.index import SceneIndex
@@ -66,9 +61,9 @@ _TURN_MARK = "?"
 _TURN = re.compile("|".join(TURNS))
 
 
-#: Routes of one form that are looked at; a small room has fewer.
+#: How many random routes of one form are tried; a small room has fewer.
 _NUM_TRIED = 2000
-#: Where along a leg it is looked at whether it is in the room.
+#: Points along a leg, as shares of it, that must lie in the room.
 _ALONG = np.linspace(0.2, 0.8, 7)
 
 _ROUTE = re.compile(
@@ -79,7 +74,7 @@ _ROUTE = re.compile(
     r"(?: (?:navigate|go|get|walk|drive) to)? (?:the )*(?P<goal>[^.]{1,120}?)\s*\.",
     re.IGNORECASE,
 )
-#: "facing the door and to the left of the bin": only the first says where one looks.
+#: "facing the door and to the left of the bin": only the first part is a viewing direction.
 _BESIDES = re.compile(r" and to | to the left| to the right", re.IGNORECASE)
 _STEP = re.compile(r"(?:^|\s)\d{1,2}\. ")
 _REACHED = re.compile(r"\.? ?(?:you|it) ha(?:ve|s) reached", re.IGNORECASE)
@@ -149,7 +144,7 @@ _READER = Reader(whole=_read)
 
 
 def _routes(num_things: int, num_blanks: int, ahead: bool, rng: Rng) -> np.ndarray:
-    """(N, k) start, facing and stops by lot; ``ahead``: the first stop is what one faces."""
+    """(N, k) random starts, faced things and stops; ``ahead``: the first stop is what is faced."""
     width = 2 + num_blanks
     if num_things < width:
         return np.zeros((0, width + ahead), np.intp)
@@ -214,7 +209,7 @@ def _num_blanks(question: RoutePlanning) -> int:
 def _chances(question: RoutePlanning, places: Places) -> dict[str, float]:
     """Turns by the share of places that lead to them, and by how usual they are on routes.
 
-    Where one faces what one stands at, every direction of the first heading is as likely.
+    Where what is faced is also the start, all directions of the first heading are equally likely.
     """
     here, heading = places.of(question.start), None
     if question.facing.noun != question.start.noun:
@@ -227,7 +222,7 @@ def _chances(question: RoutePlanning, places: Places) -> dict[str, float]:
             here, heading = there, there - here
         else:
             faced = _all_around() if heading is None else heading
-            turns.append(words_of(turned_deg(faced, there - here), "medium"))
+            turns.append(relations.words_of(turned_deg(faced, there - here), "medium"))
     counted = Counter(zip(*(turn.tolist() for turn in turns), strict=True))
     at_start = isinstance(question.steps[0], Blank)
     chances = {}
@@ -241,7 +236,7 @@ def _chances(question: RoutePlanning, places: Places) -> dict[str, float]:
 
 
 def _all_around() -> Floats:
-    """(draws, 2) directions, evenly."""
+    """(draws, 2) directions all around, evenly spaced."""
     turn = np.linspace(0.0, 2.0 * np.pi, NUM_DRAWS, endpoint=False)
     return np.column_stack([np.cos(turn), np.sin(turn)])
 
@@ -297,7 +292,7 @@ class RoutePlanningFamily(Family[RoutePlanning]):
         Groups are by number of turns and by that.
         """
         rows = np.array(room.things(rng), np.intp)
-        told_apart = room.naming.apart_rows(rows.tolist())
+        told_apart = room.apart_rows(rows.tolist())
         cells: dict[tuple[str, str], Any] = {}
         seen = 0
         for num_blanks in range(1, room.config.max_blanks + 1):
@@ -361,15 +356,14 @@ class RoutePlanningFamily(Family[RoutePlanning]):
             v = vector(f"leg_{number}", here, upcoming)
             angle = bearing_evidence(u, v)[-1]
             assert isinstance(angle, say.Angle)
-            turn = relations.third(angle.value_deg)
+            turn = relations.word_of(angle.value_deg, "medium")
             turns.append(turn)
             statements += [at(upcoming, "stop"), *([] if ends in stated else [u]), v, angle]
             statements.append(say.TurnAt(number, here.id, turn))
             stated |= {ends: u, (here.id, upcoming.id): v}
         words = words_of_turns(turns)
-        ids = tuple(dict.fromkeys(s.object_id for s in statements if isinstance(s, say.Position)))
-        option = letter_of(question.options, words)
-        return answer_of(words, ids, statements, sure(named), option=option)
+        ids = [s.object_id for s in statements if isinstance(s, say.Position)]
+        return answer_of(question, words, statements, ids=ids, named=named)
 
     def guess(self, question: RoutePlanning, sight: Sight) -> Answer:
         chances = {} if sight.places is None else _chances(question, sight.places)
@@ -404,20 +398,20 @@ class RoutePlanningFamily(Family[RoutePlanning]):
         return f"turns(start={start}, facing={facing}, path=[{', '.join(path)}])"
 
     def read_value(
-        self, question: RoutePlanning, result: Result, index: SceneIndex
-    ) -> ProgramAnswer:
+        self, question: RoutePlanning, value: Value, index: SceneIndex
+    ) -> float | Choice:
         num = _num_blanks(question)
-        turns = result.value if isinstance(result.value, list) else [result.value]
+        turns = value if isinstance(value, list) else [value]
         if len(turns) != num or not all(isinstance(one, str) and one in TURNS for one in turns):
             raise not_an_answer(f"the question asks for a list of {num} of {', '.join(TURNS)}")
-        return ProgramAnswer(words_of_turns(turns))
+        return Choice(words_of_turns(turns))
 
-    def read_listed(self, text: str, question: RoutePlanning) -> Choice | Unread:
+    def read_listed(self, text: str, question: RoutePlanning) -> Choice | NoAnswer:
         turns = re.findall(r"\b(left|right|back)\b", text.lower())
         blanks = _num_blanks(question)
         if len(turns) == blanks:
-            return Choice(None, words_of_turns(turns))
-        return Unread(f"{len(turns)} turns for {blanks} blanks", several=len(turns) > blanks)
+            return Choice(words_of_turns(turns))
+        return NoAnswer(f"{len(turns)} turns for {blanks} blanks", several=len(turns) > blanks)
 
     def references(self, question: RoutePlanning) -> list[Reference]:
         stops = [step.until for step in question.steps if isinstance(step, Forward)]
@@ -466,7 +460,7 @@ class RoutePlanningFamily(Family[RoutePlanning]):
             case.cast.one(i, role, case.context) for i, role in zip(ends, roles, strict=True)
         ]
         bearing_deg = true_bearing(case.context, at_ends)
-        true = None if bearing_deg is None else relations.third(bearing_deg)
+        true = None if bearing_deg is None else relations.word_of(bearing_deg, "medium")
         return "" if conclusion.turn == true else f"it is {true}"
 
     def meaning(self, question: RoutePlanning, words: str) -> Meaning | None:

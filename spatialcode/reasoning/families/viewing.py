@@ -10,17 +10,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spatialcode.questions.types import TURNS, Level
+from spatialcode.questions.types import TURNS
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.naming import Floats, Rng
 from spatialcode.reasoning.rubric.facts import Fact
 from spatialcode.reasoning.rubric.steps import Ends, is_between
 from spatialcode.reasoning.rubric.verify import HALF_DEG, Context, bind, signed_angle_deg
-from spatialcode.scene import relations
+from spatialcode.scene.relations import Level, word_of
 
-_READ = {"easy": relations.side, "medium": relations.third, "hard": relations.quadrant}
 #: Where one stands and looks, as choices of a grammar: before a question, and as a sentence.
 STAND = (
     "(If I am|If you are|Suppose I am|Imagine I am|Imagine you are|When I am|When|While|Assume I am"
@@ -38,21 +36,6 @@ def turned_deg(u: Floats, v: Floats) -> Floats:
     """(...) signed angles from u to v (..., 2)."""
     cross = u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
     return np.degrees(np.arctan2(cross, (u * v).sum(axis=-1)))
-
-
-def word_of(bearing_deg: float, level: Level) -> str:
-    """The direction word of a bearing, at a level."""
-    return str(_READ[level](bearing_deg))
-
-
-def words_of(bearing_deg: Floats, level: Level) -> NDArray[np.str_]:
-    """(...) `word_of` of many bearings; 0 counts as right."""
-    side = np.where(bearing_deg > 0.0, "left", "right")
-    if level == "easy":
-        return side
-    if level == "medium":
-        return np.where(np.abs(bearing_deg) >= relations.BACK_DEG, "back", side)
-    return np.char.add(np.where(np.abs(bearing_deg) < 90.0, "front-", "back-"), side)
 
 
 def words_of_turns(turns: Sequence[Any]) -> str:

@@ -1,7 +1,7 @@
 """Language models behind an HTTP endpoint that speaks OpenAI's chat completions.
 
-vLLM, SGLang, llama.cpp, Ollama and hosted services do. What they do with a seed or a template is
-theirs; no text is cut here.
+vLLM, SGLang, llama.cpp, Ollama and hosted services do. How they use a seed or a chat template is up
+to them; no text is cut here.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from spatialcode.reasoning.prompts import Prompt
 
 #: The tiny reasoner that comes with the software: it writes programs, from compact prompts.
 BUNDLED_REASONER = Path(__file__).parents[2] / "assets" / "reasoner_tiny"
-#: Most tokens of a program of its; its context has room for a prompt of 384 beside.
+#: The most tokens of one of its programs; its context has room for a prompt of 384 beside it.
 BUNDLED_TOKENS = 128
 
 

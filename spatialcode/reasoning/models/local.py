@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from spatialcode.errors import FormatError, ModelError
 from spatialcode.files import read_json
@@ -141,11 +141,9 @@ def prompt_style(folder: str) -> Style:
     except FormatError as error:
         raise ModelError(str(error)) from error
     style = found.get("prompt_style") if isinstance(found, dict) else None
-    if style == "full":
-        return "full"
-    if style == "compact":
-        return "compact"
-    raise ModelError(f"{path}: prompt_style: expected full or compact, got {style!r}")
+    if style not in get_args(Style):
+        raise ModelError(f"{path}: prompt_style: expected full or compact, got {style!r}")
+    return cast(Style, style)
 
 
 def _device(name: str) -> str:

@@ -123,20 +123,20 @@ _CHANCE_CONFIDENCE = 0.2
 
 @dataclass(frozen=True)
 class Sight:
-    """What one who guesses has to go by. ``index`` is None for one who has seen nothing."""
+    """What a guess is based on. ``index`` is None where no code is given."""
 
     index: SceneIndex | None
     priors: Priors
 
     @cached_property
     def extent(self) -> Extent | None:
-        """The rectangle around all things; None where none is seen."""
+        """The rectangle around all things; None where there are none."""
         seen = self.index is not None and self.index.objects
         return Extent.around(self.index.corners_m) if self.index is not None and seen else None
 
     @cached_property
     def places(self) -> Places | None:
-        """Where things may be; None where none is seen."""
+        """Where things may be; None where the code has none."""
         if self.index is None or self.extent is None:
             return None
         return Places(self.index, self.extent, self.priors)
@@ -162,12 +162,12 @@ class Sight:
 
 
 def guess(question: Question, index: SceneIndex | None, priors: Priors) -> Answer:
-    """An ungrounded answer; ``index`` None: of one who has seen nothing."""
+    """An ungrounded answer; with ``index`` None from priors alone."""
     return family_of(question).guess(question, Sight(index, priors))
 
 
 def corrected(question: Question, answer: Answer, priors: Priors) -> Answer:
-    """A grounded number without the habits of who made the code; other answers as they are."""
+    """A grounded number, corrected for the habits of the encoder; other answers as they are."""
     if not isinstance(answer.value, float):
         return answer
     value = family_of(question).corrected(question, answer.value, priors)

@@ -1,7 +1,7 @@
 """What is known of rooms and questions before a code is looked at.
 
-Plain numbers, fitted by `fit` on rooms that are not those being answered about. Default-made
-priors know nothing of any room: they guess the middle of what people live in, and correct nothing.
+Plain numbers, fitted by `fit` on other rooms than those that are asked about. The default priors
+are fitted on nothing: they guess typical values for homes, and correct nothing.
 """
 
 from __future__ import annotations
@@ -23,9 +23,6 @@ _REGRESSIONS = ("area_of_extent", "distance_of_extent", "size_of_size", "distanc
 #: along the room's two sides; and how much this sample counts.
 Place = tuple[float, float, float, float, float]
 
-#: Longest extent of an unknown thing, floor area, distance of two things: where nothing is fitted.
-_ANY_SIZE_M, _ANY_AREA_M2, _ANY_DISTANCE_M = 0.8, 20.0, 2.0
-
 
 @dataclass(frozen=True)
 class LogLinear:
@@ -45,6 +42,8 @@ class Priors:
     """``size_m``: typical longest extent by canonical kind. ``places``: where kinds stand in their
     rooms. ``answers``: the most frequent option words by family. ``turns``: how often a route's
     turn is "first left", … "later back": routes that people take seldom turn back on the way.
+    ``typical_…``: longest extent, floor area, distance of two things and count of a kind, where
+    nothing closer is known.
 
     Regressions, None where not fitted: ``area_of_extent`` (room area from the area of the rectangle
     around all things), ``distance_of_extent`` (for a missing thing). Corrections of a perceiver's
@@ -57,9 +56,9 @@ class Priors:
     places: Mapping[str, Sequence[Place]] = field(default_factory=dict)
     answers: Mapping[str, str] = field(default_factory=dict)
     turns: Mapping[str, float] = field(default_factory=dict)
-    typical_size_m: float = _ANY_SIZE_M
-    typical_area_m2: float = _ANY_AREA_M2
-    typical_distance_m: float = _ANY_DISTANCE_M
+    typical_size_m: float = 0.8
+    typical_area_m2: float = 20.0
+    typical_distance_m: float = 2.0
     typical_count: int = 2
     least_count: int = 0
     area_of_extent: LogLinear | None = None

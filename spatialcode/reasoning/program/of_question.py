@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from spatialcode.errors import ProgramError, SchemaError
@@ -16,17 +15,6 @@ from spatialcode.reasoning.program.interpreter import DEFAULT_LIMITS, Limits, ru
 from spatialcode.reasoning.solver import with_letter
 from spatialcode.scene.index import SceneIndex
 from spatialcode.scene.schema import SpatialCode
-
-
-@dataclass(frozen=True)
-class ProgramAnswer:
-    """A program's value as an answer: a number in the question's unit, or a choice's words.
-
-    ``option``: its letter, where the words alone do not tell it.
-    """
-
-    value: float | str
-    option: str | None = None
 
 
 def to_program(question: Question) -> str:
@@ -54,17 +42,18 @@ def answer_of_program(
         raise SchemaError("question", "one that was understood", question)
     result = run(source, code, limits)
     family = family_of(question)
-    read = family.read_value(question, result, SceneIndex.of(code))
-    option, unit = read.option, family.unit(question)
-    if isinstance(read.value, str):
-        option, unit = option or letter_of(question.options, read.value), ""
+    value: float | str
+    read = family.read_value(question, result.value, SceneIndex.of(code))
+    if isinstance(read, float):
+        value, option, unit = read, None, family.unit(question)
+    else:
+        value, option, unit = read.words, read.letter or letter_of(question.options, read.words), ""
         if question.options and option is None:
             offered = ", ".join(repr(one.text) for one in question.options)
-            raise not_an_answer(f"no option says {read.value!r}; there are: {offered}")
+            raise not_an_answer(f"no option says {value!r}; there are: {offered}")
     trace = result.trace
     sure = math.prod(code.object(name).score for name in trace.object_ids)
-    answer = Answer(read.value, option, trace, bool(trace.statements), sure, unit)
-    return with_letter(question, answer)
+    return with_letter(question, Answer(value, option, trace, bool(trace.statements), sure, unit))
 
 
 def not_an_answer(reason: str) -> ProgramError:

@@ -2,8 +2,8 @@
 
 A completion's statements are read as formulas: which vectors, angles, distances, heights of which
 objects. In a changed room they are evaluated anew, and must give what the solver finds there. The
-room is first cut down to the objects that the reasoning cites, so that nobody is asked to foresee
-objects that have become closer or surer. Three changes, each where it makes sense:
+room is first cut down to the objects that the reasoning cites, so that it need not foresee others
+that become closer or surer. Three changes, each where it makes sense:
 
 - *mirror* (x negated): directions, routes and viewed relations turn round.
 - *delete* each cited object that the question names: the result must become impossible, or change;
@@ -23,13 +23,12 @@ from spatialcode.questions.types import Forward, Question, Reference
 from spatialcode.reasoning import statements as say
 from spatialcode.reasoning.families.registry import family_of
 from spatialcode.reasoning.rubric.answers import Meaning, meaning_of
-from spatialcode.reasoning.rubric.entailed import Allows, Case, allowed, needs_of
-from spatialcode.reasoning.rubric.facts import CONCLUSIONS, facts_of, ids_of
+from spatialcode.reasoning.rubric.facts import CONCLUSIONS, Allows, Case, facts_of, ids_of
 from spatialcode.reasoning.rubric.verify import Context, recomputed
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.schema import Camera, SceneObject, SpatialCode, Vec3, Vec4
 
-#: Beyond any room: what is moved so far is nobody's neighbour.
+#: Farther than any room is wide: what is moved so far is close to nothing.
 _FAR_M = 60.0
 _LARGER = 1.5
 
@@ -254,9 +253,9 @@ def _rerun(question: Question, code: SpatialCode, formulas: Sequence[Any]) -> Al
     case = Case.of(question, read.cast, context)
     if not all(case.found):
         return None
-    needs = needs_of(case)
+    needs = case.family.needs(case)
     used = [fact for fact in read.facts if any(need.accepts(fact) for need in needs)]
-    return allowed(case, used)
+    return case.family.allows(case, used)
 
 
 def _truth(question: Question, code: SpatialCode) -> Meaning | None:

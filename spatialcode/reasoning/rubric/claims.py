@@ -37,22 +37,20 @@ _LONGEST_LINE = 2000
 
 @dataclass(frozen=True)
 class Located:
-    """A statement and the line it stands on, as offsets into the text."""
+    """A statement, and where in the text its line ends."""
 
     statement: Statement
-    start: int
     end: int
 
 
 def read_statements(text: str) -> list[Located]:
     """Every statement of a text, in order. Never raises; a line without a statement is skipped."""
     found: list[Located] = []
-    start = 0
+    end = -1
     for line in text.split("\n"):
-        end = start + len(line)
+        end += 1 + len(line)
         if len(line) <= _LONGEST_LINE:
-            found += [Located(statement, start, end) for statement in _read_line(line)]
-        start = end + 1
+            found += [Located(statement, end) for statement in _read_line(line)]
     return found
 
 

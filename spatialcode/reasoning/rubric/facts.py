@@ -1,20 +1,28 @@
-"""What a completion states, as distinct and checked facts, and which objects it chose.
+"""What a completion states, as distinct and checked facts, which objects it chose, and which of its
+conclusions are true.
 
 What a phrase means, with selectors like "the largest", is decided as the solver decides it
 (`resolve`). Where a plain noun may mean several objects, the roles that the completion states say
 which one it chose, and the rest of it must be about that one.
+
+A conclusion is not believed because quantities seem to lead to it: "left", "above" or "closest" is
+found again from the boxes. Conclusions of another family than the question's are beside the point;
+of these only `above`, `below`, `on` and `inside`, which need no viewer, are checked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Literal
 
-from spatialcode.questions.types import Reference
+from spatialcode.questions.types import VIEWED_RELATIONS, Reference
 from spatialcode.reasoning import statements as say
+from spatialcode.reasoning.families.family import Family, Q
+from spatialcode.reasoning.families.registry import family_of
 from spatialcode.reasoning.resolve import resolve
-from spatialcode.reasoning.rubric.verify import Bound, Context, check
+from spatialcode.reasoning.rubric.verify import HALF_M, Bound, Context, check
+from spatialcode.scene import relations
 
 #: The terms of the rubric that one statement each counts in.
 StatementTerm = Literal["grounding", "perspective", "geometry"]
@@ -33,7 +41,7 @@ _SHARED_ROLES = ("candidate", "stop")
 
 @dataclass(frozen=True)
 class Fact:
-    """One distinct statement: what it is about (``key``), what it says, whether it is true.
+    """One distinct statement: what it is about (``key``), what it says, and why it is false ("").
 
     ``u``, ``v``: the vectors that a product or an angle is of. ``origin``: the statement that it
     was read from, since a role is often stated together with a position.
@@ -42,11 +50,14 @@ class Fact:
     statement: Any
     key: tuple[Any, ...]
     said: Any
-    ok: bool
     reason: str
     u: Bound | None = None
     v: Bound | None = None
     origin: Any = None
+
+    @property
+    def ok(self) -> bool:
+        return not self.reason
 
     @property
     def is_conclusion(self) -> bool:
@@ -153,49 +164,41 @@ def _cast_of(facts: Sequence[Fact]) -> Cast:
 
 
 def _fact(statement: Any, context: Context) -> Fact:
-    checked = check(statement, context)
+    reason = check(statement, context)
     u = v = None
     if isinstance(statement, say.Dot | say.Cross | say.Angle):
         u, v = context.vectors.get(statement.u), context.vectors.get(statement.v)
     key, said = _key(statement, u, v)
-    return Fact(statement, key, said, checked.ok, checked.reason, u, v, statement)
+    return Fact(statement, key, said, reason, u, v, statement)
+
+
+#: Of a statement: what it is about, and what it says of that.
+_PARTS: dict[type, Callable[[Any], tuple[tuple[Any, ...], Any]]] = {
+    say.Position: lambda s: ((s.object_id,), s.center_m),
+    say.Extents: lambda s: ((s.object_id,), s.size_m),
+    say.RoleOf: lambda s: (
+        (s.role, s.object_id if s.role in _SHARED_ROLES else ""), s.object_id
+    ),
+    say.Vector: lambda s: ((s.tail_id, s.head_id), s.xy_m),
+    say.Distance: lambda s: (tuple(sorted((s.a_id, s.b_id))), s.value_m),
+    say.Longest: lambda s: ((s.object_id,), s.value_m),
+    say.FirstSeen: lambda s: ((s.object_id,), s.t_s),
+    say.Height: lambda s: ((s.object_id, s.face), s.z_m),
+    say.Count: lambda s: ((s.noun,), (s.value, frozenset(s.object_ids))),
+    say.Direction: lambda s: ((s.object_id,), s.direction),
+    say.Extreme: lambda s: ((), (s.extreme, s.object_id)),
+    say.TurnAt: lambda s: ((s.step,), (s.object_id, s.turn)),
+    say.Holds: lambda s: ((s.a_id, s.relation, s.b_id), s.holds),
+}  # fmt: skip
 
 
 def _key(s: Any, u: Bound | None, v: Bound | None) -> tuple[tuple[Any, ...], Any]:
     kind = type(s)
-    if kind is say.Position:
-        return (kind, s.object_id), s.center_m
-    if kind is say.Extents:
-        return (kind, s.object_id), s.size_m
-    if kind is say.RoleOf:
-        holder = s.object_id if s.role in _SHARED_ROLES else ""
-        return (say.RoleOf, s.role, holder), s.object_id
-    if kind is say.Vector:
-        return (kind, s.tail_id, s.head_id), s.xy_m
-    if kind in (say.Dot, say.Cross, say.Angle):
+    if isinstance(s, say.Dot | say.Cross | say.Angle):
         ends = (u.tail_id, u.head_id, v.tail_id, v.head_id) if u and v else (s.u, s.v)
-        return (kind, *ends), s.value_deg if kind is say.Angle else s.value
-    if kind is say.Distance:
-        return (kind, *sorted((s.a_id, s.b_id))), s.value_m
-    return _other_key(s)
-
-
-def _other_key(s: Any) -> tuple[tuple[Any, ...], Any]:
-    kind = type(s)
-    if kind is say.Count:
-        return (kind, s.noun), (s.value, frozenset(s.object_ids))
-    if kind is say.Height:
-        return (kind, s.object_id, s.face), s.z_m
-    if kind is say.Extreme:
-        return (kind,), (s.extreme, s.object_id)
-    if kind is say.TurnAt:
-        return (kind, s.step), (s.object_id, s.turn)
-    if kind is say.Holds:
-        return (kind, s.a_id, s.relation, s.b_id), s.holds
-    named = {say.Longest: "value_m", say.FirstSeen: "t_s", say.Direction: "direction"}
-    if kind in named:
-        return (kind, s.object_id), getattr(s, named[kind])
-    return (kind,), s.text()
+        return (kind, *ends), s.value_deg if isinstance(s, say.Angle) else s.value
+    about, said = _PARTS[kind](s) if kind in _PARTS else ((), s.text())
+    return (kind, *about), said
 
 
 def _role_fact(fact: Fact) -> Fact | None:
@@ -204,7 +207,7 @@ def _role_fact(fact: Fact) -> Fact | None:
         return None
     role = say.RoleOf(s.role, s.object_id)
     key, said = _key(role, None, None)
-    return Fact(role, key, said, fact.ok, fact.reason, origin=s)
+    return Fact(role, key, said, fact.reason, origin=s)
 
 
 def term_of(fact: Fact, present: Sequence[StatementTerm]) -> StatementTerm | None:
@@ -215,3 +218,72 @@ def term_of(fact: Fact, present: Sequence[StatementTerm]) -> StatementTerm | Non
     if name in present:
         return name
     return "grounding" if name == "perspective" and "grounding" in present else present[-1]
+
+
+#: Whether a meaning (`rubric.answers`) is one that is allowed.
+Allows = Callable[[Any], bool]
+#: Two quoted numbers that are compared differ by no more than their rounding.
+TIE_M = 2 * HALF_M
+
+
+@dataclass(frozen=True)
+class Case(Generic[Q]):
+    """A question against a code, and what a completion chose to look at.
+
+    ``found``: the ids of each thing that the question names, in the order of the family's
+    `references`. ``cast``: which objects the completion chose.
+    """
+
+    question: Q
+    found: list[Ids]
+    cast: Cast
+    context: Context
+
+    @classmethod
+    def of(cls, question: Q, cast: Cast, context: Context) -> Case[Q]:
+        """The case of a question in the context's code."""
+        named = family_of(question).references(question)
+        return cls(question, [ids_of(one, context) for one in named], cast, context)
+
+    @property
+    def family(self) -> Family[Q]:
+        """The family of the question."""
+        return family_of(self.question)
+
+    def chosen(self, place: int, role: str) -> Ids:
+        """The named thing at a place in ``found``, narrowed to the one that plays the role."""
+        return self.cast.narrow(self.found[place], role)
+
+
+def judged(fact: Fact, case: Case[Any]) -> tuple[Fact, bool]:
+    """A conclusion with whether it is true, and whether it is one that the question asks for.
+
+    Other facts come back as they are, and not as asked for.
+    """
+    if not fact.is_conclusion:
+        return fact, False
+    conclusion, family = fact.statement, case.family
+    known = bool(case.found) and all(case.found)
+    concludes = known and isinstance(conclusion, family.conclusion)
+    asked = concludes and family.asks(case, conclusion)
+    reason = _untrue(conclusion, case.context) if isinstance(conclusion, say.Holds) else None
+    if reason is None:
+        reason = family.refutes(case, conclusion) if concludes else ""
+    if not reason:
+        return fact, asked
+    return replace(fact, reason=f"false: {conclusion.text()} ({reason})"), asked
+
+
+def _untrue(stated: say.Holds, context: Context) -> str | None:
+    """Why a relation does not hold as stated, "" where it does; None where that needs a viewer."""
+    a, b = (context.item(name) for name in (stated.a_id, stated.b_id))
+    if a is None or b is None:
+        return f"not in the code: {stated.a_id if a is None else stated.b_id}"
+    if stated.relation in VIEWED_RELATIONS:
+        return None
+    return differs(relations.VERTICAL[stated.relation](a, b).holds, stated)
+
+
+def differs(holds: bool, stated: say.Holds) -> str:
+    """Why a stated relation is false, where it is."""
+    return "" if holds == stated.holds else f"it {'holds' if holds else 'does not hold'}"

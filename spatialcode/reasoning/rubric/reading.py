@@ -3,7 +3,8 @@
 The trace of a program is read like written reasoning: it must hold what the question needs, with
 each object in its role, and must entail the program's value. A trace is true by construction, so
 one more condition is checked: in a room where the question has another answer, the program must
-give another value too. A constant beside the right calls earns nothing for them.
+give another value too. A program that calls the right functions but returns a constant earns
+nothing for its calls.
 """
 
 from __future__ import annotations
@@ -20,15 +21,7 @@ from spatialcode.reasoning.program.of_question import answer_of_program
 from spatialcode.reasoning.rubric.answers import given_answer, is_numeric, meaning_of, other_answers
 from spatialcode.reasoning.rubric.changes import telling
 from spatialcode.reasoning.rubric.claims import Located, read_statements
-from spatialcode.reasoning.rubric.entailed import (
-    Allows,
-    Case,
-    allowed,
-    concluded,
-    judged,
-    needs_of,
-)
-from spatialcode.reasoning.rubric.facts import Fact, facts_of
+from spatialcode.reasoning.rubric.facts import Allows, Case, Fact, facts_of, judged
 from spatialcode.reasoning.rubric.steps import Need
 from spatialcode.reasoning.rubric.verify import HALF_M, Context
 from spatialcode.reasoning.solver import solve
@@ -60,12 +53,14 @@ class Given:
 class Reading:
     """A completion's facts against a question's needs.
 
-    ``useful``: of each fact, whether it is true and serves a need, or is a conclusion asked for.
-    ``met``: needs that a true fact serves. ``num_stated``: lines of reasoning with their repeats,
-    ``num_useful``: those of them that are useful. ``false_conclusion``: the first, "" if none.
-    ``allows``, ``concludes``: what the used quantities and the conclusions say of the answer.
+    ``statements``: as they were written, or of a program's trace. ``useful``: of each fact, whether
+    it is true and serves a need, or is a conclusion asked for. ``met``: needs that a true fact
+    serves. ``num_stated``: lines of reasoning with their repeats, ``num_useful``: those of them
+    that are useful. ``false_conclusion``: the first, "" if none. ``allows``, ``concludes``: what
+    the used quantities and the conclusions say of the answer.
     """
 
+    statements: list[say.Statement]
     facts: list[Fact]
     needs: list[Need]
     contradiction: str
@@ -82,8 +77,8 @@ class Reading:
 class ReadCompletion:
     """What a term of the rubric judges.
 
-    ``completion``: the text, "" for one that is too long. ``statements``: as they were written, or
-    of a program's trace. ``given``, ``reading``: the answer, and the statements recomputed.
+    ``completion``: the text, "" for one that is too long. ``given``, ``reading``: the answer, and
+    the statements recomputed.
     """
 
     question: Question
@@ -92,7 +87,6 @@ class ReadCompletion:
     config: RubricConfig
     given: Given
     reading: Reading
-    statements: list[say.Statement]
 
 
 def read_given(
@@ -147,17 +141,19 @@ def reading_of(statements: list[say.Statement], question: Question, code: Spatia
     case = Case.of(question, read.cast, context)
     verdicts = [judged(fact, case) for fact in read.facts]
     facts = [fact for fact, _ in verdicts]
-    needs = needs_of(case)
+    needs = case.family.needs(case) if all(case.found) else []
     serves = [[n for n, need in enumerate(needs) if need.accepts(fact)] for fact in facts]
     useful = [
         fact.ok and (asked or bool(serve))
         for (fact, asked), serve in zip(verdicts, serves, strict=True)
     ]
     used = [fact for fact, serve in zip(facts, serves, strict=True) if fact.ok and serve]
-    conclusions = [fact for fact, asked in verdicts if asked]
+    stated = [fact.statement for fact, asked in verdicts if asked]
+    concluded = needs and stated and not case.family.numeric
     origins = {id(fact.origin) for fact, use in zip(facts, useful, strict=True) if use}
     keys = {fact.key for fact, use in zip(facts, useful, strict=True) if use}
     return Reading(
+        statements=statements,
         facts=facts,
         needs=needs,
         contradiction=read.contradiction,
@@ -166,8 +162,8 @@ def reading_of(statements: list[say.Statement], question: Question, code: Spatia
         num_stated=read.num_stated,
         num_useful=len(origins) + sum(key in keys for key in read.renamed),
         false_conclusion=next((f.reason for f in facts if f.is_conclusion and not f.ok), ""),
-        allows=allowed(case, used) if needs else None,
-        concludes=concluded(case, conclusions) if needs else None,
+        allows=case.family.allows(case, used) if needs else None,
+        concludes=case.family.concludes(case, stated) if concluded else None,
     )
 
 
@@ -218,20 +214,12 @@ def find_program(completion: str, located: list[Located]) -> Written | None:
     return Written(source.strip(), ends, len(found))
 
 
-@dataclass(frozen=True)
-class Ran:
-    """A program's result: the answer given, and its trace read against the question."""
-
-    given: Given
-    reading: Reading
-    statements: list[say.Statement]
-
-
 def read_program(
     written: Written, located: list[Located], question: Question, code: SpatialCode, *,
     gold: float | str, changed_rooms: bool = True,
-) -> Ran:  # fmt: skip
-    """Run the program; an answer line beside it must say what it gives.
+) -> tuple[Given, Reading]:  # fmt: skip
+    """The answer that a program gives, and its trace read against the question. An answer line
+    beside it must say what it gives.
 
     ``changed_rooms``: also check whether its value changes with the room. Most of the time goes
     there, and it matters only where more than the answer is paid. SchemaError if gold is no answer
@@ -243,7 +231,7 @@ def read_program(
         answer = answer_of_program(written.source, question, code)
     except ProgramError as error:
         told = replace(nothing, error=f"the program fails: {error}")
-        return Ran(told, reading_of([], question, code), [])
+        return told, reading_of([], question, code)
     value = _value(answer, question)
     finals = {one.statement.value for one in located if isinstance(one.statement, say.Final)}
     differs = any(not _same(given_answer(text, question), value) for text in finals)
@@ -251,8 +239,7 @@ def read_program(
     if written.num > 1:
         hedge = f"{written.num} programs are given"
     given = Given(None if hedge else value, written.ends and not hedge, hedge, true, slack)
-    statements = list(answer.evidence.statements)
-    reading = reading_of(statements, question, code)
+    reading = reading_of(list(answer.evidence.statements), question, code)
     # all of a trace is true, whoever stood where; and the value itself is the conclusion
     concludes = reading.concludes or (lambda _: True)
     reading = replace(reading, contradiction="", concludes=concludes)
@@ -260,7 +247,7 @@ def read_program(
     entailed = reading.allows is not None and meaning is not None and reading.allows(meaning)
     if changed_rooms and entailed and not _depends(written.source, question, code, value):
         reading = replace(reading, false_conclusion="the value does not depend on the code")
-    return Ran(given, reading, statements)
+    return given, reading
 
 
 def _value(answer: Answer, question: Question) -> float | str | None:

@@ -131,7 +131,7 @@ def score(
         if weights[name] > 0 or not term.only_if_paid
     }
     terms = {name: value for name, value in judged.items() if value is not None}
-    shut = _shut(read, terms) if short else _Shut(frozenset(terms), "too long to be read")
+    shut = _shut(read, terms) if short else dict.fromkeys(terms, "too long to be read")
     return _weighed(terms, shut, weights)
 
 
@@ -142,49 +142,41 @@ def _read(
     located = read_statements(completion)
     written = find_program(completion, located)
     if written is not None:
-        ran = read_program(
+        given, reading = read_program(
             written, located, question, code, gold=gold, changed_rooms=config.pays_process
         )
-        given, reading, statements = ran.given, ran.reading, ran.statements
     else:
         given = read_given(completion, located, question, gold)
-        statements = [one.statement for one in located]
-        reading = reading_of(statements, question, code)
-    return ReadCompletion(question, code, completion, config, given, reading, statements)
+        reading = reading_of([one.statement for one in located], question, code)
+    return ReadCompletion(question, code, completion, config, given, reading)
 
 
-@dataclass(frozen=True)
-class _Shut:
-    """Terms that pay nothing, and why."""
-
-    names: frozenset[str] = frozenset()
-    why: str = ""
-
-
-def _shut(read: ReadCompletion, terms: dict[str, TermValue]) -> _Shut:
-    """What hedges, contradictions, and a wrong or unfounded answer shut."""
+def _shut(read: ReadCompletion, terms: dict[str, TermValue]) -> dict[str, str]:
+    """The terms that pay nothing, each with the reason: a hedge, a contradiction, or an answer that
+    is wrong or does not follow.
+    """
     if read.given.hedge:
-        return _Shut(frozenset(terms), read.given.hedge)
+        return dict.fromkeys(terms, read.given.hedge)
     if read.reading.contradiction:
-        return _Shut(frozenset(terms) - {"format"}, read.reading.contradiction)
-    process = frozenset(name for name in terms if TERMS[name].process)
+        return {name: read.reading.contradiction for name in terms if name != "format"}
+    process = [name for name in terms if TERMS[name].process]
     if terms["answer"].value < read.config.gate:
-        return _Shut(process, "shut: the answer is wrong")
+        return dict.fromkeys(process, "shut: the answer is wrong")
     consistency = terms.get("consistency")
     if consistency is not None and consistency.value == 0.0:
-        return _Shut(process, f"shut: {consistency.reason}")
-    return _Shut()
+        return dict.fromkeys(process, f"shut: {consistency.reason}")
+    return {}
 
 
-def _weighed(terms: dict[str, TermValue], shut: _Shut, weights: dict[str, float]) -> RubricScore:
-    values = {name: 0.0 if name in shut.names else one.value for name, one in terms.items()}
+def _weighed(
+    terms: dict[str, TermValue], shut: dict[str, str], weights: dict[str, float]
+) -> RubricScore:
+    values = {name: 0.0 if name in shut else one.value for name, one in terms.items()}
     paid = sum(weights[name] * values[name] for name in terms)
     exact = all(value == 1.0 for value in values.values())
     applied = sum(weights[name] for name in terms)
     total = 1.0 if exact else min(max(paid / applied, 0.0), 1.0)
     reasons = {
-        name: shut.why if name in shut.names else terms[name].reason
-        for name, value in values.items()
-        if value < 1.0
+        name: shut.get(name, terms[name].reason) for name, value in values.items() if value < 1.0
     }
     return RubricScore(total, values, reasons)

@@ -94,7 +94,7 @@ def _between(kind: Any, ends: Ends, required: bool) -> Need:
 
 
 def turned(ends: Ends) -> list[Need]:
-    """Vectors and angle for a turn from one way, (tail, head), to the next; products may be."""
+    """Vectors and angle of a turn from one way, (tail, head), to the next; products optional."""
     return [_vector(*ends[:2], "forward"), _vector(*ends[2:], "onward")] + [
         _between(kind, ends, kind is say.Angle) for kind in (say.Angle, say.Dot, say.Cross)
     ]

@@ -16,10 +16,11 @@ from typing import Any
 from spatialcode.errors import SchemaError
 from spatialcode.questions.types import Reference
 from spatialcode.reasoning import statements as say
+from spatialcode.reasoning.evidence import height_of
 from spatialcode.reasoning.resolve import resolve
 from spatialcode.reasoning.statements import Statement
 from spatialcode.scene.index import SceneIndex
-from spatialcode.scene.relations import View
+from spatialcode.scene.relations import View, front_xy
 from spatialcode.scene.schema import SceneObject, SpatialCode
 
 Vec2 = tuple[float, float]
@@ -37,14 +38,6 @@ DISTANCE_M = 2 * math.sqrt(3) * (HALF_M + HALF_M / 2) + HALF_M
 HALF_DEG = 0.05 + 1e-5
 #: The most that an angle may be off: the direction of a very short vector is hardly known.
 WIDEST_DEG = 10.0
-
-
-@dataclass(frozen=True)
-class Check:
-    """Whether a statement is true, and why not."""
-
-    ok: bool
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -73,44 +66,22 @@ class Context:
         return None if row is None else self.index.objects[row]
 
 
-def view_of(code: SpatialCode, item: SceneObject | None) -> View | None:
-    """The view along an object's front, or without an object along the first camera's direction.
-
-    None where the front points straight up or down, and where there is no camera.
-    """
-    if item is None:
-        return View.of_camera(code.cameras[0]) if code.cameras else None
-    try:
-        return View.of_front(item)
-    except SchemaError:  # straight up or down: there is no horizontal direction
-        return None
-
-
-def front_xy(code: SpatialCode, item: SceneObject | None) -> Vec2 | None:
-    """The unit horizontal direction of `view_of`."""
-    view = view_of(code, item)
-    if view is None:
-        return None
-    x, y = view.forward_xy
-    norm = math.hypot(x, y)
-    return (x / norm, y / norm)
-
-
 def bind(context: Context, tail_id: str, head_id: str) -> Bound | None:
     """The true vector between two ends of a `Vector` statement, None if there is none."""
-    code, tail = context.code, context.item(tail_id)
-    if tail is None and tail_id != "camera":
+    cameras, tail = context.code.cameras, context.item(tail_id)
+    if tail is None and (tail_id != "camera" or not cameras):
         return None
     if head_id == "front":
-        front = front_xy(code, tail)
+        if tail is not None:
+            front = front_xy(tail)
+        else:
+            x, y = View.of_camera(cameras[0]).forward_xy
+            front = (x / math.hypot(x, y), y / math.hypot(x, y))
         return Bound(tail_id, head_id, front, HALF_M) if front else None
     head = context.item(head_id)
-    if head is None or (tail is None and not code.cameras):
+    if head is None:
         return None
-    if tail is not None:
-        x, y = tail.center_m[:2]
-    else:
-        x, y = (code.cameras[0].T_world_camera[axis][3] for axis in (0, 1))
+    x, y = tail.center_m[:2] if tail else (row[3] for row in cameras[0].T_world_camera[:2])
     xy = (head.center_m[0] - x, head.center_m[1] - y)
     return Bound(tail_id, head_id, xy, DIFFERENCE_M)
 
@@ -123,22 +94,19 @@ def signed_angle_deg(u: Vec2, v: Vec2) -> float:
         return 0.0
 
 
-def check(statement: Statement, context: Context) -> Check:
-    """Recompute a statement from the code. A `Vector` also binds its name, true or not.
+def check(statement: Statement, context: Context) -> str:
+    """Why a statement is false, recomputed from the code; "" where it is true. A `Vector` also
+    binds its name, true or not.
 
     Conclusions and assumptions quote no number of the code and pass; the rubric decides elsewhere
     whether they hold.
     """
     kind = type(statement)
     if kind in _TRUTHS:
-        reason = _compared(statement, _TRUTHS[kind](statement, context))
-    elif kind is say.RoleOf:
-        reason = "" if context.item(statement.object_id) else _missing(statement.object_id)  # type: ignore[union-attr]
-    elif kind is say.Count:
-        reason = _check_count(statement, context)
-    else:
-        reason = ""
-    return Check(not reason, reason)
+        return _compared(statement, _TRUTHS[kind](statement, context))
+    if isinstance(statement, say.RoleOf):
+        return "" if context.item(statement.object_id) else _missing(statement.object_id)
+    return _check_count(statement, context) if isinstance(statement, say.Count) else ""
 
 
 def recomputed(statement: Statement, context: Context) -> Any:
@@ -253,11 +221,10 @@ def _area(_: say.Area, context: Context) -> Truth:
 
 
 def _height(statement: say.Height, context: Context) -> Truth:
-    row = context.index.row.get(statement.object_id)
-    if row is None:
+    item = context.item(statement.object_id)
+    if item is None:
         return _missing(statement.object_id)
-    z_m = context.index.corners_m[row, :, 2].tolist()
-    return (max(z_m) if statement.face == "top" else min(z_m),), HEIGHT_M
+    return (height_of(item, statement.face, context.index).z_m,), HEIGHT_M
 
 
 def _check_count(statement: Any, context: Context) -> str:

@@ -39,7 +39,7 @@ def sighting(
     label: str = "chair", sigma_m: float = 0.0,
 ) -> Sighting:  # fmt: skip
     is_cut = np.zeros(len(points), bool) if cut is None else cut
-    lifted = LiftedPoints(points, points, is_cut, np.zeros((0, 3)), sigma_m, len(points))
+    lifted = LiftedPoints(points, points, is_cut, np.zeros((0, 3)), sigma_m, len(points), 1.0)
     return Sighting(frame, Named(label, 1.0, track), lifted, np.array([0.0, -3.0, 1.5]))
 
 

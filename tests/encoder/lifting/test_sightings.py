@@ -7,6 +7,7 @@ from spatialcode.encoder.geometry.protocol import DepthNoise
 from spatialcode.encoder.lifting.planes import NearestDepth, PlanarDepth
 from spatialcode.encoder.lifting.sightings import (
     FrameView,
+    LiftedPoints,
     LiftingSettings,
     Sighting,
     depth_edges,
@@ -152,3 +153,36 @@ def test_noise_that_is_stated_is_averaged_and_what_is_behind_a_thing_is_dropped(
     assert z.max() < 3.2
     assert np.std(z) < 0.5 * 0.02 * 2.5
     assert sighting.points.sigma_m == pytest.approx(2.5 * 0.02 / 7, rel=0.05)
+
+
+def wall_points(mask: np.ndarray) -> LiftedPoints:
+    """Of a mask on a wall two metres away."""
+    wall = view(np.full((HEIGHT, WIDTH), 2.0))
+    return only(lift(wall, masks(mask), LiftingSettings())).points
+
+
+def test_a_mask_that_leaves_the_picture_is_cut_where_it_does() -> None:
+    whole = only(
+        lift(view(np.full((HEIGHT, WIDTH), 2.0)), masks(block(20, 60, 20, 60)), LiftingSettings())
+    ).points
+    assert not whole.is_cut.any()
+    # its lower end is the picture's: a quarter of the outline of a square
+    left = only(
+        lift(
+            view(np.full((HEIGHT, WIDTH), 2.0)),
+            masks(block(HEIGHT - 40, HEIGHT, 20, 60)),
+            LiftingSettings(),
+        )
+    ).points
+    assert 0.15 < left.is_cut.mean() < 0.35
+    assert left.outline_m[left.is_cut, 1].min() > left.inside_m[:, 1].max() - 0.05
+
+
+def test_the_solid_angle_of_a_mask_is_that_of_its_pixels() -> None:
+    points = only(
+        lift(view(np.full((HEIGHT, WIDTH), 2.0)), masks(block(20, 60, 20, 60)), LiftingSettings())
+    ).points
+    row, column = np.mgrid[20:60, 20:60] + 0.5
+    x, y = (column - K[0, 2]) / K[0, 0], (row - K[1, 2]) / K[1, 1]
+    exact = ((1 + x**2 + y**2) ** -1.5).sum() / (K[0, 0] * K[1, 1])
+    assert points.solid_angle_sr == pytest.approx(exact, rel=0.1)

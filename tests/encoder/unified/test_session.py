@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from spatialcode.encoder.parsing.keyframes import KeyFrameSettings
+from spatialcode.encoder.parsing.protocol import FrameMasks
 from spatialcode.encoder.protocol import ClipInput, FrameRequest, encode_windows
 from spatialcode.encoder.unified.merging import MergeSettings
 from spatialcode.encoder.unified.session import (
@@ -112,7 +113,67 @@ def test_a_world_of_another_unit_is_brought_to_metres():
     code = encode_windows(loaded(geometry=WallAhead(0.25)), clip(), FrameRequest(window=3))
     assert_true(code)
     assert code.cameras[-1].T_world_camera[0][3] == pytest.approx(6 * STEP_M)
-    assert code.scale.confidence == pytest.approx(1.0)
+    # windows agree on the unit; how good the path is, nothing tells
+    assert code.scale.confidence == pytest.approx(0.5)
+
+
+class Told:
+    """The wall ahead, with what a path audit says of it."""
+
+    def __init__(self, **said) -> None:
+        self.said = said
+
+    def session(self, clip):
+        return self
+
+    def geometry(self, window):
+        return replace(WallAhead().geometry(window), **self.said)
+
+
+def test_a_path_that_misses_the_pictures_or_stands_is_warned_of():
+    # 0.2 pixels of a frame 64 wide are 2 of a picture 640 wide; 1.5 are as good as can be told
+    fair = encode_windows(loaded(geometry=Told(reprojection_px=0.2)), clip(), FrameRequest())
+    assert not any("camera" in text for text in fair.warnings)
+    assert fair.scale.confidence == pytest.approx(0.8 * 1.5 / 2)
+    told = Told(reprojection_px=0.6, motion="still")
+    still, rough, *_ = encode_windows(loaded(geometry=told), clip(), FrameRequest()).warnings
+    assert "stood still" in still
+    assert "6.0 pixels" in rough
+
+
+class InAMirror:
+    """The boxes of every frame, and a mirror around the second of them that hangs before it."""
+
+    edge_sigma_px = 0.0
+
+    def session(self):
+        self.part = FilledBoxes().session()
+        return self
+
+    def masks(self, window, detections):
+        found = self.part.masks(window, detections)
+        for row, frame in found.items():
+            mirror = np.zeros_like(frame.masks[:1])
+            mirror[:, :, window.rgb.shape[2] // 2 :] = True
+            names = (*frame.labels, "mirror")
+            scores, tracks = np.append(frame.scores, 0.9), np.append(frame.tracks, 9)
+            masks = np.concatenate([frame.masks, mirror])
+            found[row] = FrameMasks(masks, names, scores, tracks)
+        return found
+
+
+def test_what_a_mirror_shows_gets_no_box_and_mirrors_are_asked_for():
+    asked = []
+
+    class Noted(TwoBoxes):
+        def detect(self, window, rows, labels):
+            asked.append(labels)
+            return super().detect(window, rows, labels)
+
+    encoder = loaded(masks=InAMirror(), detector=Noted())
+    code = encode_windows(encoder, clip(), encoder.frames)
+    assert [item.id for item in code.objects] == ["chair_1"]
+    assert set(asked) == {("chair", "sofa", "mirror")}
 
 
 def test_the_unit_is_the_median_ratio_of_what_both_know():

@@ -18,7 +18,6 @@ from spatialcode.evaluation.room import (
     RoomOptions,
     Seconds,
     evaluate_clip,
-    evaluate_room,
     truth_tracks,
 )
 from spatialcode.synthetic.clips import ClipConfig, make_clip
@@ -153,14 +152,14 @@ def test_boxes_raised_by_half_their_height_overlap_by_a_third(clip):
 def test_results_follow_from_the_seed(clip):
     first, again = (
         replace(
-            evaluate_room(SEEDS[0], Knowing(clip), OPTIONS),
+            evaluate_clip("a", make_clip(SEEDS[0], OPTIONS.clip), Knowing(clip), OPTIONS),
             given_seconds=Seconds(),
             predicted_seconds=Seconds(),
         )
         for _ in range(2)
     )
     assert first == again
-    assert first.name == str(SEEDS[0])
+    assert first.name == "a"
 
 
 def test_counts_of_clips_add_up_and_pool(clip):
@@ -278,5 +277,6 @@ class Silent(Knowing):
 
 
 def test_library_breaks_on_what_it_does_not_know(clip):
+    broken = make_clip(BROKEN_SEED, OPTIONS.clip)
     with pytest.raises(ValueError, match="damaged"):
-        evaluate_room(BROKEN_SEED, make_encoder(STAND_IN).load("cpu"), OPTIONS)
+        evaluate_clip("a", broken, make_encoder(STAND_IN).load("cpu"), OPTIONS)

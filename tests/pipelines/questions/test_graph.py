@@ -15,14 +15,15 @@ from jobs.questions import main
 from pipelines.questions.config import QuestionsConfig
 from pipelines.questions.graph import run_questions
 from pipelines.stored import rows
-from pipelines.stored.questions import QuestionSet, read_questions
+from pipelines.stored.questions import read_questions
 from pipelines.stored.reading import list_codes, read_stored
 from spatialcode.errors import ConfigError, InputError
+from spatialcode.files import locked_folder
 from spatialcode.questions.types import UnparsedQuestion
 from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.generate import GenerateConfig, generate
 from spatialcode.reasoning.solver import solve
-from spatialcode.scene import SpatialCode
+from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import to_row, to_table
 from spatialcode.scene.text import to_json
 from tests.questions.by_hand import scene_of, thing
@@ -255,7 +256,8 @@ def test_the_exit_code_follows_the_report(
     assert "generate.margins.bearing_deg" in capsys.readouterr().err
 
 
-def test_two_runs_do_not_write_one_question_set(tmp_path: Path) -> None:
-    first, second = QuestionSet(str(tmp_path)), QuestionSet(str(tmp_path))
-    with first.lock(), pytest.raises(InputError, match="another run"), second.lock():
-        pass
+def test_two_runs_do_not_write_one_question_set(encoded: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    with locked_folder(str(output)), pytest.raises(InputError, match="another run"):
+        run_questions(config_for(encoded, output))
+    assert not (output / "report.json").exists()

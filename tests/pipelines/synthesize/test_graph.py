@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,8 +22,6 @@ from spatialcode.errors import ConfigError
 from spatialcode.evaluation.room_files import (
     depth_png,
     instance_png,
-    read_depth_m,
-    read_instance,
     render_room,
     room_key,
 )
@@ -37,6 +36,22 @@ SIZE = {"num_frames": 4, "width_px": 48, "height_px": 36}
 
 def config_for(output: Path, **changes: Any) -> SynthesizeConfig:
     return SynthesizeConfig(output=str(output), **{**SIZE, **changes})
+
+
+def read_png(data: bytes) -> np.ndarray:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert image.dtype == np.uint16
+    return image
+
+
+def read_depth_m(data: bytes) -> np.ndarray:
+    """Metres of a PNG in millimetres."""
+    return (read_png(data) / 1000.0).astype(np.float32)
+
+
+def read_instance(data: bytes) -> np.ndarray:
+    """Instances of a PNG that holds them plus three."""
+    return read_png(data).astype(np.int16) - np.int16(3)
 
 
 def clip_of(seed: int) -> SyntheticClip:
@@ -109,7 +124,7 @@ def test_mp4_files_lie_where_the_code_says_and_can_be_evaluated(tmp_path: Path) 
 
 
 def test_full_rate_video_holds_the_truth_frames(tmp_path: Path) -> None:
-    room = render_room(6, config_for(tmp_path, rate_hz=4.0).room_video)
+    room = render_room(6, config_for(tmp_path, rate_hz=4.0).film)
     frames = decoded(room.video_mp4)
     assert len(frames) == room.code.video.duration_s * 4
     assert len(room.code.cameras) == len(room.depth_png) == 4

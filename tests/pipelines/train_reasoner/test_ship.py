@@ -22,7 +22,7 @@ from pipelines.training.deepspeed import MuonBesideAdamW
 from spatialcode.config import load_config
 from spatialcode.errors import ModelError
 from spatialcode.files import read_json
-from spatialcode.grpo.update import TorchStepper, supervised_update
+from spatialcode.grpo.update import supervised_update
 from spatialcode.reasoning.models.loading import ModelSpec
 from spatialcode.reasoning.models.local import STYLE_FILE, HuggingFaceModel
 from spatialcode.reasoning.reasoner import ProgramReasoner
@@ -31,6 +31,7 @@ from spatialcode.tasks.tasks import held_out_settings, room_tasks
 from spatialcode.tiny.model import load_reasoner
 from tests.grpo.test_supervised import EXAMPLES
 from tests.grpo.tiny_policy import policy
+from tests.grpo.torch_stepper import TorchStepper
 
 RECIPE = "configs/train_reasoner/ship.yaml"
 SMALL = (

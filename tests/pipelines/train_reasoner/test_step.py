@@ -37,7 +37,7 @@ from pipelines.train_reasoner.worker import Worker, WorkerSetup, stage_seed
 from pipelines.training.checkpoints import FoundCheckpoint, RunPosition, seed_everything
 from spatialcode.config import load_config
 from spatialcode.grpo.types import Scored
-from spatialcode.grpo.update import TorchStepper
+from tests.grpo.torch_stepper import TorchStepper
 
 END = 0
 Reward = Callable[[str, str], Scored]

@@ -305,8 +305,12 @@ def test_an_impossible_request_is_refused(changed, name):
 
 
 def test_the_bundled_reasoner_writes_programs_that_recompute():
-    from spatialcode.reasoning.models import ModelSpec, load_model
-    from spatialcode.reasoning.models.loading import BUNDLED_REASONER, BUNDLED_TOKENS
+    from spatialcode.reasoning.models.loading import (
+        BUNDLED_REASONER,
+        BUNDLED_TOKENS,
+        ModelSpec,
+        load_model,
+    )
 
     spec = ModelSpec(
         model=str(BUNDLED_REASONER), device="cpu", max_tokens=BUNDLED_TOKENS, temperature=0.7

@@ -22,7 +22,9 @@ from serve.intake.declared import declared
 from spatialcode.errors import VideoError
 from spatialcode.video.decode import decode
 from spatialcode.video.sampling import ByCount
+from spatialcode.video.sandbox import CHILD_VARIABLE
 from tests.serve.intake import hostile_videos as hostile
+from tests.video import faulty_child
 from tests.video.builders import (
     VideoRecipe,
     make_video,
@@ -284,7 +286,7 @@ def test_a_file_that_kills_its_reader_kills_nothing_else(
     sound: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str,
     code: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setenv("SPATIALCODE_DECODE_FAULTS", "1")
+    monkeypatch.setenv(CHILD_VARIABLE, faulty_child.MODULE)
     bad = Path(shutil.copy(sound("mp4"), tmp_path / f"x__{fault}__.mp4"))
     with closing(Acceptance(config(probe_timeout_s=5.0))) as acceptance:
         problem = refusal(acceptance, bad)

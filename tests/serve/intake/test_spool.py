@@ -48,7 +48,7 @@ def test_files_are_private_and_their_names_nobodys(tmp_path: Path) -> None:
     limits = LimitConfig(spool_dir=str(tmp_path / "a" / "b"))
 
     async def write() -> Path:
-        async with Spool(limits, 100) as spool:
+        async with Spool(limits) as spool:
             await spool.write(b"abc")
             return (await spool.finish("../../evil")).path
 
@@ -63,7 +63,7 @@ def test_files_are_private_and_their_names_nobodys(tmp_path: Path) -> None:
 
 def test_an_unfinished_file_is_gone(tmp_path: Path) -> None:
     async def broken() -> None:
-        async with Spool(LimitConfig(spool_dir=str(tmp_path)), 2**24) as spool:
+        async with Spool(LimitConfig(spool_dir=str(tmp_path))) as spool:
             await spool.write(bytes(2**21))
             assert spool.path.stat().st_size == 2**21
             raise KeyError

@@ -77,7 +77,7 @@ def counterfactual(read: ReadCompletion) -> TermValue | None:
     """
     if not read.reading.needs:
         return None
-    share = share_followed(read.question, read.code, read.statements)
+    share = share_followed(read.question, read.code, read.reading.statements)
     return TermValue(share, "the reasoning does not follow a changed room")
 
 

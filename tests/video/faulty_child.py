@@ -1,8 +1,7 @@
-"""Planted faults, for tests of whatever must survive a decoder that dies, hangs or swells.
+"""A decoding child with planted faults, for tests of what must survive one that dies or hangs.
 
-Nothing here is reached unless SPATIALCODE_DECODE_FAULTS=1 was in the environment when the
-decoding child started. A file then asks for a fault by one of the markers below, in its name
-or in its last 64 bytes.
+It runs in place of the real one where SPATIALCODE_DECODING_CHILD names it. A file then asks for a
+fault by one of the markers below, in its name or in its last 64 bytes.
 """
 
 from __future__ import annotations
@@ -10,12 +9,17 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-ENVIRONMENT_VARIABLE = "SPATIALCODE_DECODE_FAULTS"
+from spatialcode.video import sandbox_child
+from spatialcode.video.decode import Request, request_from_dict
+
+MODULE = "tests.video.faulty_child"
 TAIL_BYTES = 64
 
 
@@ -66,11 +70,6 @@ FAULTS: dict[str, Callable[[], None]] = {
 }
 
 
-def enabled() -> bool:
-    """Whether this process honours markers."""
-    return os.environ.get(ENVIRONMENT_VARIABLE) == "1"
-
-
 def inject(path: str) -> None:
     """Commit the fault that the name or the end of `path` asks for, if any."""
     name, tail = Path(path).name, b""
@@ -82,3 +81,15 @@ def inject(path: str) -> None:
     for marker, fault in FAULTS.items():
         if marker in name or marker.encode() in tail:
             fault()
+
+
+def obeying(message: dict[str, Any]) -> Request:
+    """A request as the real child reads it, once its fault has been committed."""
+    request = request_from_dict(message)
+    inject(request.path)
+    return request
+
+
+if __name__ == "__main__":
+    sandbox_child.request_from_dict = obeying
+    sandbox_child.main(sys.argv[1:])
