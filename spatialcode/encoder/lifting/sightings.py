@@ -9,7 +9,7 @@ Source: none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from spatialcode.config import checked, setting
 from spatialcode.encoder.geometry.protocol import DepthNoise, WindowGeometry
+from spatialcode.encoder.geometry.similarity import Similarity
 from spatialcode.encoder.lifting.planes import (
     PLANE_PX,
     NearestDepth,
@@ -129,6 +130,18 @@ class Sighting:
     named: Named
     points: LiftedPoints
     camera_m: Float[np.ndarray, " 3"]
+
+    def moved(self, by: Similarity) -> Sighting:
+        """The same where its frame was in truth."""
+        p = self.points
+        moved = replace(
+            p,
+            inside_m=by.points(p.inside_m),
+            outline_m=by.points(p.outline_m),
+            beside_m=by.points(p.beside_m),
+            sigma_m=by.scale * p.sigma_m,
+        )
+        return replace(self, points=moved, camera_m=by.points(self.camera_m))
 
 
 def lift(view: FrameView, masks: FrameMasks, settings: LiftingSettings) -> list[Sighting]:

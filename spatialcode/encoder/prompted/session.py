@@ -138,6 +138,7 @@ class PromptedSession:
         """The code of all frames. Raises EncodeError where there were none."""
         if not self._seen:
             raise EncodeError("a clip needs at least one frame, got none")
+        self._settle()
         times_s = np.array([seen.t_s for seen in self._seen])
         poses = np.stack([seen.T_world_camera for seen in self._seen])
         video = replace(self._clip.video, sampled_s=tuple(times_s.tolist()))
@@ -165,6 +166,19 @@ class PromptedSession:
                 work_key=self._clip.work_key,
             ),
         )
+
+    def _settle(self) -> None:
+        """Put all that was seen to where the geometry has its frames once it knows all of them."""
+        settled = self._geometry.settled()
+        if settled is None:
+            return
+        moves = settled.since(np.stack([seen.T_world_camera for seen in self._seen]))
+        _, shot = self._shots.longest(len(self._seen))
+        for instance in shot.gathering.instances:
+            instance.settle(moves)
+        shot.room.settle(moves)
+        now = zip(self._seen, settled.T_world_camera, strict=True)
+        self._seen = [replace(seen, T_world_camera=T) for seen, T in now]
 
     def _warnings(self) -> tuple[str, ...]:
         found = []

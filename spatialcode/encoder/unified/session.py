@@ -150,9 +150,14 @@ class UnifiedSession:
         if not self._seen:
             raise EncodeError("a clip needs at least one frame, got none")
         loaded, unit_m = self._loaded, self._unit_m()
+        self._settle()
         video = replace(self._clip.video, sampled_s=tuple(seen.t_s for seen in self._seen))
         found = self._rooms.longest(len(self._seen))[1].found()
-        sightings = [box.in_world(unit_m, num) for box, num in self._boxes.all()]
+        # by the cameras as they stand now, which `_settle` may have moved
+        sightings = [
+            replace(box, seen=self._seen[box.seen.frame]).in_world(unit_m, num)
+            for box, num in self._boxes.all()
+        ]
         return SpatialCode(
             video=video,
             objects=merged_objects(sightings, loaded.limits.merging),
@@ -168,6 +173,16 @@ class UnifiedSession:
                 work_key=self._clip.work_key,
             ),
         )
+
+    def _settle(self) -> None:
+        """Take the poses that the geometry believes once it knows all frames."""
+        settled = self._geometry.settled()
+        if settled is None:
+            return
+        moves = settled.since(np.stack([seen.T_world_camera for seen in self._seen]))
+        self._rooms.longest(len(self._seen))[1].settle(moves)
+        now = zip(self._seen, settled.T_world_camera, strict=True)
+        self._seen = [replace(seen, T_world_camera=T) for seen, T in now]
 
     def _cut_warnings(self) -> tuple[str, ...]:
         return tuple(

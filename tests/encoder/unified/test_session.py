@@ -185,6 +185,9 @@ def test_the_unit_is_the_median_ratio_of_what_both_know():
 class Cut(WallAhead):
     """Goes on somewhere else at the fifth frame."""
 
+    def settled(self) -> None:
+        return None
+
     def geometry(self, window):
         rows = tuple(row for row in range(len(window.rgb)) if window.start + row == 4)
         return replace(super().geometry(window), cuts=rows)
