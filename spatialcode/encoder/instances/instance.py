@@ -170,6 +170,8 @@ class Instance:
         self.tracks += other.tracks
         self.num_seen += other.num_seen
         self.cells = np.union1d(self.cells, other.cells)
+        self._low_m = np.minimum(self._low_m, other._low_m)
+        self._high_m = np.maximum(self._high_m, other._high_m)
 
     def overlap(self, keys: NDArray[np.int64]) -> float:
         """The share of a sighting's points, given as keys of cells, that lie in or beside this
@@ -192,7 +194,7 @@ class Instance:
         return points[:: max(1, len(points) // _WATCHED_POINTS)]
 
     def note(self, looks: _Looks) -> None:
-        """Take what a later frame shows of the object's first place: is it seen through, or taken?"""
+        """Take what a later frame shows of the first place: is it seen through, or taken?"""
         if looks.in_picture < 0.5:
             return
         if looks.through > 0.7:
@@ -203,9 +205,8 @@ class Instance:
     def may_overlap(self, low_m: Array, high_m: Array) -> bool:
         """Whether something between two corners can share cells with this object."""
         reach_m = 2 * self.settings.voxel_m
-        return bool(
-            (low_m <= self._high_m + reach_m).all() and (high_m >= self._low_m - reach_m).all()
-        )
+        is_apart = (low_m > self._high_m + reach_m) | (high_m < self._low_m - reach_m)
+        return not is_apart.any()
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,8 @@ _PLANE_PIXELS = 12
 #: Planes are carried on no farther beyond the disparities that an object shows than by this share
 #: of their range.
 _BEYOND = 0.1
-_Y, _X = np.mgrid[
-    -(PLANE_PX // 2) : PLANE_PX // 2 + 1, -(PLANE_PX // 2) : PLANE_PX // 2 + 1
-].reshape(2, -1)
+_STEPS = np.arange(PLANE_PX) - PLANE_PX // 2
+_Y, _X = np.stack(np.meshgrid(_STEPS, _STEPS, indexing="ij")).reshape(2, -1)
 #: (S, 6) what the pixels of a square weigh in the sums that a plane needs.
 _MOMENTS = np.stack((np.ones(len(_X)), _X, _Y, _X**2, _X * _Y, _Y**2), axis=1)
 #: Values from which a middle or a range of many is taken: enough for it to be as good.
