@@ -166,5 +166,5 @@ def test_what_is_kept_does_not_grow_and_standing_still_costs_no_view_of_the_rest
         away = moved(T[k % 16], 0.0, (0.2 * k, 0.0, 0.0))
         views.add(FrameView(k, depth_m[k % 16], K, away, EXACT), NOTHING, is_grounded=True)
         grown[k + 1] = len(pickle.dumps(views))
-    assert grown[3 * MAX_VIEWS] == pytest.approx(grown[MAX_VIEWS], rel=0.02)
+    assert grown[3 * MAX_VIEWS] < 1.02 * grown[MAX_VIEWS]
     assert grown[3 * MAX_VIEWS] > 3 * held[16]
