@@ -21,6 +21,10 @@ _PLANE_PIXELS = 12
 #: Planes are carried on no farther beyond the disparities that an object shows than by this share
 #: of their range.
 _BEYOND = 0.1
+_STEPS = np.arange(PLANE_PX) - PLANE_PX // 2
+_Y, _X = np.stack(np.meshgrid(_STEPS, _STEPS, indexing="ij")).reshape(2, -1)
+#: (S, 6) what the pixels of a square weigh in the sums that a plane needs.
+_MOMENTS = np.stack((np.ones(len(_X)), _X, _Y, _X**2, _X * _Y, _Y**2), axis=1)
 #: Values from which a middle or a range of many is taken: enough for it to be as good.
 _ENOUGH = 1500
 
@@ -93,7 +97,8 @@ class PlanarDepth(NearestDepth):
             for term in (self._weight, self._disparity)
         )
         mean = total / np.maximum(num, 1)
-        low, high = np.quantile(some_of(mean.ravel()[self._inner]), [0.02, 0.98])
+        ordered = np.sort(some_of(mean.ravel()[self._inner]))
+        low, high = ordered[[round(q * (len(ordered) - 1)) for q in (0.02, 0.98)]].tolist()
         self._range = low - _BEYOND * (high - low), high + _BEYOND * (high - low)
         with np.errstate(divide="ignore"):
             return np.asarray(1 / mean)
@@ -105,12 +110,8 @@ class PlanarDepth(NearestDepth):
             beside(terms, source, reach, 0.0).astype(np.float64)
             for terms in (self._weight, self._disparity)
         )
-        row, column = (np.mgrid[-reach : reach + 1, -reach : reach + 1]).reshape(2, -1)
-        one = np.ones(len(row))
-        num, x, y, xx, xy, yy = (
-            weight @ np.stack((one, column, row, column**2, column * row, row**2), 1)
-        ).T
-        total, xd, yd = (d @ np.stack((one, column, row), 1)).T
+        num, x, y, xx, xy, yy = (weight @ _MOMENTS).T
+        total, xd, yd = (d @ _MOMENTS[:, :3]).T
         mean_x, mean_y, mean = x / num, y / num, total / num
         # a little of the identity keeps rows of single pixels from becoming steep planes
         sxx, syy = xx / num - mean_x**2 + 0.25, yy / num - mean_y**2 + 0.25

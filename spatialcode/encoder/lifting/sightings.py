@@ -235,14 +235,16 @@ def _lifted(
     rng = np.random.default_rng([view.index, crop.top, crop.left])
     rim = _rim(seen)
     pixels = _spread(seen, rim, rng) if is_exact else _some(seen, settings.max_points, rng)
-    inside_m = _to_world(pixels, surface.at(pixels), crop, view)
     outline = _some(rim, settings.max_outline_points, rng)
+    both = np.concatenate((pixels, outline))
+    both_m = _to_world(both, surface.at(both), crop, view)
+    inside_m, outline_m = both_m[: len(pixels)], both_m[len(pixels) :]
     behind = _behind(view, crop, usable, surface)
     behind = behind[_strided(len(behind), settings.max_beside_points, rng)]
     num_pixels = int(np.count_nonzero(crop.mask))
     return LiftedPoints(
         inside_m=_outermost(inside_m, settings.max_points, rng) if is_exact else inside_m,
-        outline_m=_to_world(outline, surface.at(outline), crop, view),
+        outline_m=outline_m,
         is_cut=_cut(view, crop, surface, outline),
         beside_m=_to_world(behind, depth_m[tuple(behind.T)], crop, view),
         sigma_m=middle_m * _averaged_sigma(view.error),
