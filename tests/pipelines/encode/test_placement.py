@@ -14,6 +14,7 @@ from cluster.gpu_share import measured_num_gpus
 from pipelines.encode import graph, placement
 from pipelines.encode.config import EncodingConfig
 from pipelines.encode.placement import placed
+from pipelines.encode.stages import EncodeStage
 from spatialcode.encoder.protocol import Encoder
 from tests.pipelines.conftest import MakeConfig
 from tests.pipelines.results import result_rows
@@ -67,6 +68,17 @@ def test_networks_are_compiled_for_many_videos_on_a_gpu(
     config = make_config("x", encoder__compile=wanted, encoder__num_gpus=num_gpus)
     encoding = placed(config, config.encoder.make(), num_videos).encoder
     assert encoding.compile is expected
+
+
+def test_an_actor_compiles_as_it_was_decided(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[Any] = []
+    monkeypatch.setattr("spatialcode.api.compile_networks", compiled.append)
+    for wanted, num_compiled in (("off", 0), ("on", 1)):
+        config = make_config("x", encoder__compile=wanted)
+        EncodeStage(config, None, config.encoder.make())
+        assert len(compiled) == num_compiled
 
 
 def test_neither_is_part_of_an_encoders_identity() -> None:
