@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spatialcode.config import checked, setting
+from spatialcode.encoder.geometry.similarity import Similarity
 from spatialcode.encoder.lifting.sightings import FrameView, Sighting
 
 Array = NDArray[np.float64]
@@ -165,6 +167,13 @@ class Instance:
         self.tracks += other.tracks
         self.num_seen += other.num_seen
         self.cells = np.union1d(self.cells, other.cells)
+
+    def settle(self, moves: Sequence[Similarity]) -> None:
+        """Move what each frame saw by that frame's own move; ``moves`` (N,): of all frames."""
+        self._first = self._first.moved(moves[self._first.frame])
+        self.sightings = [s.moved(moves[s.frame]) for s in self.sightings]
+        inside_m = np.concatenate([s.points.inside_m for s in self.sightings])
+        self.cells = _widened(inside_m, self.settings.voxel_m)
 
     def overlap(self, keys: NDArray[np.int64]) -> float:
         """The share of a sighting's points, given as keys of cells, that lie in or beside this

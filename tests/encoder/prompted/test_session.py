@@ -183,6 +183,9 @@ class _Told:
     def session(self, clip: object) -> _Told:
         return _Told(self.part.session(clip), **self.changes)  # type: ignore[attr-defined]
 
+    def settled(self) -> None:
+        return None
+
     def geometry(self, window: Window) -> WindowGeometry:
         return replace(self.part.geometry(window), **self.changes)  # type: ignore[attr-defined]
 

