@@ -19,7 +19,7 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -135,7 +135,7 @@ class SandboxedDecoder:
         frames_a_piece: int,
         max_side_px: int | None = None,
         sha256: str | None = None,
-    ) -> Iterator[DecodedVideo]:
+    ) -> Generator[DecodedVideo, None, None]:
         """The frames that `decode` gives, at most so many at a time: memory does not depend on how
         many there are. The child decodes the next piece when it is asked for.
 
@@ -148,7 +148,7 @@ class SandboxedDecoder:
         )
         yield from self._decoded(request, str(path))
 
-    def _decoded(self, request: Request, uri: str) -> Iterator[DecodedVideo]:
+    def _decoded(self, request: Request, uri: str) -> Generator[DecodedVideo, None, None]:
         with contextlib.closing(self._replies("decode", request)) as replies:
             for reply, shared in replies:
                 with self._protocol_errors():
@@ -188,7 +188,7 @@ class SandboxedDecoder:
 
     def _replies(
         self, kind: str, request: Request
-    ) -> Iterator[tuple[dict[str, Any], NDArray[np.uint8]]]:
+    ) -> Generator[tuple[dict[str, Any], NDArray[np.uint8]], None, None]:
         """The answers to one request, pieces and then the last. The child is ended unless all are
         well formed and asked for.
         """

@@ -144,3 +144,13 @@ def test_memory_holds_a_piece_and_limits_hold_for_one(
     assert len(shared) == 6
     with pytest.raises(errors.VideoLimitError, match="output"):
         list(decoder.pieces(clips("mp4"), ByCount(60), limits, frames_a_piece=11))
+
+
+def test_frames_after_a_seek_to_no_full_picture_are_not_handed_over_too_early(clips: Clips) -> None:
+    """From packet 30 on the first pictures are not shown: they refresh bit by bit."""
+    path = clips("mp4", intra_refresh=True, b_frames=0, gop=30)
+    plan = ByTimes((0.0, 33 / 30, 45 / 30))
+    rgb, _, lengths = in_pieces(path, plan, 1)
+    assert lengths == [1, 1, 1]
+    assert np.array_equal(rgb, decode(path, plan).rgb)
+    assert [read_index(frame) for frame in rgb] == [0, 33, 45]
