@@ -19,6 +19,7 @@ from tests.encoder.room.test_estimate import (
     K_GRID,
     L_SHAPE,
     assert_sound,
+    camera_poses,
     cast,
     closed,
     iou,
