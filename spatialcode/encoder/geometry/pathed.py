@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 
 from spatialcode.encoder.geometry.cuts import find_cuts
@@ -33,6 +33,8 @@ Array = NDArray[np.float64]
 
 #: Views of the longer side that a network's focal length may mean.
 _VIEW_DEG = (15.0, 150.0)
+#: Points so near to what moves move with it, pixels of a path's pictures.
+_RIM_PX = 4
 
 
 def intrinsics_of_view(frame_px: tuple[int, int], view_deg: float) -> Float[np.ndarray, "3 3"]:
@@ -190,6 +192,7 @@ class _PathedSession:
         cuts = self._cuts(pictures.gray)
         before = None if self._before is None else self._before.last(window.num_repeated)
         told = [] if before is None else [before]
+        ignored = _ignored(fresh.movers, pictures.gray.shape[1:])
         for rows in stretches(len(pictures.gray), cuts):
             if rows.start in cuts or not self._paths:
                 self._paths.append(RunningPath(window.geometry.K is not None))
@@ -197,7 +200,7 @@ class _PathedSession:
             up = fresh.geometry.up_camera
             given = PathInput(
                 pictures.gray[rows], depth_m[window.num_repeated :][rows], K_each, error,
-                None if up is None else up[rows],
+                None if up is None else up[rows], None if ignored is None else ignored[rows],
             )  # fmt: skip
             told.append(_Told.of(self._paths[-1].add(given), pictures, rows.start in cuts))
         self._before = now = _Told.joined(told)
@@ -241,6 +244,18 @@ class _PathedSession:
                 told = intrinsics_of_focal(frame_px, float(np.median(focal_px)))
                 self._K = believable_intrinsics(told, frame_px, self._source.path)
         return self._K
+
+
+def _ignored(
+    movers: Bool[np.ndarray, "n h w"] | None, size_px: tuple[int, ...]
+) -> Bool[np.ndarray, "n hh ww"] | None:
+    """What moves, and a rim around it, in pictures of that height and width."""
+    if movers is None:
+        return None
+    kernel = np.ones((2 * _RIM_PX + 1, 2 * _RIM_PX + 1), np.uint8)
+    small = [cv2.resize(m.astype(np.uint8), size_px[::-1], interpolation=cv2.INTER_NEAREST)
+             for m in movers]  # fmt: skip
+    return np.stack([cv2.dilate(m, kernel) > 0 for m in small])
 
 
 def recorded_poses(

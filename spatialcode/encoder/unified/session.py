@@ -25,6 +25,7 @@ from spatialcode.encoder.in_turn import encode_in_turn
 from spatialcode.encoder.lifting.reflections import ALWAYS_ASKED, without_reflections
 from spatialcode.encoder.lifting.sightings import frame_view
 from spatialcode.encoder.parsing.keyframes import KeyFrames, KeyFrameSettings
+from spatialcode.encoder.parsing.movers import with_movers
 from spatialcode.encoder.parsing.protocol import NO_TRACK, FrameMasks
 from spatialcode.encoder.parts import EncoderParts
 from spatialcode.encoder.protocol import (
@@ -129,7 +130,7 @@ class UnifiedSession:
         asked = tuple(dict.fromkeys((*limits.labels, ALWAYS_ASKED)))
         found = parts.detector.detect(window, keys, asked) if keys else []
         outlined = self._masks.masks(window, dict(zip(keys, found, strict=True)))
-        geometry = self._geometry.geometry(window)
+        geometry = self._geometry.geometry(with_movers(window, outlined))
         self._trust.note(window, geometry)
         real: dict[int, FrameMasks] = {}
         for row in range(window.num_repeated, len(window.rgb)):

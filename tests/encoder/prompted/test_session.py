@@ -159,7 +159,7 @@ def test_what_a_mirror_shows_is_not_in_the_room(clip: SyntheticClip) -> None:
     assert encoded(clip, mirrored).objects == ()
 
 
-def test_a_mirror_is_always_asked_for(clip: SyntheticClip) -> None:
+def test_mirrors_and_people_are_always_asked_for(clip: SyntheticClip) -> None:
     asked: list[tuple[str, ...]] = []
 
     class Noted:
@@ -171,7 +171,7 @@ def test_a_mirror_is_always_asked_for(clip: SyntheticClip) -> None:
     fusion = replace(options.fusion, words=("sofa",))
     encoding = oracle_encoder(clip, replace(options, fusion=fusion))
     encoded(clip, with_parts(encoding, detector=Noted()))
-    assert set(asked) == {("sofa", "mirror")}
+    assert set(asked) == {("sofa", "mirror", "person")}
 
 
 class _Told:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from spatialcode.encoder.geometry.protocol import DepthNoise
+from spatialcode.encoder.geometry.similarity import Similarity
 from spatialcode.encoder.lifting.sightings import FrameView
 from spatialcode.encoder.parsing.protocol import FrameMasks
 from spatialcode.encoder.room.views import MAX_VIEWS, FoundRoom, RoomViews
@@ -168,3 +169,19 @@ def test_what_is_kept_does_not_grow_and_standing_still_costs_no_view_of_the_rest
         grown[k + 1] = len(pickle.dumps(views))
     assert grown[3 * MAX_VIEWS] < 1.02 * grown[MAX_VIEWS]
     assert grown[3 * MAX_VIEWS] > 3 * held[16]
+
+
+def test_a_room_goes_where_its_frames_go() -> None:
+    T = looking_around()
+    views = views_of(closed(BOX), T)
+    before = views.found().room
+    assert before is not None
+    c, s = np.cos(np.radians(30)), np.sin(np.radians(30))
+    R = np.array(((c, -s, 0), (s, c, 0), (0, 0, 1.0)))
+    views.settle([Similarity(1.1, R, np.array((0.5, -0.2, 0.1)))] * len(T))
+    after = views.found().room
+    assert after is not None
+    assert after.area_m2 == pytest.approx(1.21 * before.area_m2, rel=0.02)
+    assert after.floor_z_m == pytest.approx(1.1 * before.floor_z_m + 0.1, abs=0.02)
+    moved_m = 1.1 * np.array(before.polygon_m) @ R[:2, :2].T + (0.5, -0.2)
+    assert iou(np.array(after.polygon_m), moved_m) > 0.95

@@ -127,6 +127,9 @@ class Told(WallAhead):
     def geometry(self, window):
         return replace(super().geometry(window), **self.said)
 
+    def settled(self) -> None:
+        return None
+
 
 def test_a_path_that_misses_the_pictures_or_stands_is_warned_of():
     # 0.2 pixels of a frame 64 wide are 2 of a picture 640 wide; 1.5 are as good as can be told

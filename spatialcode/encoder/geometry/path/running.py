@@ -379,7 +379,7 @@ class RunningPath:
         self._context = [*self._context, *step][-_NUM_CONTEXT:]
         states = FrameStates.joined([self._context_states, solved.states])
         self._context_states = states.rows(slice(-_NUM_CONTEXT, None))
-        self._held.append(solved)
+        self._held.append(replace(solved, missed_px=np.zeros(0)))
         self._num_held += len(step)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from spatialcode.encoder.geometry.path import running, surfaces
 from spatialcode.encoder.geometry.path.frames import PathInput, frames_of
+from spatialcode.encoder.geometry.path.running import RunningPath
 from spatialcode.errors import EncodeError
 from spatialcode.evaluation.metrics.poses import path_error
 from tests.encoder.geometry.clips import (
@@ -177,3 +180,27 @@ def test_inputs_that_do_not_fit_are_refused():
         replace(given, depth_m=given.depth_m[:3])
     with pytest.raises(EncodeError, match=r"\(24, 3, 3\)"):
         replace(given, K=given.K[:3])
+
+
+def test_a_long_clip_leaves_little_behind(monkeypatch):
+    monkeypatch.setattr(running, "_MAX_LANDMARKS", 6)
+    monkeypatch.setattr(surfaces, "_MAX_FRAMES", 16)
+    rendered = clip(SEED)
+    there = path_input(rendered, exact_depth(rendered))
+    # there and back again and again, eight frames at a time
+    walk = np.resize(np.r_[0:24, 22:0:-1], 96).reshape(-1, 8)
+    path, sizes = RunningPath(), []
+    for rows in walk:
+        path.add(PathInput(there.gray[rows], there.depth_m[rows], there.K[rows], there.error))
+        sizes.append(len(pickle.dumps(path)))
+    # pictures and surfaces of few frames are kept; of each other frame less than a small picture
+    assert (sizes[-1] - sizes[5]) / (8 * 6) < 6_000
+    told, settled = path.settled()
+    assert len(told.centre) == len(settled.centre) == 96
+    # the second walk there lies on the first one
+    assert np.linalg.norm(settled.centre[:24] - settled.centre[46:70], axis=1).max() < 0.1
+
+
+def test_a_path_of_no_frame_is_not_settled():
+    with pytest.raises(EncodeError, match="at least one frame"):
+        RunningPath().settled()
