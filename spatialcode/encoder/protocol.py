@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from spatialcode.errors import EncodeError, SchemaError
 from spatialcode.scene.schema import SpatialCode, VideoInfo
@@ -100,7 +100,8 @@ class Window:
 
     ``rgb`` (N, H, W, 3) uint8, upright; ``times_s`` (N,) seconds from the video's first frame.
     The first ``num_repeated`` frames are the last ones of the window before. ``start`` is the
-    place of the first frame, repeated or not, in the clip.
+    place of the first frame, repeated or not, in the clip. ``movers`` (N, H, W): pixels of what is
+    known to move by itself, None where nobody has looked.
     """
 
     rgb: UInt8[np.ndarray, "n h w 3"]
@@ -108,17 +109,21 @@ class Window:
     geometry: FrameGeometry = FrameGeometry()
     num_repeated: int = 0
     start: int = 0
+    movers: Bool[np.ndarray, "n h w"] | None = None
 
     def __post_init__(self) -> None:
         _check_rgb("Window.rgb", self.rgb, len(self.times_s))
         self.geometry.check(len(self.rgb))
+        if self.movers is not None and self.movers.shape != self.rgb.shape[:3]:
+            raise SchemaError("Window.movers", f"shape {self.rgb.shape[:3]}", self.movers.shape)
 
     def fresh(self) -> Window:
         """The frames that no window before has shown."""
         rows = slice(self.num_repeated, None)
         geometry = self.geometry.frames(rows)
         start = self.start + self.num_repeated
-        return Window(self.rgb[rows], self.times_s[rows], geometry, start=start)
+        movers = None if self.movers is None else self.movers[rows]
+        return Window(self.rgb[rows], self.times_s[rows], geometry, start=start, movers=movers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +175,17 @@ def _check_rgb(name: str, rgb: np.ndarray, num_frames: int) -> None:
         raise SchemaError(name, "uint8 (N, H, W, 3)", f"{rgb.dtype} {rgb.shape}")
     if len(rgb) != num_frames:
         raise SchemaError(name, f"{num_frames} frames", len(rgb))
+
+
+class WindowedClip(Protocol):
+    """A clip whose windows are made when they are asked for, and can be asked for again."""
+
+    @property
+    def header(self) -> ClipHeader: ...
+
+    def windows(self, request: FrameRequest) -> Iterator[Window]:
+        """The frames as an encoder asks for them; every frame is fresh in exactly one window."""
+        ...
 
 
 class Session(Protocol):
@@ -268,7 +284,7 @@ def only(results: Sequence[SpatialCode | EncodeError]) -> SpatialCode:
     return result
 
 
-def encode_windows(loaded: LoadedEncoder, clip: ClipInput, request: FrameRequest) -> SpatialCode:
+def encode_windows(loaded: LoadedEncoder, clip: WindowedClip, request: FrameRequest) -> SpatialCode:
     """The code of a clip, its frames fed to a session as the encoder asks for them."""
     session = loaded.session(clip.header)
     for window in clip.windows(request):

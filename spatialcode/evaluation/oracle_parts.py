@@ -14,6 +14,7 @@ from spatialcode.encoder.geometry.protocol import (
     DepthNoise,
     GeometrySession,
     GeometrySource,
+    SettledPath,
     WindowGeometry,
 )
 from spatialcode.encoder.geometry.settings import PathSettings
@@ -101,3 +102,7 @@ class _OwnPosesSession:
             self._pathed = pathed.session(self._clip)
         known = FrameGeometry(told.K[0], window.geometry.T_world_camera, None, told.depth_m)
         return self._pathed.geometry(replace(window, geometry=known))
+
+    def settled(self) -> SettledPath | None:
+        """See `GeometrySession`."""
+        return None if self._pathed is None else self._pathed.settled()

@@ -144,6 +144,7 @@ class Traits:
     ``mount``, ``has_front``, ``yaw_symmetry``: as of a `Category`. ``usual_size_m``: width, depth
     and height along a box's own x, y and z; None where no size is usual. ``is_portable``: stands on
     the floor or on furniture alike. ``shows_others``: other things are seen in it.
+    ``is_alive``: it moves by itself.
     """
 
     mount: Mount = "surface"
@@ -152,6 +153,7 @@ class Traits:
     usual_size_m: tuple[float, float, float] | None = None
     is_portable: bool = False
     shows_others: bool = False
+    is_alive: bool = False
 
     @property
     def is_on_wall(self) -> bool:
@@ -197,6 +199,10 @@ _ON_FLOOR = frozenset({
 })  # fmt: skip
 _PORTABLE = frozenset({"lamp", "fan", "plant", "heater", "speaker", "box", "bag", "backpack"})
 _SHOWING = frozenset({"mirror", "tv", "monitor", "picture", "painting", "poster"})
+_ALIVE = frozenset({
+    "person", "man", "woman", "child", "boy", "girl", "baby", "people", "dog", "cat", "bird",
+    "rabbit", "animal", "pet", "hand",
+})  # fmt: skip
 _CATEGORY = {category.label: category for category in CATEGORIES}
 
 
@@ -213,4 +219,4 @@ def traits_of(label: str) -> Traits:
     mount: Mount = "wall" if label in _ON_WALL else "floor" if label in _ON_FLOOR else "surface"
     has_front = label in _WITH_FRONT
     symmetry: YawSymmetry = "full" if has_front else "round" if label in _ROUND else "half"
-    return Traits(mount, has_front, symmetry, usual, portable, showing)
+    return Traits(mount, has_front, symmetry, usual, portable, showing, label in _ALIVE)

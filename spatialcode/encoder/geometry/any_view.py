@@ -234,6 +234,9 @@ class _AnyViewSession:
         found = audited(found, window.rgb, known.K is not None)
         return self._chain.add(grounded(found, frame_px), window.num_repeated)
 
+    def settled(self) -> None:
+        """Windows are joined as they come: nothing more is known than was told."""
+
     def _intrinsics(self, found: WindowGeometry, frame_px: tuple[int, int]) -> Array:
         """One camera for a clip: the middle of what the network says of its first window, or an
         assumed one where that is no camera that anybody films with.

@@ -11,13 +11,14 @@ beside it: none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
 from spatialcode.encoder.geometry.protocol import WindowGeometry
+from spatialcode.encoder.geometry.similarity import Similarity
 from spatialcode.encoder.geometry.windows import rows_of
 from spatialcode.errors import EncodeError
 from spatialcode.scene.frames import level_rotation
@@ -30,22 +31,6 @@ _PLACE_SIGMA, _DEPTH_SIGMA = 0.01, 0.03
 _TURN_SIGMA_RAD = 0.01
 #: Common pixels from which on the depths of two frames can be compared.
 _MIN_PIXELS = 50
-
-
-@dataclass(frozen=True, eq=False)
-class Similarity:
-    """``scale`` · ``R`` (3, 3) · point + ``t`` (3,)."""
-
-    scale: float
-    R: Float[np.ndarray, "3 3"]
-    t: Float[np.ndarray, " 3"]
-
-    def poses(self, T_world_camera: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 4 4"]:
-        """Cameras (N, 4, 4) of the world that it leads to."""
-        T = T_world_camera.copy()
-        T[:, :3, :3] = self.R @ T_world_camera[:, :3, :3]
-        T[:, :3, 3] = self.scale * T_world_camera[:, :3, 3] @ self.R.T + self.t
-        return T
 
 
 def depth_log_ratios(

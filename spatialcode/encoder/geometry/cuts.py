@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 
-from spatialcode.encoder.geometry.pairs import PairFollower
+from spatialcode.encoder.geometry.path.points import cell_corners, follow_points
+from spatialcode.encoder.odometry.flow import coarse_shift_px
 
 #: Below this share of points that can be followed, and this correlation of the pictures, is a cut.
 _MAX_FOLLOWED, _MAX_ALIKE = 0.25, 0.6
@@ -50,12 +51,10 @@ def find_cuts(gray: Sequence[NDArray[np.uint8]]) -> tuple[int, ...]:
 
 def _followed(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
     """The share of a picture's points that can be followed into another."""
-    follower = PairFollower([first, second])
-    points_px = follower.points_px[0]
+    points_px = cell_corners(first)
     if not len(points_px):
         return 1.0
-    guess_px = points_px + follower.shift_px(0, 1)
-    rows, _ = follower.follow(0, 1, np.arange(len(points_px)), guess_px)
+    rows, _ = follow_points(first, second, points_px, points_px + coarse_shift_px(first, second))
     return len(rows) / len(points_px)
 
 

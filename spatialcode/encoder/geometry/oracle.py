@@ -16,6 +16,7 @@ from spatialcode.encoder.geometry.protocol import (
     DepthNoise,
     GeometrySession,
     GeometrySource,
+    SettledPath,
     WindowGeometry,
 )
 from spatialcode.encoder.protocol import ClipHeader, Window
@@ -50,6 +51,9 @@ class OracleGeometry:
             is_grounded=True,
         )
 
+    def settled(self) -> None:
+        """Nothing more is known than was told."""
+
 
 class NoisyGeometry:
     """Another source whose depth is wrong as a network's is: scaled by the frame, smeared across
@@ -73,6 +77,10 @@ class _NoisyGeometrySession:
             [self._noisy(depth, window.start + row) for row, depth in enumerate(exact.depth_m)]
         )
         return replace(exact, depth_m=depth_m, error=self._noise)
+
+    def settled(self) -> SettledPath | None:
+        """See `GeometrySession`."""
+        return self._part.settled()
 
     def _noisy(self, depth_m: np.ndarray, frame: int) -> np.ndarray:
         rng = np.random.default_rng([self._seed, frame, 3])

@@ -10,22 +10,22 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 
-from spatialcode.encoder.geometry.chaining import WindowChain
 from spatialcode.encoder.geometry.cuts import find_cuts
-from spatialcode.encoder.geometry.grounding import ASSUMED_HEIGHT_M
-from spatialcode.encoder.geometry.own_path import OwnPath, PathInput, own_path
+from spatialcode.encoder.geometry.path.frames import PathInput
+from spatialcode.encoder.geometry.path.running import OwnPath, RunningPath
+from spatialcode.encoder.geometry.path.states import FrameStates
 from spatialcode.encoder.geometry.protocol import (
     DepthNoise,
     DepthSource,
     GeometrySession,
+    SettledPath,
     WindowGeometry,
 )
 from spatialcode.encoder.geometry.settings import PathSettings
 from spatialcode.encoder.geometry.windows import stretches
-from spatialcode.encoder.odometry.audit import audit_path
 from spatialcode.encoder.protocol import ClipHeader, FrameGeometry, Window
 from spatialcode.errors import EncodeError
 
@@ -33,6 +33,8 @@ Array = NDArray[np.float64]
 
 #: Views of the longer side that a network's focal length may mean.
 _VIEW_DEG = (15.0, 150.0)
+#: Points so near to what moves move with it, pixels of a path's pictures.
+_RIM_PX = 4
 
 
 def intrinsics_of_view(frame_px: tuple[int, int], view_deg: float) -> Float[np.ndarray, "3 3"]:
@@ -107,10 +109,55 @@ class PathedGeometry:
         return _PathedSession(self)
 
 
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """What was told of some frames: poses (N, 4, 4), log depth scales (N,), cuts, the median miss
+    in pixels of the frames where points were followed, and the last of the path's pictures.
+    """
+
+    T_world_camera: Array
+    log_scale: Array
+    cuts: tuple[int, ...]
+    missed_px: float | None
+    last_gray: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, path: OwnPath, pictures: PathPictures, is_cut: bool) -> _Told:
+        """Of the next frames, before which there may be a cut."""
+        missed = path.reprojection_px
+        return cls(
+            path.T_world_camera, path.log_depth_scale, (0,) if is_cut else (),
+            None if missed is None else missed * pictures.scale, pictures.gray[-1],
+        )  # fmt: skip
+
+    def last(self, num: int) -> _Told:
+        """Of the last frames, which are told again."""
+        gone = len(self.log_scale) - num
+        cuts = tuple(cut - gone for cut in self.cuts if cut > gone)
+        return _Told(self.T_world_camera[gone:], self.log_scale[gone:], cuts, None, self.last_gray)
+
+    @classmethod
+    def joined(cls, parts: list[_Told]) -> _Told:
+        """Of the frames of several one after another."""
+        starts = np.cumsum([0, *(len(part.log_scale) for part in parts)])
+        missed = [part.missed_px for part in parts if part.missed_px is not None]
+        return cls(
+            np.concatenate([part.T_world_camera for part in parts]),
+            np.concatenate([part.log_scale for part in parts]),
+            tuple(
+                int(start) + cut for start, part in zip(starts, parts, strict=False)
+                for cut in part.cuts
+            ),
+            float(np.median(missed)) if missed else None,
+            parts[-1].last_gray,
+        )  # fmt: skip
+
+
 class _PathedSession:
     def __init__(self, source: PathedGeometry) -> None:
         self._source = source
-        self._chain = WindowChain()
+        self._paths: list[RunningPath] = []
+        self._before: _Told | None = None
         self._K: Array | None = None
 
     def geometry(self, window: Window) -> WindowGeometry:
@@ -120,8 +167,61 @@ class _PathedSession:
         K = self._intrinsics(window, focal_px)
         if known.T_world_camera is not None:
             return recorded_poses(known, depth_m, K, error)
-        estimated = estimated_path(window, depth_m, K, error, self._source.path)
-        return self._chain.add(estimated, window.num_repeated)
+        return self._estimated(window, depth_m, K, error)
+
+    def settled(self) -> SettledPath | None:
+        """See `GeometrySession`."""
+        if not self._paths:
+            return None
+        both = [path.settled() for path in self._paths]
+        told = FrameStates.joined([before for before, _ in both])
+        now = FrameStates.joined([after for _, after in both])
+        return SettledPath(now.T_world_camera, now.log_scale - told.log_scale)
+
+    def _estimated(
+        self, window: Window, depth_m: Array, K: Array, error: DepthNoise
+    ) -> WindowGeometry:
+        """Geometry with a path of our own, depth at the scales which that path believes: of
+        repeated frames what was told before.
+
+        Each part between cuts stands in the upright world of its own first camera; where no floor
+        is seen, that is `ASSUMED_HEIGHT_M` below it.
+        """
+        fresh = window.fresh()
+        pictures = path_pictures(fresh.rgb, K, self._source.path.side_px)
+        cuts = self._cuts(pictures.gray)
+        before = None if self._before is None else self._before.last(window.num_repeated)
+        told = [] if before is None else [before]
+        ignored = _ignored(fresh.movers, pictures.gray.shape[1:])
+        for rows in stretches(len(pictures.gray), cuts):
+            if rows.start in cuts or not self._paths:
+                self._paths.append(RunningPath(window.geometry.K is not None))
+            K_each = np.tile(pictures.K, (rows.stop - rows.start, 1, 1))
+            up = fresh.geometry.up_camera
+            given = PathInput(
+                pictures.gray[rows], depth_m[window.num_repeated :][rows], K_each, error,
+                None if up is None else up[rows], None if ignored is None else ignored[rows],
+            )  # fmt: skip
+            told.append(_Told.of(self._paths[-1].add(given), pictures, rows.start in cuts))
+        self._before = now = _Told.joined(told)
+        return WindowGeometry(
+            depth_m=np.asarray(depth_m * np.exp(now.log_scale)[:, None, None], np.float32),
+            K=np.tile(K, (len(depth_m), 1, 1)),
+            T_world_camera=now.T_world_camera,
+            is_metric=True,
+            error=error,
+            up_camera=now.T_world_camera[:, 2, :3].copy(),
+            reprojection_px=now.missed_px,
+            motion=self._paths[-1].motion,
+            cuts=now.cuts,
+            is_grounded=True,
+        )
+
+    def _cuts(self, gray: UInt8[np.ndarray, "n h w"]) -> tuple[int, ...]:
+        """Cuts among fresh frames, and before the first of them."""
+        if self._before is None:
+            return find_cuts(list(gray))
+        return tuple(cut - 1 for cut in find_cuts([self._before.last_gray, *gray]))
 
     def _depth(self, window: Window) -> tuple[Array, DepthNoise, Array | None]:
         source, known = self._source, window.geometry
@@ -146,6 +246,18 @@ class _PathedSession:
         return self._K
 
 
+def _ignored(
+    movers: Bool[np.ndarray, "n h w"] | None, size_px: tuple[int, ...]
+) -> Bool[np.ndarray, "n hh ww"] | None:
+    """What moves, and a rim around it, in pictures of that height and width."""
+    if movers is None:
+        return None
+    kernel = np.ones((2 * _RIM_PX + 1, 2 * _RIM_PX + 1), np.uint8)
+    small = [cv2.resize(m.astype(np.uint8), size_px[::-1], interpolation=cv2.INTER_NEAREST)
+             for m in movers]  # fmt: skip
+    return np.stack([cv2.dilate(m, kernel) > 0 for m in small])
+
+
 def recorded_poses(
     known: FrameGeometry, depth_m: Float[np.ndarray, "n h w"], K: Float[np.ndarray, "3 3"],
     error: DepthNoise,
@@ -156,47 +268,3 @@ def recorded_poses(
     return WindowGeometry(
         depth_m, np.tile(K, (len(T), 1, 1)), T, True, error, T[:, 2, :3].copy(), is_grounded=True
     )
-
-
-def estimated_path(
-    window: Window, depth_m: Float[np.ndarray, "n h w"], K: Float[np.ndarray, "3 3"],
-    error: DepthNoise, settings: PathSettings,
-) -> WindowGeometry:  # fmt: skip
-    """Geometry of a window with a path of our own, depth at the scales which that path believes.
-
-    Each part between cuts stands in the upright world of its own first camera; where no floor is
-    seen, that is `ASSUMED_HEIGHT_M` below it.
-    """
-    pictures = path_pictures(window.rgb, K, settings.side_px)
-    cuts = find_cuts(list(pictures.gray))
-    up = window.geometry.up_camera
-    paths, held = [], []
-    for rows in stretches(len(window.rgb), cuts):
-        gray = pictures.gray[rows]
-        K_each = np.tile(pictures.K, (len(gray), 1, 1))
-        up_each = None if up is None else up[rows]
-        paths.append(own_path(PathInput(gray, depth_m[rows], K_each, error, up_each)))
-        held.append(_held(paths[-1], gray, pictures.K, window.geometry.K is not None))
-    missed = [p.reprojection_px for p in paths if p.reprojection_px is not None]
-    T = np.concatenate(held)
-    log_scale = np.concatenate([path.log_depth_scale for path in paths])
-    return WindowGeometry(
-        depth_m=np.asarray(depth_m * np.exp(log_scale)[:, None, None], np.float32),
-        K=np.tile(K, (len(T), 1, 1)),
-        T_world_camera=T,
-        is_metric=True,
-        error=error,
-        up_camera=T[:, 2, :3].copy(),
-        reprojection_px=float(np.median(missed)) * pictures.scale if missed else None,
-        cuts=cuts,
-        is_grounded=True,
-    )
-
-
-def _held(path: OwnPath, gray: NDArray[np.uint8], K: Array, focal_is_known: bool) -> Array:
-    """The path as far as the pictures show motion, above its floor."""
-    T = audit_path(list(gray), K, focal_is_known).held(path.T_world_camera)
-    if not path.has_floor:
-        T = T.copy()
-        T[:, 2, 3] += ASSUMED_HEIGHT_M - T[0, 2, 3]
-    return T

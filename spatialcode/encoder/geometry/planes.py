@@ -22,8 +22,9 @@ Array = NDArray[np.float64]
 
 #: Width to which maps are averaged down, and there pixels between patches and their half width.
 _WIDTH, _STEP, _HALF = 160, 4, 4
-#: Surfaces that a search looks at, about: enough for a direction that all are refined from.
-_SEARCHED = 4000
+#: Surfaces that a search looks at, about: enough for a direction that more are refined from; and
+#: directions that it tries.
+_SEARCHED, _REFINED, _TRIED = 1200, 4000, 120
 #: Relative depth by which a patch may depart from its plane before it counts for little.
 _ROUGH = 0.03
 #: Patches that are no plane at all are left out.
@@ -53,24 +54,33 @@ class Patches:
     point: Float[np.ndarray, "q 3"]
     weight: Float[np.ndarray, " q"]
 
+    @classmethod
+    def none(cls) -> Patches:
+        """No patch."""
+        return cls(np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0))
+
     def select(self, rows: Bool[np.ndarray, " q"]) -> Patches:
         """Some of the patches."""
         return Patches(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
-def find_patches(depth_m: Float[np.ndarray, "n h w"], K: Float[np.ndarray, "n 3 3"]) -> Patches:
-    """Planes in depth maps (not finite or <= 0 where unknown); ``K`` belongs to the maps."""
-    found = [_in_frame(depth, K[k]) for k, depth in enumerate(depth_m)]
+def find_patches(
+    depth_m: Float[np.ndarray, "n h w"], K: Float[np.ndarray, "n 3 3"], step_px: int = _STEP
+) -> Patches:
+    """Planes in depth maps (not finite or <= 0 where unknown); ``K`` belongs to the maps.
+    ``step_px``: between patches, of maps `_WIDTH` wide.
+    """
+    found = [_in_frame(depth, K[k], step_px) for k, depth in enumerate(depth_m)]
     frame = np.repeat(np.arange(len(found)), [len(part[2]) for part in found])
     normal, point, weight = (np.concatenate([part[i] for part in found]) for i in range(3))
     return Patches(frame, normal, point, weight)
 
 
-def _in_frame(depth_m: np.ndarray, K: Array) -> tuple[Array, Array, Array]:
+def _in_frame(depth_m: np.ndarray, K: Array, step_px: int) -> tuple[Array, Array, Array]:
     known, inverse = _averaged(depth_m)
     height, width = known.shape
     sums = _Sums(known, inverse, _HALF)
-    row, column = np.mgrid[_HALF : height - _HALF : _STEP, _HALF : width - _HALF : _STEP]
+    row, column = np.mgrid[_HALF : height - _HALF : step_px, _HALF : width - _HALF : step_px]
     row, column = row.ravel(), column.ravel()
     coefficients, rough, share = sums.planes(row, column)
     # 1/z = a x + b y + c in offsets from the patch's middle; n . X = 1 on the plane
@@ -144,25 +154,31 @@ class _Sums:
 
 
 def find_up(
-    patches: Patches, R_world_camera: Float[np.ndarray, "n 3 3"]
+    patches: Patches,
+    R_world_camera: Float[np.ndarray, "n 3 3"],
+    near: Float[np.ndarray, " 3"] | None = None,
 ) -> Float[np.ndarray, " 3"] | None:
     """The direction, in the path's world, to which most surfaces are level or upright, of those
-    near the pictures' up; None where surfaces do not tell.
+    near the pictures' up; None where surfaces do not tell. ``near``: where it is about known.
     """
-    some = slice(None, None, max(1, len(patches.frame) // _SEARCHED))
+    some = slice(None, None, max(1, len(patches.frame) // _REFINED))
     frame, normal, weight = patches.frame[some], patches.normal[some], patches.weight[some]
-    world = np.einsum("qij,qj->qi", R_world_camera[frame], normal)
-    near = -R_world_camera[:, :, 1].mean(axis=0)
-    near /= max(np.linalg.norm(near), 1e-9)
-    flat = np.flatnonzero(world @ near > np.cos(_MAX_TILT_RAD))
+    world = (R_world_camera[frame] @ normal[:, :, None])[..., 0]
+    if near is not None:
+        return _refined_up(near, world, weight)
+    up_pictures = -R_world_camera[:, :, 1].mean(axis=0)
+    up_pictures /= max(np.linalg.norm(up_pictures), 1e-9)
+    flat = np.flatnonzero(world @ up_pictures > np.cos(_MAX_TILT_RAD))
     if len(flat) < 3 or weight[flat].sum() < 1:
         return None
-    tried = world[flat[:: max(1, len(flat) // 400)]]
-    cosine = np.abs(tried @ world.T)
-    level = np.exp(-0.5 * (np.arccos(np.minimum(cosine, 1)) / _SEARCH_RAD) ** 2)
-    stands = np.exp(-0.5 * (np.arcsin(np.minimum(cosine, 1)) / _SEARCH_RAD) ** 2)
+    tried = world[flat[:: max(1, len(flat) // _TRIED)]]
+    fewer = slice(None, None, max(1, len(world) // _SEARCHED))
+    cosine = np.abs(tried @ world[fewer].T)
+    # of small angles between a normal and the direction, or the plane across it
+    level = np.exp((cosine - 1) / _SEARCH_RAD**2)
+    stands = np.exp(-0.5 * (cosine / _SEARCH_RAD) ** 2)
     # a surface stands upright by chance far more often than it lies level by chance
-    score = (level + 0.3 * stands) @ weight
+    score = (level + 0.3 * stands) @ weight[fewer]
     return _refined_up(tried[np.argmax(score)], world, weight)
 
 
@@ -183,10 +199,11 @@ def find_heading(patches: Patches, R_world_camera: Float[np.ndarray, "n 3 3"]) -
     """The heading, radians mod 90 degrees, that most upright surfaces share in a world with z up;
     None where they do not share one.
     """
-    world = np.einsum("qij,qj->qi", R_world_camera[patches.frame], patches.normal)
+    world = (R_world_camera[patches.frame] @ patches.normal[:, :, None])[..., 0]
     upright = np.abs(world[:, 2]) < 0.2
     if patches.weight[upright].sum() < 20:
         return None
+    upright[upright] = np.arange(upright.sum()) % max(1, upright.sum() // _REFINED) == 0
     heading = np.arctan2(world[upright, 1], world[upright, 0])
     weight = patches.weight[upright]
     starts = np.linspace(0, np.pi / 2, 45, endpoint=False)

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from spatialcode.encoder.geometry.similarity import Similarity
 from spatialcode.encoder.odometry.audit import CameraMotion
 from spatialcode.encoder.protocol import ClipHeader, Window
 from spatialcode.errors import SchemaError
@@ -72,6 +73,24 @@ class WindowGeometry:
 
 
 @dataclass(frozen=True, eq=False)
+class SettledPath:
+    """Where the N frames of a clip were once all of them are known.
+
+    ``T_world_camera`` (N, 4, 4): poses in the world of the first camera of each part between cuts.
+    ``log_depth_scale`` (N,): log of each frame's depth as it is now believed over that which was
+    told with its window.
+    """
+
+    T_world_camera: Float[np.ndarray, "n 4 4"]
+    log_depth_scale: Float[np.ndarray, " n"]
+
+    def since(self, T_world_camera: Float[np.ndarray, "n 4 4"]) -> list[Similarity]:
+        """By frame, what takes that which it showed from the poses that were told to these."""
+        told = zip(T_world_camera, self.T_world_camera, np.exp(self.log_depth_scale), strict=True)
+        return [Similarity.between(before, now, float(scale)) for before, now, scale in told]
+
+
+@dataclass(frozen=True, eq=False)
 class DepthFrames:
     """Depth of N frames, each by itself.
 
@@ -110,6 +129,12 @@ class GeometrySession(Protocol):
         """Geometry of all frames of the window. What the window itself knows of its cameras
         (`Window.geometry`) is used in the place of estimates. Raises EncodeError where none can
         be given.
+        """
+        ...
+
+    def settled(self) -> SettledPath | None:
+        """Where all frames of the clip were, once all windows are known: what is told of a window
+        rests on those before it alone. None where nothing more is known than was told.
         """
         ...
 

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import lsqr
@@ -221,17 +221,19 @@ def audit_path(
     K: Float[np.ndarray, "3 3"],
     focal_is_known: bool = False,
     config: AuditConfig | None = None,
+    ignored: Sequence[Bool[np.ndarray, "h w"] | None] | None = None,
 ) -> PathAudit:
     """Audit the frames of a clip, each (H, W) uint8, of one size, in time order.
 
     ``K`` belongs to the frames. Where its focal length is only assumed (``focal_is_known`` False),
-    a longer or shorter one may explain a turn. EncodeError without frames.
+    a longer or shorter one may explain a turn. ``ignored``: by frame, what has no say, such as what
+    is known to move by itself. EncodeError without frames.
     """
     num = len(gray)
     if not num:
         raise EncodeError("a path audit needs at least one frame, got none")
     config = (config or AuditConfig()).for_side(max(gray[0].shape))
-    follower = _Follower(gray, config)
+    follower = _Follower(gray, config, ignored)
     looks = _looks_while_standing(follower)
     if looks is not None:
         return PathAudit("still", looks, K, config.side_px)
@@ -252,15 +254,20 @@ def audit_path(
 class _Follower:
     """Follows one point a cell from any frame of a clip to any other."""
 
-    def __init__(self, gray: Sequence[Gray], config: AuditConfig) -> None:
+    def __init__(
+        self, gray: Sequence[Gray], config: AuditConfig,
+        ignored: Sequence[NDArray[np.bool_] | None] | None = None,
+    ) -> None:  # fmt: skip
         self.gray, self.config = gray, config
+        self.ignored = [None] * len(gray) if ignored is None else list(ignored)
         self.width_px = gray[0].shape[1]
         self._points: dict[int, NDArray[np.float32]] = {}
 
     def __call__(self, first: int, second: int, turned: bool = True) -> FollowedPair:
         config = self.config
         if first not in self._points:
-            self._points[first] = _cell_points(self.gray[first], config.cell_px)
+            points = _cell_points(self.gray[first], config.cell_px)
+            self._points[first] = points[~_lies_in(self.ignored[first], points[:, 0])]
         start = self._points[first]
         if not len(start):
             return FollowedPair(first, second, np.zeros((0, 2)), np.zeros((0, 2)))
@@ -276,6 +283,7 @@ class _Follower:
         back, found_back, _ = cv2.calcOpticalFlowPyrLK(b, a, there, there - shift, **options)
         trip = np.linalg.norm((back - start)[:, 0], axis=1)
         good = (found[:, 0] > 0) & (found_back[:, 0] > 0) & (trip < config.max_round_trip_px)
+        good &= ~_lies_in(self.ignored[second], there[:, 0])
         # pixel centres at +0.5
         return FollowedPair(first, second, start[good, 0] + 0.5, there[good, 0] + 0.5)
 
@@ -286,6 +294,15 @@ class _Follower:
         wanted = {(int(k), min(int(k) + step, num - 1)) for k in anchors for step in _PROBE_STEPS}
         pairs = [self(first, second) for first, second in sorted(wanted) if first < second]
         return [pair for pair in pairs if len(pair.first_px) >= self.config.min_cells]
+
+
+def _lies_in(mask: NDArray[np.bool_] | None, points: Any) -> NDArray[np.bool_]:
+    """Which points (K, 2), pixel centres at whole numbers, lie in a mask (H, W)."""
+    if mask is None:
+        return np.zeros(len(points), bool)
+    place = np.rint(np.nan_to_num(points)).astype(int)
+    column, row = (np.clip(place[:, k], 0, mask.shape[1 - k] - 1) for k in (0, 1))
+    return np.asarray(mask[row, column])
 
 
 def _cell_points(image: Gray, cell_px: int) -> NDArray[np.float32]:

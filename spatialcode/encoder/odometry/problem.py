@@ -10,6 +10,7 @@ Rotation vectors and matrices stand here too, since measurements and state are m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,6 +40,16 @@ class RelativeMotions:
         """No pairs."""
         empty = np.zeros(0, np.int64)
         return RelativeMotions(empty, empty, np.zeros((0, 4, 4)), np.zeros((0, 6, 6)))
+
+    @staticmethod
+    def joined(parts: Sequence[RelativeMotions]) -> RelativeMotions:
+        """Those of several in one."""
+        return RelativeMotions(
+            np.concatenate([part.first for part in parts]),
+            np.concatenate([part.second for part in parts]),
+            np.concatenate([part.T_second_first for part in parts]),
+            np.concatenate([part.information for part in parts]),
+        )
 
 
 def whitening(motions: RelativeMotions) -> Array:

@@ -25,6 +25,7 @@ from spatialcode.encoder.instances.objects import objects_of
 from spatialcode.encoder.lifting.reflections import ALWAYS_ASKED, without_reflections
 from spatialcode.encoder.lifting.sightings import frame_view, lift
 from spatialcode.encoder.parsing.keyframes import KeyFrames
+from spatialcode.encoder.parsing.movers import ASKED_FOR_MOVERS, with_movers
 from spatialcode.encoder.parsing.vocabulary import labels_of
 from spatialcode.encoder.parts import EncoderParts
 from spatialcode.encoder.prompted.settings import FusionSettings
@@ -102,7 +103,7 @@ class PromptedSession:
         self._encoding, self._clip = encoding, clip
         settings = encoding.settings
         self._labels = labels_of(settings.words)
-        self._asked = tuple(dict.fromkeys((*self._labels, ALWAYS_ASKED)))
+        self._asked = tuple(dict.fromkeys((*self._labels, ALWAYS_ASKED, ASKED_FOR_MOVERS)))
         self._key_frames = KeyFrames(settings.key_frames)
         self._masks = encoding.parts.masks.session()
         self._geometry = encoding.parts.geometry.session(clip)
@@ -119,7 +120,8 @@ class PromptedSession:
         found = parts.detector.detect(window, rows, self._asked) if rows else []
         masks = self._masks.masks(window, dict(zip(rows, found, strict=True)))
         self._size_px = window.rgb.shape[2], window.rgb.shape[1]
-        geometry = self._of_one_scale(self._geometry.geometry(window), window.num_repeated)
+        geometry = self._geometry.geometry(with_movers(window, masks))
+        geometry = self._of_one_scale(geometry, window.num_repeated)
         self._trust.note(window, geometry)
         for row in range(window.num_repeated, len(window.rgb)):
             # copies, as a row of an array would keep all of it
@@ -138,6 +140,7 @@ class PromptedSession:
         """The code of all frames. Raises EncodeError where there were none."""
         if not self._seen:
             raise EncodeError("a clip needs at least one frame, got none")
+        self._settle()
         times_s = np.array([seen.t_s for seen in self._seen])
         poses = np.stack([seen.T_world_camera for seen in self._seen])
         video = replace(self._clip.video, sampled_s=tuple(times_s.tolist()))
@@ -165,6 +168,19 @@ class PromptedSession:
                 work_key=self._clip.work_key,
             ),
         )
+
+    def _settle(self) -> None:
+        """Put all that was seen to where the geometry has its frames once it knows all of them."""
+        settled = self._geometry.settled()
+        if settled is None:
+            return
+        moves = settled.since(np.stack([seen.T_world_camera for seen in self._seen]))
+        _, shot = self._shots.longest(len(self._seen))
+        for instance in shot.gathering.instances:
+            instance.settle(moves)
+        shot.room.settle(moves)
+        now = zip(self._seen, settled.T_world_camera, strict=True)
+        self._seen = [replace(seen, T_world_camera=T) for seen, T in now]
 
     def _warnings(self) -> tuple[str, ...]:
         found = []

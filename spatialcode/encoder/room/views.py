@@ -10,13 +10,15 @@ Source: none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from spatialcode.encoder.geometry.planes import Patches, find_patches, level_heights, lowest_level
+from spatialcode.encoder.geometry.similarity import Similarity
 from spatialcode.encoder.lifting.sightings import FrameView
 from spatialcode.encoder.parsing.protocol import FrameMasks
 from spatialcode.encoder.room.estimate import FloorOutline, find_outline
@@ -35,6 +37,8 @@ Array = NDArray[np.float64]
 
 #: Frames whose sight is kept.
 MAX_VIEWS = 64
+#: Metres, or radians, by which a view must differ from those that are kept.
+_LEAST_STEP = 0.15
 #: What closes a room as its walls do.
 _WALL_LIKE = frozenset({"door", "window", "curtain"})
 #: A wall's normal is at most so far from level, as its sine.
@@ -61,10 +65,12 @@ class FoundRoom:
 
 @dataclass(frozen=True, eq=False)
 class _RoomView:
-    """What is kept of one frame: camera and sight as of a `Profile`, and the heights in the world
-    and areas (2, K) of patches that look up from below the camera, and down from above it.
+    """What is kept of one frame: its place in the clip, camera and sight as of a `Profile`, and the
+    heights in the world and areas (2, K) of patches that look up from below the camera, and down
+    from above it.
     """
 
+    frame: int
     camera_m: Float[np.ndarray, " 2"]
     heading_rad: float
     range_m: Float[np.ndarray, " b"]
@@ -72,6 +78,20 @@ class _RoomView:
     error: float
     low: Float[np.ndarray, "2 k"]
     high: Float[np.ndarray, "2 k"]
+
+    def moved(self, by: Similarity) -> _RoomView:
+        """The same where its frame was in truth, its world hardly tilted."""
+        x_m, y_m, z_m = by.points(np.array((*self.camera_m, 0.0)))
+        low, high = (np.stack((by.scale * z + z_m, by.scale**2 * area))
+                     for z, area in (self.low, self.high))  # fmt: skip
+        return replace(
+            self,
+            camera_m=np.array((x_m, y_m)),
+            heading_rad=self.heading_rad + float(np.arctan2(by.R[1, 0], by.R[0, 0])),
+            range_m=by.scale * self.range_m,
+            low=low,
+            high=high,
+        )
 
 
 class RoomViews:
@@ -87,21 +107,38 @@ class RoomViews:
         metric, with z up: another one has no room.
         """
         self._is_grounded &= is_grounded
-        seen = _seen(view, masks) if is_grounded else None
+        seen = _seen(view, masks) if is_grounded and self._is_new(view) else None
         if seen is not None:
             self._views.append(seen)
         if len(self._views) > MAX_VIEWS:
             del self._views[self._least_telling()]
 
-    def _least_telling(self) -> int:
-        """Of the two views most alike in place and heading, the one that sees less wall."""
+    def _is_new(self, view: FrameView) -> bool:
+        """Whether no view that is kept has about the same place and heading."""
+        if not self._views:
+            return True
+        forward = view.T_world_camera[:2, 2]
+        heading = np.arctan2(forward[1], forward[0])
+        look = np.array([*view.T_world_camera[:2, 3], np.cos(heading), np.sin(heading)])
+        return bool(np.linalg.norm(self._looks() - look, axis=1).min() > _LEAST_STEP)
+
+    def _looks(self) -> Array:
+        """(V, 4) place in metres and direction of each view: a metre counts as a radian."""
         heading = np.array([view.heading_rad for view in self._views])
         place = np.stack([view.camera_m for view in self._views])
-        look = np.column_stack((place, np.cos(heading), np.sin(heading)))
+        return np.column_stack((place, np.cos(heading), np.sin(heading)))
+
+    def _least_telling(self) -> int:
+        """Of the two views most alike in place and heading, the one that sees less wall."""
+        look = self._looks()
         apart = np.linalg.norm(look[:, None] - look, axis=-1) + 1e9 * np.eye(len(look))
         i, j = np.unravel_index(int(np.argmin(apart)), apart.shape)
         walls = [int(self._views[k].is_wall.sum()) for k in (i, j)]
         return int(i if walls[0] <= walls[1] else j)
+
+    def settle(self, moves: Sequence[Similarity]) -> None:
+        """Move what each frame saw by that frame's own move; ``moves`` (N,): of all frames."""
+        self._views = [view.moved(moves[view.frame]) for view in self._views]
 
     def found(self) -> FoundRoom:
         """The room of all views."""
@@ -163,6 +200,7 @@ def _seen(view: FrameView, masks: FrameMasks) -> _RoomView | None:
     )
     range_m, walls = sight_of(lifted, is_wall[None, None], _WALL_QUANTILE)
     return _RoomView(
+        frame=view.index,
         camera_m=T[:2, 3].copy(),
         heading_rad=heading,
         range_m=range_m[0].astype(np.float32),

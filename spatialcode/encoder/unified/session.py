@@ -25,6 +25,7 @@ from spatialcode.encoder.in_turn import encode_in_turn
 from spatialcode.encoder.lifting.reflections import ALWAYS_ASKED, without_reflections
 from spatialcode.encoder.lifting.sightings import frame_view
 from spatialcode.encoder.parsing.keyframes import KeyFrames, KeyFrameSettings
+from spatialcode.encoder.parsing.movers import with_movers
 from spatialcode.encoder.parsing.protocol import NO_TRACK, FrameMasks
 from spatialcode.encoder.parts import EncoderParts
 from spatialcode.encoder.protocol import (
@@ -129,7 +130,7 @@ class UnifiedSession:
         asked = tuple(dict.fromkeys((*limits.labels, ALWAYS_ASKED)))
         found = parts.detector.detect(window, keys, asked) if keys else []
         outlined = self._masks.masks(window, dict(zip(keys, found, strict=True)))
-        geometry = self._geometry.geometry(window)
+        geometry = self._geometry.geometry(with_movers(window, outlined))
         self._trust.note(window, geometry)
         real: dict[int, FrameMasks] = {}
         for row in range(window.num_repeated, len(window.rgb)):
@@ -150,9 +151,14 @@ class UnifiedSession:
         if not self._seen:
             raise EncodeError("a clip needs at least one frame, got none")
         loaded, unit_m = self._loaded, self._unit_m()
+        self._settle()
         video = replace(self._clip.video, sampled_s=tuple(seen.t_s for seen in self._seen))
         found = self._rooms.longest(len(self._seen))[1].found()
-        sightings = [box.in_world(unit_m, num) for box, num in self._boxes.all()]
+        # by the cameras as they stand now, which `_settle` may have moved
+        sightings = [
+            replace(box, seen=self._seen[box.seen.frame]).in_world(unit_m, num)
+            for box, num in self._boxes.all()
+        ]
         return SpatialCode(
             video=video,
             objects=merged_objects(sightings, loaded.limits.merging),
@@ -168,6 +174,16 @@ class UnifiedSession:
                 work_key=self._clip.work_key,
             ),
         )
+
+    def _settle(self) -> None:
+        """Take the poses that the geometry believes once it knows all frames."""
+        settled = self._geometry.settled()
+        if settled is None:
+            return
+        moves = settled.since(np.stack([seen.T_world_camera for seen in self._seen]))
+        self._rooms.longest(len(self._seen))[1].settle(moves)
+        now = zip(self._seen, settled.T_world_camera, strict=True)
+        self._seen = [replace(seen, T_world_camera=T) for seen, T in now]
 
     def _cut_warnings(self) -> tuple[str, ...]:
         return tuple(

@@ -7,7 +7,8 @@ from functools import cache
 import cv2
 import numpy as np
 
-from spatialcode.encoder.geometry.own_path import PathInput
+from spatialcode.encoder.geometry.path.frames import PathInput
+from spatialcode.encoder.geometry.path.running import OwnPath, RunningPath
 from spatialcode.encoder.geometry.protocol import DepthNoise
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 
@@ -40,3 +41,8 @@ def gray(rgb: np.ndarray) -> np.ndarray:
 def path_input(rendered, depth_m, error=EXACT, **more) -> PathInput:
     K = np.tile(rendered.K, (len(rendered.rgb), 1, 1))
     return PathInput(gray(rendered.rgb), depth_m, K, error, **more)
+
+
+def own_path(given: PathInput) -> OwnPath:
+    """The path of a clip whose frames come all at once."""
+    return RunningPath().add(given)

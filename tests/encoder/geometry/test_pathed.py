@@ -79,14 +79,70 @@ def test_without_depth_recorded_geometry_refuses():
         through(load_geometry("recorded"), given)
 
 
-def test_windows_give_the_path_of_the_whole():
+@pytest.mark.parametrize(("size", "overlap"), [(14, 5), (10, 0), (16, 8)])
+def test_windows_give_the_path_of_the_whole(size, overlap):
+    rendered = clip(SEED)
+    # a network's depth, as its frames disagree most
+    given = clip_input(rendered.rgb, K=rendered.K)
+    found = []
+    for window, repeated in ((None, 0), (size, overlap)):
+        source = PathedGeometry(NoisyDepth(rendered), EXACT, PATH)
+        session = source.session(given.header)
+        told = [
+            session.geometry(w)
+            for w in given.windows(FrameRequest(window=window, overlap=repeated))
+        ]
+        found.append(session.settled())
+        assert all(g.cuts == () for g in told)
+    whole, parts = (settled.T_world_camera for settled in found)
+    assert len(parts) == 24
+    assert np.linalg.norm((whole - parts)[:, :3, 3], axis=1).max() < 1e-6
+    assert path_error(parts, rendered.T_world_camera).world_m < 0.12
+
+
+def test_what_a_window_repeats_is_told_as_before():
     rendered = clip(SEED)
     given = clip_input(rendered.rgb, K=rendered.K, depth_m=rendered.depth_m)
-    source = load_geometry("recorded")
-    whole = poses(through(source, given))
-    parts = poses(through(source, given, size=14, overlap=5))
-    assert np.linalg.norm((whole - parts)[:, :3, 3], axis=1).max() < 0.08
-    assert path_error(parts, rendered.T_world_camera).world_m < 0.12
+    (_, first), (_, second) = through(load_geometry("recorded"), given, size=14, overlap=4)[:2]
+    np.testing.assert_array_equal(first.T_world_camera[-4:], second.T_world_camera[:4])
+    np.testing.assert_array_equal(first.depth_m[-4:], second.depth_m[:4])
+
+
+def test_the_settled_path_goes_on_from_what_was_told():
+    rendered = clip(SEED)
+    given = clip_input(rendered.rgb, K=rendered.K, depth_m=rendered.depth_m)
+    session = load_geometry("recorded").session(given.header)
+    windows = list(given.windows(FrameRequest(window=14, overlap=4)))
+    told = [(window, session.geometry(window)) for window in windows]
+    settled = session.settled()
+    assert path_error(poses(told), settled.T_world_camera).world_m < 0.1
+    # no more is believed of depth than its stated error allows
+    assert np.abs(settled.log_depth_scale).max() < 0.01
+
+
+def test_recorded_poses_are_settled_as_they_are_told():
+    rendered = clip(SEED)
+    given = clip_input(
+        rendered.rgb[:4], K=rendered.K, depth_m=rendered.depth_m[:4],
+        T_world_camera=rendered.T_world_camera[:4],
+    )  # fmt: skip
+    session = load_geometry("recorded").session(given.header)
+    (window,) = given.windows(FrameRequest())
+    session.geometry(window)
+    assert session.settled() is None
+
+
+class NoisyDepth:
+    """A network's depth of a clip whose frames come in order, each once or more often."""
+
+    error = DepthNoise(0.05, 0.02, 3.0)
+
+    def __init__(self, rendered) -> None:
+        self._rgb, self._depth_m = rendered.rgb, noisy_depth(rendered)
+
+    def depth(self, rgb, K):
+        rows = [int(np.flatnonzero((self._rgb == frame).all(axis=(1, 2, 3)))[0]) for frame in rgb]
+        return DepthFrames(self._depth_m[rows].astype(np.float32))
 
 
 class StatedDepth:

@@ -37,6 +37,9 @@ class Looped:
     def masks(self, window: Window, detections: Any) -> Any:
         return self._part.masks(_in_loop(window), detections)
 
+    def settled(self) -> None:
+        return None
+
     def geometry(self, window: Window) -> Any:
         return self._part.geometry(_in_loop(window))
 

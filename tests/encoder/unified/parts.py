@@ -70,6 +70,9 @@ class WallAhead:
     def session(self, clip):
         return self
 
+    def settled(self) -> None:
+        return None
+
     def geometry(self, window):
         num, height, width = window.rgb.shape[:3]
         pose = np.tile(np.eye(4), (num, 1, 1))

@@ -117,17 +117,18 @@ def test_a_world_of_another_unit_is_brought_to_metres():
     assert code.scale.confidence == pytest.approx(0.5)
 
 
-class Told:
+class Told(WallAhead):
     """The wall ahead, with what a path audit says of it."""
 
     def __init__(self, **said) -> None:
+        super().__init__()
         self.said = said
 
-    def session(self, clip):
-        return self
-
     def geometry(self, window):
-        return replace(WallAhead().geometry(window), **self.said)
+        return replace(super().geometry(window), **self.said)
+
+    def settled(self) -> None:
+        return None
 
 
 def test_a_path_that_misses_the_pictures_or_stands_is_warned_of():
@@ -184,6 +185,9 @@ def test_the_unit_is_the_median_ratio_of_what_both_know():
 
 class Cut(WallAhead):
     """Goes on somewhere else at the fifth frame."""
+
+    def settled(self) -> None:
+        return None
 
     def geometry(self, window):
         rows = tuple(row for row in range(len(window.rgb)) if window.start + row == 4)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from spatialcode.encoder.geometry.own_path import PathInput, own_path
+from spatialcode.encoder.geometry.path import running, surfaces
+from spatialcode.encoder.geometry.path.frames import PathInput, frames_of
+from spatialcode.encoder.geometry.path.running import RunningPath
 from spatialcode.errors import EncodeError
 from spatialcode.evaluation.metrics.poses import path_error
-from tests.encoder.geometry.clips import NETWORK, clip, exact_depth, noisy_depth, path_input
+from tests.encoder.geometry.clips import (
+    NETWORK,
+    clip,
+    exact_depth,
+    noisy_depth,
+    own_path,
+    path_input,
+)
 
 SEED = 1_000_000_002
 
@@ -28,8 +38,6 @@ def test_a_path_from_exact_depth():
     assert np.degrees(missed.rotation_rad) < 2
     assert np.degrees(missed.gravity_rad) < 0.8
     assert missed.height_m < 0.03
-    assert found.has_floor
-    assert found.has_up
     assert found.reprojection_px < 1.5
 
 
@@ -55,7 +63,7 @@ def test_unknown_depth_is_left_out_and_not_believed():
     holes[5] = np.nan  # a whole frame
     found = own_path(path_input(rendered, holes))
     # a frame without depth is seen from both sides
-    assert found.num_joined[4:6].min() > 5
+    assert found.num_joined[5:7].min() > 5
     some = error(found, rendered.T_world_camera)
     assert some.world_m < whole.world_m + 0.08
 
@@ -66,7 +74,8 @@ def test_nothing_known_gives_a_path_without_trust():
     assert np.isfinite(found.T_world_camera).all()
     assert found.num_joined.max() == 0
     assert found.reprojection_px is None
-    assert not found.has_floor
+    # no floor is seen: it is assumed below the first camera
+    assert found.T_world_camera[0, 2, 3] == pytest.approx(1.5)
 
 
 def test_a_single_frame_stands_upright_on_its_floor():
@@ -113,7 +122,7 @@ def test_given_gravity_is_used():
 
 
 def test_what_moves_can_be_left_out():
-    rendered = clip(SEED)
+    rendered = clip(1_000_000_005)
     given = path_input(rendered, exact_depth(rendered))
     # something textured that stays in one place of the picture while the camera walks
     pictures = given.gray.copy()
@@ -122,7 +131,9 @@ def test_what_moves_can_be_left_out():
     ignored = np.zeros(pictures.shape, bool)
     ignored[:, 56:184, 36:124] = True
     found = own_path(replace(given, gray=pictures, ignored=ignored))
-    points = found.pairs.first_px
+    points = np.concatenate(
+        [frame.points_px for frame in frames_of(replace(given, gray=pictures, ignored=ignored))]
+    )
     assert not ((points > (40, 60)) & (points < (120, 180))).all(axis=1).any()
     believed = own_path(replace(given, gray=pictures))
     left_out, taken_in = (error(path, rendered.T_world_camera) for path in (found, believed))
@@ -169,3 +180,27 @@ def test_inputs_that_do_not_fit_are_refused():
         replace(given, depth_m=given.depth_m[:3])
     with pytest.raises(EncodeError, match=r"\(24, 3, 3\)"):
         replace(given, K=given.K[:3])
+
+
+def test_a_long_clip_leaves_little_behind(monkeypatch):
+    monkeypatch.setattr(running, "_MAX_LANDMARKS", 6)
+    monkeypatch.setattr(surfaces, "_MAX_FRAMES", 16)
+    rendered = clip(SEED)
+    there = path_input(rendered, exact_depth(rendered))
+    # there and back again and again, eight frames at a time
+    walk = np.resize(np.r_[0:24, 22:0:-1], 96).reshape(-1, 8)
+    path, sizes = RunningPath(), []
+    for rows in walk:
+        path.add(PathInput(there.gray[rows], there.depth_m[rows], there.K[rows], there.error))
+        sizes.append(len(pickle.dumps(path)))
+    # pictures and surfaces of few frames are kept; of each other frame less than a small picture
+    assert (sizes[-1] - sizes[5]) / (8 * 6) < 6_000
+    told, settled = path.settled()
+    assert len(told.centre) == len(settled.centre) == 96
+    # the second walk there lies on the first one
+    assert np.linalg.norm(settled.centre[:24] - settled.centre[46:70], axis=1).max() < 0.1
+
+
+def test_a_path_of_no_frame_is_not_settled():
+    with pytest.raises(EncodeError, match="at least one frame"):
+        RunningPath().settled()
