@@ -38,7 +38,7 @@ def test_4096_frames_hold_what_64_do(name: str, case: str, tmp_path: Path) -> No
     early, late = held(name, case, tmp_path, 64, 4096)
     whole = [one["weights"] + one["held"] for one in (early, late)]
     assert early["held"] > 0
-    assert whole[1] == pytest.approx(whole[0], rel=0.05)
+    assert whole[1] <= 1.05 * whole[0]
     # half a number of Python's for each frame: no list has grown with them
     assert late["held"] - early["held"] < 16 * late["frames"]
     assert late["cameras"] < 1024 * late["frames"]

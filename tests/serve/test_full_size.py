@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 
 from serve import app
 from serve.book.database import JobStatus
@@ -133,6 +132,8 @@ def test_without_weights_it_does_not_start_and_says_what_to_do(
 ) -> None:
     monkeypatch.setenv("SPATIALCODE_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(app, "stop", lambda: None)  # there is nothing to drain
+    started: list[Any] = []
+    monkeypatch.setattr("cluster.connect.connect", lambda **told: started.append(told))
     store = (
         f"store.url={tmp_path / 'store'}",
         f"store.database_url=sqlite:///{tmp_path / 'jobs.sqlite'}",
@@ -144,4 +145,4 @@ def test_without_weights_it_does_not_start_and_says_what_to_do(
     for argument, says in refused.items():
         assert app.main([*store, argument]) == 1
         assert says in capsys.readouterr().err
-    assert not ray.is_initialized()
+    assert not started, "it is said before Ray starts"
