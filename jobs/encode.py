@@ -1,4 +1,4 @@
-"""Encodes videos into spatial codes, on this machine or on a Ray cluster.
+"""Encodes videos and recorded captures into spatial codes, on this machine or on a Ray cluster.
 
 A second run computes only what is missing: inputs that are new, changed or were not finished.
 """

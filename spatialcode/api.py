@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialcode.encoder.compiling import compile_networks
+from spatialcode.encoder.in_turn import encode_source
 from spatialcode.encoder.protocol import (
     ClipInput,
     Encoder,
     FrameGeometry,
     FrameRequest,
     OnShare,
+    WindowedClip,
     encode_windows,
 )
 from spatialcode.encoder.registry import make_encoder
@@ -32,7 +34,8 @@ from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.priors.known import Priors, read_priors
 from spatialcode.reasoning.solver import solve
 from spatialcode.scene.motion import PosePath
-from spatialcode.scene.schema import SpatialCode, VideoInfo
+from spatialcode.scene.schema import SpatialCode
+from spatialcode.streaming import video_info
 from spatialcode.video.decode import DecodedVideo, decode
 from spatialcode.video.sampling import Sampling
 from spatialcode.video.sandbox import SandboxedDecoder
@@ -186,25 +189,22 @@ class VideoEncoder:
         clips = [clip_of(video, key) for video, key in zip(videos, keys, strict=True)]
         return self.loaded.encode_batch(clips, on_share)
 
+    def encode_source(self, clip: WindowedClip) -> SpatialCode:
+        """The code of a clip that is read as it is encoded. Raises what reading it raises, and
+        EncodeError where no code can be made.
+        """
+        return encode_source(self.loaded, clip, self.encoder.frames)
+
 
 def clip_of(video: DecodedVideo, key: str = "", camera: KnownCamera | None = None) -> ClipInput:
     """A decoded video as the encoder takes it; ``key`` goes into the code's provenance."""
     camera = camera or KnownCamera()
     probe = video.probe
-    info = VideoInfo(
-        uri=probe.uri,
-        sha256=probe.sha256,
-        duration_s=probe.duration_s,
-        fps=probe.fps,
-        width_px=probe.width_px,
-        height_px=probe.height_px,
-        sampled_s=tuple(video.times_s.tolist()),
-    )
     height, width = video.rgb.shape[1:3]
     shrink = np.diag([width / probe.width_px, height / probe.height_px, 1.0])
     up = None if camera.up_camera is None else np.tile(camera.up_camera, (len(video.rgb), 1))
     return ClipInput(
-        video=info,
+        video=video_info(probe, video.times_s.tolist()),
         rgb=video.rgb,
         geometry=FrameGeometry(
             K=None if camera.K is None else shrink @ camera.K,

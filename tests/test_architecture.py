@@ -36,6 +36,7 @@ RANKS = {
     "spatialcode.grpo": 5,
     "spatialcode.tiny": 5,
     "spatialcode.export": 5,
+    "spatialcode.streaming": 5,
     "spatialcode.client": 6,
     "spatialcode.api": 6,
     "spatialcode.evaluation": 6,

@@ -40,6 +40,7 @@ class Settings:
     output: Path = setting("where results go")
     rate_hz: float = setting("frames a second", 2.0)
     limit: int | None = setting("stop after so many", None)
+    share: float | None = setting("of a GPU", 0.5, auto=True)
     model: Model = setting("the encoder", default_factory=Model)
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -85,9 +86,19 @@ def test_null_and_free_form_groups() -> None:
     assert config.extra == {"depth": 2}
 
 
+@pytest.mark.parametrize("word", ["auto", "null"])
+def test_a_choice_that_is_left_to_the_program(tmp_path: Path, word: str) -> None:
+    assert load_config(Settings, None, GIVEN).share == 0.5
+    assert load_config(Settings, None, [*GIVEN, "share=0.25"]).share == 0.25
+    assert load_config(Settings, None, [*GIVEN, f"share={word}"]).share is None
+    assert load_config(Settings, yaml_file(tmp_path, f"share: {word}\n"), GIVEN).share is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
+        (["limit=auto"], ["limit", "auto"]),
+        (["share=automatic"], ["share", "automatic"]),
         (["rate_hzz=1"], ["unknown key 'rate_hzz'", "did you mean 'rate_hz'"]),
         (["model.batchsize=1"], ["'model.batchsize'", "'model.batch_size'"]),
         (["batch_size=1"], ["unknown key 'batch_size'", "did you mean 'model.batch_size'"]),
@@ -143,6 +154,7 @@ def test_help_lists_every_key_with_default_type_and_doc() -> None:
     for line in ("inputs=… [required]", "rate_hz=2.0", "limit=null", "model.batch_size=8"):
         assert line in text
     assert "frames a batch (int, at least 1)" in text
+    assert "of a GPU (float | auto)" in text
 
 
 def test_to_dict_is_json() -> None:

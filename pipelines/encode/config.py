@@ -16,7 +16,9 @@ class DecodeConfig:
 
     num_cpus: float = setting("cores a decoding task reserves", 1.0, above=0)
     timeout_s: float = setting(
-        "wall clock for one video, then its decoder is killed", 120.0, above=0
+        "wall clock for one video, or one piece of a long one; then its decoder is killed",
+        120.0,
+        above=0,
     )
     memory_bytes: int = setting("address space of a decoder", 4 * 2**30, at_least=2**28)
     videos_per_task: int = setting("videos a task decodes, one after the other", 4, at_least=1)
@@ -64,6 +66,11 @@ class EncodeConfig:
     """All settings of ``python -m jobs.encode``."""
 
     input: tuple[str, ...] = setting("files, folders, globs, s3:// prefixes or manifests")
+    reader: str | None = setting(
+        "inputs are folders of recorded captures: a reader's name (docs/recordings.md), or auto"
+        " for the one that recognises a folder; null: inputs are videos", None
+    )  # fmt: skip
+    sidecars: bool = setting("a sidecar beside a video (NAME.geometry.json) is read with it", True)
     output: str = setting("folder or s3:// prefix for codes/ and report.json")
     sampling: Sampling = setting("", default_factory=Sampling)
     decode: DecodeConfig = setting("", default_factory=DecodeConfig)

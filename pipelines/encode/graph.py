@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.encode.config import EncodeConfig
-from pipelines.encode.inputs import list_inputs
+from pipelines.encode.inputs import Captures, list_inputs
 from pipelines.encode.placement import placed
 from pipelines.encode.plan import (
     ContentCache,
@@ -35,13 +35,17 @@ from pipelines.encode.stages import (
     decode_videos,
     write_rows,
 )
+from pipelines.encode.streams import StreamStage
 from pipelines.on_ray.dataset import abort_line, connect_for_data
 from pipelines.stored import rows
 from pipelines.stored.store import ResultStore
 from spatialcode.api import effective_sampling, keyed_identity
 from spatialcode.encoder.protocol import Encoder
+from spatialcode.video.sampling import Sampling
 
 _WRITER_CPUS = 0.25
+#: A video of more frames does not travel with them: 64 at 640 px are 60 MB.
+MAX_ROW_FRAMES = 64
 _log = logging.getLogger(__name__)
 Progress = Callable[[Tally], None]
 
@@ -49,7 +53,9 @@ Progress = Callable[[Tally], None]
 def build(
     works: list[Work], encoder: Encoder, config: EncodeConfig, store: ResultStore, ledger: Any
 ) -> Any:
-    """The stages. Each states its resources: that also keeps Ray from fusing two of them."""
+    """The stages for videos whose frames travel as rows. Each states its resources: that also keeps
+    Ray from fusing two of them.
+    """
     import ray
 
     decode, encoding = config.decode, config.encoder
@@ -78,7 +84,7 @@ def build(
             fn_constructor_kwargs={**arguments, "encoder": encoder},
             compute=ray.data.ActorPoolStrategy(
                 min_size=encoding.min_actors,
-                max_size=_max_actors(config),
+                max_size=_max_actors(config, decode.num_cpus, encoding.num_cpus),
                 max_tasks_in_flight_per_actor=2,
             ),
             num_cpus=encoding.num_cpus,
@@ -86,15 +92,49 @@ def build(
             udf_modifying_row_count=False,
         )
         # A quarter of a core: compressing a few rows, then waiting for the disk.
+        .map_batches(write_rows, **_writing(config, store), num_cpus=_WRITER_CPUS)
+    )
+
+
+def build_streams(
+    works: list[Work], encoder: Encoder, config: EncodeConfig, store: ResultStore, ledger: Any
+) -> Any:
+    """The stages for captures and long videos: a uri travels, the encoder's actor reads."""
+    import ray
+
+    encoding = config.encoder
+    num_cpus = _reading_encoder_cpus(config)
+    return (
+        # A block a clip: what a lost actor repeats, and what it is given next.
+        ray.data.from_arrow(_blocks(works, 1))
+        # One clip running and one waiting, as above. An actor's decoder is its child and runs while
+        # it encodes: the actor reserves a core for it, unless the cluster has none to spare.
         .map_batches(
-            write_rows,
-            batch_size=config.rows_per_file,
+            StreamStage,
+            batch_size=1,
             batch_format="pyarrow",
-            fn_kwargs={"store": store},
-            num_cpus=_WRITER_CPUS,
+            fn_constructor_kwargs={"config": config, "ledger": ledger, "encoder": encoder},
+            compute=ray.data.ActorPoolStrategy(
+                min_size=encoding.min_actors,
+                max_size=_max_actors(config, 0.0, num_cpus),
+                max_tasks_in_flight_per_actor=2,
+            ),
+            num_cpus=num_cpus,
+            num_gpus=encoding.num_gpus or None,
             udf_modifying_row_count=False,
         )
+        .map_batches(write_rows, **_writing(config, store), num_cpus=_WRITER_CPUS)
     )
+
+
+def _writing(config: EncodeConfig, store: ResultStore) -> dict[str, Any]:
+    """How result rows are written, whichever stages they come from."""
+    return {
+        "batch_size": config.rows_per_file,
+        "batch_format": "pyarrow",
+        "fn_kwargs": {"store": store},
+        "udf_modifying_row_count": False,
+    }
 
 
 def _blocks(works: list[Work], size: int) -> list[pa.Table]:
@@ -135,7 +175,8 @@ def run_encode(config: EncodeConfig, on_progress: Progress = lambda _: None) -> 
 
 def plan_run(config: EncodeConfig, store: ResultStore, encoder: Encoder) -> Plan:
     """List the inputs, identify their content, compare with what is stored."""
-    sources = list_inputs(config.input, config.s3_endpoint_url)
+    captures = Captures(config.reader, config.sidecars)
+    sources = list_inputs(config.input, config.s3_endpoint_url, captures)
     cache = ContentCache(Path(config.cache_dir) if config.cache_dir else default_cache_dir())
     try:
         sources = identify(sources, cache)
@@ -158,14 +199,19 @@ def _compute(
     config = placed(config, encoder, len(works))
     ledger = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(AttemptLedger).remote()
     outstanding = {work.source.input_id: work for work in works}
+    streamed = [work for work in works if is_streamed(work, config.sampling)]
+    rest = [work for work in works if not is_streamed(work, config.sampling)]
     try:
-        dataset = build(works, encoder, config, store, ledger)
-        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
-            receipts = batch.to_pylist()
-            for receipt in receipts:
-                work = outstanding.pop(receipt["input_id"])
-                assert work.key == receipt["work_key"], receipt
-            yield receipts
+        for part, stages in ((rest, build), (streamed, build_streams)):
+            if not part:
+                continue
+            dataset = stages(part, encoder, config, store, ledger)
+            for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+                receipts = batch.to_pylist()
+                for receipt in receipts:
+                    work = outstanding.pop(receipt["input_id"])
+                    assert work.key == receipt["work_key"], receipt
+                yield receipts
     except (RayError, SystemException, ExecutionTimeoutError) as error:
         _log.error("the run was aborted", exc_info=error)
         tally.abort(abort_line(error))
@@ -181,15 +227,35 @@ def _compute(
         yield lost
 
 
-def _max_actors(config: EncodeConfig) -> int | None:
-    """The most encoders that fit: on CPUs, cores for one decoder must stay free."""
+def is_streamed(work: Work, sampling: Sampling) -> bool:
+    """Whether a clip's encoder reads it for itself: a capture, or more frames than travel as rows,
+    or nobody knows how many.
+    """
+    num_frames = None if sampling.rate_hz is not None else sampling.num_frames
+    return work.source.place is not None or num_frames is None or num_frames > MAX_ROW_FRAMES
+
+
+def _reading_encoder_cpus(config: EncodeConfig) -> float:
+    """What an encoder that reads for itself reserves: its decoder too, where the cluster has room
+    beside the writers.
+    """
+    import ray
+
+    encoder = config.encoder
+    both = encoder.num_cpus + config.decode.num_cpus
+    there = ray.cluster_resources().get("CPU", 1.0)
+    return both if encoder.min_actors * both + _WRITER_CPUS <= there else encoder.num_cpus
+
+
+def _max_actors(config: EncodeConfig, others_cpus: float, own_cpus: float) -> int | None:
+    """The most encoders that fit: on CPUs, so many cores must stay free for others."""
     import ray
 
     encoder = config.encoder
     if encoder.max_actors is not None or encoder.num_gpus:
         return encoder.max_actors
-    free = ray.cluster_resources().get("CPU", 1.0) - config.decode.num_cpus - _WRITER_CPUS
-    return max(encoder.min_actors, int(free / encoder.num_cpus))
+    free = ray.cluster_resources().get("CPU", 1.0) - others_cpus - _WRITER_CPUS
+    return max(encoder.min_actors, int(free / own_cpus))
 
 
 def _failed(work: Work, error: Exception, stage: str) -> dict[str, Any]:

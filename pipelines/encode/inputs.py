@@ -1,4 +1,7 @@
-"""Lists the videos to encode: files, folders, globs, ``s3://`` prefixes, manifests.
+"""Lists what to encode: videos by file, folder, glob, ``s3://`` prefix or manifest, and captures.
+
+With a reader of recordings (`spatialcode.recordings`) local folders, globs of folders and manifests
+of folders name captures instead of videos. A video with a sidecar beside it is a capture as well.
 
 Every listed thing becomes exactly one `ListedVideo`, in a stable order; what cannot be used becomes
 one with an error, not an exception, so that one bad line does not stop a run. Only a listing that
@@ -17,6 +20,9 @@ from typing import Any
 
 from pipelines.stored.store import s3_filesystem
 from spatialcode.errors import InputError, SpatialCodeError, VideoNotFoundError
+from spatialcode.recordings.places import CapturePlace
+from spatialcode.recordings.readers.sidecar import Sidecar, sidecar_beside
+from spatialcode.recordings.registry import captures_in
 
 VIDEO_SUFFIXES = frozenset(
     {
@@ -29,11 +35,12 @@ MANIFEST_SUFFIXES = frozenset({".parquet", ".jsonl", ".ndjson"})
 
 @dataclass(frozen=True)
 class ListedVideo:
-    """One listed video.
+    """One listed video or capture.
 
     ``input_id``: the uri, with ``#2``, ``#3`` … for its repetitions in one listing; stable
     between runs. ``content_id``: the content's identity where the listing gives one, else empty.
-    ``error``: why it cannot be used, if so.
+    ``error``: why it cannot be used, if so. ``reader`` and ``place``: who reads a capture, and
+    where; of a video alone, empty and None.
     """
 
     input_id: str
@@ -41,18 +48,48 @@ class ListedVideo:
     content_id: str = ""
     num_bytes: int = -1
     error: SpatialCodeError | None = None
+    reader: str = ""
+    place: CapturePlace | None = None
+
+    @property
+    def is_video(self) -> bool:
+        """Whether the uri names one file of pictures, whose bytes are its content."""
+        return self.place is None or self.place.uri != self.uri
 
 
-def list_inputs(patterns: Sequence[str], s3_endpoint_url: str | None = None) -> list[ListedVideo]:
+@dataclass(frozen=True)
+class Captures:
+    """Which inputs are captures. ``reader``: the name of a reader, "auto" for the one that
+    recognises a folder, None: inputs are videos. ``with_sidecars``: a sidecar beside a video is
+    read with it.
+    """
+
+    reader: str | None = None
+    with_sidecars: bool = True
+
+    @property
+    def format_name(self) -> str | None:
+        """The reader's name, None for whichever recognises a folder."""
+        return None if self.reader == "auto" else self.reader
+
+
+def list_inputs(
+    patterns: Sequence[str],
+    s3_endpoint_url: str | None = None,
+    captures: Captures = Captures(with_sidecars=False),
+) -> list[ListedVideo]:
     """All sources that the patterns name, in the order of the patterns, each folder sorted.
 
     A folder is searched at every depth for files with a video's suffix; a file or manifest row
     named outright is taken whatever its suffix. A missing single video is a source with
     `VideoNotFoundError`. Raises InputError for a folder, glob, prefix or manifest with no entry,
-    or one that is missing or cannot be read.
+    or one that is missing or cannot be read, and as `captures_in` does, or ConfigError, for
+    captures.
     """
-    lister = _Lister(s3_endpoint_url)
+    lister = _Lister(s3_endpoint_url, captures)
     sources = [source for pattern in patterns for source in lister.expand(pattern)]
+    if captures.with_sidecars:
+        sources = [_with_sidecar(source) for source in sources]
     return _numbered(sources)
 
 
@@ -71,14 +108,17 @@ def _numbered(sources: Iterable[ListedVideo]) -> list[ListedVideo]:
 class _Lister:
     """Expands patterns."""
 
-    def __init__(self, s3_endpoint_url: str | None) -> None:
+    def __init__(self, s3_endpoint_url: str | None, captures: Captures) -> None:
         self._endpoint_url = s3_endpoint_url
+        self._captures = captures
 
     def expand(self, pattern: str) -> Iterator[ListedVideo]:
         """The sources of one pattern."""
         suffix = Path(pattern).suffix.lower()
         if suffix in MANIFEST_SUFFIXES:
             yield from self._manifest(pattern, suffix)
+        elif self._captures.reader is not None:
+            yield from _captured_entries(pattern, self._captures.format_name)
         elif pattern.startswith("s3://"):
             yield from self._s3_entries(pattern)
         elif "://" in pattern:
@@ -123,12 +163,18 @@ class _Lister:
             if problem:
                 name = f"{path}:{number}"
                 yield ListedVideo("", name, error=InputError(f"{name}: {problem}"))
-            else:
-                yield self._manifest_source(uri, base)
+                continue
+            if "://" not in uri and not Path(uri).is_absolute() and base:
+                uri = f"{base}/{uri}"
+            if self._captures.reader is None:
+                yield self._manifest_source(uri)
+                continue
+            try:
+                yield from _captured_entries(uri, self._captures.format_name)
+            except InputError as error:
+                yield ListedVideo("", uri, error=error)
 
-    def _manifest_source(self, uri: str, base: str) -> ListedVideo:
-        if "://" not in uri and not Path(uri).is_absolute() and base:
-            uri = f"{base}/{uri}"
+    def _manifest_source(self, uri: str) -> ListedVideo:
         if uri.startswith("s3://"):
             try:
                 return _s3_source(self.s3().info(uri))
@@ -163,6 +209,29 @@ def _local_entries(pattern: str) -> Iterator[ListedVideo]:
     if not found:
         raise InputError(f"{pattern}: no videos there")
     yield from (_local_source(entry) for entry in found)
+
+
+def _captured_entries(pattern: str, format_name: str | None) -> Iterator[ListedVideo]:
+    """The captures in a folder, or in the folders that a glob names."""
+    if "://" in pattern:
+        raise InputError(f"{pattern}: captures are read from folders of this machine only")
+    is_glob = glob.has_magic(pattern) and not Path(pattern).exists()
+    folders = sorted(glob.iglob(pattern, recursive=True)) if is_glob else [pattern]  # noqa: PTH207 - as below
+    folders = [folder for folder in folders if Path(folder).is_dir()]
+    if not folders:
+        raise InputError(f"{pattern}: expected a folder of captures")
+    for folder in folders:
+        for found in captures_in(Path(folder), format_name):
+            place = found.place
+            yield ListedVideo("", place.uri, error=found.error, reader=found.reader, place=place)
+
+
+def _with_sidecar(source: ListedVideo) -> ListedVideo:
+    """A local video with the capture that lies beside it, if one does."""
+    if source.error or source.place or source.uri.startswith("s3://"):
+        return source
+    place = sidecar_beside(Path(source.uri))
+    return source if place is None else replace(source, reader=Sidecar.name, place=place)
 
 
 def _local_source(path: Path) -> ListedVideo:

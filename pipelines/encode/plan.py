@@ -8,7 +8,8 @@ before under another name, is not encoded again: its row is copied.
 The identity of a local file's content is the sha256 of its bytes, remembered by path, size and
 mtime: planning a run over a million files that were seen before must not read them again. The
 memory is one SQLite file; losing it costs reading time, never correctness. A file younger than two
-seconds is hashed but not remembered: it could change once more within its clock tick.
+seconds is hashed but not remembered: it could change once more within its clock tick. Captures are
+known by names, sizes and times of their files (`CapturePlace.content_id`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from spatialcode.errors import InputError, SpatialCodeError, VideoNotFoundError
 from spatialcode.video.decode import hash_file
 from spatialcode.workkey import EncoderIdentity, work_key
 
+#: What a content's identity begins with, or has behind its video's hash and ``+``, where captured.
+RECORDED = "recorded:"
 _MIN_AGE_S = 2.0
 _NUM_THREADS = 4  # hashing releases the interpreter's lock; more threads only fight for the disk
 
@@ -114,12 +117,16 @@ class Work:
     def row(self) -> dict[str, object]:
         """The planned row, also the identity of every later row."""
         source = self.source
+        place = source.place
         return {
             "input_id": source.input_id,
             "uri": source.uri,
             "work_key": self.key,
             "content_id": source.content_id,
             "num_bytes": source.num_bytes,
+            "reader": source.reader,
+            "capture_path": str(place.path) if place else "",
+            "capture_part": place.part if place else "",
         }
 
 
@@ -144,8 +151,9 @@ class Plan:
 def identify(sources: Sequence[ListedVideo], cache: ContentCache) -> list[ListedVideo]:
     """The sources with content identities; a file that cannot be read gets an error instead."""
     unknown = [source for source in sources if not source.content_id and source.error is None]
-    hashes = dict(cache.hashes([source.uri for source in unknown]))
-    return [_identified(source, hashes.get(source.uri)) for source in sources]
+    hashes = dict(cache.hashes([source.uri for source in unknown if source.is_video]))
+    found = (_identified(source, hashes.get(source.uri)) for source in sources)
+    return [_with_capture(source) for source in found]
 
 
 def keyed(sources: Iterable[ListedVideo], encoder: EncoderIdentity) -> list[Work]:
@@ -183,6 +191,18 @@ def _settles(row: StoredRow, retry_failed: bool) -> bool:
     if row.status == rows.OK:
         return True
     return not retry_failed and row.error_code not in rows.TRANSIENT_CODES
+
+
+def _with_capture(source: ListedVideo) -> ListedVideo:
+    """With what was recorded in its content's identity: alone, or behind the hash of its video."""
+    if source.place is None or source.error is not None:
+        return source
+    try:
+        recorded = f"{RECORDED}{source.reader}:{source.place.content_id()}"
+    except OSError as error:
+        return replace(source, error=InputError(f"{source.uri}: {error}"))
+    video = f"{source.content_id}+" if source.is_video else ""
+    return replace(source, content_id=video + recorded)
 
 
 def _identified(source: ListedVideo, found: str | OSError | None) -> ListedVideo:

@@ -13,9 +13,10 @@ import math
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,19 +85,58 @@ def _asked(method: Any, stage: str, input_ids: Sequence[str]) -> Any:
     return ray.get(method.remote(stage, list(input_ids)))
 
 
+@dataclass(frozen=True)
+class Attempts:
+    """How often a stage tries one input: what may be the machine's fault is tried again."""
+
+    ledger: Any
+    stage: str
+    max_attempts: int
+
+    def outcome(
+        self,
+        input_id: str,
+        work: Callable[[], dict[str, Any]],
+        failed_in: Callable[[Exception], str] | None = None,
+    ) -> dict[str, Any]:
+        """Outcome columns of the first attempt that succeeds, else of the last; ``failed_in``:
+        what says in which step an error arose, where the stage has several.
+        """
+        last_error: Exception = WorkerLostError(f"its worker died each time ({self.stage})")
+        outcome: dict[str, Any] = {}
+        while not outcome:
+            (attempt,) = _asked(self.ledger.begin, self.stage, [input_id])
+            if attempt > self.max_attempts:
+                outcome = self._failure(last_error, attempt - 1, failed_in)
+                break
+            try:
+                outcome = {**work(), "attempts": attempt}
+            except _RETRIED as error:
+                last_error = error
+            except Exception as error:  # the one boundary: any error becomes this row
+                outcome = self._failure(error, attempt, failed_in)
+        _asked(self.ledger.end, self.stage, [input_id])
+        return outcome
+
+    def _failure(
+        self, error: Exception, attempt: int, failed_in: Callable[[Exception], str] | None
+    ) -> dict[str, Any]:
+        return rows.failure(error, failed_in(error) if failed_in else self.stage, attempt)
+
+
 _decoders: dict[SandboxLimits, SandboxedDecoder] = {}  # one a worker process, kept between tasks
 
 
 def decode_videos(batch: pa.Table, config: EncodeConfig, ledger: Any) -> Iterator[pa.Table]:
     """Planned rows to decoded rows, one video in memory at a time."""
     limit_threads(config.decode.num_cpus)
-    decoder = _decoder(config)
+    decoder, attempts = decoder_of(config), Attempts(ledger, "decode", config.max_attempts)
     for row in batch.to_pylist():
-        decoded = _decode_with_attempts(row, config, decoder, ledger)
+        decoded = attempts.outcome(row["input_id"], partial(_decode, row, config, decoder))
         yield rows.table([{**rows.identity(row), **decoded}], rows.DECODED)
 
 
-def _decoder(config: EncodeConfig) -> SandboxedDecoder:
+def decoder_of(config: EncodeConfig) -> SandboxedDecoder:
     """Decoder of this process; its child starts on first use and stays for later tasks."""
     limits = SandboxLimits(
         wall_s=config.decode.timeout_s,
@@ -106,33 +146,11 @@ def _decoder(config: EncodeConfig) -> SandboxedDecoder:
     return _decoders.setdefault(limits, SandboxedDecoder(limits))
 
 
-def _decode_with_attempts(
-    row: dict[str, Any], config: EncodeConfig, decoder: SandboxedDecoder, ledger: Any
-) -> dict[str, Any]:
-    input_id, last_error = row["input_id"], WorkerLostError("its decoding worker died each time")
-    outcome: dict[str, Any] = {}
-    while not outcome:
-        (attempt,) = _asked(ledger.begin, "decode", [input_id])
-        if attempt > config.max_attempts:
-            outcome = rows.failure(last_error, "decode", attempt - 1)
-            break
-        try:
-            outcome = {**_decode(row, config, decoder), "attempts": attempt}
-        except _RETRIED as error:
-            last_error = error
-        except Exception as error:  # the one boundary: any error becomes this row
-            outcome = rows.failure(error, "decode", attempt)
-    _asked(ledger.end, "decode", [input_id])
-    return outcome
-
-
 def _decode(row: dict[str, Any], config: EncodeConfig, decoder: SandboxedDecoder) -> dict[str, Any]:
     sampling = config.sampling
     start_s = time.perf_counter()
-    with _local_file(row["uri"], config.s3_endpoint_url) as path:
-        listed = row["content_id"]
-        sha256 = None if listed.startswith("s3:") else listed
-        limits = VideoLimits(num_threads=max(1, int(config.decode.num_cpus)))
+    with local_file(row["uri"], config.s3_endpoint_url) as path:
+        limits, sha256 = decoder_limits(config), known_sha256(row)
         video = decoder.decode(
             path, sampling.plan(), limits, max_side_px=sampling.max_side_px, sha256=sha256
         )
@@ -150,8 +168,18 @@ def _decode(row: dict[str, Any], config: EncodeConfig, decoder: SandboxedDecoder
     }
 
 
+def decoder_limits(config: EncodeConfig) -> VideoLimits:
+    """What is decoded at all, and by how many threads."""
+    return VideoLimits(num_threads=max(1, int(config.decode.num_cpus)))
+
+
+def known_sha256(row: dict[str, Any]) -> str | None:
+    """The hash of a row's video, where its content is known by that."""
+    return None if row["content_id"].startswith("s3:") else row["content_id"]
+
+
 @contextmanager
-def _local_file(uri: str, s3_endpoint_url: str | None) -> Iterator[Path]:
+def local_file(uri: str, s3_endpoint_url: str | None) -> Iterator[Path]:
     """The video as a local file; an S3 object is copied to a temporary one."""
     if not uri.startswith("s3://"):
         yield Path(uri)
@@ -167,14 +195,20 @@ def _local_file(uri: str, s3_endpoint_url: str | None) -> Iterator[Path]:
         yield path
 
 
+def loaded_encoder(config: EncodeConfig, encoder: Encoder) -> VideoEncoder:
+    """The encoder as this process is to hold it, with threads for the cores that are reserved."""
+    limit_threads(config.encoder.num_cpus)
+    compiles = bool(config.encoder.compile)
+    loaded = VideoEncoder(encoder, config.encoder.torch_device, compiles)
+    limit_threads(config.encoder.num_cpus)  # loading may have imported torch
+    return loaded
+
+
 class EncodeStage:
     """Decoded rows to result rows; an actor that loads the encoder once."""
 
     def __init__(self, config: EncodeConfig, ledger: Any, encoder: Encoder) -> None:
-        limit_threads(config.encoder.num_cpus)
-        compiles = bool(config.encoder.compile)
-        self._encoder = VideoEncoder(encoder, config.encoder.torch_device, compiles)
-        limit_threads(config.encoder.num_cpus)  # loading may have imported torch
+        self._encoder = loaded_encoder(config, encoder)
         self._max_attempts = max(2, config.max_attempts)  # the first may be a neighbour's fault
         self._ledger = ledger
 
@@ -199,7 +233,7 @@ class EncodeStage:
                 outcomes |= self._encode({input_id: videos[input_id]})
                 outcomes[input_id]["attempts"] = attempt
             _asked(self._ledger.end, "encode", [input_id])
-        results = [_result(head, outcomes.get(head["input_id"], {})) for head in heads]
+        results = [result_of(head, outcomes.get(head["input_id"], {})) for head in heads]
         assert [row["input_id"] for row in results] == batch["input_id"].to_pylist()
         return rows.table(results, rows.RESULT)
 
@@ -243,8 +277,8 @@ def _outcome(video: DecodedVideo, result: object) -> dict[str, Any]:
     return {"code": result}
 
 
-def _result(head: dict[str, Any], outcome: dict[str, Any]) -> dict[str, Any]:
-    """The result row of a decoded row; the code gets the row's uri and work key."""
+def result_of(head: dict[str, Any], outcome: dict[str, Any]) -> dict[str, Any]:
+    """The result row of an earlier row and its outcome; the code gets its uri and work key."""
     code = outcome.get("code")
     if code is not None:
         code = replace(

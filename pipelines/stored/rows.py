@@ -1,7 +1,8 @@
 """The schema of every row that moves through the encode pipeline or lies in an output.
 
-planned -> decoded -> result: the same ``input_id`` and ``work_key`` on each, one row in and one
-row out. A failure is a row whose ``status`` is ``failed``; it keeps moving, with empty payload.
+planned -> decoded -> result, or planned -> result where the encoder reads for itself: the same
+``input_id`` and ``work_key`` on each, one row in and one row out. A failure is a row whose
+``status`` is ``failed``; it keeps moving, with empty payload.
 """
 
 from __future__ import annotations
@@ -38,7 +39,15 @@ _OUTCOME = [
     pa.field("decode_s", pa.float64(), nullable=False),
 ]
 
-PLANNED = pa.schema([*_IDENTITY, pa.field("num_bytes", pa.int64(), nullable=False)])
+PLANNED = pa.schema(
+    [
+        *_IDENTITY,
+        pa.field("num_bytes", pa.int64(), nullable=False),
+        pa.field("reader", pa.string(), nullable=False),  # of a capture; empty: a video alone
+        pa.field("capture_path", pa.string(), nullable=False),  # and its place, as its reader
+        pa.field("capture_part", pa.string(), nullable=False),  # finds it again
+    ]
+)
 
 DECODED = pa.schema(
     [

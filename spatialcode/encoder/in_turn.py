@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from spatialcode.encoder.parts import EncoderParts
 from spatialcode.encoder.protocol import (
@@ -17,6 +17,7 @@ from spatialcode.encoder.protocol import (
     FrameRequest,
     LoadedEncoder,
     OnShare,
+    WindowedClip,
     encode_windows,
 )
 from spatialcode.encoder.stages import attempt
@@ -50,7 +51,20 @@ def encode_in_turn(
     return results
 
 
-def _encoded(encoder: PartedEncoder, clip: ClipInput) -> SpatialCode:
+def encode_source(loaded: LoadedEncoder, clip: WindowedClip, request: FrameRequest) -> SpatialCode:
+    """The code of a clip whose windows come as they are asked for; its errors are raised.
+
+    The clip begins anew, with less at once, where a device's memory ends.
+    """
+    return _encoded(loaded, clip) if is_parted(loaded) else encode_windows(loaded, clip, request)
+
+
+def is_parted(loaded: LoadedEncoder) -> TypeGuard[PartedEncoder]:
+    """Whether an encoder can be given less at once."""
+    return hasattr(loaded, "with_less")
+
+
+def _encoded(encoder: PartedEncoder, clip: WindowedClip) -> SpatialCode:
     while True:
         try:
             return encode_windows(encoder, clip, encoder.frames)

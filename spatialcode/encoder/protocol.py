@@ -177,6 +177,17 @@ def _check_rgb(name: str, rgb: np.ndarray, num_frames: int) -> None:
         raise SchemaError(name, f"{num_frames} frames", len(rgb))
 
 
+class WindowedClip(Protocol):
+    """A clip whose windows are made when they are asked for, and can be asked for again."""
+
+    @property
+    def header(self) -> ClipHeader: ...
+
+    def windows(self, request: FrameRequest) -> Iterator[Window]:
+        """The frames as an encoder asks for them; every frame is fresh in exactly one window."""
+        ...
+
+
 class Session(Protocol):
     """One clip on its way through an encoder."""
 
@@ -273,7 +284,7 @@ def only(results: Sequence[SpatialCode | EncodeError]) -> SpatialCode:
     return result
 
 
-def encode_windows(loaded: LoadedEncoder, clip: ClipInput, request: FrameRequest) -> SpatialCode:
+def encode_windows(loaded: LoadedEncoder, clip: WindowedClip, request: FrameRequest) -> SpatialCode:
     """The code of a clip, its frames fed to a session as the encoder asks for them."""
     session = loaded.session(clip.header)
     for window in clip.windows(request):

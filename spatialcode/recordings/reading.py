@@ -35,7 +35,7 @@ def existing(path: Path) -> Path:
 def number_array(value: Any, shape: tuple[int, ...], where: str) -> Array:
     """Finite numbers of a shape, from nested or flat lists. FormatError, naming ``where``."""
     try:
-        array = np.asarray(value, np.float64)
+        array = np.array(value, np.float64)  # a copy: callers move principal points in place
     except (TypeError, ValueError) as error:
         raise FormatError(f"{where}: expected {shape} numbers, got {str(value)[:60]}") from error
     if array.size != int(np.prod(shape)) or not np.isfinite(array).all():

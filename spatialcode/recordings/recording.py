@@ -30,7 +30,7 @@ from spatialcode.scene.schema import (
     SpatialCode,
     VideoInfo,
 )
-from spatialcode.video.decode import decode
+from spatialcode.video.decode import DecodedVideo, decode
 from spatialcode.video.sampling import ByTimes
 
 #: Cameras that differ by no more than this at a corner of the picture count as one (pixels).
@@ -64,17 +64,19 @@ class VideoFrames:
     """Frames of a video file at given times, and perhaps depth that lies elsewhere.
 
     ``times_s``: presentation times. ``late_s``: how much later to ask for them, as a container's
-    clock rounds.
+    clock rounds. ``decoder``: `decode`, or what takes its arguments, as `SandboxedDecoder.decode`.
     """
 
     path: Path
     times_s: tuple[float, ...]
     late_s: float = 0.0
     depths: RecordedDepth | None = None
+    decoder: Callable[..., DecodedVideo] = decode
 
     def rgb(self, rows: Sequence[int], side_px: int | None) -> UInt8[np.ndarray, "n h w 3"]:
         times_s = tuple(self.times_s[row] + self.late_s for row in rows)
-        return decode(self.path, ByTimes(times_s), max_side_px=side_px).rgb
+        plan = ByTimes(times_s)
+        return self.decoder(self.path, plan, max_side_px=side_px, sha256="").rgb  # no new hash
 
     def depth_m(self, rows: Sequence[int]) -> Float[np.ndarray, "n h w"] | None:
         return None if self.depths is None else self.depths.depth_m(rows)
@@ -120,6 +122,13 @@ class TurnedFrames:
         if depth is None:
             return None
         return np.ascontiguousarray(np.rot90(depth, self.turns, (1, 2)))
+
+
+def _decoded_by(frames: RecordedFrames, decoder: Callable[..., DecodedVideo]) -> RecordedFrames:
+    """The same frames; those of a video, turned or not, by another decoder."""
+    if isinstance(frames, TurnedFrames):
+        return replace(frames, frames=_decoded_by(frames.frames, decoder))
+    return replace(frames, decoder=decoder) if isinstance(frames, VideoFrames) else frames
 
 
 def scaled(rgb: UInt8[np.ndarray, "h w 3"], side_px: int | None) -> UInt8[np.ndarray, "h2 w2 3"]:
@@ -201,6 +210,14 @@ class Recording:
     @property
     def num_frames(self) -> int:
         return len(self.video.sampled_s)
+
+    def known_as(self, uri: str, sha256: str = "") -> Recording:
+        """The same under the name, and with the hash, that a code is to have of it."""
+        return replace(self, video=replace(self.video, uri=uri, sha256=sha256))
+
+    def decoded_by(self, decoder: Callable[..., DecodedVideo]) -> Recording:
+        """The same, its video read by `SandboxedDecoder.decode`, say, in the place of `decode`."""
+        return replace(self, frames=_decoded_by(self.frames, decoder))
 
     def code(self) -> SpatialCode:
         """The truth of what is seen, as a code: boxes out of every picture are not in it.

@@ -6,10 +6,12 @@ A new data set is one class with `@recording_reader`; `recordings_in` then recog
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from spatialcode.errors import ConfigError, InputError
+from spatialcode.errors import ConfigError, FormatError, InputError, SpatialCodeError
+from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.recording import Recording
 
 
@@ -23,8 +25,15 @@ class RecordingReader(Protocol):
         """Whether the folder is laid out as this data set is; quick, and raises nothing."""
         ...
 
-    def read(self, folder: Path) -> Iterable[Recording]:
-        """The folder's recordings. InputError or FormatError where one is broken or incomplete."""
+    def places(self, folder: Path) -> Iterable[CapturePlace]:
+        """Where the folder's captures lie; a capture that is damaged has its place as well.
+
+        InputError or FormatError where they cannot be listed.
+        """
+        ...
+
+    def read(self, place: CapturePlace) -> Recording:
+        """One of them. InputError or FormatError where it is broken or incomplete."""
         ...
 
 
@@ -43,8 +52,10 @@ def recording_reader(reader_class: R) -> R:
     return reader_class
 
 
-def reader_of(folder: Path, format_name: str | None = None) -> RecordingReader:
-    """The reader of that name, or the one that recognises a folder.
+def reader_of(
+    folder: Path, format_name: str | None = None, key: str = "clips_format"
+) -> RecordingReader:
+    """The reader of that name, or the one that recognises a folder; ``key``: the name's setting.
 
     Raises ConfigError for a name that no reader has or a folder that several recognise, InputError
     for one that none recognises.
@@ -54,14 +65,14 @@ def reader_of(folder: Path, format_name: str | None = None) -> RecordingReader:
     known = "; ".join(f"{name} ({reader.layout})" for name, reader in READERS.items())
     if format_name is not None:
         if format_name not in READERS:
-            raise ConfigError(f"clips_format: expected one of: {known}; got {format_name!r}")
+            raise ConfigError(f"{key}: expected one of: {known}; got {format_name!r}")
         return READERS[format_name]
     fitting = [reader for reader in READERS.values() if reader.recognises(folder)]
     if not fitting:
-        raise InputError(f"clips: no reader recognises {folder}; there are: {known}")
+        raise InputError(f"{folder}: no reader recognises it; there are: {known}")
     if len(fitting) > 1:
         names = ", ".join(reader.name for reader in fitting)
-        raise ConfigError(f"clips_format: {folder} is recognised by {names}; say which it is")
+        raise ConfigError(f"{key}: {folder} is recognised by {names}; say which it is")
     return fitting[0]
 
 
@@ -71,7 +82,48 @@ def recordings_in(folder: Path, format_name: str | None = None) -> list[Recordin
     Raises as `reader_of` does, and InputError where the folder holds no recording.
     """
     reader = reader_of(folder, format_name)
-    found = list(reader.read(folder))
+    found = [reader.read(place) for place in reader.places(folder)]
     if not found:
-        raise InputError(f"clips: {folder} holds no recording that {reader.name} can read")
+        raise InputError(f"{folder} holds no recording that {reader.name} can read")
     return found
+
+
+@dataclass(frozen=True)
+class ListedCapture:
+    """A capture that was found: its reader's name and its place; ``error``: why there is none."""
+
+    reader: str
+    place: CapturePlace
+    error: SpatialCodeError | None = None
+
+
+def captures_in(folder: Path, format_name: str | None = None) -> list[ListedCapture]:
+    """The captures of a folder, or, where it is none of a data set's, those of the folders in it.
+
+    None is read. A folder in it that no reader knows, or whose captures cannot be listed, is one
+    entry with its error. Raises as `reader_of` does where not even one is known.
+    """
+    try:
+        return _captures(folder, format_name)
+    except InputError:
+        inner = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        found = []
+        for one in inner:
+            try:
+                found += _captures(one, format_name)
+            except InputError as error:
+                found.append(ListedCapture("", CapturePlace(one), error))
+        if all(listed.error for listed in found):
+            raise
+        return found
+
+
+def _captures(folder: Path, format_name: str | None) -> list[ListedCapture]:
+    reader = reader_of(folder, format_name, "reader")
+    if not reader.recognises(folder):
+        raise InputError(f"{folder}: {reader.name} expects {reader.layout}")
+    try:
+        places = list(reader.places(folder))
+    except FormatError as error:
+        return [ListedCapture(reader.name, CapturePlace(folder), error)]
+    return [ListedCapture(reader.name, place) for place in places]

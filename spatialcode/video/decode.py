@@ -12,6 +12,7 @@ child (`spatialcode.child`); pixels lie in shared memory.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +25,14 @@ from numpy.typing import NDArray
 from spatialcode import errors
 from spatialcode.errors import DecodeMemoryError, EmptyVideoError, VideoLimitError
 from spatialcode.video.limits import DEFAULT_LIMITS, VideoLimits
-from spatialcode.video.reading import DamageLog, Picked, check_packets, read_exact, read_in_order
+from spatialcode.video.reading import (
+    DamageLog,
+    Output,
+    Picked,
+    check_packets,
+    read_exact,
+    read_in_order,
+)
 from spatialcode.video.sampling import (
     ByCount,
     ByRate,
@@ -55,7 +63,10 @@ class DecodedVideo:
 
 @dataclass(frozen=True)
 class Request:
-    """One call of `decode`, as a value that can cross a process boundary."""
+    """One call of `decode`, as a value that can cross a process boundary.
+
+    ``frames_a_piece``: frames are handed over in pieces of so many at most; None: all at the end.
+    """
 
     path: str
     plan: SamplePlan
@@ -63,10 +74,13 @@ class Request:
     max_side_px: int | None = None
     on_damage: OnDamage = "raise"
     sha256: str | None = None
+    frames_a_piece: int | None = None
 
     def __post_init__(self) -> None:
         if self.max_side_px is not None and self.max_side_px < 1:
             raise ValueError(f"max_side_px: expected >= 1 or None, got {self.max_side_px!r}")
+        if self.frames_a_piece is not None and self.frames_a_piece < 1:
+            raise ValueError(f"frames_a_piece: expected >= 1 or None, got {self.frames_a_piece!r}")
         if self.on_damage not in ("raise", "report"):
             raise ValueError(f"on_damage: expected 'raise' or 'report', got {self.on_damage!r}")
 
@@ -110,10 +124,16 @@ def decode(
     return decode_rows(request, lambda shape: np.empty(shape, np.uint8)).result()
 
 
-def decode_rows(request: Request, allocate: Allocate) -> Rows:
-    """Decode into the uint8 array that `allocate` gives for a shape (N, H, W, 3)."""
+def decode_rows(
+    request: Request, allocate: Allocate, deliver: Callable[[Rows], None] = lambda _: None
+) -> Rows:
+    """Decode into the uint8 arrays that `allocate` gives for shapes (N, H, W, 3).
+
+    Where frames go in pieces, `deliver` gets each but the last, which is returned: what is found
+    wrong at the end is raised in its place.
+    """
     try:
-        return _decode_rows(request, allocate)
+        return _decode_rows(request, allocate, deliver)
     except MemoryError as error:
         if isinstance(error, DecodeMemoryError):
             raise
@@ -121,33 +141,53 @@ def decode_rows(request: Request, allocate: Allocate) -> Rows:
         raise DecodeMemoryError(f"out of memory: {what}") from error
 
 
-def _decode_rows(request: Request, allocate: Allocate) -> Rows:
+def _decode_rows(request: Request, allocate: Allocate, deliver: Callable[[Rows], None]) -> Rows:
     log = DamageLog(strict=request.on_damage == "raise")
     limits = request.limits
     with open_video(request.path, limits) as opened:
         check_packets(opened, log)
         wanted = _wanted(opened, request.plan, limits)
-        picked = Picked(opened, wanted, request.max_side_px, allocate)
+        digest = hash_file(request.path) if request.sha256 is None else request.sha256
+        pieces = _Pieces(request, wanted.tolist(), replace(opened.facts, sha256=digest), log)
+        output = Output(allocate, request.frames_a_piece, lambda p: deliver(pieces.taken(p)))
+        picked = Picked(opened, wanted, request.max_side_px, output)
         read = read_exact if opened.packets.has_exact_pts else read_in_order
         read(opened, wanted, picked, log)
     if not picked.times_s:
         raise EmptyVideoError("no frame could be decoded")
-    there = [index for index in wanted.tolist() if index in picked.times_s]
-    if len(there) < len(wanted):
-        lost = len(wanted) - len(there)
+    lost = sum(index not in picked.times_s for index in pieces.wanted)
+    if lost:
         log.damage(f"{lost} of {len(wanted)} wanted frames could not be decoded")
-    if not isinstance(request.plan, ByTimes):
-        # Two indices show one frame where packets are more than frames (fields, for instance).
-        times = [picked.times_s[index] for index in there]
-        there = [index for n, index in enumerate(there) if n == 0 or times[n] > times[n - 1]]
-    digest = hash_file(request.path) if request.sha256 is None else request.sha256
-    return Rows(
-        rgb=picked.rgb,
-        rows=tuple(picked.rows[index] for index in there),
-        times_s=tuple(picked.times_s[index] for index in there),
-        probe=replace(opened.facts, sha256=digest),
-        warnings=tuple(log.warnings),
-    )
+    return pieces.taken(picked)
+
+
+@dataclass
+class _Pieces:
+    """What becomes of each piece of the wanted frames."""
+
+    request: Request
+    wanted: list[int]
+    probe: VideoProbe
+    log: DamageLog
+    last_s: float = -math.inf
+
+    def taken(self, picked: Picked) -> Rows:
+        """The present piece's frames that are there, in the order in which they are wanted."""
+        found = [(index, row) for index in self.wanted if (row := picked.row(index)) is not None]
+        times_s = [picked.times_s[index] for index, _ in found]
+        if not isinstance(self.request.plan, ByTimes):
+            # Two indices show one frame where packets are more than frames (fields, for instance).
+            before_s = [self.last_s, *times_s]
+            kept = [n for n, time_s in enumerate(times_s) if time_s > before_s[n]]
+            found, times_s = [found[n] for n in kept], [times_s[n] for n in kept]
+        self.last_s = max([self.last_s, *times_s])
+        return Rows(
+            rgb=picked.rgb,
+            rows=tuple(row for _, row in found),
+            times_s=tuple(times_s),
+            probe=self.probe,
+            warnings=tuple(self.log.warnings),
+        )
 
 
 def _wanted(opened: OpenedVideo, plan: SamplePlan, limits: VideoLimits) -> NDArray[np.int64]:

@@ -39,10 +39,24 @@ MIN_PACKETS_TO_SKIP = 4
 MAX_SWALLOWED_FRAMES = 2
 
 
-class Picked:
-    """The wanted frames as they come in: one row each of a single uint8 array (N, H, W, 3).
+@dataclass(frozen=True)
+class Output:
+    """Where pixels go. ``allocate`` gives a uint8 array of a shape (N, H, W, 3).
 
-    `rows` maps a frame's index to its row, `times_s` those that are there to their times.
+    ``num_frames``: so many frames an array at most, None: all in one. ``deliver`` is called when an
+    array's last frame is in and another array is needed.
+    """
+
+    allocate: Callable[[tuple[int, ...]], Pixels]
+    num_frames: int | None = None
+    deliver: Callable[[Picked], None] = lambda _: None
+
+
+class Picked:
+    """The wanted frames as they come in: one row each of an array (N, H, W, 3), piece by piece.
+
+    `rgb` is the present piece, all there is where pieces have no bound. `times_s` maps the indices
+    of frames that are there, in this piece or one before, to their times.
     """
 
     def __init__(
@@ -50,22 +64,45 @@ class Picked:
         opened: OpenedVideo,
         wanted: NDArray[np.int64],
         max_side_px: int | None,
-        allocate: Callable[[tuple[int, ...]], Pixels],
+        output: Output,
     ) -> None:
         facts, self._orientation = opened.facts, opened.orientation
         width, height = facts.width_px, facts.height_px
         if max_side_px is not None and max(width, height) > max_side_px:
             scale = max_side_px / max(width, height)
             width, height = max(1, round(width * scale)), max(1, round(height * scale))
-        self.rows = {int(index): row for row, index in enumerate(np.unique(wanted))}
-        shape = (len(self.rows), height, width, 3)
+        self._rows = {int(index): row for row, index in enumerate(np.unique(wanted))}
+        self._output = output
+        self._size = min(output.num_frames or len(self._rows), len(self._rows))
+        shape = (self._size, height, width, 3)
         if np.prod(shape, dtype=np.int64) > opened.source.limits.max_output_bytes:
             limit = opened.source.limits.max_output_bytes
             raise VideoLimitError("output", f"{shape} bytes of pixels, at most {limit}")
-        self.rgb = allocate(shape)
+        self._piece = 0
+        self.rgb = output.allocate(shape)
         self._max_pixels = opened.source.limits.max_pixels
         self._reformatter = VideoReformatter()
         self.times_s: dict[int, float] = {}
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all frames lie in one piece: until the end none of them is out of reach."""
+        return self._size == len(self._rows)
+
+    def row(self, index: int) -> int | None:
+        """The row of a frame that is there in the present piece; None for others."""
+        piece, row = divmod(self._rows[index], self._size)
+        return row if piece == self._piece and index in self.times_s else None
+
+    def _begin(self, piece: int) -> None:
+        """Hand over the present piece and those up to another, which is begun."""
+        while self._piece < piece:
+            self._output.deliver(self)
+            self._piece += 1
+            num_frames = min(self._size, len(self._rows) - self._piece * self._size)
+            shape = (num_frames, *self.rgb.shape[1:])
+            del self.rgb  # a piece at a time
+            self.rgb = self._output.allocate(shape)
 
     def put_span(self, span: range, frame: av.video.frame.VideoFrame, time_s: float) -> None:
         """Put `frame` into the rows of all wanted indices in `span`, over which it is shown."""
@@ -73,12 +110,18 @@ class Picked:
             self.put(index, frame, time_s)
 
     def put(self, index: int, frame: av.video.frame.VideoFrame, time_s: float) -> None:
-        """Convert, scale and turn `frame` into its row, if frame `index` is wanted."""
-        if index not in self.rows:
+        """Convert, scale and turn `frame` into its row, if frame `index` is wanted and its piece
+        was not handed over yet.
+        """
+        if index not in self._rows:
+            return
+        piece, row = divmod(self._rows[index], self._size)
+        if piece < self._piece:
             return
         if frame.width * frame.height > self._max_pixels:
             size = f"{frame.width} x {frame.height}"
             raise VideoLimitError("pixels", f"{size} at {time_s:.3f} s, at most {self._max_pixels}")
+        self._begin(piece)
         height, width = self.rgb.shape[1:3]
         if self._orientation.swaps_sides:
             width, height = height, width
@@ -87,9 +130,7 @@ class Picked:
             frame, width=width, height=height, format="rgb24", threads=1,
             interpolation=Interpolation.BILINEAR if same else Interpolation.AREA,
         )  # fmt: skip
-        self.rgb[self.rows[index]] = self._orientation.apply(
-            stored.to_ndarray().astype(np.uint8, copy=False)
-        )
+        self.rgb[row] = self._orientation.apply(stored.to_ndarray().astype(np.uint8, copy=False))
         self.times_s[index] = time_s
 
 
@@ -122,7 +163,8 @@ def read_exact(
 
     Trouble after a seek to something that turns out to be no full picture (an index that
     marks every packet as a key frame, gradual refresh) is no damage yet: everything is then
-    decoded again from the first packet on.
+    decoded again from the first packet on. Where frames are handed over before the run ends, that
+    happens as soon as the run does not begin with a full picture.
     """
     runs = plan_runs(opened.packets, wanted)
     for run in runs:
@@ -166,6 +208,8 @@ def _decode_run(opened: OpenedVideo, run: Run, picked: Picked) -> tuple[list[str
             time_s = float(times_s[index])
             if frame.pts == packets.pts[run.start]:
                 clean_start = frame.pict_type == PictureType.I and not frame.is_corrupt
+            if not (clean_start or picked.is_whole or run.start == 0):
+                return [f"packet {run.start} is no full picture"], False
             if frame.is_corrupt:
                 findings.append(f"the frame at {time_s:.3f} s is damaged")
             picked.put(index, frame, time_s)

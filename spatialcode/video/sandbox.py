@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import mmap
 import os
 import signal
@@ -18,6 +19,7 @@ import socket
 import threading
 import time
 import weakref
+from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -31,6 +33,7 @@ from spatialcode.child import (
     ChildStartError,
     ConnectionLostError,
     receive,
+    send,
 )
 from spatialcode.errors import DecodeCrashError, DecodeMemoryError, DecodeTimeoutError, VideoError
 from spatialcode.threads import thread_environment
@@ -120,16 +123,45 @@ class SandboxedDecoder:
     ) -> DecodedVideo:
         """As `spatialcode.video.decode.decode`; frames lie in shared memory until collected."""
         request = Request(str(Path(path).absolute()), plan, limits, max_side_px, on_damage, sha256)
-        reply, shared = self._ask("decode", request)
-        with self._protocol_errors():
-            rows = Rows(
-                rgb=shared.reshape(reply["shape"]),
-                rows=tuple(int(row) for row in reply["rows"]),
-                times_s=tuple(float(t) for t in reply["times_s"]),
-                probe=replace(VideoProbe(**reply["probe"]), uri=str(path)),
-                warnings=tuple(str(text) for text in reply["warnings"]),
-            )
-            return rows.result()
+        (video,) = self._decoded(request, str(path))
+        return video
+
+    def pieces(
+        self,
+        path: str | os.PathLike[str],
+        plan: SamplePlan,
+        limits: VideoLimits = DEFAULT_LIMITS,
+        *,
+        frames_a_piece: int,
+        max_side_px: int | None = None,
+        sha256: str | None = None,
+    ) -> Generator[DecodedVideo, None, None]:
+        """The frames that `decode` gives, at most so many at a time: memory does not depend on how
+        many there are. The child decodes the next piece when it is asked for.
+
+        Limits of time, and of bytes of pixels, hold for each piece. The decoder is taken until the
+        iterator is exhausted or closed; closed before, it ends the child. The last piece has all
+        warnings; its place is where errors are raised that show at the end only.
+        """
+        request = Request(
+            str(Path(path).absolute()), plan, limits, max_side_px, "raise", sha256, frames_a_piece
+        )
+        yield from self._decoded(request, str(path))
+
+    def _decoded(self, request: Request, uri: str) -> Generator[DecodedVideo, None, None]:
+        with contextlib.closing(self._replies("decode", request)) as replies:
+            for reply, shared in replies:
+                with self._protocol_errors():
+                    rows = Rows(
+                        rgb=shared.reshape(reply["shape"]),
+                        rows=tuple(int(row) for row in reply["rows"]),
+                        times_s=tuple(float(t) for t in reply["times_s"]),
+                        probe=replace(VideoProbe(**reply["probe"]), uri=uri),
+                        warnings=tuple(str(text) for text in reply["warnings"]),
+                    )
+                    video = rows.result()
+                del shared
+                yield video
 
     def probe(
         self,
@@ -141,7 +173,7 @@ class SandboxedDecoder:
         """As `spatialcode.video.decode.probe`."""
         known = None if with_sha256 else ""
         request = Request(str(Path(path).absolute()), ByCount(1), limits, sha256=known)
-        reply, _ = self._ask("probe", request)
+        ((reply, _),) = self._replies("probe", request)
         with self._protocol_errors():
             return replace(VideoProbe(**reply["probe"]), uri=str(path))
 
@@ -154,12 +186,27 @@ class SandboxedDecoder:
                 raise
             raise DecodeCrashError(f"the decoder's answer makes no sense: {error!r}") from error
 
-    def _ask(self, kind: str, request: Request) -> tuple[dict[str, Any], NDArray[np.uint8]]:
-        """The answer to one request. The child is ended unless that is well formed."""
+    def _replies(
+        self, kind: str, request: Request
+    ) -> Generator[tuple[dict[str, Any], NDArray[np.uint8]], None, None]:
+        """The answers to one request, pieces and then the last. The child is ended unless all are
+        well formed and asked for.
+        """
+        num_pieces_left = 0
+        if request.frames_a_piece:
+            num_pieces_left = math.ceil(request.limits.max_samples / request.frames_a_piece)
         with self._lock:
             child = self._handed_over(kind, request)
             try:
                 reply, shared = self._converse(child, request)
+                while reply.get("kind") == "piece":
+                    num_pieces_left -= 1
+                    if num_pieces_left < 0:
+                        raise ConnectionLostError("sends more pieces than there can be")
+                    yield reply, shared
+                    del shared  # a piece at a time
+                    send(child.connection, {"kind": "more"})
+                    reply, shared = self._converse(child, request)
             except TimeoutError:
                 self._end_child()
                 raise DecodeTimeoutError(f"no answer in {self.limits.wall_s:g} s") from None
@@ -172,7 +219,7 @@ class SandboxedDecoder:
                 self._end_child()
         if reply.get("kind") == "error":
             raise error_from_dict(reply)
-        return reply, shared
+        yield reply, shared
 
     def _handed_over(self, kind: str, request: Request) -> Child:
         """A child that has accepted `request`. One that died while idle is replaced, once."""

@@ -22,11 +22,12 @@ from spatialcode.child import (
     allow_cpu,
     confine,
     parent_connection,
+    receive,
     requests_of,
     send,
 )
 from spatialcode.errors import DecodeMemoryError, VideoError
-from spatialcode.video.decode import decode_rows, error_to_dict, probe, request_from_dict
+from spatialcode.video.decode import Rows, decode_rows, error_to_dict, probe, request_from_dict
 
 
 def main(arguments: list[str]) -> None:
@@ -38,17 +39,17 @@ def main(arguments: list[str]) -> None:
     for message in requests_of(connection):
         send(connection, {"kind": "accepted"})
         allow_cpu(limits["cpu_s"])
-        reply = _serve(connection, message)
+        reply = _serve(connection, message, limits["cpu_s"])
         send(connection, reply)
         if reply.get("code") == DecodeMemoryError.code:
             # Whatever filled the memory may still hold some of it.
             return
 
 
-def _serve(connection: socket.socket, message: dict[str, Any]) -> dict[str, Any]:
+def _serve(connection: socket.socket, message: dict[str, Any], cpu_s: int) -> dict[str, Any]:
     """The answer to one request; every Python error becomes one."""
     try:
-        return _answer(connection, message)
+        return _answer(connection, message, cpu_s)
     except VideoError as error:
         return {"kind": "error"} | error_to_dict(error)
     except MemoryError:
@@ -61,16 +62,27 @@ def _serve(connection: socket.socket, message: dict[str, Any]) -> dict[str, Any]
         return {"kind": "error", "code": "", "message": f"{type(error).__name__}: {what}"}
 
 
-def _answer(connection: socket.socket, message: dict[str, Any]) -> dict[str, Any]:
+def _answer(connection: socket.socket, message: dict[str, Any], cpu_s: int) -> dict[str, Any]:
     request = request_from_dict(message["request"])
     if message["kind"] == "probe":
         facts = probe(request.path, request.limits, with_sha256=request.sha256 is None)
         return {"kind": "probe", "probe": asdict(facts)}
-    rows = decode_rows(request, lambda shape: _shared_array(connection, shape))
+
+    def hand_over(rows: Rows) -> None:
+        """Send a piece; go on when the parent wants the next."""
+        send(connection, {"kind": "piece", **_described(rows)})
+        receive(connection)
+        allow_cpu(cpu_s)
+
+    rows = decode_rows(request, lambda shape: _shared_array(connection, shape), hand_over)
+    return {"kind": "frames", **_described(rows)}
+
+
+def _described(rows: Rows) -> dict[str, Any]:
+    """All of some frames but their pixels, which lie in shared memory."""
     return {
-        "kind": "frames", "shape": list(rows.rgb.shape), "rows": list(rows.rows),
-        "times_s": list(rows.times_s), "probe": asdict(rows.probe),
-        "warnings": list(rows.warnings),
+        "shape": list(rows.rgb.shape), "rows": list(rows.rows), "times_s": list(rows.times_s),
+        "probe": asdict(rows.probe), "warnings": list(rows.warnings),
     }  # fmt: skip
 
 

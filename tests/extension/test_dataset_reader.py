@@ -12,6 +12,7 @@ import pytest
 from jobs.evaluate import main
 from spatialcode.encoder.protocol import FrameRequest
 from spatialcode.errors import ConfigError, InputError
+from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.readers.code_folder import video_frames
 from spatialcode.recordings.recording import Recording
 from spatialcode.recordings.registry import READERS, recording_reader, recordings_in
@@ -41,12 +42,14 @@ class DiaryReader:
     def recognises(self, folder):
         return (folder / "index.txt").is_file()
 
-    def read(self, folder):
-        for day in (folder / "index.txt").read_text().split():
-            code = from_json((folder / day / "truth.json").read_text())
-            depth = DiaryDepth(folder / day / "depth.npy")
-            frames = video_frames(folder / day / "film.mp4", code, depth)
-            yield Recording.of_code(day, code, frames)
+    def places(self, folder):
+        return [CapturePlace(folder / day) for day in (folder / "index.txt").read_text().split()]
+
+    def read(self, place):
+        day = place.path
+        code = from_json((day / "truth.json").read_text())
+        frames = video_frames(day / "film.mp4", code, DiaryDepth(day / "depth.npy"))
+        return Recording.of_code(day.name, code, frames)
 
 
 def made_clip():

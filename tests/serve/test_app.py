@@ -26,7 +26,7 @@ import openai
 import psutil
 import pytest
 
-from serve.app import anchored, build_app, read_arguments
+from serve.app import anchored, build_app, read_arguments, start
 from serve.book.database import JobBook
 from spatialcode.errors import ConfigError
 from spatialcode.scene.document import from_document
@@ -57,6 +57,23 @@ def test_it_refuses_to_listen_to_strangers_without_a_key() -> None:
         build_app({"host": "0.0.0.0", "access.keys_env": ""})
     with pytest.raises(ConfigError, match="did you mean 'port'"):
         build_app({"prot": "80"})
+
+
+@pytest.mark.parametrize(
+    ("num_gpus", "order"),
+    [("0.5", ["built", "connected", "run"]), ("auto", ["connected", "built", "run"])],
+)
+def test_ray_starts_first_only_where_an_encoder_is_measured_on_it(
+    num_gpus: str, order: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr("serve.app.build_app", lambda _: done.append("built") or "an application")
+    monkeypatch.setattr("serve.app.configure_proxies", lambda _: None)
+    monkeypatch.setattr("cluster.connect.connect", lambda **_: done.append("connected"))
+    monkeypatch.setattr("ray.serve.start", lambda **_: None)
+    monkeypatch.setattr("ray.serve.run", lambda *_, **__: done.append("run"))
+    start(read_arguments({"encoder.num_gpus": num_gpus}))
+    assert done == order
 
 
 def free_port() -> int:

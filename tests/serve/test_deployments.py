@@ -45,6 +45,42 @@ def test_every_deployment_is_handed_its_settings(weights: str, tmp_path: Path) -
     assert plain.init_args[3] is None
 
 
+def test_replicas_reserve_the_share_that_was_measured(
+    weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def measure(encoder: Any, device: str, num_clips: int) -> float:
+        asked.append((encoder.identity, device, num_clips))
+        return 0.15
+
+    monkeypatch.setattr(deployments, "measured_num_gpus", measure)
+    chosen = (f"encoder.name={weights}", "encoder.max_batch=3")
+    for given, share in (("auto", 0.15), ("0.5", 0.5)):
+        config = make_config(tmp_path, *chosen, f"encoder.num_gpus={given}")
+        encoder = bound(bound(deployments.build(config, KeyRing())).init_args[2])
+        assert encoder.ray_actor_options["num_gpus"] == share
+        handed, _ = encoder.init_args
+        assert handed.encoder.torch_device == "cuda"
+        assert handed.encoder.num_gpus == share
+    assert asked == [(make_encoder(weights).identity, "auto", 3)]
+
+
+@pytest.mark.parametrize("compiles", [False, True])
+def test_a_replica_compiles_where_it_is_told(
+    compiles: bool, weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[Any] = []
+    monkeypatch.setattr("spatialcode.api.compile_networks", compiled.append)
+    monkeypatch.setattr(deployments, "ModelCheck", lambda _: None)
+    monkeypatch.setattr(deployments, "RaySink", lambda: None)
+    monkeypatch.setattr(deployments.EncodingWorker, "run", lambda _: None)
+    monkeypatch.delattr(deployments.EncoderReplica, "__del__")  # drains the thread
+    config = make_config(tmp_path, f"encoder.name={weights}", f"encoder.compile={compiles}")
+    deployments.EncoderReplica(config, config.encoder.make())
+    assert len(compiled) == compiles
+
+
 def test_a_replica_names_the_encoder_and_the_frames_it_looks_at(
     weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

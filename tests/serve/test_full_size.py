@@ -138,7 +138,7 @@ def test_without_weights_it_does_not_start_and_says_what_to_do(
         f"store.database_url=sqlite:///{tmp_path / 'jobs.sqlite'}",
     )
     refused = {
-        "encoder=prompted": "python -m jobs.weights fetch names=grounding-dino-tiny",
+        "encoder=prompted": "python -m jobs.weights fetch names=prompted",
         "encoder=unified": "train them by `python -m jobs.train_encoder",
     }
     for argument, says in refused.items():

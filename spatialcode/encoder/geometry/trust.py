@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from spatialcode.encoder.bounded import EvenSample
 from spatialcode.encoder.geometry.audited import overall
 from spatialcode.encoder.geometry.protocol import WindowGeometry
 from spatialcode.encoder.odometry.audit import (
@@ -19,6 +20,8 @@ from spatialcode.scene.schema import Scale
 
 #: How far metres are trusted that a network says, and those of a network that knows no unit.
 _METRIC, _NOT_METRIC = 0.8, 0.1
+#: Windows of a clip whose errors are kept.
+_MAX_WINDOWS = 256
 
 
 class PathTrust:
@@ -28,7 +31,7 @@ class PathTrust:
         self._is_given = False
         #: Whether the unit of every window was the metre.
         self.is_metric = True
-        self._missed_px: list[float] = []
+        self._missed_px: EvenSample[float] = EvenSample(_MAX_WINDOWS)
         self._motions: set[CameraMotion] = set()
 
     def note(self, window: Window, geometry: WindowGeometry) -> None:
@@ -39,14 +42,15 @@ class PathTrust:
             self._motions.add(geometry.motion)
         if geometry.reprojection_px is not None:
             frame_px = max(window.rgb.shape[1:3])
-            self._missed_px.append(geometry.reprojection_px * REFERENCE_SIDE_PX / frame_px)
+            self._missed_px.add(geometry.reprojection_px * REFERENCE_SIDE_PX / frame_px)
 
     @property
     def error_px(self) -> float | None:
         """By how much the path misses the pictures, in pixels of one of `REFERENCE_SIDE_PX`: the
         median of the windows; None where none could be checked.
         """
-        return float(np.median(self._missed_px)) if self._missed_px else None
+        missed_px = self._missed_px.items()
+        return float(np.median(missed_px)) if missed_px else None
 
     def scale(self, unit_trust: float | None = None) -> Scale:
         """Where metres come from, and how sure that is: less where the path misses the pictures.

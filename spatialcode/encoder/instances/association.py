@@ -16,6 +16,7 @@ from spatialcode.encoder.instances.instance import (
     Instance,
     InstanceSettings,
     cells_of,
+    watch,
 )
 from spatialcode.encoder.lifting.sightings import FrameView, Sighting
 
@@ -36,9 +37,7 @@ class Gathering:
         taken = self._given(sightings)
         for k, sighting in enumerate(sightings):
             self._instance(taken.get(k)).add(sighting)
-        for instance in self.instances:
-            if instance.first_frame < view.index:
-                instance.watch(view)
+        watch([i for i in self.instances if i.first_frame < view.index], view)
 
     def _instance(self, found: Instance | None) -> Instance:
         if found is None:
@@ -59,9 +58,13 @@ class Gathering:
         }
 
     def _fits(self, sighting: Sighting) -> list[float]:
-        keys = cells_of(sighting.points.inside_m, self.settings.voxel_m)
+        points_m = sighting.points.inside_m
+        keys = cells_of(points_m, self.settings.voxel_m)
+        ends = points_m.min(axis=0), points_m.max(axis=0)
+        overlaps = [i.overlap(keys) if i.may_overlap(*ends) else 0.0 for i in self.instances]
         return [
-            self._fit(instance, sighting, instance.overlap(keys)) for instance in self.instances
+            self._fit(instance, sighting, overlap)
+            for instance, overlap in zip(self.instances, overlaps, strict=True)
         ]
 
     def _fit(self, instance: Instance, sighting: Sighting, overlap: float) -> float:

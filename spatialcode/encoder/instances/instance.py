@@ -97,6 +97,8 @@ class Instance:
     taken_frames: int = 0
     cells: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     _first: Sighting = field(init=False, repr=False)
+    _low_m: Array = field(default_factory=lambda: np.full(3, np.inf))
+    _high_m: Array = field(default_factory=lambda: np.full(3, -np.inf))
 
     @property
     def label(self) -> str:
@@ -137,6 +139,8 @@ class Instance:
         self._say(sighting.named.label, sighting.named.score)
         self.tracks[sighting.named.track] += 1
         self.num_seen += 1
+        self._low_m = np.minimum(self._low_m, sighting.points.inside_m.min(axis=0))
+        self._high_m = np.maximum(self._high_m, sighting.points.inside_m.max(axis=0))
         voxel_m = self.settings.voxel_m
         if self.num_seen == 1 or self.overlap(cells_of(sighting.points.inside_m, voxel_m)) < 0.98:
             fresh = _widened(sighting.points.inside_m, voxel_m)
@@ -167,6 +171,8 @@ class Instance:
         self.tracks += other.tracks
         self.num_seen += other.num_seen
         self.cells = np.union1d(self.cells, other.cells)
+        self._low_m = np.minimum(self._low_m, other._low_m)
+        self._high_m = np.maximum(self._high_m, other._high_m)
 
     def settle(self, moves: Sequence[Similarity]) -> None:
         """Move what each frame saw by that frame's own move; ``moves`` (N,): of all frames."""
@@ -189,30 +195,69 @@ class Instance:
             np.linalg.norm(np.median(sighting.points.inside_m, 0) - np.median(last, axis=0))
         )
 
-    def watch(self, view: FrameView) -> None:
-        """Look at the object's first place in a later frame: is it seen through, or taken?"""
+    @property
+    def watched_m(self) -> Array:
+        """Points (W, 3) of its first place."""
         points = self._first.points.inside_m
-        points = points[:: max(1, len(points) // _WATCHED_POINTS)]
-        depth_m, seen_m = _looked_at(points, view)
-        if len(depth_m) < 0.5 * len(points):
+        return points[:: max(1, len(points) // _WATCHED_POINTS)]
+
+    def note(self, looks: _Looks) -> None:
+        """Take what a later frame shows of the first place: is it seen through, or taken?"""
+        if looks.in_picture < 0.5:
             return
-        through = float((seen_m > self.settings.seen_through * depth_m).mean())
-        hidden = float((seen_m < depth_m / self.settings.seen_through).mean())
-        if through > 0.7:
+        if looks.through > 0.7:
             self.empty_frames += 1
-        elif through < 0.3 and hidden < 0.3:
+        elif looks.through < 0.3 and looks.hidden < 0.3:
             self.taken_frames += self.empty_frames > 0
 
+    def may_overlap(self, low_m: Array, high_m: Array) -> bool:
+        """Whether something between two corners can share cells with this object."""
+        reach_m = 2 * self.settings.voxel_m
+        is_apart = (low_m > self._high_m + reach_m) | (high_m < self._low_m - reach_m)
+        return not is_apart.any()
 
-def _looked_at(points_m: Array, view: FrameView) -> tuple[Array, Array]:
-    """Depth of the points that lie in a frame's picture, and what the frame sees there, metres."""
+
+@dataclass(frozen=True)
+class _Looks:
+    """Of the points of a first place, the share in a picture; of those, the shares that are seen
+    through, and that something nearer hides.
+    """
+
+    in_picture: float
+    through: float
+    hidden: float
+
+
+def watch(instances: Sequence[Instance], view: FrameView) -> None:
+    """Look at the first places of objects in a later frame."""
+    if not instances:
+        return
+    watched = [instance.watched_m for instance in instances]
+    owner = np.repeat(np.arange(len(watched)), [len(points) for points in watched])
+    rows, depth_m, seen_m = _looked_at(np.concatenate(watched), view)
+    through = instances[0].settings.seen_through
+    num, seen_through, hidden = (
+        np.bincount(owner[rows], weights, len(watched))
+        for weights in (None, seen_m > through * depth_m, seen_m < depth_m / through)
+    )
+    for k, instance in enumerate(instances):
+        count = max(int(num[k]), 1)
+        shares = float(seen_through[k] / count), float(hidden[k] / count)
+        instance.note(_Looks(num[k] / len(watched[k]), *shares))
+
+
+def _looked_at(points_m: Array, view: FrameView) -> tuple[NDArray[np.int64], Array, Array]:
+    """Which points lie in a frame's picture where its depth is known, their depth, and what the
+    frame sees there, metres.
+    """
     T_camera_world = np.linalg.inv(view.T_world_camera)
     camera = points_m @ T_camera_world[:3, :3].T + T_camera_world[:3, 3]
-    ahead = camera[:, 2] > 0.2
+    ahead = np.flatnonzero(camera[:, 2] > 0.2)
     pixel = camera[ahead] @ view.K.T
     column, row = np.floor(pixel[:, :2] / pixel[:, 2:]).astype(int).T
     height, width = view.depth_m.shape
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     seen_m = view.depth_m[row[inside], column[inside]]
     known = np.isfinite(seen_m)
-    return camera[ahead, 2][inside][known], seen_m[known]
+    rows = ahead[inside][known]
+    return rows, camera[rows, 2], seen_m[known]

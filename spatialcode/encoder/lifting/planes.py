@@ -2,7 +2,7 @@
 
 Averages the noise of single pixels without rounding off slopes, and carries depth on to an outline
 beside which it is smeared. Disparity of a plane is linear in the picture, so planes are fitted to
-disparity, by sums over squares. Source: none.
+disparity, by sums over squares, where they are asked for. Source: none.
 """
 
 from __future__ import annotations
@@ -21,6 +21,31 @@ _PLANE_PIXELS = 12
 #: Planes are carried on no farther beyond the disparities that an object shows than by this share
 #: of their range.
 _BEYOND = 0.1
+_STEPS = np.arange(PLANE_PX) - PLANE_PX // 2
+_Y, _X = np.stack(np.meshgrid(_STEPS, _STEPS, indexing="ij")).reshape(2, -1)
+#: (S, 6) what the pixels of a square weigh in the sums that a plane needs.
+_MOMENTS = np.stack((np.ones(len(_X)), _X, _Y, _X**2, _X * _Y, _Y**2), axis=1)
+#: Values from which a middle or a range of many is taken: enough for it to be as good.
+_ENOUGH = 1500
+
+
+def some_of(values: np.ndarray) -> np.ndarray:
+    """Values (N,) spread evenly over those given, if there are many."""
+    return values[:: max(1, len(values) // _ENOUGH)]
+
+
+def beside(
+    image: np.ndarray, pixels: Int[np.ndarray, "p 2"], reach_px: int, outside: float
+) -> np.ndarray:
+    """(P, S) what an image (h, w) holds in the square about each pixel, row by row; ``outside``
+    beyond its borders. ``reach_px``: from the middle of the square to its side.
+    """
+    side = 2 * reach_px + 1
+    padded = cv2.copyMakeBorder(image, *(reach_px,) * 4, cv2.BORDER_CONSTANT, value=outside)
+    step = np.arange(side)
+    square = (step[:, None] * padded.shape[1] + step).ravel()
+    first = pixels[:, 0] * padded.shape[1] + pixels[:, 1]
+    return np.asarray(padded.ravel()[first[:, None] + square])
 
 
 class NearestDepth:
@@ -28,45 +53,66 @@ class NearestDepth:
 
     def __init__(self, depth_m: Float[np.ndarray, "h w"], inner: Bool[np.ndarray, "h w"]) -> None:
         _, label = cv2.distanceTransformWithLabels(
-            (~inner).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3, labelType=cv2.DIST_LABEL_PIXEL
+            (~inner).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3, labelType=cv2.DIST_LABEL_PIXEL
         )
-        self._of_label = np.zeros(int(label.max()) + 1, np.int64)
-        self._of_label[label[inner]] = np.flatnonzero(inner)
+        self._inner = np.flatnonzero(inner)
+        self._width = inner.shape[1]
+        self._of_label = np.zeros(len(self._inner) + 1, np.int64)
+        self._of_label[label.ravel()[self._inner]] = self._inner
         self._label = label
-        self.map_m = depth_m.ravel()[self._of_label][label]
+        self._smooth_m = self._smoothed(np.asarray(depth_m, np.float32), inner)
 
-    def source(self, pixels: Int[np.ndarray, "p 2"]) -> NDArray[np.int64]:
+    def _smoothed(
+        self, depth_m: Float[np.ndarray, "h w"], inner: Bool[np.ndarray, "h w"]
+    ) -> Float[np.ndarray, "h w"]:
+        """Depth of the inner pixels as it is compared with what is beside them."""
+        del inner
+        return depth_m
+
+    def _source(self, pixels: Int[np.ndarray, "p 2"]) -> NDArray[np.int64]:
         """(P,) the flat index of the inner pixel nearest to each, of rows and columns."""
         return self._of_label[self._label[pixels[:, 0], pixels[:, 1]]]
 
+    def near(self, pixels: Int[np.ndarray, "p 2"]) -> Float[np.ndarray, " p"]:
+        """Depth of the inner pixels nearest to others, steady rather than exact."""
+        return np.asarray(self._smooth_m.ravel()[self._source(pixels)])
+
     def at(self, pixels: Int[np.ndarray, "p 2"]) -> Float[np.ndarray, " p"]:
         """Depth at pixels, of rows and columns."""
-        return np.asarray(self.map_m[pixels[:, 0], pixels[:, 1]], np.float64)
+        return self.near(pixels).astype(np.float64)
 
 
 class PlanarDepth(NearestDepth):
     """The same by planes: noise is averaged, and slopes go on beyond the inner pixels."""
 
-    def __init__(self, depth_m: Float[np.ndarray, "h w"], inner: Bool[np.ndarray, "h w"]) -> None:
-        super().__init__(depth_m, inner)
-        height, width = depth_m.shape
-        y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-        weight = inner.astype(np.float32)
+    def _smoothed(
+        self, depth_m: Float[np.ndarray, "h w"], inner: Bool[np.ndarray, "h w"]
+    ) -> Float[np.ndarray, "h w"]:
+        self._weight = inner.astype(np.float32)
         with np.errstate(invalid="ignore", divide="ignore"):
-            d = np.where(inner, 1 / depth_m, 0).astype(np.float32)
-        terms = (weight, weight * x, weight * y, weight * x * x, weight * x * y, weight * y * y,
-                 d, d * x, d * y)  # fmt: skip
-        square = (PLANE_PX, PLANE_PX)
-        self._sums = [cv2.boxFilter(term, -1, square, normalize=False).ravel() for term in terms]
-        mean = self._sums[6] / np.maximum(self._sums[0], 1)
-        low, high = np.quantile(mean[inner.ravel()], [0.02, 0.98])
+            self._disparity = np.where(inner, 1 / depth_m, np.float32(0))
+        square, border = (PLANE_PX, PLANE_PX), cv2.BORDER_CONSTANT
+        num, total = (
+            cv2.boxFilter(term, -1, square, normalize=False, borderType=border)
+            for term in (self._weight, self._disparity)
+        )
+        mean = total / np.maximum(num, 1)
+        ordered = np.sort(some_of(mean.ravel()[self._inner]))
+        low, high = ordered[[round(q * (len(ordered) - 1)) for q in (0.02, 0.98)]].tolist()
         self._range = low - _BEYOND * (high - low), high + _BEYOND * (high - low)
-        self.map_m = 1 / mean[self._of_label][self._label]
+        with np.errstate(divide="ignore"):
+            return np.asarray(1 / mean)
 
     def at(self, pixels: Int[np.ndarray, "p 2"]) -> Float[np.ndarray, " p"]:
-        at = self.source(pixels)
-        num, x, y, xx, xy, yy, d, xd, yd = (sums[at].astype(np.float64) for sums in self._sums)
-        mean_x, mean_y, mean = x / num, y / num, d / num
+        source = np.column_stack(np.divmod(self._source(pixels), self._width))
+        reach = PLANE_PX // 2
+        weight, d = (
+            beside(terms, source, reach, 0.0).astype(np.float64)
+            for terms in (self._weight, self._disparity)
+        )
+        num, x, y, xx, xy, yy = (weight @ _MOMENTS).T
+        total, xd, yd = (d @ _MOMENTS[:, :3]).T
+        mean_x, mean_y, mean = x / num, y / num, total / num
         # a little of the identity keeps rows of single pixels from becoming steep planes
         sxx, syy = xx / num - mean_x**2 + 0.25, yy / num - mean_y**2 + 0.25
         sxy = xy / num - mean_x * mean_y
@@ -75,6 +121,7 @@ class PlanarDepth(NearestDepth):
         limit = np.where(num >= _PLANE_PIXELS, _STEEPEST * mean, 0)
         slope_x = np.clip((syy * sxd - sxy * syd) / det, -limit, limit)
         slope_y = np.clip((sxx * syd - sxy * sxd) / det, -limit, limit)
-        plane = mean + slope_x * (pixels[:, 1] - mean_x) + slope_y * (pixels[:, 0] - mean_y)
+        off = pixels - source
+        plane = mean + slope_x * (off[:, 1] - mean_x) + slope_y * (off[:, 0] - mean_y)
         low, high = self._range
         return np.asarray(1 / np.clip(plane, low, high))

@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 from spatialcode.config import checked, setting
 from spatialcode.encoder.geometry.protocol import DepthNoise, WindowGeometry
 from spatialcode.encoder.geometry.similarity import Similarity
-from spatialcode.encoder.lifting.planes import PLANE_PX, NearestDepth, PlanarDepth
+from spatialcode.encoder.lifting.planes import (
+    PLANE_PX,
+    NearestDepth,
+    PlanarDepth,
+    beside,
+    some_of,
+)
 from spatialcode.encoder.parsing.protocol import FrameMasks
 from spatialcode.encoder.protocol import Window
 from spatialcode.scene.categories import Traits, traits_of
@@ -174,18 +180,18 @@ def depth_edges(depth_m: np.ndarray, error: DepthNoise, ratio: float) -> Mask:
     Noise of single pixels is averaged away before, and unknown depth counts as infinitely far.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        disparity = np.where(np.isfinite(depth_m) & (depth_m > 0), 1 / depth_m, 0)
+        disparity = 1 / np.asarray(depth_m, np.float32)
+    disparity[~(np.isfinite(disparity) & (disparity > 0))] = 0
     if error.pixel > 0:
         disparity = np.asarray(cv2.blur(disparity, (3, 3), borderType=cv2.BORDER_REPLICATE))
     reach = max(1, round(error.edge_px))
     padded = np.pad(disparity, reach, mode="reflect", reflect_type="odd")
-    height, width = disparity.shape
-    inner = slice(reach, reach + height), slice(reach, reach + width)
-    bent = np.zeros_like(disparity)
-    for axis in (0, 1):
-        before, after = np.roll(padded, reach, axis)[inner], np.roll(padded, -reach, axis)[inner]
-        bent = np.maximum(bent, np.abs(before + after - 2 * disparity))
-    return np.asarray(bent > (ratio + 2 * error.pixel) * np.maximum(disparity, 1e-6))
+    across, down = padded[reach:-reach], padded[:, reach:-reach]
+    twice = 2 * disparity
+    bent_x = np.abs(across[:, : -2 * reach] + across[:, 2 * reach :] - twice)
+    bent_y = np.abs(down[: -2 * reach] + down[2 * reach :] - twice)
+    limit = (ratio + 2 * error.pixel) * np.maximum(disparity, 1e-6)
+    return np.asarray(np.maximum(bent_x, bent_y) > limit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,11 +204,12 @@ class _Crop:
 
     @classmethod
     def around(cls, mask: Mask) -> _Crop | None:
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        if not len(rows):
+        x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
+        if not width:
             return None
-        top, left = max(int(rows[0]) - 2, 0), max(int(columns[0]) - 2, 0)
-        return cls(mask[top : rows[-1] + 3, left : columns[-1] + 3], top, left)
+        top, left = max(y - 2, 0), max(x - 2, 0)
+        part = mask[top : y + height + 2, left : x + width + 2]
+        return cls(np.ascontiguousarray(part), top, left)
 
     def of(self, image: np.ndarray) -> np.ndarray:
         """The same part of another picture of that size."""
@@ -214,31 +221,33 @@ def _lifted(
     view: FrameView, usable: Mask, crop: _Crop, traits: Traits, settings: LiftingSettings
 ) -> LiftedPoints | None:
     is_exact = view.error.pixel <= 0 and view.error.edge_px <= 0
-    inner = _eroded(crop.mask, round(view.edge_sigma_px)) & crop.of(usable)
-    if inner.sum() < settings.min_pixels:
-        inner = crop.mask & crop.of(usable)
+    depth_m, known = crop.of(view.depth_m), crop.of(usable)
+    inner = _eroded(crop.mask, round(view.edge_sigma_px)) & known
+    if np.count_nonzero(inner) < settings.min_pixels:
+        inner = crop.mask & known
+    middle_m = float(np.median(some_of(depth_m[inner]))) if inner.any() else 0.0
     if not is_exact:
-        inner &= _not_too_far(crop.of(view.depth_m), inner, traits)
-    if inner.sum() < settings.min_pixels:
+        inner &= _not_too_far(depth_m, middle_m, traits)
+    if np.count_nonzero(inner) < settings.min_pixels:
         return None
-    depth_m = crop.of(view.depth_m)
     surface = NearestDepth(depth_m, inner) if is_exact else PlanarDepth(depth_m, inner)
     seen = inner if is_exact else crop.mask
     rng = np.random.default_rng([view.index, crop.top, crop.left])
-    pixels = np.argwhere(seen)
-    if not is_exact:
-        pixels = _some(pixels, settings.max_points, rng)
-    inside_m = _to_world(pixels, surface.at(pixels), crop, view)
-    outline = _some(np.argwhere(_rim(seen)), settings.max_outline_points, rng)
-    beside = np.argwhere(_beside(view, crop, usable, surface.map_m))
-    beside = _some(beside, settings.max_beside_points, rng)
-    num_pixels = int(crop.mask.sum())
+    rim = _rim(seen)
+    pixels = _spread(seen, rim, rng) if is_exact else _some(seen, settings.max_points, rng)
+    outline = _some(rim, settings.max_outline_points, rng)
+    both = np.concatenate((pixels, outline))
+    both_m = _to_world(both, surface.at(both), crop, view)
+    inside_m, outline_m = both_m[: len(pixels)], both_m[len(pixels) :]
+    behind = _behind(view, crop, usable, surface)
+    behind = behind[_strided(len(behind), settings.max_beside_points, rng)]
+    num_pixels = int(np.count_nonzero(crop.mask))
     return LiftedPoints(
         inside_m=_outermost(inside_m, settings.max_points, rng) if is_exact else inside_m,
-        outline_m=_to_world(outline, surface.at(outline), crop, view),
-        is_cut=_cut(view, crop, surface.map_m)[tuple(outline.T)],
-        beside_m=_to_world(beside, depth_m[tuple(beside.T)], crop, view),
-        sigma_m=float(np.median(depth_m[inner])) * _averaged_sigma(view.error),
+        outline_m=outline_m,
+        is_cut=_cut(view, crop, surface, outline),
+        beside_m=_to_world(behind, depth_m[tuple(behind.T)], crop, view),
+        sigma_m=middle_m * _averaged_sigma(view.error),
         num_pixels=num_pixels,
         solid_angle_sr=num_pixels * _pixel_sr(crop, view),
     )
@@ -252,15 +261,15 @@ def _pixel_sr(crop: _Crop, view: FrameView) -> float:
     return float((1 + x * x + y * y) ** -1.5 / (view.K[0, 0] * view.K[1, 1]))
 
 
-def _not_too_far(depth_m: np.ndarray, inner: Mask, traits: Traits) -> Mask:
-    """Where depth is no farther from its median than a thing of that kind may be deep: what lies
+def _not_too_far(depth_m: np.ndarray, middle_m: float, traits: Traits) -> Mask:
+    """Where depth is no farther from the middle than a thing of that kind may be deep: what lies
     behind shows through a chair's back and around a lamp's foot.
     """
-    if traits.usual_size_m is None or not inner.any():
-        return np.ones_like(inner)
+    if traits.usual_size_m is None:
+        return np.ones(depth_m.shape, bool)
     reach_m = _LARGEST * float(np.linalg.norm(traits.usual_size_m)) / 2
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.abs(depth_m - np.median(depth_m[inner])) < reach_m)
+        return np.asarray(np.abs(depth_m - np.float32(middle_m)) < reach_m)
 
 
 def _eroded(mask: Mask, by_px: int) -> Mask:
@@ -268,12 +277,12 @@ def _eroded(mask: Mask, by_px: int) -> Mask:
     if by_px <= 0:
         return mask
     kernel = np.ones((2 * by_px + 1, 2 * by_px + 1), np.uint8)
-    return cv2.erode(mask.astype(np.uint8), kernel, borderValue=1) > 0
+    return cv2.erode(mask.view(np.uint8), kernel, borderValue=1).view(bool)
 
 
 def _rim(mask: Mask) -> Mask:
     """The outermost pixels, those at which the mask leaves the picture too."""
-    return mask & (cv2.erode(mask.astype(np.uint8), _SQUARE, borderValue=0) == 0)
+    return mask & ~cv2.erode(mask.view(np.uint8), _SQUARE, borderValue=0).view(bool)
 
 
 _SQUARE = np.ones((3, 3), np.uint8)
@@ -286,40 +295,60 @@ def _averaged_sigma(error: DepthNoise) -> float:
     return error.pixel / PLANE_PX
 
 
-def _cut(view: FrameView, crop: _Crop, smooth_m: np.ndarray) -> Mask:
-    """The pixels close to where the object is cut off: at the picture's border, or where what lies
-    beside its outline is nearer.
+def _cut(
+    view: FrameView, crop: _Crop, surface: NearestDepth, outline: NDArray[np.int64]
+) -> Bool[np.ndarray, " o"]:
+    """Whether the object is cut off close to pixels (O, 2) of its outline: by the picture's border,
+    or by what lies beside it and is nearer.
     """
     height, width = view.depth_m.shape
     rim = 1 + round(view.edge_sigma_px)
     reach = rim + round(view.error.edge_px)
-    square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    depth_m = crop.of(view.depth_m)
-    beside = np.where(crop.mask | ~np.isfinite(depth_m), 1e3, depth_m).astype(np.float32)
-    nearest_m = cv2.erode(beside, square, borderValue=1e3)
-    with np.errstate(invalid="ignore"):
-        hidden = nearest_m < smooth_m * (0.97 - 3 * _averaged_sigma(view.error))
-    rows = crop.top + np.arange(crop.mask.shape[0])[:, None]
-    columns = crop.left + np.arange(crop.mask.shape[1])
+    depth_m = beside(crop.of(view.depth_m), outline, reach, np.inf)
+    is_own = beside(crop.mask.view(np.uint8), outline, reach, 0) > 0
+    nearest_m = np.where(is_own | ~np.isfinite(depth_m), np.inf, depth_m).min(axis=1)
+    hidden = nearest_m < surface.near(outline) * (0.97 - 3 * _averaged_sigma(view.error))
+    rows, columns = (outline + np.array([crop.top, crop.left])).T
     border = (rows < rim) | (rows >= height - rim) | (columns < rim) | (columns >= width - rim)
     return np.asarray(hidden | border)
 
 
-def _beside(view: FrameView, crop: _Crop, usable: Mask, depth_m: np.ndarray) -> Mask:
-    """Usable pixels around the outline, outside the mask and off its smeared rim, that are not
-    nearer than the object is.
+def _behind(view: FrameView, crop: _Crop, usable: Mask, surface: NearestDepth) -> NDArray[np.int64]:
+    """Usable pixels (B, 2) around the outline, outside the mask and off its smeared rim, that are
+    not nearer than the object is.
     """
     inner = round(view.edge_sigma_px + view.error.edge_px)
     square = np.ones((2 * inner + 3, 2 * inner + 3), np.uint8)
-    mask = crop.mask.astype(np.uint8)
-    near = cv2.dilate(mask, square, borderValue=0) > 0
-    with np.errstate(invalid="ignore"):
-        behind = crop.of(view.depth_m) > depth_m * (0.97 - 3 * _averaged_sigma(view.error))
-    return np.asarray(near & ~crop.mask & crop.of(usable) & behind)
+    near = cv2.dilate(crop.mask.view(np.uint8), square, borderValue=0).view(bool)
+    pixels = np.argwhere(near & ~crop.mask & crop.of(usable))
+    depth_m = crop.of(view.depth_m)[tuple(pixels.T)]
+    nearest_m = surface.near(pixels) * (0.97 - 3 * _averaged_sigma(view.error))
+    return pixels[depth_m > nearest_m]
 
 
-def _some(rows: np.ndarray, at_most: int, rng: np.random.Generator) -> np.ndarray:
-    return rows if len(rows) <= at_most else rows[rng.choice(len(rows), at_most, replace=False)]
+def _some(mask: Mask, at_most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """At most so many of a mask's pixels (P, 2), rows and columns, spread over it."""
+    flat = np.flatnonzero(mask)
+    flat = flat[_strided(len(flat), at_most, rng)]
+    return np.column_stack(np.divmod(flat, mask.shape[1]))
+
+
+def _strided(num: int, at_most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """At most so many of ``num`` places: one at random of each of as many equal stretches."""
+    if num <= at_most:
+        return np.arange(num)
+    return ((np.arange(at_most) + rng.random(at_most)) * (num / at_most)).astype(np.int64)
+
+
+def _spread(mask: Mask, rim: Mask, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Pixels (P, 2) of a mask: all, or of large ones the rim and some of the rest."""
+    if np.count_nonzero(mask) <= _EXACT_PIXELS:
+        return np.argwhere(mask)
+    return np.concatenate((np.argwhere(rim), _some(mask & ~rim, _EXACT_PIXELS, rng)))
+
+
+#: Pixels among which the outermost points of a large thing are looked for, beside its rim.
+_EXACT_PIXELS = 4096
 
 
 def _to_world(
@@ -347,5 +376,6 @@ def _outermost(points_m: Array, max_points: int, rng: np.random.Generator) -> Ar
     """
     if len(points_m) <= max_points:
         return points_m
-    kept = np.unique(np.argmax(points_m @ _OUTWARD.T, axis=0))
-    return np.concatenate((points_m[kept], _some(points_m, max_points - len(kept), rng)))
+    kept = np.unique(np.argmax(_OUTWARD @ points_m.T, axis=1))
+    others = _strided(len(points_m), max_points - len(kept), rng)
+    return points_m[np.concatenate((kept, others))]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialcode.encoder.bounded import LongestPart
 from spatialcode.encoder.detections import SOFTWARE, cameras_of
 from spatialcode.encoder.geometry.frame_scales import frame_log_scales
 from spatialcode.encoder.geometry.protocol import WindowGeometry
@@ -89,9 +90,8 @@ class _Seen:
 
 @dataclass(frozen=True, eq=False)
 class _Shot:
-    """What was gathered between two cuts; ``start``: its first frame."""
+    """What was gathered between two cuts."""
 
-    start: int
     gathering: Gathering
     room: RoomViews = field(default_factory=RoomViews)
 
@@ -107,7 +107,7 @@ class PromptedSession:
         self._key_frames = KeyFrames(settings.key_frames)
         self._masks = encoding.parts.masks.session()
         self._geometry = encoding.parts.geometry.session(clip)
-        self._shots = [_Shot(0, Gathering(settings.instances))]
+        self._shots = LongestPart(lambda: _Shot(Gathering(settings.instances)))
         self._seen: list[_Seen] = []
         self._log_scales = np.zeros(0)
         self._size_px = (0, 0)
@@ -124,17 +124,17 @@ class PromptedSession:
         geometry = self._of_one_scale(geometry, window.num_repeated)
         self._trust.note(window, geometry)
         for row in range(window.num_repeated, len(window.rgb)):
-            T = geometry.T_world_camera[row]
+            # copies, as a row of an array would keep all of it
+            K, T = geometry.K[row].copy(), geometry.T_world_camera[row].copy()
             if row in geometry.cuts:
-                shot = Gathering(self._encoding.settings.instances)
-                self._shots.append(_Shot(len(self._seen), shot))
-            self._seen.append(_Seen(float(window.times_s[row]), geometry.K[row], T))
+                self._shots.cut(len(self._seen))
+            self._seen.append(_Seen(float(window.times_s[row]), K, T))
             if row in masks:
                 view = frame_view(geometry, row, window, parts.masks.edge_sigma_px)
                 real = without_reflections(view, masks[row]).labelled(self._labels)
                 sightings = lift(view, real, self._encoding.settings.lifting)
-                self._shots[-1].gathering.add(view, sightings)
-                self._shots[-1].room.add(view, masks[row], geometry.is_grounded)
+                self._shots.now.gathering.add(view, sightings)
+                self._shots.now.room.add(view, masks[row], geometry.is_grounded)
 
     def finish(self) -> SpatialCode:
         """The code of all frames. Raises EncodeError where there were none."""
@@ -145,7 +145,7 @@ class PromptedSession:
         poses = np.stack([seen.T_world_camera for seen in self._seen])
         video = replace(self._clip.video, sampled_s=tuple(times_s.tolist()))
         identity = self._encoding.identity
-        shot = self._longest_shot()
+        _, shot = self._shots.longest(len(self._seen))
         found = shot.room.found()
         return SpatialCode(
             video=video,
@@ -175,10 +175,10 @@ class PromptedSession:
         if settled is None:
             return
         moves = settled.since(np.stack([seen.T_world_camera for seen in self._seen]))
-        for shot in self._shots:
-            for instance in shot.gathering.instances:
-                instance.settle(moves)
-            shot.room.settle(moves)
+        _, shot = self._shots.longest(len(self._seen))
+        for instance in shot.gathering.instances:
+            instance.settle(moves)
+        shot.room.settle(moves)
         now = zip(self._seen, settled.T_world_camera, strict=True)
         self._seen = [replace(seen, T_world_camera=T) for seen, T in now]
 
@@ -187,20 +187,15 @@ class PromptedSession:
         if not self._trust.is_metric:
             found.append("Depth has no known unit: sizes and distances are right but for a factor.")
         found += self._trust.warnings()
-        if len(self._shots) > 1:
-            starts = [self._seen[shot.start].t_s for shot in self._shots]
-            times = ", ".join(f"{t_s:.1f} s" for t_s in starts[1:])
-            longest = starts[self._shots.index(self._longest_shot())]
+        cuts = self._shots.starts[1:]
+        if cuts:
+            times = ", ".join(f"{self._seen[frame].t_s:.1f} s" for frame in cuts)
+            start, _ = self._shots.longest(len(self._seen))
             found.append(
                 f"The video is cut at {times}: each part has a world of its own, and the objects "
-                f"are those of the longest part, which begins at {longest:.1f} s."
+                f"are those of the longest part, which begins at {self._seen[start].t_s:.1f} s."
             )
         return tuple(found)
-
-    def _longest_shot(self) -> _Shot:
-        ends = [shot.start for shot in self._shots[1:]] + [len(self._seen)]
-        lengths = [end - shot.start for shot, end in zip(self._shots, ends, strict=True)]
-        return self._shots[int(np.argmax(lengths))]
 
     def _of_one_scale(self, geometry: WindowGeometry, num_repeated: int) -> WindowGeometry:
         """Depth whose frames agree with each other, and with the frames of the window before; what

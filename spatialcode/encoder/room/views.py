@@ -37,6 +37,8 @@ Array = NDArray[np.float64]
 
 #: Frames whose sight is kept.
 MAX_VIEWS = 64
+#: Metres, or radians, by which a view must differ from those that are kept.
+_LEAST_STEP = 0.15
 #: What closes a room as its walls do.
 _WALL_LIKE = frozenset({"door", "window", "curtain"})
 #: A wall's normal is at most so far from level, as its sine.
@@ -105,17 +107,30 @@ class RoomViews:
         metric, with z up: another one has no room.
         """
         self._is_grounded &= is_grounded
-        seen = _seen(view, masks) if is_grounded else None
+        seen = _seen(view, masks) if is_grounded and self._is_new(view) else None
         if seen is not None:
             self._views.append(seen)
         if len(self._views) > MAX_VIEWS:
             del self._views[self._least_telling()]
 
-    def _least_telling(self) -> int:
-        """Of the two views most alike in place and heading, the one that sees less wall."""
+    def _is_new(self, view: FrameView) -> bool:
+        """Whether no view that is kept has about the same place and heading."""
+        if not self._views:
+            return True
+        forward = view.T_world_camera[:2, 2]
+        heading = np.arctan2(forward[1], forward[0])
+        look = np.array([*view.T_world_camera[:2, 3], np.cos(heading), np.sin(heading)])
+        return bool(np.linalg.norm(self._looks() - look, axis=1).min() > _LEAST_STEP)
+
+    def _looks(self) -> Array:
+        """(V, 4) place in metres and direction of each view: a metre counts as a radian."""
         heading = np.array([view.heading_rad for view in self._views])
         place = np.stack([view.camera_m for view in self._views])
-        look = np.column_stack((place, np.cos(heading), np.sin(heading)))
+        return np.column_stack((place, np.cos(heading), np.sin(heading)))
+
+    def _least_telling(self) -> int:
+        """Of the two views most alike in place and heading, the one that sees less wall."""
+        look = self._looks()
         apart = np.linalg.norm(look[:, None] - look, axis=-1) + 1e9 * np.eye(len(look))
         i, j = np.unravel_index(int(np.argmin(apart)), apart.shape)
         walls = [int(self._views[k].is_wall.sum()) for k in (i, j)]

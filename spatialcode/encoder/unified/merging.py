@@ -36,6 +36,9 @@ class MergeSettings:
         "probability from which on an object is taken to be in a frame", 0.5, at_least=0, at_most=1
     )
     min_score: float = setting("score from which on an object is kept", 0.2, at_least=0, at_most=1)
+    max_sightings: int = setting(
+        "frames of which a track's boxes are kept, evenly spread over all of them", 256, at_least=4
+    )
     min_sightings: int = setting("frames that must show an object", 1, at_least=1)
     same_place: float = setting(
         "boxes without a track are one thing where their centres are closer than this share of "
@@ -55,6 +58,7 @@ class BoxSighting:
 
     ``frame``: its place in the clip; ``part``: how many cuts came before. ``center_m``,
     ``yaw_rad``: in world coordinates. ``sigma_m``: the Laplace scale of the centre.
+    ``num_frames``: for how many frames it stands, of which the others are not kept.
     """
 
     frame: int
@@ -68,6 +72,7 @@ class BoxSighting:
     presence: float
     score: float
     sigma_m: float
+    num_frames: int = 1
 
     @property
     def weight(self) -> float:
@@ -173,8 +178,13 @@ class _Merged:
         """What may be the same thing is of one part and one word."""
         return self.sightings[0].part, self.label
 
+    @property
+    def num_frames(self) -> int:
+        """How many frames have shown it."""
+        return sum(s.num_frames for s in self.sightings)
+
     def is_kept(self, settings: MergeSettings) -> bool:
-        return self.score >= settings.min_score and len(self.sightings) >= settings.min_sightings
+        return self.score >= settings.min_score and self.num_frames >= settings.min_sightings
 
     def scene_object(self, number: int) -> SceneObject:
         track = [
@@ -190,7 +200,7 @@ class _Merged:
             quaternion_wxyz=_plain(quaternion_from_yaw(self.yaw_rad)),
             first_seen_s=self.sightings[0].t_s,
             last_seen_s=self.sightings[-1].t_s,
-            num_observations=len(self.sightings),
+            num_observations=self.num_frames,
             visibility=float(np.clip(max(s.presence for s in self.sightings), 0.0, 1.0)),
             motion="moving" if self.is_moving else "static",
             track=tuple(track) if self.is_moving else (),

@@ -7,7 +7,7 @@ are kept as numbers in world coordinates, so that memory does not grow with pict
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import nn
 
+from spatialcode.encoder.bounded import EvenSample, LongestPart
 from spatialcode.encoder.detections import SOFTWARE, cameras_of
 from spatialcode.encoder.geometry.any_view import layers_of
 from spatialcode.encoder.geometry.protocol import WindowGeometry
@@ -25,7 +26,7 @@ from spatialcode.encoder.lifting.reflections import ALWAYS_ASKED, without_reflec
 from spatialcode.encoder.lifting.sightings import frame_view
 from spatialcode.encoder.parsing.keyframes import KeyFrames, KeyFrameSettings
 from spatialcode.encoder.parsing.movers import with_movers
-from spatialcode.encoder.parsing.protocol import FrameMasks
+from spatialcode.encoder.parsing.protocol import NO_TRACK, FrameMasks
 from spatialcode.encoder.parts import EncoderParts
 from spatialcode.encoder.protocol import (
     ClipHeader,
@@ -43,6 +44,9 @@ from spatialcode.scene.schema import Camera, Provenance, SpatialCode, VideoInfo
 from spatialcode.workkey import EncoderIdentity
 
 Array = NDArray[np.float64]
+
+#: Windows of a clip whose units are kept.
+_MAX_WINDOWS = 256
 
 
 @dataclass(frozen=True)
@@ -113,12 +117,11 @@ class UnifiedSession:
         self._geometry = loaded.parts.geometry.session(clip)
         self._trust = PathTrust()
         self._seen: list[_FrameSeen] = []
-        self._boxes: list[_CameraBox] = []
-        #: Metres of the geometry's unit, as each window tells; empty where it is the metre.
-        self._units_m: list[float] = []
+        self._boxes = KeptBoxes(loaded.limits.merging.max_sightings)
+        #: Metres of the geometry's unit, as windows tell; empty where it is the metre.
+        self._units_m: EvenSample[float] = EvenSample(_MAX_WINDOWS)
         self._cuts_s: list[float] = []
-        #: What each part between cuts shows of its room, and its number of frames.
-        self._rooms = [_PartRoom()]
+        self._rooms = LongestPart(RoomViews)
 
     def push(self, window: Window) -> None:
         """See `Session`; repeated frames are context for the parts and counted once."""
@@ -133,12 +136,11 @@ class UnifiedSession:
         for row in range(window.num_repeated, len(window.rgb)):
             if row in geometry.cuts:
                 self._cuts_s.append(float(window.times_s[row]))
-                self._rooms.append(_PartRoom())
-            self._rooms[-1].num_frames += 1
+                self._rooms.cut(len(self._seen))
             self._seen.append(self._frame(window, geometry, row))
             if row in outlined:
                 view = frame_view(geometry, row, window, parts.masks.edge_sigma_px)
-                self._rooms[-1].views.add(view, outlined[row], geometry.is_grounded)
+                self._rooms.now.add(view, outlined[row], geometry.is_grounded)
                 real[row] = without_reflections(view, outlined[row]).labelled(limits.labels)
         real = {row: masks for row, masks in real.items() if len(masks.labels)}
         if real:
@@ -151,8 +153,12 @@ class UnifiedSession:
         loaded, unit_m = self._loaded, self._unit_m()
         self._settle()
         video = replace(self._clip.video, sampled_s=tuple(seen.t_s for seen in self._seen))
-        found = max(self._rooms, key=lambda part: part.num_frames).views.found()
-        sightings = [box.in_world(unit_m) for box in self._boxes]
+        found = self._rooms.longest(len(self._seen))[1].found()
+        # by the cameras as they stand now, which `_settle` may have moved
+        sightings = [
+            replace(box, seen=self._seen[box.seen.frame]).in_world(unit_m, num)
+            for box, num in self._boxes.all()
+        ]
         return SpatialCode(
             video=video,
             objects=merged_objects(sightings, loaded.limits.merging),
@@ -175,11 +181,9 @@ class UnifiedSession:
         if settled is None:
             return
         moves = settled.since(np.stack([seen.T_world_camera for seen in self._seen]))
-        for part in self._rooms:
-            part.views.settle(moves)
+        self._rooms.longest(len(self._seen))[1].settle(moves)
         now = zip(self._seen, settled.T_world_camera, strict=True)
         self._seen = [replace(seen, T_world_camera=T) for seen, T in now]
-        self._boxes = [replace(box, seen=self._seen[box.seen.frame]) for box in self._boxes]
 
     def _cut_warnings(self) -> tuple[str, ...]:
         return tuple(
@@ -192,19 +196,22 @@ class UnifiedSession:
         t_s = float(window.times_s[row])
         part = sum(cut_s <= t_s for cut_s in self._cuts_s)
         size_px = window.rgb.shape[2], window.rgb.shape[1]
-        pose = geometry.T_world_camera[row]
-        return _FrameSeen(window.start + row, part, t_s, geometry.K[row], pose, size_px)
+        # copies, as a row of an array would keep all of it
+        K, pose = geometry.K[row].copy(), geometry.T_world_camera[row].copy()
+        return _FrameSeen(window.start + row, part, t_s, K, pose, size_px)
 
     def _unit_m(self) -> float:
-        return float(np.median(self._units_m)) if self._units_m else 1.0
+        units_m = self._units_m.items()
+        return float(np.median(units_m)) if units_m else 1.0
 
     def _unit_trust(self) -> float | None:
         """How sure metres are that the network says, where the source has none: as sure as windows
         agree on them; None where they are the source's own.
         """
-        if not self._units_m:
+        units_m = self._units_m.items()
+        if not units_m:
             return None
-        spread = np.median(np.abs(np.log(self._units_m) - np.log(self._unit_m())))
+        spread = np.median(np.abs(np.log(units_m) - np.log(self._unit_m())))
         return float(np.exp(-spread))
 
     def _keep_boxes(
@@ -221,19 +228,48 @@ class UnifiedSession:
         output = self._loaded.boxes(window.rgb[rows], geometry.K[rows], masks)
         if not geometry.is_metric:
             depth_m = output.depth_m[0].numpy()
-            self._units_m += unit_of(depth_m, geometry.depth_m[rows])
+            for unit_m in unit_of(depth_m, geometry.depth_m[rows]):
+                self._units_m.add(unit_m)
         for i, row in enumerate(rows):
             seen = self._frame(window, geometry, row)
-            for j, mask in enumerate(chosen[row]):
-                self._boxes += _camera_box(seen, output, (i, j), outlined[row], int(mask))
+            boxes = [
+                box
+                for j, mask in enumerate(chosen[row])
+                for box in _camera_box(seen, output, (i, j), outlined[row], int(mask))
+            ]
+            self._boxes.add_frame(boxes)
 
 
-@dataclass(eq=False)
-class _PartRoom:
-    """The room of the frames between two cuts."""
+class KeptBoxes:
+    """The boxes of a clip, frame by frame: of each track at most so many, evenly spread over its
+    frames; of what has no track, those of at most so many frames.
+    """
 
-    views: RoomViews = field(default_factory=RoomViews)
-    num_frames: int = 0
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._tracks: dict[tuple[int, int], EvenSample[_CameraBox]] = {}
+        self._loose: EvenSample[list[_CameraBox]] = EvenSample(most)
+
+    def add_frame(self, boxes: Sequence[_CameraBox]) -> None:
+        """Take the boxes of the next frame."""
+        loose = [box for box in boxes if box.track == NO_TRACK]
+        if loose:
+            self._loose.add(loose)
+        for box in boxes:
+            if box.track != NO_TRACK:
+                key = box.seen.part, box.track
+                self._tracks.setdefault(key, EvenSample(self._most)).add(box)
+
+    def all(self) -> list[tuple[_CameraBox, int]]:
+        """Each box, and for how many frames it stands."""
+        found = [
+            each
+            for track in self._tracks.values()
+            for each in zip(track.items(), track.stands_for(), strict=True)
+        ]
+        for boxes, num in zip(self._loose.items(), self._loose.stands_for(), strict=True):
+            found += [(box, num) for box in boxes]
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,8 +311,8 @@ class _CameraBox:
     score: float
     sigma_m: float
 
-    def in_world(self, unit_m: float) -> BoxSighting:
-        """The box upright in the world."""
+    def in_world(self, unit_m: float, num_frames: int) -> BoxSighting:
+        """The box upright in the world, which stands for so many frames."""
         T = self.seen.pose(unit_m)
         axes = T[:3, :3] @ self.R_camera_box
         return BoxSighting(
@@ -291,6 +327,7 @@ class _CameraBox:
             presence=self.presence,
             score=self.score,
             sigma_m=self.sigma_m,
+            num_frames=num_frames,
         )
 
 

@@ -24,6 +24,7 @@ from spatialcode.errors import FormatError
 from spatialcode.recordings.annotated import annotated_box
 from spatialcode.recordings.assembly import Capture, assembled
 from spatialcode.recordings.conversion import GivenBox, inverse, up_vector
+from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.reading import (
     existing,
     field,
@@ -51,9 +52,13 @@ class ARKitScenes:
     def recognises(self, folder: Path) -> bool:
         return bool(_captures(folder))
 
-    def read(self, folder: Path) -> Iterator[Recording]:
+    def places(self, folder: Path) -> Iterator[CapturePlace]:
         for frames in _captures(folder):
-            yield assembled(_capture(frames))
+            boxes = _annotation(frames)
+            yield CapturePlace(frames, sources=(frames, *([boxes] if boxes else [])))
+
+    def read(self, place: CapturePlace) -> Recording:
+        return assembled(_capture(place.path))
 
 
 def _captures(folder: Path) -> list[Path]:
@@ -96,7 +101,7 @@ def _capture(frames: Path) -> Capture:
         ),
         T_world_camera=poses,
         up=up_vector("z"),
-        boxes=_boxes(frames, video),
+        boxes=_boxes(frames),
     )
 
 
@@ -136,9 +141,14 @@ def _camera(frames: Path, video: str, time_s: float) -> NDArray[np.float64]:
     return text_matrix(path, (6,))
 
 
-def _boxes(frames: Path, video: str) -> tuple[GivenBox, ...]:
-    name = f"{video}_3dod_annotation.json"
-    path = next((p for p in (frames / name, frames.parent / name) if p.is_file()), None)
+def _annotation(frames: Path) -> Path | None:
+    """Where the boxes of a video are, if they are there."""
+    name = f"{frames.name.removesuffix('_frames')}_3dod_annotation.json"
+    return next((p for p in (frames / name, frames.parent / name) if p.is_file()), None)
+
+
+def _boxes(frames: Path) -> tuple[GivenBox, ...]:
+    path = _annotation(frames)
     if path is None:
         return ()
     boxes = []

@@ -23,6 +23,7 @@ from spatialcode.errors import FormatError
 from spatialcode.recordings.assembly import Capture, assembled
 from spatialcode.recordings.blobs import Blob, BlobFrames, folder_members, tar_members
 from spatialcode.recordings.conversion import GivenBox, up_vector
+from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.reading import (
     field,
     number_array,
@@ -47,14 +48,18 @@ class CA1M:
     def recognises(self, folder: Path) -> bool:
         return any(folder.glob("ca1m-*.tar")) or bool(_unpacked(folder))
 
-    def read(self, folder: Path) -> Iterator[Recording]:
-        for path in sorted(folder.glob("ca1m-*.tar")):
-            members = tar_members(path)
-            video = next(iter(members), "").partition("/")[0]
-            inside = {n.removeprefix(f"{video}/"): blob for n, blob in members.items()}
-            yield assembled(_capture(path, video, inside))
-        for capture in _unpacked(folder):
-            yield assembled(_capture(capture, capture.name, folder_members(capture)))
+    def places(self, folder: Path) -> Iterator[CapturePlace]:
+        yield from map(CapturePlace, sorted(folder.glob("ca1m-*.tar")))
+        yield from map(CapturePlace, _unpacked(folder))
+
+    def read(self, place: CapturePlace) -> Recording:
+        path = place.path
+        if path.is_dir():
+            return assembled(_capture(path, path.name, folder_members(path)))
+        members = tar_members(path)
+        video = next(iter(members), "").partition("/")[0]
+        inside = {n.removeprefix(f"{video}/"): blob for n, blob in members.items()}
+        return assembled(_capture(path, video, inside))
 
 
 def _unpacked(folder: Path) -> list[Path]:

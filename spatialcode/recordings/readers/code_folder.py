@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from spatialcode.errors import InputError
-from spatialcode.recordings.reading import png_depth
+from spatialcode.errors import FormatError, InputError
+from spatialcode.recordings.places import CapturePlace
+from spatialcode.recordings.reading import existing, png_depth
 from spatialcode.recordings.recording import ImageFrames, RecordedDepth, Recording, VideoFrames
 from spatialcode.recordings.registry import recording_reader
 from spatialcode.scene.schema import SpatialCode
@@ -33,15 +34,45 @@ class CodeFolder:
     def recognises(self, folder: Path) -> bool:
         return any(folder.rglob("*.parquet"))
 
-    def read(self, folder: Path) -> Iterator[Recording]:
-        tables = (_sound(pq.read_table(file)) for file in sorted(folder.rglob("*.parquet")))
-        codes = [code for table in tables for code in from_table(table) if code.cameras]
-        if not codes:
-            raise InputError(f"clips: {folder} holds no Parquet file with codes that have cameras")
-        for code in codes:
-            video = _video_of(code, folder)
-            depth = recorded_depth(video, len(code.cameras))
-            yield Recording.of_code(video.name, code, video_frames(video, code, depth))
+    def places(self, folder: Path) -> Iterator[CapturePlace]:
+        num_found = 0
+        for file in sorted(folder.rglob("*.parquet")):
+            for n, code in enumerate(_codes(file, file.stat().st_mtime_ns)):
+                num_found += 1
+                part = f"{file.relative_to(folder)}:{n}"
+                yield CapturePlace(folder, part, (file, *_seen_beside(code, folder)))
+        if not num_found:
+            raise InputError(f"{folder} holds no Parquet file with codes that have cameras")
+
+    def read(self, place: CapturePlace) -> Recording:
+        name, _, number = place.part.rpartition(":")
+        file = existing(place.path / name)
+        codes = _codes(file, file.stat().st_mtime_ns)
+        if int(number) >= len(codes):
+            raise FormatError(f"{file}: expected code {number}, got {len(codes)} with cameras")
+        code = codes[int(number)]
+        video = _video_of(code, place.path)
+        depth = recorded_depth(video, len(code.cameras))
+        return Recording.of_code(video.name, code, video_frames(video, code, depth))
+
+
+@lru_cache(maxsize=1)
+def _codes(file: Path, mtime_ns: int) -> list[SpatialCode]:  # noqa: ARG001 - changed files are read
+    """The codes of a file that have cameras. FormatError where it is damaged."""
+    try:
+        table = _sound(pq.read_table(file))
+        return [code for code in from_table(table) if code.cameras]
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise FormatError(f"{file}: expected a Parquet file of codes: {error}") from error
+
+
+def _seen_beside(code: SpatialCode, folder: Path) -> list[Path]:
+    """A code's video and depth maps; nothing where its video is not to be found."""
+    try:
+        video = _video_of(code, folder)
+    except InputError:
+        return []
+    return [video, _depth_folder(video)]
 
 
 def video_frames(path: Path, code: SpatialCode, depth: RecordedDepth | None = None) -> VideoFrames:
@@ -68,8 +99,12 @@ def _video_of(code: SpatialCode, folder: Path) -> Path:
         return folder / uri
     below = sorted(folder.rglob(uri.name)) if uri.name else []
     if len(below) != 1:
-        raise InputError(f"clips: {len(below)} files named {uri.name!r} in {folder}, expected one")
+        raise InputError(f"{len(below)} files named {uri.name!r} in {folder}, expected one")
     return below[0]
+
+
+def _depth_folder(video: Path) -> Path:
+    return video.parent.parent / "depth" / video.stem
 
 
 def recorded_depth(video: Path, num_frames: int) -> ImageFrames | None:
@@ -77,7 +112,7 @@ def recorded_depth(video: Path, num_frames: int) -> ImageFrames | None:
 
     InputError where there are not as many maps as frames.
     """
-    images = tuple(sorted((video.parent.parent / "depth" / video.stem).glob("*.png")))
+    images = tuple(sorted(_depth_folder(video).glob("*.png")))
     if not images:
         return None
     if len(images) != num_frames:

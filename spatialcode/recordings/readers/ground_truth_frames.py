@@ -17,6 +17,7 @@ import numpy as np
 from spatialcode.errors import FormatError
 from spatialcode.recordings.assembly import Capture, assembled
 from spatialcode.recordings.conversion import GivenBox
+from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.reading import existing, field, json_object, number_array, picture
 from spatialcode.recordings.recording import ImageFrames, Recording
 from spatialcode.recordings.registry import recording_reader
@@ -32,7 +33,11 @@ class GroundTruthFrames:
     def recognises(self, folder: Path) -> bool:
         return (folder / "truth.json").is_file()
 
-    def read(self, folder: Path) -> Iterator[Recording]:
+    def places(self, folder: Path) -> Iterator[CapturePlace]:
+        yield CapturePlace(folder)
+
+    def read(self, place: CapturePlace) -> Recording:
+        folder = place.path
         path = folder / "truth.json"
         document = json_object(path)
         where = str(path)
@@ -63,7 +68,7 @@ class GroundTruthFrames:
                 for n, entry in enumerate(document.get("objects") or ())
             ),
         )
-        yield assembled(capture)
+        return assembled(capture)
 
 
 def _box(entry: Any, where: str) -> GivenBox:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from spatialcode.errors import FormatError
 from spatialcode.recordings.assembly import Capture, assembled
 from spatialcode.recordings.conversion import GivenBox, opencv_from_opengl, up_vector
+from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.reading import existing, hdf5_array, number_array, picture, table_rows
 from spatialcode.recordings.recording import ImageFrames, Recording
 from spatialcode.recordings.registry import recording_reader
@@ -56,12 +57,21 @@ class Hypersim:
     def recognises(self, folder: Path) -> bool:
         return bool(_scenes(folder))
 
-    def read(self, folder: Path) -> Iterator[Recording]:
+    def places(self, folder: Path) -> Iterator[CapturePlace]:
         for scene in _scenes(folder):
-            units_m = _metres_per_unit(scene / "_detail" / "metadata_scene.csv")
-            boxes = _boxes(scene / "_detail" / "mesh", units_m)
-            for camera in sorted((scene / "_detail").glob("cam_*")):
-                yield assembled(_capture(scene, camera, units_m, boxes))
+            detail = scene / "_detail"
+            shared = [detail / "metadata_scene.csv", detail / "mesh"]
+            shared += [path for path in _parameters(scene) if path.is_file()]
+            for camera in sorted(detail.glob("cam_*")):
+                own = (camera, *_image_folders(scene, camera))
+                yield CapturePlace(camera, sources=(*own, *shared))
+
+    def read(self, place: CapturePlace) -> Recording:
+        camera = place.path
+        scene = camera.parents[1]
+        units_m = _metres_per_unit(scene / "_detail" / "metadata_scene.csv")
+        boxes = _boxes(scene / "_detail" / "mesh", units_m)
+        return assembled(_capture(scene, camera, units_m, boxes))
 
 
 def _scenes(folder: Path) -> list[Path]:
@@ -78,9 +88,20 @@ def _metres_per_unit(path: Path) -> float:
     raise FormatError(f"{path}: expected meters_per_asset_unit > 0")
 
 
+def _image_folders(scene: Path, camera: Path) -> tuple[Path, Path]:
+    """Where a camera's pictures and depth maps are."""
+    images = scene / "images"
+    name = f"scene_{camera.name}"
+    return images / f"{name}_final_preview", images / f"{name}_geometry_hdf5"
+
+
+def _parameters(scene: Path) -> tuple[Path, Path]:
+    """Where the data set's table of cameras may be."""
+    return scene / _PARAMETERS, scene.parent / _PARAMETERS
+
+
 def _capture(scene: Path, camera: Path, units_m: float, boxes: tuple[GivenBox, ...]) -> Capture:
-    final = scene / "images" / f"scene_{camera.name}_final_preview"
-    geometry = scene / "images" / f"scene_{camera.name}_geometry_hdf5"
+    final, geometry = _image_folders(scene, camera)
     pictures = tuple(sorted(final.glob("frame.*.tonemap.jpg")))
     if not pictures:
         raise FormatError(f"{final}: expected pictures frame.IIII.tonemap.jpg")
@@ -140,7 +161,7 @@ def _number(path: Path) -> int:
 
 def _intrinsics(scene: Path, width: int, height: int) -> NDArray[np.float64]:
     """K of a scene: by the data set's table where it is at hand, else 60° across."""
-    path = next((p for p in (scene / _PARAMETERS, scene.parent / _PARAMETERS) if p.is_file()), None)
+    path = next((p for p in _parameters(scene) if p.is_file()), None)
     if path is None:
         focal = width / 2 / np.tan(_HFOV_RAD / 2)
         return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])

@@ -21,6 +21,7 @@ import numpy as np
 from spatialcode.errors import FormatError
 from spatialcode.recordings.assembly import Capture, assembled
 from spatialcode.recordings.conversion import opencv_from_opengl, up_vector
+from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.reading import existing, field, json_object, number_array, png_depth
 from spatialcode.recordings.recording import ImageFrames, Recording
 from spatialcode.recordings.registry import recording_reader
@@ -40,7 +41,11 @@ class Nerfstudio:
     def recognises(self, folder: Path) -> bool:
         return (folder / "transforms.json").is_file()
 
-    def read(self, folder: Path) -> Iterator[Recording]:
+    def places(self, folder: Path) -> Iterator[CapturePlace]:
+        yield CapturePlace(folder)
+
+    def read(self, place: CapturePlace) -> Recording:
+        folder = place.path
         path = folder / "transforms.json"
         document = json_object(path)
         model = document.get("camera_model", "OPENCV")
@@ -50,7 +55,7 @@ class Nerfstudio:
         if not isinstance(frames, list) or not frames:
             raise FormatError(f"{path}: frames: expected a list with at least one frame")
         frames = sorted(frames, key=lambda frame: str(field(frame, "file_path", str(path))))
-        yield assembled(_capture(folder, path, document, frames))
+        return assembled(_capture(folder, path, document, frames))
 
 
 def _capture(folder: Path, path: Path, document: dict[str, Any], frames: list[Any]) -> Capture:

@@ -17,6 +17,7 @@ import numpy as np
 
 from spatialcode.errors import FormatError
 from spatialcode.recordings.assembly import Capture, assembled
+from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.reading import existing, number_array, picture, png_depth, text_matrix
 from spatialcode.recordings.recording import ImageFrames, Recording
 from spatialcode.recordings.registry import recording_reader
@@ -36,7 +37,11 @@ class PosedImages:
         files = all((folder / name).is_file() for name in ("poses.txt", "K.txt"))
         return files and (folder / "images").is_dir()
 
-    def read(self, folder: Path) -> Iterator[Recording]:
+    def places(self, folder: Path) -> Iterator[CapturePlace]:
+        yield CapturePlace(folder)
+
+    def read(self, place: CapturePlace) -> Recording:
+        folder = place.path
         pictures = tuple(sorted(p for p in (folder / "images").iterdir() if p.is_file()))
         depths = tuple(sorted((folder / "depth").glob("*.png")))
         lines = existing(folder / "poses.txt").read_text("utf-8").split("\n")
@@ -63,4 +68,4 @@ class PosedImages:
                 [number_array(row, (4, 4), where.format(n)) for n, row in enumerate(rows, 1)]
             ),
         )
-        yield assembled(capture)
+        return assembled(capture)

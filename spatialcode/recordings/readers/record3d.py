@@ -23,6 +23,7 @@ from spatialcode.errors import FormatError, MissingExtraError
 from spatialcode.recordings.assembly import Capture, assembled
 from spatialcode.recordings.blobs import Blob, BlobFrames
 from spatialcode.recordings.conversion import opencv_from_opengl, up_vector
+from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.reading import field, number_array
 from spatialcode.recordings.recording import Recording
 from spatialcode.recordings.registry import recording_reader
@@ -40,9 +41,11 @@ class Record3D:
     def recognises(self, folder: Path) -> bool:
         return any(folder.glob("*.r3d"))
 
-    def read(self, folder: Path) -> Iterator[Recording]:
-        for path in sorted(folder.glob("*.r3d")):
-            yield assembled(_capture(path))
+    def places(self, folder: Path) -> Iterator[CapturePlace]:
+        yield from map(CapturePlace, sorted(folder.glob("*.r3d")))
+
+    def read(self, place: CapturePlace) -> Recording:
+        return assembled(_capture(place.path))
 
 
 def _capture(path: Path) -> Capture:

@@ -28,6 +28,7 @@ from spatialcode.recordings.assembly import Capture, assembled
 from spatialcode.recordings.blobs import Blob, BlobFrames
 from spatialcode.recordings.conversion import GivenBox, up_vector
 from spatialcode.recordings.mesh import ply_vertices
+from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.reading import existing, field, json_object, number_array, scaled_depth
 from spatialcode.recordings.recording import Recording, reprojected_depth, resized_K
 from spatialcode.recordings.registry import recording_reader
@@ -46,9 +47,12 @@ class ScanNet:
     def recognises(self, folder: Path) -> bool:
         return bool(_scans(folder))
 
-    def read(self, folder: Path) -> Iterator[Recording]:
+    def places(self, folder: Path) -> Iterator[CapturePlace]:
         for path in _scans(folder):
-            yield assembled(_capture(path))
+            yield CapturePlace(path, sources=tuple(path.parent.glob(f"{path.stem}[._]*")))
+
+    def read(self, place: CapturePlace) -> Recording:
+        return assembled(_capture(place.path))
 
 
 def _scans(folder: Path) -> list[Path]:

@@ -24,6 +24,7 @@ from spatialcode.recordings.annotated import annotated_box
 from spatialcode.recordings.assembly import Capture, assembled
 from spatialcode.recordings.blobs import Blob, BlobFrames
 from spatialcode.recordings.conversion import GivenBox, up_vector
+from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.reading import field, json_object, number_array, scaled_depth
 from spatialcode.recordings.recording import Recording, VideoFrames
 from spatialcode.recordings.registry import recording_reader
@@ -31,6 +32,9 @@ from spatialcode.video.decode import probe
 
 _DEPTH_HW = (192, 256)
 _NO_OBJECTS = frozenset({"wall", "floor", "ceiling", "remove", "split"})
+
+
+_ANNOTATION = "scans/segments_anno.json"
 
 
 @recording_reader
@@ -43,9 +47,12 @@ class ScanNetPP:
     def recognises(self, folder: Path) -> bool:
         return bool(_scenes(folder))
 
-    def read(self, folder: Path) -> Iterator[Recording]:
+    def places(self, folder: Path) -> Iterator[CapturePlace]:
         for scene in _scenes(folder):
-            yield assembled(_capture(scene))
+            yield CapturePlace(scene, sources=(scene / "iphone", scene / _ANNOTATION))
+
+    def read(self, place: CapturePlace) -> Recording:
+        return assembled(_capture(place.path))
 
 
 def _scenes(folder: Path) -> list[Path]:
@@ -83,7 +90,7 @@ def _capture(scene: Path) -> Capture:
         K=K,
         T_world_camera=poses,
         up=up_vector("z"),
-        boxes=_boxes(scene / "scans" / "segments_anno.json"),
+        boxes=_boxes(scene / _ANNOTATION),
     )
 
 

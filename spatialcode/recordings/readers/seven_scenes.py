@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from spatialcode.recordings.assembly import Capture, assembled
+from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.reading import existing, picture, png_depth, text_matrix
 from spatialcode.recordings.recording import ImageFrames, Recording
 from spatialcode.recordings.registry import recording_reader
@@ -35,9 +36,11 @@ class SevenScenes:
     def recognises(self, folder: Path) -> bool:
         return bool(_sequences(folder))
 
-    def read(self, folder: Path) -> Iterator[Recording]:
-        for sequence in _sequences(folder):
-            yield _read_sequence(sequence)
+    def places(self, folder: Path) -> Iterator[CapturePlace]:
+        yield from map(CapturePlace, _sequences(folder))
+
+    def read(self, place: CapturePlace) -> Recording:
+        return _read_sequence(place.path)
 
 
 def _sequences(folder: Path) -> list[Path]:

@@ -33,9 +33,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.errors import FormatError
+from spatialcode.errors import FormatError, InputError
 from spatialcode.recordings.assembly import Capture, assembled
 from spatialcode.recordings.conversion import GivenBox, opencv_from_opengl, up_vector
+from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.reading import (
     existing,
     exr_depth,
@@ -62,9 +63,41 @@ class Sidecar:
     def recognises(self, folder: Path) -> bool:
         return any(folder.glob(f"*{SUFFIX}"))
 
-    def read(self, folder: Path) -> Iterator[Recording]:
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
-            yield read_sidecar(path)
+    def places(self, folder: Path) -> Iterator[CapturePlace]:
+        yield from map(sidecar_place, sorted(folder.glob(f"*{SUFFIX}")))
+
+    def read(self, place: CapturePlace) -> Recording:
+        return read_sidecar(place.path)
+
+
+def sidecar_place(path: Path) -> CapturePlace:
+    """Where the capture of a sidecar lies, its video and depth maps with it.
+
+    Of a damaged sidecar only the sidecar itself: whoever reads it learns what is wrong.
+    """
+    try:
+        document = json_object(path)
+    except (FormatError, InputError):
+        return CapturePlace(path)
+    frames = document.get("frames")
+    frames = [f for f in frames if isinstance(f, dict)] if isinstance(frames, list) else []
+    names = (document.get("video"), *(frame.get("depth") for frame in frames))
+    named = [name for name in names if isinstance(name, str)]
+    return CapturePlace(path, sources=(path, *(path.parent / name for name in named)))
+
+
+def sidecar_beside(video: Path) -> CapturePlace | None:
+    """Where the capture of a video lies: the sidecar named after it, where there is one.
+
+    One that names another video, which is there, belongs to that.
+    """
+    path = video.with_suffix(SUFFIX)
+    if not path.is_file():
+        return None
+    place = sidecar_place(path)
+    own = place.sources[1:2]
+    is_others = bool(own) and own[0].is_file() and not own[0].samefile(video)
+    return None if is_others else place
 
 
 def read_sidecar(path: Path) -> Recording:

@@ -12,6 +12,7 @@ others describe it, not against data.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from scipy.io import loadmat
 from spatialcode.errors import FormatError
 from spatialcode.recordings.assembly import Capture, assembled
 from spatialcode.recordings.conversion import GivenBox, up_vector
+from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.reading import (
     existing,
     number_array,
@@ -47,16 +49,30 @@ class SunRgbd:
     def recognises(self, folder: Path) -> bool:
         return (folder / _META).is_file()
 
-    def read(self, folder: Path) -> Iterator[Recording]:
+    def places(self, folder: Path) -> Iterator[CapturePlace]:
         path = folder / _META
-        try:
-            table = loadmat(path, squeeze_me=True, struct_as_record=False)
-            entries = np.atleast_1d(table["SUNRGBDMeta"])
-        # SciPy raises whatever its parsing stumbles over.
-        except Exception as error:
-            raise FormatError(f"{path}: expected a table SUNRGBDMeta: {error}") from error
-        for n, entry in enumerate(entries):
-            yield assembled(_capture(folder, entry, f"{path}: entry {n}"))
+        for n, entry in enumerate(_entries(path, path.stat().st_mtime_ns)):
+            sequence = folder / str(getattr(entry, "sequenceName", "."))
+            sources = [sequence / part for part in ("image", "depth_bfx")]
+            yield CapturePlace(path, str(n), (path, *sources))
+
+    def read(self, place: CapturePlace) -> Recording:
+        entries = _entries(place.path, existing(place.path).stat().st_mtime_ns)
+        number, where = int(place.part), f"{place.path}: entry {place.part}"
+        if number >= len(entries):
+            raise FormatError(f"{where}: there are {len(entries)}")
+        return assembled(_capture(place.path.parent, entries[number], where))
+
+
+@lru_cache(maxsize=1)  # a table of ten thousand entries takes many seconds to read
+def _entries(path: Path, mtime_ns: int) -> NDArray[Any]:  # noqa: ARG001 - a changed table is read
+    """The entries of a table. FormatError where it is damaged."""
+    try:
+        table = loadmat(path, squeeze_me=True, struct_as_record=False)
+        return np.atleast_1d(table["SUNRGBDMeta"])
+    # SciPy raises whatever its parsing stumbles over.
+    except Exception as error:
+        raise FormatError(f"{path}: expected a table SUNRGBDMeta: {error}") from error
 
 
 def _capture(folder: Path, entry: Any, where: str) -> Capture:

@@ -21,6 +21,7 @@ from scipy.spatial.transform import Rotation
 
 from spatialcode.errors import FormatError
 from spatialcode.recordings.assembly import Capture, assembled
+from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.reading import existing, picture, png_depth
 from spatialcode.recordings.recording import ImageFrames, Recording
 from spatialcode.recordings.registry import recording_reader
@@ -47,8 +48,11 @@ class Tum:
     def recognises(self, folder: Path) -> bool:
         return (folder / "rgb.txt").is_file() and (folder / "groundtruth.txt").is_file()
 
-    def read(self, folder: Path) -> Iterator[Recording]:
-        yield _read_sequence(folder)
+    def places(self, folder: Path) -> Iterator[CapturePlace]:
+        yield CapturePlace(folder)
+
+    def read(self, place: CapturePlace) -> Recording:
+        return _read_sequence(place.path)
 
 
 def _read_sequence(folder: Path) -> Recording:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import spatialcode
@@ -19,15 +20,18 @@ from spatialcode.encoder.protocol import ClipInput, FrameGeometry, encode_window
 from spatialcode.encoder.registry import make_encoder
 from spatialcode.errors import ConfigError, MissingExtraError, WeightsError
 from spatialcode.evaluation.room import clip_of
+from spatialcode.recordings.registry import recordings_in
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import from_row
 from spatialcode.scene.text import from_json, to_json
+from spatialcode.streaming import ReadAhead, RecordedClip
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.video.sampling import Sampling
 from tests.encoder import tiny_settings
 from tests.encoder.geometry.tiny_geometry import save_depth_anything, save_nested
 from tests.encoder.tiny_settings import WORDS
 from tests.pipelines.results import result_rows
+from tests.recordings.test_readers import posed_images
 
 DATA = os.environ.get("SPATIALCODE_DATA")
 VIDEOS = sorted(Path(DATA or "missing", "videos").glob("*.mp4"))
@@ -77,6 +81,23 @@ def test_what_each_network_says_reaches_the_code(own: dict[str, Any], clip: Clip
     assert sure.cameras == code.cameras
     finer = own["geometry"]["settings"] | {"side_px": 154}
     assert encoded(changed(own, "geometry", settings=finer), clip).objects != code.objects
+
+
+def test_recorded_poses_are_the_cameras_of_the_code(own: dict[str, Any], tmp_path: Path) -> None:
+    posed_images(tmp_path)
+    [recording] = recordings_in(tmp_path)
+    encoder = VideoEncoder.load("prompted", "cpu", own)
+    clip = RecordedClip(recording, Sampling(num_frames=4, max_side_px=128), "a" * 64)
+    with ReadAhead(clip) as ahead:
+        code = encoder.encode_source(ahead)
+    rows = [0, 1, 2, 4]
+    assert [camera.t_s for camera in code.cameras] == [recording.video.sampled_s[n] for n in rows]
+    found = np.stack([camera.matrix() for camera in code.cameras])
+    given = np.float32(recording.cameras.T_world_camera[rows])  # as codes keep numbers
+    assert np.array_equal(np.float32(found), given)
+    assert np.allclose([camera.fx_px for camera in code.cameras], recording.cameras.K[rows, 0, 0])
+    assert code.scale.source == "given"
+    assert code.provenance.work_key == "a" * 64
 
 
 def test_sam_2s_memory_in_the_place_of_image_masks(own: dict[str, Any], clip: ClipInput) -> None:
@@ -209,3 +230,26 @@ def test_the_job_and_the_library_encode_real_videos_alike(
     loaded = VideoEncoder.load("prompted", "cpu", own)
     one = spatialcode.encode(VIDEOS[0], encoder=loaded, sampling=Sampling(num_frames=5))
     assert one in codes
+
+
+@pytest.mark.skipif(not VIDEOS, reason="needs SPATIALCODE_DATA")
+@pytest.mark.slow
+def test_the_job_encodes_captures_and_long_videos(own: dict[str, Any], tmp_path: Path) -> None:
+    posed_images(tmp_path / "scans" / "room")
+    readers = [f"input={tmp_path / 'scans'}", "reader=auto", "sampling.num_frames=5"]
+    videos = [f"input={VIDEOS[0]}", "sampling.rate_hz=12", "sampling.max_side_px=128"]
+    for name, chosen in (("captures", readers), ("videos", videos)):
+        settings = [*chosen, f"output={tmp_path / name}", "encoder=prompted"]
+        assert encode_main([*settings, *tiny_settings.dotlist(own)]) == 0
+    (capture,) = result_rows(str(tmp_path / "captures"))
+    code = from_row(capture["code"])
+    [recording] = recordings_in(tmp_path / "scans" / "room")
+    given = np.float32(recording.cameras.T_world_camera)
+    assert np.array_equal(np.float32([camera.matrix() for camera in code.cameras]), given)
+
+    (long,) = result_rows(str(tmp_path / "videos"))
+    streamed = from_row(long["code"])
+    assert len(streamed.cameras) == long["num_frames"] > 64
+    loaded = VideoEncoder.load("prompted", "cpu", own)
+    sampling = Sampling(rate_hz=12.0, max_side_px=128)
+    assert spatialcode.encode(VIDEOS[0], encoder=loaded, sampling=sampling) == streamed

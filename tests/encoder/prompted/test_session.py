@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from spatialcode.encoder.geometry.protocol import DepthNoise, WindowGeometry
+from spatialcode.encoder.in_turn import encode_source
 from spatialcode.encoder.parsing.oracle import OracleMasks, TrueInstances
 from spatialcode.encoder.parsing.protocol import Detections, FrameMasks
 from spatialcode.encoder.parts import EncoderParts
@@ -25,6 +26,7 @@ from spatialcode.errors import ConfigError, DeviceMemoryError, EncodeError
 from spatialcode.evaluation.oracle_parts import OracleOptions, oracle_encoder
 from spatialcode.evaluation.room import clip_of
 from spatialcode.scene.schema import SceneObject, SpatialCode
+from spatialcode.streaming import ReadAhead
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.synthetic.truth import SyntheticClip
 
@@ -328,6 +330,11 @@ def test_where_memory_ends_half_the_window_is_tried_then_half_the_objects(
     assert list(dict.fromkeys(seen)) == tried
     ids = [item.id for item in encoded(clip, encoding).objects]
     assert [item.id for item in code.objects] == ids
+    # A clip that is read as it is encoded begins anew like one that is there.
+    seen.clear()
+    with ReadAhead(frames_of(clip)) as ahead:
+        assert encode_source(small, ahead, small.frames) == code
+    assert list(dict.fromkeys(seen)) == tried
     # What does not fit at all is an error of its clip alone.
     none = with_parts(encoding, masks=_Cramped(cramped.part, 0, 8, []))
     (failed,) = none.encode_batch([frames_of(clip)])
