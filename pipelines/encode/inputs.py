@@ -221,7 +221,11 @@ def _captured_entries(pattern: str, format_name: str | None) -> Iterator[ListedV
     if not folders:
         raise InputError(f"{pattern}: expected a folder of captures")
     for folder in folders:
-        for found in captures_in(Path(folder), format_name):
+        try:
+            captures = captures_in(Path(folder), format_name)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be listed: {error}") from error
+        for found in captures:
             place = found.place
             yield ListedVideo("", place.uri, error=found.error, reader=found.reader, place=place)
 

@@ -238,8 +238,8 @@ def audit_path(
     if looks is not None:
         return PathAudit("still", looks, K, config.side_px)
     probes = follower.probes()
-    lenses = [K] if focal_is_known else _lenses(K, config)
-    lens = max(lenses, key=lambda lens: _explained(probes, lens, config))
+    lenses = _lenses(K, config)
+    lens = K if focal_is_known else max(lenses, key=lambda k: _explained(probes, k, config))
     if not _only_turns(probes, lens, config):
         return PathAudit("full", tuple(probes), K, config.side_px)
     neighbours = [follower(k, k + 1) for k in range(num - 1)]
@@ -400,8 +400,10 @@ def _explained(pairs: Sequence[FollowedPair], K: Array, config: AuditConfig) -> 
 
 def _only_turns(probes: Sequence[FollowedPair], K: Array, config: AuditConfig) -> bool:
     """Whether turns explain the pairs, of which some have shifted enough to show parallax."""
+    if _explained(probes, K, config) < config.turn_share:
+        return False
     far = [pair for pair in probes if pair.shift_px >= config.min_shift_px]
-    return all(_explained(pairs, K, config) >= config.turn_share for pairs in (probes, far))
+    return _explained(far, K, config) >= config.turn_share
 
 
 def _mean_rotation(R: Array) -> Array:

@@ -69,6 +69,7 @@ def test_who_walks_along_does_not_hold_the_path() -> None:
         )
         for word in ("person", "statue")
     )
-    assert person.world_m < 0.15
+    assert person.rigid_m < 0.1
     assert np.degrees(person.rotation_rad) < 3
     assert statue.rotation_rad > 3 * person.rotation_rad
+    assert statue.rigid_m > 3 * person.rigid_m

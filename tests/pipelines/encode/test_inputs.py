@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.encode.inputs import list_inputs
-from spatialcode.errors import InputError
+from pipelines.encode.inputs import Captures, list_inputs
+from spatialcode.errors import ConfigError, InputError
 
 
 @pytest.fixture
@@ -122,3 +122,47 @@ def test_a_folder_without_permission_raises(folder: Path) -> None:
     (folder / "list.jsonl").chmod(0)
     with pytest.raises(InputError):
         list_inputs([str(folder / "list.jsonl")])
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """Two captures, laid out as one reader expects them; what is in them is not read."""
+    for name in ("b", "a"):
+        (tmp_path / "scans" / name / "images").mkdir(parents=True)
+        for file in ("poses.txt", "K.txt"):
+            (tmp_path / "scans" / name / file).touch()
+    return tmp_path / "scans"
+
+
+@pytest.mark.parametrize("reader", ["auto", "posed-images"])
+def test_captures_are_listed_by_their_folders(scans: Path, tmp_path: Path, reader: str) -> None:
+    manifest = tmp_path / "list.jsonl"
+    lines = [{"uri": "scans/b"}, {"uri": str(scans)}, {"uri": "scans/none"}, {}]
+    manifest.write_text("\n".join(map(json.dumps, lines)))
+    captures = Captures(reader)
+    expected = [str(scans / "a"), str(scans / "b")]
+    for pattern in (str(scans), f"{scans}/*"):
+        assert [one.uri for one in list_inputs([pattern], None, captures)] == expected
+    listed = list_inputs([str(manifest)], None, captures)
+    assert [(Path(one.uri).name, one.reader, bool(one.error)) for one in listed] == [
+        ("b", "posed-images", False),
+        ("a", "posed-images", False),
+        ("b", "posed-images", False),
+        ("none", "", True),
+        ("list.jsonl:4", "", True),
+    ]
+    assert len({one.input_id for one in listed}) == 5
+
+
+def test_captures_that_cannot_be_listed_are_errors(scans: Path, folder: Path) -> None:
+    for pattern, said in (
+        (folder / "notes.txt", "expected a folder of captures"),
+        (folder / "deep", "no reader recognises it"),
+        ("s3://bucket/scans", "folders of this machine only"),
+    ):
+        with pytest.raises(InputError, match=said):
+            list_inputs([str(pattern)], None, Captures("auto"))
+    with pytest.raises(InputError, match=r"tum expects rgb\.txt"):
+        list_inputs([str(scans)], None, Captures("tum"))
+    with pytest.raises(ConfigError, match=r"reader: expected one of: .*got 'toom'"):
+        list_inputs([str(scans)], None, Captures("toom"))

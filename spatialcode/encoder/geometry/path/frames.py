@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
@@ -117,7 +118,16 @@ def _frame(given: PathInput, k: int) -> PathFrame:
         whitening=point_whitening(gray, points_px),
         points=ray * np.exp(z)[:, None],
         sigma=np.hypot(least, spread),
-        patches=find_patches(depth_m[None], K_map[None], _PATCH_STEP_PX),
+        patches=find_patches(_standing(depth_m, ignored)[None], K_map[None], _PATCH_STEP_PX),
         ignored=ignored,
         up_camera=None if given.up_camera is None else given.up_camera[k],
     )
+
+
+def _standing(depth_m: Any, ignored: NDArray[np.bool_] | None) -> Any:
+    """Depth without what moves by itself, which is neither floor nor wall."""
+    if ignored is None:
+        return depth_m
+    size = depth_m.shape[::-1]
+    moves = cv2.resize(ignored.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    return np.where(moves, np.nan, depth_m)

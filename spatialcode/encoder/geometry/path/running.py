@@ -58,6 +58,8 @@ _LANDMARK_EVERY, _LOOP_APART = 4, 14
 _LEAST_SCALE_SIGMA = 1e-4
 #: Robust scales, in standard deviations of a pixel, of the first adjustments and the last.
 _FIRST_CAUCHY, _LAST_CAUCHY = 2.0, 1.5
+#: When a step's adjustment is done; all frames together are adjusted further.
+_STEP_TOLERANCE, _STEP_ITERATIONS = 1e-4, 10
 #: Adjustments of all frames together, each with its own ground.
 _NUM_TOGETHER = 2
 #: From which weight on a point counts as fitting the path.
@@ -136,7 +138,10 @@ class _Step:
             points, self.free, self.new.stop, surface_hints(seen, upright, rows, ground),
             self.motions,
         )  # fmt: skip
-        result = adjust(problem, upright, AdjustmentConfig(scale_sigma=self.scale_sigma))
+        config = AdjustmentConfig(
+            scale_sigma=self.scale_sigma, tolerance=_STEP_TOLERANCE, max_iterations=_STEP_ITERATIONS
+        )
+        result = adjust(problem, upright, config)
         return ground.back(result.states), points, ground
 
     def solved(self, states: FrameStates, points: PointTerms, motion: CameraMotion) -> _Solved:

@@ -28,7 +28,7 @@ from spatialcode.scene.frames import level_rotation
 Array = NDArray[np.float64]
 
 #: Frames whose surfaces are remembered; of how many the last tell a direction.
-_MAX_FRAMES, _NUM_LATEST = 128, 24
+_MAX_FRAMES, _NUM_LATEST = 128, 16
 #: Errors of the direction of one patch's plane, and how many patches err as one.
 _NORMAL_SIGMA_RAD, _ALIKE = 0.06, 2.5
 #: Farthest from an axis that a normal counts as along it.
