@@ -68,7 +68,12 @@ class BodyLimit:
                 has_answered = True
                 await send(message)
 
-        await self._app(scope, receive_counted, send_unless_refused)
+        try:
+            await self._app(scope, receive_counted, send_unless_refused)
+        except Exception:
+            # the one inside may complain that the client has gone; this one has not
+            if num_bytes <= self._max_bytes or has_answered:
+                raise
         if num_bytes > self._max_bytes and not has_answered:
             problem = problems.too_large("a body", self._max_bytes)
             problem.headers = {"Connection": "close"}  # or the server reads on without an end

@@ -98,7 +98,13 @@ def measured_peak(encoder: Encoder, num_clips: int = 1, folder: Path | None = No
     if known.is_file():
         return GpuPeak(**read_json(known))
     loaded = encoder.load("cuda")
-    peak_bytes = peak_bytes_of(lambda: _run_largest(loaded, encoder.frames, num_clips), "cuda")
+    errors: list[EncodeError] = []
+    peak_bytes = peak_bytes_of(
+        lambda: errors.extend(_run_largest(loaded, encoder.frames, num_clips)), "cuda"
+    )
+    if errors:  # not remembered: the card may have been busy
+        _log.warning("the whole card is taken, its share could not be measured: %s", errors[0])
+        return GpuPeak(card.name, int(card.total_memory), int(card.total_memory))
     peak = GpuPeak(card.name, peak_bytes, int(card.total_memory))
     write_json(known, asdict(peak))
     return peak
@@ -113,12 +119,15 @@ def _peak_file(encoder: Encoder, num_clips: int, card: str, folder: Path | None)
     return folder / f"{name}.json"
 
 
-def _run_largest(loaded: LoadedEncoder, frames: FrameRequest, num_clips: int) -> None:
+def _run_largest(loaded: LoadedEncoder, frames: FrameRequest, num_clips: int) -> list[EncodeError]:
+    """Encode the largest windows; what failed."""
     full = with_full_frames(loaded)
-    for shape in _SHAPES:
-        for result in full.encode_batch([largest_clip(frames, shape)] * num_clips):
-            if isinstance(result, EncodeError):
-                _log.warning("measured until an error of the encoder: %s", result)
+    return [
+        result
+        for shape in _SHAPES
+        for result in full.encode_batch([largest_clip(frames, shape)] * num_clips)
+        if isinstance(result, EncodeError)
+    ]
 
 
 def largest_clip(frames: FrameRequest, height_over_width: float) -> ClipInput:

@@ -88,12 +88,15 @@ class NamedPart:
 
         Raises as `weights_identity`, and ConfigError for settings that the part does not have.
         """
+        settings = self.all_settings(kind)
         hashes = [weights_identity(name).sha256 for name in self.wanted(kind)]
-        settings = self.settings
-        if not self.is_own:
-            made = build(_entry(kind, self.name).settings, settings, f"{kind}.settings")
-            settings = asdict(made)
         return {"name": self.name, "weights": hashes, "settings": settings}
+
+    def all_settings(self, kind: str) -> dict[str, Any]:
+        """The part's own settings, set or not. ConfigError for those that it does not have."""
+        if self.is_own:
+            return self.settings
+        return asdict(build(_entry(kind, self.name).settings, self.settings, f"{kind}.settings"))
 
     def loaded(self, kind: str, device: str) -> Any:
         """The part on a torch device; a part of one's own is made of weights, settings and
@@ -113,6 +116,8 @@ def identities(parts: Mapping[str, NamedPart]) -> dict[str, dict[str, Any]]:
     """What an encoder's hash holds of its parts, by kind. Raises as `NamedPart.identity`; weights
     that were never fetched are named all at once.
     """
+    for kind, part in parts.items():  # a wrong word is said before gigabytes are fetched
+        part.all_settings(kind)
     check_fetched([name for kind, part in parts.items() for name in part.wanted(kind)])
     return {kind: part.identity(kind) for kind, part in parts.items()}
 

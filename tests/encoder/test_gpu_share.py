@@ -94,6 +94,7 @@ class Counting:
     def __init__(self) -> None:
         self.given: list[list[tuple[int, ...]]] = []
         self.devices: list[str] = []
+        self.results: tuple[Any, ...] = ()
 
     def load(self, device: str) -> Counting:
         self.devices.append(device)
@@ -104,7 +105,7 @@ class Counting:
 
     def encode_batch(self, clips: Sequence[ClipInput], on_share: Any = None) -> list[Any]:
         self.given.append([clip.rgb.shape for clip in clips])
-        return [None, *(EncodeError("no") for _ in clips[1:])]
+        return list(self.results) or [None] * len(clips)
 
 
 def test_it_is_measured_square_and_wide_with_as_many_clips_as_come_together() -> None:
@@ -137,6 +138,21 @@ def test_a_card_is_measured_once_for_each_encoder(
     assert len(encoder.devices) == 3
     assert len(other.devices) == 1
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_what_could_not_be_measured_takes_a_whole_card_and_is_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = SimpleNamespace(name="a card", total_memory=80 * GIB)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+    monkeypatch.setattr(gpu_share, "peak_bytes_of", lambda run, device: run() or GIB)
+    encoder = Counting()
+    encoder.results = (EncodeError("no room"),)
+    assert measured_peak(encoder, 1, tmp_path).share == 1.0
+    encoder.results = ()
+    assert measured_peak(encoder, 1, tmp_path).share < 1.0
+    assert len(encoder.devices) == 2
 
 
 @pytest.mark.parametrize("name", sorted(tiny_settings.SETTINGS))

@@ -11,6 +11,7 @@ from tests.encoder.unified.tiny import save_trained
 
 WORDS = ("chair", "table", "sofa")
 KINDS = ("detector", "masks", "geometry")
+_ANYTHING = {"min_visibility": 0.0, "min_points": 1, "min_share": 0.0}
 
 
 def parts(folder: Path) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def prompted(folder: Path) -> dict[str, Any]:
     """Of an encoder that looks at four frames together."""
     return {
         **parts(folder),
-        "fusion": {"words": list(WORDS), "instances": {"min_visibility": 0.0, "min_points": 1}},
+        "fusion": {"words": list(WORDS), "instances": _ANYTHING},
         "window": 4,
         "overlap": 1,
         "side_px": 128,

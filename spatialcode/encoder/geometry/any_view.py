@@ -282,6 +282,9 @@ class _AnyViewSession:
                 assert found.confidence is not None
                 trusted = solid[rows] & (found.confidence[rows] >= _TRUSTED)
                 scale = metric_scale(depth[rows], metric[rows], trusted)
+                if scale is None:  # nothing but sky, say: there is nothing to place there
+                    depth[rows] = np.nan
+                    continue
             if scale is None:
                 return found
             depth[rows] *= scale

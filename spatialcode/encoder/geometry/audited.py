@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from spatialcode.encoder.geometry.pathed import path_pictures
 from spatialcode.encoder.geometry.protocol import WindowGeometry
 from spatialcode.encoder.geometry.windows import stretches
-from spatialcode.encoder.odometry.audit import REFERENCE_SIDE_PX, CameraMotion, audit_path
+from spatialcode.encoder.odometry.audit import REFERENCE_SIDE_PX, CameraMotion, audit_path, overall
 
 
 def audited(
@@ -40,8 +40,3 @@ def audited(
         reprojection_px=float(np.median(missed)) * frame_px if missed else None,
         motion=overall(motions),
     )
-
-
-def overall(motions: set[CameraMotion]) -> CameraMotion:
-    """The motion of a clip whose parts move so: the largest of theirs."""
-    return max(motions, key=("still", "rotation", "full").index)

@@ -170,4 +170,7 @@ class WindowChain:
         rows = slice(first, last)
         T[rows] = similarity.poses(T[rows])
         depth[rows] *= similarity.scale
-        return replace(geometry, T_world_camera=T, depth_m=depth, is_metric=self._last.is_metric)
+        # what lies behind another cut keeps the window's own unit
+        whole = last == len(geometry.depth_m)
+        is_metric = self._last.is_metric and (geometry.is_metric or whole)
+        return replace(geometry, T_world_camera=T, depth_m=depth, is_metric=is_metric)

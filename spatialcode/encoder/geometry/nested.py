@@ -13,8 +13,6 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-from spatialcode.errors import EncodeError
-
 #: Pixels of a frame that are compared, about.
 _SAMPLES = 4096
 _NUM_ITERATIONS = 8
@@ -26,10 +24,10 @@ def metric_scale(
     any_view: Float[np.ndarray, "n h w"],
     metric_m: Float[np.ndarray, "n h w"],
     trusted: Bool[np.ndarray, "n h w"],
-) -> float:
+) -> float | None:
     """Metres to a unit of ``any_view``, from pixels that are ``trusted`` and known in both.
 
-    EncodeError where there are none: the unit is then unknown.
+    None where there are none: the unit is then unknown.
     """
     step = max(1, int(np.sqrt(any_view[0].size / _SAMPLES)))
     grid = (slice(None), slice(step // 2, None, step), slice(step // 2, None, step))
@@ -40,7 +38,7 @@ def metric_scale(
     good &= np.isfinite(ratio)
     frames = [np.median(r[g]) for r, g in zip(ratio, good, strict=True) if g.any()]
     if not frames:
-        raise EncodeError("no pixel is known in both any-view and metric depth: no scale")
+        return None
     log_scale = float(np.median(frames))
     # every frame counts alike, however much of it is trusted
     share = np.broadcast_to(1 / np.maximum(good.sum(axis=(1, 2), keepdims=True), 1), good.shape)

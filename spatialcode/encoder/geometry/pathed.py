@@ -26,6 +26,7 @@ from spatialcode.encoder.geometry.protocol import (
 )
 from spatialcode.encoder.geometry.settings import PathSettings
 from spatialcode.encoder.geometry.windows import stretches
+from spatialcode.encoder.odometry.audit import overall
 from spatialcode.encoder.protocol import ClipHeader, FrameGeometry, Window
 from spatialcode.errors import EncodeError
 
@@ -212,7 +213,7 @@ class _PathedSession:
             error=error,
             up_camera=now.T_world_camera[:, 2, :3].copy(),
             reprojection_px=now.missed_px,
-            motion=self._paths[-1].motion,
+            motion=overall(path.motion for path in self._paths),
             cuts=now.cuts,
             is_grounded=True,
         )

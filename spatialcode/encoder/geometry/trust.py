@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from spatialcode.encoder.bounded import EvenSample
-from spatialcode.encoder.geometry.audited import overall
 from spatialcode.encoder.geometry.protocol import WindowGeometry
 from spatialcode.encoder.odometry.audit import (
     REFERENCE_SIDE_PX,
     ROUGH_PX,
     CameraMotion,
+    overall,
     rough_path,
     standing_camera,
     trust_in,
@@ -29,20 +29,25 @@ class PathTrust:
 
     def __init__(self) -> None:
         self._is_given = False
-        #: Whether the unit of every window was the metre.
-        self.is_metric = True
+        self._is_metric, self._has_depth = True, False
         self._missed_px: EvenSample[float] = EvenSample(_MAX_WINDOWS)
         self._motions: set[CameraMotion] = set()
 
     def note(self, window: Window, geometry: WindowGeometry) -> None:
         """Take in one window."""
-        self.is_metric &= geometry.is_metric
+        self._is_metric &= geometry.is_metric
+        self._has_depth |= bool(np.isfinite(geometry.depth_m).any())
         self._is_given = window.geometry.T_world_camera is not None
         if geometry.motion is not None:
             self._motions.add(geometry.motion)
         if geometry.reprojection_px is not None:
             frame_px = max(window.rgb.shape[1:3])
             self._missed_px.add(geometry.reprojection_px * REFERENCE_SIDE_PX / frame_px)
+
+    @property
+    def is_metric(self) -> bool:
+        """Whether the unit of every window was the metre, and depth was known anywhere."""
+        return self._is_metric and self._has_depth
 
     @property
     def error_px(self) -> float | None:

@@ -39,11 +39,12 @@ def without_reflections(view: FrameView, masks: FrameMasks) -> FrameMasks:
         outline = _outline(masks.masks[k])
         inside = (masks.masks & outline).sum(axis=(1, 2)) >= _INSIDE * np.maximum(area_px, 1)
         inside &= area_px <= _MOST * outline.sum()
+        inside[k] = False  # it may be less than its outline, as a screen behind somebody is
         glass_m = _glass_depth_m(view.depth_m, masks.masks[k], outline)
         margin_m = _BEFORE_M + _NUM_SIGMA * view.error.pixel * glass_m
         for j in np.flatnonzero(inside & kept):
             depth_m = _median(view.depth_m[masks.masks[j]])
-            kept[j] = j != k and depth_m < glass_m - margin_m
+            kept[j] = depth_m < glass_m - margin_m
     return masks.rows(np.flatnonzero(kept))
 
 

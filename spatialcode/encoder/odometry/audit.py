@@ -15,7 +15,7 @@ Source: the pyramidal Lucas-Kanade tracker (Bouguet 2001); first-order epipolar 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -198,6 +198,11 @@ def trust_in(error_px: float | None) -> float:
     nothing could be checked. ``error_px``: as `PathAudit.error_px` gives it.
     """
     return 0.5 if error_px is None else min(1.0, _GOOD_PX / max(error_px, _GOOD_PX))
+
+
+def overall(motions: Iterable[CameraMotion]) -> CameraMotion:
+    """The motion of a clip whose parts move so: the largest of theirs."""
+    return max(motions, key=("still", "rotation", "full").index)
 
 
 def standing_camera(motion: CameraMotion) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from spatialcode.encoder.geometry.trust import PathTrust
 from spatialcode.encoder.geometry.windows import stretches
 from spatialcode.encoder.in_turn import encode_in_turn
 from spatialcode.encoder.instances.association import Gathering
+from spatialcode.encoder.instances.instance import InstanceSettings
 from spatialcode.encoder.instances.objects import objects_of
 from spatialcode.encoder.lifting.reflections import ALWAYS_ASKED, without_reflections
 from spatialcode.encoder.lifting.sightings import frame_view, lift
@@ -95,6 +97,11 @@ class _Shot:
     gathering: Gathering
     room: RoomViews = field(default_factory=RoomViews)
 
+    @classmethod
+    def begun(cls, settings: InstanceSettings) -> _Shot:
+        """One of which nothing has been seen yet."""
+        return cls(Gathering(settings))
+
 
 class PromptedSession:
     """See `PromptedEncoding.session`."""
@@ -107,7 +114,7 @@ class PromptedSession:
         self._key_frames = KeyFrames(settings.key_frames)
         self._masks = encoding.parts.masks.session()
         self._geometry = encoding.parts.geometry.session(clip)
-        self._shots = LongestPart(lambda: _Shot(Gathering(settings.instances)))
+        self._shots = LongestPart(partial(_Shot.begun, settings.instances))
         self._seen: list[_Seen] = []
         self._log_scales = np.zeros(0)
         self._size_px = (0, 0)

@@ -48,6 +48,19 @@ def test_one_window_without_metres_leaves_none():
     assert trust.scale(unit_trust=0.7).confidence == pytest.approx(0.7)
 
 
+def test_without_depth_there_are_no_metres():
+    trust = PathTrust()
+    window = Window(np.zeros((1, 24, 32, 3), np.uint8), np.zeros(1), FrameGeometry())
+    nothing = np.full((1, 3, 4), np.nan)
+    eye = np.eye(3)[None], np.eye(4)[None]
+    trust.note(window, WindowGeometry(nothing, *eye, is_metric=True, error=DepthNoise()))
+    assert not trust.is_metric
+    trust.note(window, WindowGeometry(nothing + 1, *eye, is_metric=True, error=DepthNoise()))
+    assert not trust.is_metric
+    trust.note(window, WindowGeometry(np.ones((1, 3, 4)), *eye, is_metric=True, error=DepthNoise()))
+    assert trust.is_metric
+
+
 @pytest.mark.parametrize(
     ("motions", "said"),
     [(("still", "still"), "stood still"), (("still", "rotation"), "only turned"),

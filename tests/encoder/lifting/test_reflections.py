@@ -71,6 +71,17 @@ def test_a_second_mask_of_the_same_thing_is_no_reflection() -> None:
     assert seen(np.s_[0:0, 0:0], 0.0, other=again) == ("mirror", "chair")
 
 
+def test_a_screen_behind_somebody_stays() -> None:
+    # seen to both sides of a person, less than half of its outline
+    screen = np.zeros((1, HEIGHT, WIDTH), bool)
+    screen[0, 15:45, 20:28] = screen[0, 15:45, 52:60] = True
+    frame = FrameMasks(screen, ("tv",), np.ones(1), np.zeros(1, int))
+    depth_m = np.full((HEIGHT, WIDTH), WALL_M)
+    depth_m[:, 28:52] = 1.0
+    view = FrameView(0, depth_m, np.eye(3), np.eye(4), DepthNoise())
+    assert without_reflections(view, frame).labels == ("tv",)
+
+
 def test_a_mirror_without_pixels_or_depth() -> None:
     empty = FrameMasks(
         np.zeros((1, HEIGHT, WIDTH), bool), ("mirror",), np.ones(1), np.zeros(1, int)

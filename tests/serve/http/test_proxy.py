@@ -65,6 +65,19 @@ def test_one_byte_more_is_refused_and_no_more_is_read(monkeypatch: pytest.Monkey
     assert json.loads(body)["limit_bytes"] == 10
 
 
+def test_one_that_complains_that_the_client_has_gone_is_not_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    status, *_ = answered(monkeypatch, echo, [b"0123456789", b"too long"])
+    assert status == 413
+
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
+        raise RuntimeError("its own fault")
+
+    with pytest.raises(RuntimeError, match="its own fault"):
+        answered(monkeypatch, broken, [b"0123456789"])
+
+
 def test_an_answer_that_has_begun_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     async def early(scope: Any, receive: Any, send: Any) -> None:
         async def pieces() -> Any:
