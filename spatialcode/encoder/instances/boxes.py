@@ -173,7 +173,7 @@ def _seen_ends(cloud: Cloud, yaw_rad: float) -> _Ends:
     found, is_cut = np.empty((2, num, 3)), np.zeros((2, num, 3), bool)
     for k in range(num):
         own = local[starts[k] : starts[k + 1]]
-        found[:, k] = np.quantile(own, [quantile, 1 - quantile], axis=0)
+        found[:, k] = ends_along(own, quantile)
         rim = slice(outline_starts[k], outline_starts[k + 1])
         is_cut[:, k] = cut_ends(outline[rim], cloud.is_cut[rim], found[:, k])
     width = 3 * cloud.sigma_m + _AGREED_M
@@ -185,6 +185,20 @@ def _seen_ends(cloud: Cloud, yaw_rad: float) -> _Ends:
             )
             ends[side, axis] = sign * end
     return _Ends(cloud, yaw_rad, ends[0], ends[1], cut[0], cut[1])
+
+
+def ends_along(points_m: Float[np.ndarray, "p d"], quantile: float) -> Float[np.ndarray, "2 d"]:
+    """The quantile of points along each of D axes, and the same from the other end; linear between
+    points, as `numpy.quantile` is.
+    """
+    if quantile <= 0:
+        return np.stack((points_m.min(axis=0), points_m.max(axis=0)))
+    ordered = np.sort(points_m, axis=0)
+    first, share = divmod(quantile * (len(ordered) - 1), 1)
+    low, high = int(first), min(int(first) + 1, len(ordered) - 1)
+    return np.stack(
+        [(1 - share) * side[low] + share * side[high] for side in (ordered, ordered[::-1])]
+    )
 
 
 def cut_ends(

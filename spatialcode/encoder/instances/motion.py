@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
-from spatialcode.encoder.instances.boxes import cut_ends
+from spatialcode.encoder.instances.boxes import cut_ends, ends_along
 from spatialcode.encoder.lifting.sightings import Sighting
 
 Array = NDArray[np.float64]
@@ -67,7 +67,7 @@ def _ends(sighting: Sighting) -> tuple[Float[np.ndarray, "2 d"], Bool[np.ndarray
     the thing was seen to end at both.
     """
     points = sighting.points
-    ends = np.quantile(points.inside_m[:, :2] @ _DIRECTIONS.T, [_TRIMMED, 1 - _TRIMMED], axis=0)
+    ends = ends_along(points.inside_m[:, :2] @ _DIRECTIONS.T, _TRIMMED)
     is_cut = cut_ends(points.outline_m[:, :2] @ _DIRECTIONS.T, points.is_cut, ends)
     return ends, np.asarray(~is_cut.any(axis=0))
 

@@ -88,13 +88,12 @@ class PlanarDepth(NearestDepth):
     def _smoothed(
         self, depth_m: Float[np.ndarray, "h w"], inner: Bool[np.ndarray, "h w"]
     ) -> Float[np.ndarray, "h w"]:
-        self._weight = inner.astype(np.float32)
         with np.errstate(invalid="ignore", divide="ignore"):
             self._disparity = np.where(inner, 1 / depth_m, np.float32(0))
         square, border = (PLANE_PX, PLANE_PX), cv2.BORDER_CONSTANT
         num, total = (
             cv2.boxFilter(term, -1, square, normalize=False, borderType=border)
-            for term in (self._weight, self._disparity)
+            for term in (inner.astype(np.float32), self._disparity)
         )
         mean = total / np.maximum(num, 1)
         ordered = np.sort(some_of(mean.ravel()[self._inner]))
@@ -106,10 +105,8 @@ class PlanarDepth(NearestDepth):
     def at(self, pixels: Int[np.ndarray, "p 2"]) -> Float[np.ndarray, " p"]:
         source = np.column_stack(np.divmod(self._source(pixels), self._width))
         reach = PLANE_PX // 2
-        weight, d = (
-            beside(terms, source, reach, 0.0).astype(np.float64)
-            for terms in (self._weight, self._disparity)
-        )
+        d = beside(self._disparity, source, reach, 0.0).astype(np.float64)
+        weight = (d > 0).astype(np.float64)
         num, x, y, xx, xy, yy = (weight @ _MOMENTS).T
         total, xd, yd = (d @ _MOMENTS[:, :3]).T
         mean_x, mean_y, mean = x / num, y / num, total / num

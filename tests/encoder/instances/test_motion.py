@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from spatialcode.encoder.instances.boxes import ends_along
 from spatialcode.encoder.instances.instance import InstanceSettings
 from spatialcode.encoder.instances.motion import since_it_stands
 from spatialcode.encoder.instances.objects import objects_of
@@ -83,3 +84,11 @@ def test_what_shows_too_little_of_its_box_is_left_out() -> None:
         angle_sr = share * 0.5 * 0.9 / 3**2
         seen = replace(one, points=replace(one.points, solid_angle_sr=angle_sr))
         assert len(objects_of(gathered([[seen]], SETTINGS).instances, TIMES_S, SETTINGS)) == num
+
+
+@pytest.mark.parametrize("num", [1, 2, 7, 256])
+@pytest.mark.parametrize("quantile", [0.0, 0.005, 0.3])
+def test_ends_are_the_quantiles_of_points(num: int, quantile: float) -> None:
+    points = np.random.default_rng(num).normal(size=(num, 3))
+    expected = np.quantile(points, [quantile, 1 - quantile], axis=0)
+    np.testing.assert_allclose(ends_along(points, quantile), expected, atol=1e-12)
