@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.stored.store import s3_filesystem
-from spatialcode.errors import InputError, SpatialCodeError, VideoNotFoundError
+from spatialcode.errors import ConfigError, InputError, SpatialCodeError, VideoNotFoundError
 from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.readers.sidecar import Sidecar, sidecar_beside
-from spatialcode.recordings.registry import captures_in
+from spatialcode.recordings.registry import ListedCapture, captures_in
 
 VIDEO_SUFFIXES = frozenset(
     {
@@ -225,6 +225,11 @@ def _captured_entries(pattern: str, format_name: str | None) -> Iterator[ListedV
             captures = captures_in(Path(folder), format_name)
         except OSError as error:
             raise InputError(f"{folder}: cannot be listed: {error}") from error
+        except (InputError, ConfigError) as error:
+            if len(folders) == 1 or (format_name and isinstance(error, ConfigError)):
+                raise
+            unknown = InputError(str(error))
+            captures = [ListedCapture("", CapturePlace(Path(folder)), unknown)]
         for found in captures:
             place = found.place
             yield ListedVideo("", place.uri, error=found.error, reader=found.reader, place=place)

@@ -46,6 +46,7 @@ class Capture:
     pixels with centres at +0.5. ``T_world_camera`` (N, 4, 4), metres. ``up`` (3,): against gravity
     in that world, None where the data set does not say. ``up_camera`` (N, 3): where there are no
     poses. ``boxes``: in that world. ``floor_height_m``: along up, where the data set says.
+    ``zero_s``: the time that is told as 0; None: that of the first frame.
     """
 
     name: str
@@ -60,6 +61,13 @@ class Capture:
     boxes: tuple[GivenBox, ...] = ()
     floor_height_m: float | None = None
     distortion: tuple[float, ...] = ()
+    zero_s: float | None = None
+
+    @property
+    def told_s(self) -> Array:
+        """The frames' times (N,) from ``zero_s`` on."""
+        times_s = np.asarray(self.times_s, np.float64)
+        return times_s - (times_s[0] if self.zero_s is None else self.zero_s)
 
 
 def assembled(capture: Capture) -> Recording:
@@ -95,9 +103,9 @@ def _video(capture: Capture) -> VideoInfo:
         raise FormatError(f"{capture.path}: expected times that do not decrease")
     if len(times_s) == 0:
         raise FormatError(f"{capture.path}: expected at least one frame with all its data")
-    times_s = times_s - times_s[0]
-    duration_s = float(times_s[-1])
-    fps = (len(times_s) - 1) / duration_s if duration_s > 0 else 0.0
+    times_s = capture.told_s
+    duration_s, filmed_s = float(times_s[-1]), float(times_s[-1] - times_s[0])
+    fps = (len(times_s) - 1) / filmed_s if filmed_s > 0 else 0.0
     width, height = capture.size_px
     uri = str(capture.path)
     return VideoInfo(uri, "", duration_s, fps, width, height, tuple(times_s.tolist()))
@@ -161,7 +169,7 @@ def _objects(
     capture: Capture, T_house_world: Array, K: Array | None, poses: Array
 ) -> tuple[SceneObject, ...]:
     """The true boxes in our world, ids in the order given, seen where their centre is in view."""
-    times_s = np.asarray(capture.times_s) - capture.times_s[0]
+    times_s = capture.told_s
     counts: Counter[str] = Counter()
     objects = []
     for n, box in enumerate(capture.boxes):

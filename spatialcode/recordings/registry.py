@@ -111,8 +111,8 @@ def captures_in(folder: Path, format_name: str | None = None) -> list[ListedCapt
         for one in inner:
             try:
                 found += _captures(one, format_name)
-            except InputError as error:
-                found.append(ListedCapture("", CapturePlace(one), error))
+            except (InputError, ConfigError) as error:  # nobody can name a reader for this one
+                found.append(ListedCapture("", CapturePlace(one), InputError(str(error))))
         if all(listed.error for listed in found):
             raise
         return found

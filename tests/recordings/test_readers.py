@@ -143,6 +143,22 @@ def test_sidecar_of_gravity_alone(tmp_path):
     assert geometry.depth_m.shape == (2, HEIGHT, WIDTH)
 
 
+def test_times_of_a_sidecar_are_those_of_its_video(tmp_path):
+    sidecar(tmp_path)
+    path = tmp_path / "walk.geometry.json"
+    document = json.loads(path.read_text())
+    whole = recordings_in(tmp_path)[0]
+    document["frames"] = document["frames"][2:]
+    path.write_text(json.dumps(document))
+    rest = recordings_in(tmp_path)[0]
+    assert rest.video.sampled_s == whole.video.sampled_s[2:]
+    assert rest.video.duration_s == whole.video.duration_s
+    assert np.array_equal(rest.clip([0]).rgb, whole.clip([2]).rgb)
+    seen = [item for item in rest.objects if item.num_observations]
+    assert seen
+    assert min(item.first_seen_s for item in seen) == rest.video.sampled_s[0] > 0
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -154,6 +170,14 @@ def test_sidecar_of_gravity_alone(tmp_path):
         ({"objects": [{"label": "chair"}]}, r"objects\[0\]: expected a field 'quaternion_wxyz'"),
         ({"frames": [{"t_s": "now"}]}, r"frames\[0\]\.t_s: expected"),
         ({"frames": [{"t_s": 0, "depth": "a.png"}, {"t_s": 1}]}, "depth: in 1 of 2 frames"),
+        ({"frames": [{"t_s": -1}]}, r"frames\[0\]\.t_s: expected 0 or more, got -1"),
+        ({"frames": [{"t_s": 0, "up_camera": [0, 0, 0]}]}, "up_camera: expected directions"),
+        ({"distortion": ["a"]}, "distortion: expected"),
+        ({"floor_height_m": "low"}, "floor_height_m: expected"),
+        ({"objects": 5}, "objects: expected a list, got 5"),
+        ({"K": [[0, 0, 0]] * 3}, "K: expected focal lengths above 0"),
+        ({"depth_units_per_m": 0}, "depth_units_per_m: expected above 0, got 0"),
+        ({"flor_height_m": 1}, "flor_height_m: .* did you mean 'floor_height_m'"),
     ],
 )
 def test_damaged_sidecars_are_named(tmp_path, change, said):

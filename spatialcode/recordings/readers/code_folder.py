@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from spatialcode.errors import FormatError, InputError
+from spatialcode.errors import FormatError, InputError, ParseError
 from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.reading import existing, png_depth
 from spatialcode.recordings.recording import ImageFrames, RecordedDepth, Recording, VideoFrames
@@ -32,7 +32,7 @@ class CodeFolder:
     layout = "Parquet files of codes with cameras, their videos, and perhaps depth/KEY/*.png"
 
     def recognises(self, folder: Path) -> bool:
-        return any(folder.rglob("*.parquet"))
+        return any(map(_holds_codes, folder.rglob("*.parquet")))
 
     def places(self, folder: Path) -> Iterator[CapturePlace]:
         num_found = 0
@@ -56,13 +56,21 @@ class CodeFolder:
         return Recording.of_code(video.name, code, video_frames(video, code, depth))
 
 
+def _holds_codes(file: Path) -> bool:
+    """Whether a table has the columns of codes; a damaged one is taken to, so that it is named."""
+    try:
+        return {"format", "cameras"} <= set(pq.read_schema(file).names)
+    except (pa.ArrowException, OSError):
+        return True
+
+
 @lru_cache(maxsize=1)
 def _codes(file: Path, mtime_ns: int) -> list[SpatialCode]:  # noqa: ARG001 - changed files are read
     """The codes of a file that have cameras. FormatError where it is damaged."""
     try:
         table = _sound(pq.read_table(file))
         return [code for code in from_table(table) if code.cameras]
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError, ParseError) as error:
         raise FormatError(f"{file}: expected a Parquet file of codes: {error}") from error
 
 

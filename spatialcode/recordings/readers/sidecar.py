@@ -24,6 +24,7 @@ This project's own format: what it says here is all there is to it.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -51,6 +52,9 @@ from spatialcode.scene.frames import matrix_from_quaternion
 
 FORMAT = "spatialcode-geometry/1"
 SUFFIX = ".geometry.json"
+_KEYS = ("format", "video", "size_px", "camera_axes", "up", "floor_height_m", "K", "distortion",
+         "depth_units_per_m", "frames", "objects")  # fmt: skip
+_LEAST_LENGTH = 1e-6
 
 
 @recording_reader
@@ -105,12 +109,19 @@ def read_sidecar(path: Path) -> Recording:
     document = json_object(path)
     if document.get("format") != FORMAT:
         raise FormatError(f"{path}: format: expected {FORMAT!r}, got {document.get('format')!r}")
+    for key in document:
+        if key not in _KEYS:
+            near = difflib.get_close_matches(key, _KEYS, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(_KEYS)}"
+            raise FormatError(f"{path}: {key}: expected a known field; {hint}")
     frames = field(document, "frames", str(path))
     if not isinstance(frames, list) or not frames:
         raise FormatError(f"{path}: frames: expected a list with at least one frame")
     times_s = _each(frames, "t_s", (), path)
     if times_s is None:
         raise FormatError(f"{path}: frames: expected a field 't_s' in each")
+    if times_s[0] < 0:
+        raise FormatError(f"{path}: frames[0].t_s: expected 0 or more, got {times_s[0]:g}")
     size = number_array(field(document, "size_px", str(path)), (2,), f"{path}: size_px")
     capture = Capture(
         name=path.name.removesuffix(SUFFIX),
@@ -121,13 +132,14 @@ def read_sidecar(path: Path) -> Recording:
         K=_intrinsics(document, frames, path),
         T_world_camera=_poses(document, frames, path),
         up=_up(document, path),
-        up_camera=_each(frames, "up_camera", (3,), path),
+        up_camera=_directions(frames, path),
         boxes=tuple(
             _box(entry, f"{path}: objects[{n}]")
-            for n, entry in enumerate(document.get("objects") or ())
+            for n, entry in enumerate(_list(document, "objects", path))
         ),
-        floor_height_m=document.get("floor_height_m"),
-        distortion=tuple(map(float, document.get("distortion") or ())),
+        floor_height_m=_number(document, "floor_height_m", None, path),
+        distortion=_distortion(document, path),
+        zero_s=0.0,  # the video's own times
     )
     recording = assembled(capture)
     video = replace(recording.video, uri=str(path.parent / document["video"]))
@@ -148,10 +160,39 @@ def _each(frames: list[Any], name: str, shape: tuple[int, ...], path: Path) -> A
 
 
 def _intrinsics(document: dict[str, Any], frames: list[Any], path: Path) -> Any:
-    each = _each(frames, "K", (3, 3), path)
-    if each is not None or document.get("K") is None:
-        return each
-    return number_array(document["K"], (3, 3), f"{path}: K")
+    K = _each(frames, "K", (3, 3), path)
+    if K is None and document.get("K") is not None:
+        K = number_array(document["K"], (3, 3), f"{path}: K")
+    if K is not None and (K[..., [0, 1], [0, 1]] <= 0).any():
+        raise FormatError(f"{path}: K: expected focal lengths above 0")
+    return K
+
+
+def _directions(frames: list[Any], path: Path) -> Any:
+    up = _each(frames, "up_camera", (3,), path)
+    if up is not None and (np.linalg.norm(up, axis=1) < _LEAST_LENGTH).any():
+        raise FormatError(f"{path}: up_camera: expected directions, got one without length")
+    return up
+
+
+def _list(document: dict[str, Any], name: str, path: Path) -> list[Any]:
+    """A list that may be left out, or null."""
+    values = document.get(name)
+    if values is not None and not isinstance(values, list):
+        raise FormatError(f"{path}: {name}: expected a list, got {str(values)[:60]}")
+    return values or []
+
+
+def _number(document: dict[str, Any], name: str, usual: float | None, path: Path) -> float | None:
+    """A number that may be left out, or null."""
+    if document.get(name) is None:
+        return usual
+    return float(number_array(document[name], (), f"{path}: {name}"))
+
+
+def _distortion(document: dict[str, Any], path: Path) -> tuple[float, ...]:
+    values = _list(document, "distortion", path)
+    return tuple(number_array(values, (len(values),), f"{path}: distortion").tolist())
 
 
 def _poses(document: dict[str, Any], frames: list[Any], path: Path) -> Any:
@@ -176,7 +217,9 @@ def _frames(path: Path, document: dict[str, Any], frames: list[Any], times_s: An
     if any(named):
         if not all(isinstance(name, str) for name in named):
             raise FormatError(f"{path}: depth: in {sum(map(bool, named))} of {len(named)} frames")
-        units = float(document.get("depth_units_per_m", 1000))
+        units = _number(document, "depth_units_per_m", 1000.0, path) or 0.0
+        if units <= 0:
+            raise FormatError(f"{path}: depth_units_per_m: expected above 0, got {units:g}")
         files = tuple(existing(path.parent / name) for name in named)
         depths = ImageFrames((), files, partial(read_depth, units_per_m=units))
     steps = np.diff(times_s)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -152,6 +153,23 @@ def test_captures_are_listed_by_their_folders(scans: Path, tmp_path: Path, reade
         ("list.jsonl:4", "", True),
     ]
     assert len({one.input_id for one in listed}) == 5
+
+
+def test_a_folder_that_is_no_capture_or_two_stops_no_other(scans: Path) -> None:
+    (scans / "notes").mkdir()
+    (scans / "both").mkdir()
+    for path in (scans / "a").iterdir():  # laid out as one reader expects, and as another
+        target = scans / "both" / path.name
+        shutil.copytree(path, target) if path.is_dir() else shutil.copy(path, target)
+    (scans / "both" / "walk.geometry.json").write_text("{}")
+    pq.write_table(pa.table({"x": [1]}), scans / "notes" / "x.parquet")
+    for pattern in (str(scans), f"{scans}/*"):
+        listed = list_inputs([pattern], None, Captures("auto"))
+        found = {Path(one.uri).name: str(one.error or "") for one in listed}
+        assert not found["a"]
+        assert not found["b"]
+        assert "recognised by" in found["both"]
+        assert "no reader recognises it" in found["notes"]
 
 
 def test_captures_that_cannot_be_listed_are_errors(scans: Path, folder: Path) -> None:
