@@ -231,6 +231,7 @@ def _rooms(scores: Sequence[ClipScore]) -> Report | None:
         return None
     return {
         "num_clips": len(errors),
+        "num_told": sum(error.floor_m is not None for error in errors),
         "area_error_mean": _mean(error.area for error in errors),
         "area_error_median": _median(error.area for error in errors),
         "area_error_ci95": detection.bootstrap_mean([error.area for error in errors]),

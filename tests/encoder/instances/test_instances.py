@@ -226,6 +226,33 @@ def test_what_moves_is_where_it_was_last_and_has_a_track() -> None:
     assert (item.motion, item.track) == ("static", ())
 
 
+FAR_M, THERE_M, NEARER_M = 9.0, 3.0, 0.5
+
+
+@pytest.mark.parametrize(
+    ("depth_m", "motion"),
+    [
+        ([FAR_M] * 6, "moving"),
+        ([THERE_M] * 6, "static"),
+        ([NEARER_M] * 6, "static"),
+        ([FAR_M] * 3 + [NEARER_M] * 3, "moving"),  # what passes before a place does not take it
+        ([FAR_M] * 3 + [THERE_M] * 3, "static"),
+    ],
+)
+def test_a_tall_thing_has_moved_if_its_first_place_is_seen_through(
+    depth_m: list[float], motion: str
+) -> None:
+    # its top is above the camera, so that its own ends tell nothing; first left, later right
+    gathering = Gathering(InstanceSettings())
+    for k, seen_m in enumerate([1e-3] * 6 + depth_m):
+        points = surface((-0.4 if k < 4 else 0.4, 0, 1.0), (0.4, 0.4, 2.0))
+        gathering.add(empty_view(k, seen_m), [sighting(points, k, track=3)])
+    (item,) = objects_of(gathering.instances, TIMES_S, InstanceSettings())
+    assert item.motion == motion
+    if motion == "moving":
+        assert item.center_m[0] == pytest.approx(0.4, abs=0.01)
+
+
 def test_what_an_object_keeps_is_bounded_and_its_last_sight_stays() -> None:
     settings = InstanceSettings(max_sightings=8)
     points = surface((0, 0, 0.45), (0.5, 0.5, 0.9))

@@ -132,6 +132,18 @@ def test_a_floor_that_is_not_seen_is_where_the_geometry_has_it():
     assert found.room.ceiling_z_m == pytest.approx(CEILING_M, abs=0.02)
 
 
+def test_a_table_is_no_floor_even_where_no_floor_is_seen():
+    T = looking_around()
+    lower, raised = T.copy(), np.array((0, 0, 0.7))
+    lower[:, :3, 3] -= raised
+    views = RoomViews()
+    for k, depth_m in enumerate(depth_of(closed(BOX), lower)):  # the lowest level is 0.7 m up
+        views.add(FrameView(k, depth_m.astype(np.float32), K, T[k], EXACT), NOTHING, True)
+    found = views.found()
+    assert found.room is not None
+    assert found.room.floor_z_m == 0.0
+
+
 def test_a_room_that_one_cannot_know_is_null_and_warned_of():
     T = looking_around(4)
     blind = RoomViews()

@@ -236,6 +236,12 @@ def test_floor_and_walls_make_the_room_of_a_code():
     assert code.room.floor_z_m == pytest.approx(0.0, abs=0.03)
 
 
+def test_a_world_without_a_unit_has_no_room():
+    code = encode_windows(loaded(geometry=Corner(0.25)), clip(12), FrameRequest(window=3))
+    assert code.room is None
+    assert "The room is not told: up or the unit of depth is not known." in code.warnings
+
+
 class NotFinite(Truthful):
     """Loses the first box."""
 

@@ -226,6 +226,7 @@ def test_rooms_and_depth():
     predicted = scene(room=guess, depth=np.array([[[2.5, 1.0]]]), shift=(0.0, 0.0, 0.5))
     report = summarise([score_clip(predicted, truth), score_clip(scene(), truth)])
     assert report["room"]["area_error_mean"] == pytest.approx((0.5 + 1.0) / 2)
+    assert (report["room"]["num_clips"], report["room"]["num_told"]) == (2, 1)
     assert report["room"]["polygon_iou_mean"] == pytest.approx(0.5, abs=0.01)
     assert report["room"]["floor_m_median"] == pytest.approx(0.1)
     assert report["room"]["ceiling_m_median"] == pytest.approx(0.3, rel=1e-5)
