@@ -44,6 +44,7 @@ from spatialcode.encoder.small.inference import (
 from spatialcode.encoder.small.model import DenseEncoder
 from spatialcode.encoder.stages import Stages, encode_clips
 from spatialcode.errors import EncodeError
+from spatialcode.scene.categories import LABELS
 from spatialcode.scene.schema import Provenance, Scale, SpatialCode
 from spatialcode.workkey import EncoderIdentity
 
@@ -169,6 +170,11 @@ class SpatialEncoder:
 
     def __init__(self, stages: Stages) -> None:
         self.stages = stages
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of things that it can find."""
+        return LABELS
 
     def session(self, clip: ClipHeader) -> Session:
         """A session that keeps all frames: the path is estimated over the whole clip."""
