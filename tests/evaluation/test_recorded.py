@@ -9,6 +9,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from spatialcode.encoder.detections import cameras_of
+from spatialcode.encoder.geometry.protocol import DepthNoise, SettledPath, WindowGeometry
+from spatialcode.encoder.protocol import FrameRequest, Window
 from spatialcode.evaluation.oracle_parts import OracleOptions, oracle_encoder
 from spatialcode.evaluation.recorded import (
     RecordedOptions,
@@ -22,6 +24,7 @@ from spatialcode.evaluation.recorded_report import (
     recorded_headline,
     recorded_markdown,
 )
+from spatialcode.evaluation.watched_geometry import WatchedGeometry
 from spatialcode.recordings.recording import RecordedCameras, Recording
 from spatialcode.scene.schema import VideoInfo
 from spatialcode.synthetic.clips import ClipConfig, make_clip
@@ -141,13 +144,14 @@ def test_boxes_of_known_kinds_and_large_ones_are_counted_apart(clip):
         for item in objects
     ]
     far = {"size_m": (0.1, 0.1, 0.1), "center_m": (0.0, 0.0, 9.0)}
-    recording = recording_of(clip, objects=(*objects, replace(objects[0], id="door_9", **far)))
+    small = replace(objects[0], id="stool_9", label="stool", **far)
+    recording = recording_of(clip, objects=(*objects, small))
     boxes = measure_recording(recording, Mistaken(clip), RecordedOptions()).boxed.boxes
     # all: every object is found but the small one, which the encoder does not say
     every = boxes.all.any_label["0.50"]
     assert (every.true, every.false, every.missed) == (4, 0, 1)
-    # known and large: a coffee table is a table; door and washer are not asked for, nor are they
-    # false
+    # known and large: a coffee table is a table; door, washer and the small stool are not asked
+    # for, nor are they false
     for counts in (boxes.known_large.any_label["0.50"], boxes.known_large.right_label["0.50"]):
         assert (counts.true, counts.false, counts.missed) == (2, 0, 0)
 
@@ -182,9 +186,43 @@ def test_frames_are_chosen_by_stride_and_number():
 
 def test_depth_of_an_encoder_made_of_parts_is_reached(clip):
     encoder = oracle_encoder(clip, OracleOptions(("masks", "depth", "poses")))
-    result = measure_recording(recording_of(clip), encoder, RecordedOptions(ladder=False))
+    by_windows = encoder.with_less(encoder.parts, FrameRequest(window=4, overlap=2))
+    result = measure_recording(recording_of(clip), by_windows, RecordedOptions(ladder=False))
     assert result.figures.depth.metric == pytest.approx(0.0, abs=1e-5)
     assert result.figures.depth.ratio == pytest.approx(1.0, abs=1e-5)
+
+
+class Settling:
+    """A geometry session that finds in the end that all is twice as far as it said."""
+
+    is_metric = True
+
+    def session(self, clip):
+        return self
+
+    def geometry(self, window):
+        num = len(window.rgb)
+        poses, K = np.tile(np.eye(4), (num, 1, 1)), np.tile(np.eye(3), (num, 1, 1))
+        depth_m = np.full((num, 6, 8), 1.5, np.float32)
+        return WindowGeometry(depth_m, K, poses, self.is_metric, DepthNoise())
+
+    def settled(self):
+        return SettledPath(np.tile(np.eye(4), (3, 1, 1)), np.full(3, np.log(2.0)))
+
+
+@pytest.mark.parametrize("is_metric", [True, False])
+def test_watched_depth_is_what_is_believed_in_the_end_and_has_a_unit(is_metric):
+    source = Settling()
+    source.is_metric = is_metric
+    watched = WatchedGeometry(source)
+    assert watched.depth_m() is None
+    session = watched.session(None)
+    session.geometry(Window(np.zeros((3, 6, 8, 3), np.uint8), np.arange(3.0)))
+    session.settled()
+    if is_metric:
+        assert watched.depth_m() == pytest.approx(np.full((3, 6, 8), 3.0))
+    else:
+        assert watched.depth_m() is None
 
 
 @pytest.mark.parametrize(
@@ -196,7 +234,12 @@ def test_words_of_data_sets_mean_kinds(word, kind):
 
 
 def test_the_report_has_every_figure_and_its_counts_add_up(clip):
-    moving = measure_recording(recording_of(clip), Mistaken(clip), RecordedOptions())
+    objects = tuple(
+        replace(item, id="oven_1", label="oven") if item.label == "washer" else item
+        for item in truth_objects(clip)
+    )
+    recording = recording_of(clip, objects=objects)
+    moving = measure_recording(recording, Mistaken(clip), RecordedOptions())
     still = recording_of(clip, RecordedCameras(), stands_still=True, objects=())
     still = measure_recording(replace(still, name="still/a"), Mistaken(clip), RecordedOptions())
     report = aggregate_recorded([moving, still])
@@ -204,7 +247,8 @@ def test_the_report_has_every_figure_and_its_counts_add_up(clip):
     assert set(room["path_error_m"]) == {"as_is", "rigid", "similarity"}
     assert room["scale_ratio"] == pytest.approx(2.0)
     assert set(room["depth_abs_rel"]) == {"metric", "fitted"}
-    assert room["f1"]["right_label"]["0.50"] == 1.0
+    assert room["f1"]["any_label"]["0.50"] == 1.0
+    assert room["f1"]["right_label"]["0.50"] == 0.75  # three of four, one false, one missed
     assert room["f1_told"] == "lens+poses"
     assert room["ladder"]["lens"]["scale_ratio"] == pytest.approx(2.0)
     assert standing["path_error_m"] is standing["f1"] is None

@@ -64,11 +64,13 @@ def test_a_folder_of_recordings_becomes_a_report_whose_counts_add_up(folder, tmp
 
 def test_the_stride_and_what_is_told_reach_the_encoder(folder, tmp_path):
     arguments = [
-        "benchmark=recorded", f"recordings={folder / 'flat'}", "num_workers=0", "stride=2",
-        "given_lens=true", "ladder=false", f"report={tmp_path}",
+        "benchmark=recorded", f"recordings=[{folder / 'flat'},{folder / 'still'}]",
+        "num_workers=0", "stride=1", "given_lens=true", "ladder=false", f"report={tmp_path}",
     ]  # fmt: skip
     assert main(arguments) == 0
-    flat = json.loads((tmp_path / "report.json").read_text())["recordings"]["flat"]
+    recordings = json.loads((tmp_path / "report.json").read_text())["recordings"]
+    assert recordings["still/hall"]["num_frames"] == 4
+    flat = recordings["flat"]
     assert (flat["told"], flat["focal_ratio"], flat["ladder"]) == ("lens", None, {})
 
 
