@@ -43,6 +43,10 @@ from spatialcode.encoder.small.inference import (
 )
 from spatialcode.encoder.small.model import DenseEncoder
 from spatialcode.encoder.stages import Stages, encode_clips
+from spatialcode.encoder.structure.frames import DenseFrames
+from spatialcode.encoder.structure.path import PredictedCamera, log_unit_m, path_of
+from spatialcode.encoder.structure.process import structure_of
+from spatialcode.encoder.structure.structure import Structure, StructureError
 from spatialcode.errors import EncodeError
 from spatialcode.scene.schema import Provenance, Scale, SpatialCode
 from spatialcode.workkey import EncoderIdentity
@@ -81,19 +85,30 @@ class SmallStages:
 
     def prepare(self, clip: ClipInput) -> ClipInput:
         """The clip at network size. Without ``K``, the assumed field of view; without poses, an
-        audit of the camera's motion, which larger frames show better than those of network size.
+        audit of the camera's motion, which larger frames show better than those of network size,
+        and frames for structure from motion where the camera went somewhere: its own where no
+        denser ones came.
         """
         if not clip.num_frames:
             raise EncodeError("a clip needs at least one frame, got none")
-        K = clip.geometry.K
+        K, lens_is_known = clip.geometry.K, clip.geometry.K is not None
         if K is None:
             height, width = clip.rgb.shape[1:3]
             K = assumed_intrinsics(width, height, self.settings.assumed_hfov_deg)
-        audit = None
+        audit = dense = None
         if clip.geometry.T_world_camera is None:
-            audit = audit_path(_gray(clip), K, clip.geometry.K is not None, self.settings.audit)
+            audit = audit_path(_gray(clip), K, lens_is_known, self.settings.audit)
+            if audit.motion == "full" and self.settings.path != "fast":
+                dense = clip.dense or self._own_frames(clip)
         rgb, K = resized(clip.rgb, K)
-        return replace(clip, rgb=rgb, geometry=replace(clip.geometry, K=K), audit=audit)
+        geometry = replace(clip.geometry, K=K)
+        return replace(
+            clip, rgb=rgb, geometry=geometry, audit=audit, dense=dense,
+            assumes_lens=not lens_is_known,
+        )  # fmt: skip
+
+    def _own_frames(self, clip: ClipInput) -> DenseFrames:
+        return DenseFrames.of_rgb(clip.rgb, clip.times_s, self.settings.structure.side_px)
 
     def maps(
         self,
@@ -113,14 +128,43 @@ class SmallStages:
         made = run_together(self.runner, batches, on_frames)
         return [_with_depth(made[i], clip.geometry.depth_m) for i, clip in enumerate(clips)]
 
+    def structured(self, clip: ClipInput, maps: DenseMaps) -> ClipInput:
+        """See `Stages`. Asked for as `SmallSettings.path` says; the lens it finds takes the place
+        of an assumed one. Where it fails the clip stays as it is, with a warning.
+        """
+        doubt = float(np.median(maps.depth_log_scale))
+        frames, settings = clip.dense, self.settings.structure
+        is_asked = self.settings.path == "structure" or doubt > settings.min_depth_doubt
+        if frames is None or not is_asked:
+            return replace(clip, dense=None)
+        height, width = clip.rgb.shape[1:3]
+        shrink = np.diag([frames.size_px[0] / width, frames.size_px[1] / height, 1.0])
+        K = None if clip.assumes_lens else shrink @ _known(clip.geometry.K)
+        try:
+            found = structure_of(frames, K, settings)
+            log_unit_m(found, clip.times_s, np.log(maps.depth_m))
+        except StructureError as error:
+            return replace(clip, dense=None, warnings=(*clip.warnings, _no_structure(error)))
+        clip = replace(clip, dense=None, structure=found)
+        if not clip.assumes_lens or not found.focal_confidence:
+            return clip
+        return _with_lens(clip, found)
+
     def path(self, clip: ClipInput, maps: DenseMaps) -> Array:
-        """Camera path from flow and the maps' depth, gravity and height, steadied by walls, and
-        held where the camera stood or only turned.
+        """Camera path by the clip's structure where it has one. Else from flow and the maps' depth,
+        gravity and height, steadied by walls, and held where the camera stood or only turned.
 
         Gravity that the caller gave takes the place of the network's.
         """
         if clip.geometry.up_camera is not None:
             maps = replace(maps, up_camera=clip.geometry.up_camera.astype(np.float32))
+        followed = self._followed(clip, maps)
+        if clip.structure is None:
+            return followed
+        seen = PredictedCamera(np.log(maps.depth_m), maps.up_camera, maps.camera_height_m)
+        return path_of(clip.structure, clip.times_s, seen, followed)
+
+    def _followed(self, clip: ClipInput, maps: DenseMaps) -> Array:
         path = estimate_path(
             np.stack(_gray(clip)),
             maps.depth_m,
@@ -153,7 +197,8 @@ class SmallStages:
             cameras=cameras_of(T_world_camera, K, (width, height), clip.video),
             room=estimate_room(maps, _K_grid(clip), T_world_camera, self.settings.layout),
             scale=_scale(clip, maps, T_world_camera),
-            warnings=() if clip.audit is None else clip.audit.warnings(T_world_camera),
+            warnings=clip.warnings
+            + (() if clip.audit is None else clip.audit.warnings(T_world_camera)),
             provenance=Provenance(
                 encoder=self.identity.name,
                 weights_sha256=self.identity.weights_sha256,
@@ -199,6 +244,22 @@ def _K_grid(clip: ClipInput) -> Array:
 
 def _gray(clip: ClipInput) -> list[NDArray[np.uint8]]:
     return [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip.rgb]
+
+
+def _with_lens(clip: ClipInput, structure: Structure) -> ClipInput:
+    """The clip and its audit with the lens of a structure."""
+    height, width = clip.rgb.shape[1:3]
+    geometry = replace(clip.geometry, K=structure.intrinsics(width, height))
+    audit = clip.audit
+    if audit is not None:
+        scale = audit.side_px / max(structure.size_px)
+        size_px = (round(scale * structure.size_px[0]), round(scale * structure.size_px[1]))
+        audit = replace(audit, K=structure.intrinsics(*size_px))
+    return replace(clip, geometry=geometry, audit=audit, assumes_lens=False)
+
+
+def _no_structure(error: StructureError) -> str:
+    return f"The camera path rests on predicted depth; structure from motion gave none: {error}."
 
 
 def _scale(clip: ClipInput, maps: DenseMaps, T_world_camera: Array) -> Scale:
