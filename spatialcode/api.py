@@ -28,6 +28,7 @@ from spatialcode.encoder.protocol import (
     encode_windows,
 )
 from spatialcode.encoder.registry import make_encoder
+from spatialcode.encoder.structure.frames import DenseFrames
 from spatialcode.errors import EncodeError, SchemaError
 from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.families.registry import parse
@@ -37,6 +38,7 @@ from spatialcode.scene.motion import PosePath
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.streaming import video_info
 from spatialcode.video.decode import DecodedVideo, decode
+from spatialcode.video.dense import decode_sampled
 from spatialcode.video.sampling import Sampling
 from spatialcode.video.sandbox import SandboxedDecoder
 from spatialcode.workkey import EncoderIdentity, work_key
@@ -102,11 +104,13 @@ def encode(
     loaded = _loaded(encoder, device) if isinstance(encoder, str) else encoder
     request = loaded.encoder.frames
     sampling = effective_sampling(sampling or Sampling(), request)
+    has_poses = camera is not None and camera.T_world_camera is not None
+    max_dense = None if has_poses else request.max_dense
     if sandbox:
         with SandboxedDecoder() as decoder:
-            video = decoder.decode(path, sampling.plan(), max_side_px=sampling.max_side_px)
+            video = decode_sampled(decoder.decode, path, sampling, max_dense=max_dense)
     else:
-        video = decode(path, sampling.plan(), max_side_px=sampling.max_side_px)
+        video = decode_sampled(decode, path, sampling, max_dense=max_dense)
     # a key stands for what anyone would get of these bytes; private knowledge has none
     key = "" if camera else work_key(video.probe.sha256, loaded.identity(sampling))
     return encode_windows(loaded.loaded, clip_of(video, key, camera), request)
@@ -202,6 +206,7 @@ def clip_of(video: DecodedVideo, key: str = "", camera: KnownCamera | None = Non
     probe = video.probe
     height, width = video.rgb.shape[1:3]
     shrink = np.diag([width / probe.width_px, height / probe.height_px, 1.0])
+    dense = video.dense
     up = None if camera.up_camera is None else np.tile(camera.up_camera, (len(video.rgb), 1))
     return ClipInput(
         video=video_info(probe, video.times_s.tolist()),
@@ -213,6 +218,7 @@ def clip_of(video: DecodedVideo, key: str = "", camera: KnownCamera | None = Non
             lens=probe.lens,
         ),
         work_key=key,
+        dense=None if dense is None else DenseFrames(dense.gray, dense.times_s),
     )
 
 

@@ -27,7 +27,7 @@ Vec3 = tuple[float, float, float]
 Vec4 = tuple[float, float, float, float]
 Matrix4 = tuple[Vec4, Vec4, Vec4, Vec4]
 Motion = Literal["static", "moving"]
-ScaleSource = Literal["metric-depth", "camera-height", "given"]
+ScaleSource = Literal["metric-depth", "camera-height", "ceiling-height", "object-sizes", "given"]
 
 #: Types of fields, each with the check that gives the form in which a value is stored.
 Text = Annotated[str, checks.text]
@@ -196,7 +196,11 @@ class Room(_Checked):
 
 @dataclass(frozen=True)
 class Scale(_Checked):
-    """Where the metres come from, and how sure that is (0 to 1)."""
+    """Where the metres come from, and how sure that is (0 to 1).
+
+    ``source``: what had most weight: predicted depth, the usual height of a camera or a ceiling,
+    usual sizes of things, or poses that were given.
+    """
 
     source: Annotated[ScaleSource, partial(checks.choice, options=get_args(ScaleSource))]
     confidence: Fraction

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from hypothesis import strategies as st
 
 from spatialcode.scene.frames import matrix_from_quaternion, quaternion_from_yaw
@@ -10,6 +12,7 @@ from spatialcode.scene.schema import (
     Provenance,
     Room,
     Scale,
+    ScaleSource,
     SceneObject,
     SpatialCode,
     TrackPoint,
@@ -74,9 +77,7 @@ rooms = st.builds(
     st.one_of(st.just(()), _tuples(points, min_size=3, max_size=6)),
     st.floats(0, 1e6),
 )
-scales = st.builds(
-    Scale, source=st.sampled_from(["metric-depth", "camera-height", "given"]), confidence=fractions
-)
+scales = st.builds(Scale, source=st.sampled_from(get_args(ScaleSource)), confidence=fractions)
 provenances = st.builds(
     Provenance,
     encoder=texts,

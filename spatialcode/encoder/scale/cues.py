@@ -40,7 +40,7 @@ _MIN_POINTS, _MIN_FRAMES = 8, 2
 _MIN_CELLS, _ENDS = 8, (0.03, 0.97)
 #: Error of one outline's height, and what all outlines have in common: what hides feet and tops.
 _OUTLINE_SIGMA, _COMMON_SIGMA = 0.25, 0.3
-#: Of a kind's outlines, the share of the logarithms that is taken: the quarter that is least hidden.
+#: Of the heights of a kind's outlines, which is taken: the quantile of the least hidden.
 _LEAST_HIDDEN = 0.25
 #: How much the heights of things of one kind differ. Source: EN 1116 and ANSI A112 (kitchens,
 #: toilets), ISO 5970 (tables and chairs), DIN 18101 (doors), rounded.
@@ -148,7 +148,7 @@ def surface_below(view: ScaledView) -> Array | None:
 
 
 def height_cue(floor: Array, settings: ScaleSettings) -> ScaleCue:
-    """The camera's height above the floor it sees, which is a hand's. ``floor``: `surface_below`."""
+    """The camera's height above the floor, which is a hand's. ``floor``: `surface_below`."""
     log_scale = np.log(settings.camera_height_m) - np.log(-np.median(floor))
     sigma = np.hypot(settings.camera_height_sigma, _error_of_median(np.log(-floor)))
     return ScaleCue("camera-height", float(log_scale), float(sigma))
@@ -210,7 +210,9 @@ def outlined_heights(view: ScaledView, camera_height: float) -> Iterator[tuple[s
             low, high = np.quantile(slope[frame][cells], _ENDS)
             stands = abs(low * distance + camera_height) < _FOOT_SHARE * camera_height
             if stands and low < high < _MAX_SLOPE:
-                yield label, float(distance * (high - low))
+                # from between the centres of cells to the edges of all of them
+                spanned = (high - low) / (_ENDS[1] - _ENDS[0]) + 1 / view.K_grid[1, 1]
+                yield label, float(distance * spanned)
 
 
 def _is_covered(maps: DenseMaps, frame: int, cells: NDArray[np.bool_]) -> bool:
