@@ -118,6 +118,7 @@ class SmallSettings:
     assumed_hfov_deg: float = setting(
         "horizontal field of view where intrinsics are unknown", 65.0, above=0, below=180
     )
+    believe_file: bool = setting("take the lens that a video's file tells before that", True)
     precision: str = setting(
         "of the network; auto: bfloat16 where the processor multiplies it in hardware",
         "auto",
