@@ -40,6 +40,9 @@ class RecordingReader(Protocol):
 #: Every reader by its name, which is what ``clips_format`` takes.
 READERS: dict[str, RecordingReader] = {}
 
+#: A message names no more captures than these.
+_MOST_NAMED = 5
+
 R = TypeVar("R", bound=type[RecordingReader])
 
 
@@ -116,6 +119,28 @@ def captures_in(folder: Path, format_name: str | None = None) -> list[ListedCapt
         if all(listed.error for listed in found):
             raise
         return found
+
+
+def capture_at(path: Path, format_name: str | None = None) -> ListedCapture:
+    """The one capture that a path names: a folder with one capture, a capture's own file, or, as
+    `CapturePlace.uri` writes it, one of several of a folder.
+
+    Raises as `reader_of` does, and InputError where there is none or more than one.
+    """
+    name = str(path.absolute())
+    outer = Path(name.partition("#")[0])
+    folder = path if path.is_dir() else outer if outer.is_dir() else path.parent
+    if not folder.is_dir():
+        raise InputError(f"{path}: no such capture")
+    found = captures_in(folder, format_name)
+    own = found if path.is_dir() else [one for one in found if one.place.uri == name]
+    if len(own) != 1:
+        names = ", ".join(one.place.uri for one in found[:_MOST_NAMED])
+        more = ", …" if len(found) > _MOST_NAMED else ""
+        raise InputError(f"{path}: expected one capture, got {len(own)}; there are: {names}{more}")
+    if own[0].error is not None:
+        raise own[0].error
+    return own[0]
 
 
 def _captures(folder: Path, format_name: str | None) -> list[ListedCapture]:
