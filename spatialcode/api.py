@@ -179,7 +179,6 @@ class _WithCamera:
         for window in self.clip.windows(request):
             known = _geometry(self.camera, self.clip.probe, window.rgb, window.times_s)
             yield replace(window, geometry=known)
-            del window, known  # while the next is read
 
 
 def effective_sampling(settings: Sampling, request: FrameRequest) -> Sampling:

@@ -224,6 +224,27 @@ class ReadAhead:
         return window
 
 
+@dataclass(frozen=True, eq=False)
+class WatchedClip:
+    """A clip that says after each window how many of its frames the encoder has taken.
+
+    ``tell`` may raise, which ends the encoding.
+    """
+
+    clip: WindowedClip
+    tell: Callable[[int], None]
+
+    @property
+    def header(self) -> ClipHeader:
+        return self.clip.header
+
+    def windows(self, request: FrameRequest) -> Iterator[Window]:
+        for window in self.clip.windows(request):
+            num_frames = window.start + len(window.times_s)
+            yield window
+            self.tell(num_frames)  # who asks for the next has taken this one
+
+
 def _closed(windows: Iterator[Window]) -> None:
     """End an iterator in the thread that reads it: what it holds open is let go of."""
     close = getattr(windows, "close", None)

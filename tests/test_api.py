@@ -206,17 +206,13 @@ def test_captures_are_named_by_folder_file_or_part(echo: VideoEncoder, tmp_path:
     code = encode(one, encoder=echo)
     assert code.video.uri == str(one)
     assert len(code.cameras) == len(code.video.sampled_s) == 4  # as many as the encoder asks for
-    for name in ("a", "b"):
-        (two / name).mkdir(parents=True)
-        sidecar(two / name)
-        (two / name / "walk.mp4").rename(two / f"{name}.mp4")
-        document = (
-            (two / name / "walk.geometry.json").read_text().replace("walk.mp4", f"{name}.mp4")
-        )
+    two.mkdir()
+    sidecar(two)
+    (two / "walk.mp4").rename(two / "b.mp4")
+    document = (two / "walk.geometry.json").read_text().replace("walk.mp4", "b.mp4")
+    (two / "walk.geometry.json").rename(two / "a.geometry.json")
+    for name in ("a", "b"):  # two captures of one video
         (two / f"{name}.geometry.json").write_text(document)
-        for depth in (two / name / "depth").iterdir():
-            (two / "depth").mkdir(exist_ok=True)
-            depth.rename(two / "depth" / depth.name)
     with pytest.raises(InputError, match=r"expected one capture, got 2.*a\.geometry\.json"):
         encode(two, encoder=echo, reader="sidecar")
     own = encode(two / "a.geometry.json", encoder=echo, reader="sidecar")
