@@ -236,9 +236,13 @@ def test_the_example_of_the_page_is_a_sidecar(tmp_path):
 
 def test_the_page_lists_every_reader():
     page = Path(__file__).parents[2] / "docs" / "recordings.md"
-    listed = re.findall(r"^\| `([\w-]+)` \|", page.read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| `([\w-]+)` \| (.*) \|", page.read_text("utf-8"), re.MULTILINE)
     reader_of(Path(__file__).parent, "codes")
-    assert set(listed[1:]) == {name for name in READERS if name != "diary"}  # after the head
+    names = {name for name in READERS if name != "diary"}
+    heads = [n for n, (name, _) in enumerate(rows) if name == "clips_format"]
+    assert {name for name, _ in rows[1 : heads[1]]} == names
+    layouts = {name: layout.strip("`") for name, layout in rows[heads[1] + 1 :]}
+    assert layouts == {name: READERS[name].layout for name in names}
 
 
 def test_a_sidecar_without_its_video(tmp_path):
