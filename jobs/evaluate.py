@@ -17,8 +17,11 @@ from pipelines.evaluate.config import EvaluateConfig
 
 
 def _work(config: EvaluateConfig, log: EventLog) -> bool:
+    from cluster.native_stderr import without_lines
+
     work = {"encoder": _encoder, "vsibench": _vsibench, "rooms": _rooms}
-    return work[config.benchmark](config, log)
+    with without_lines():
+        return work[config.benchmark](config, log)
 
 
 def _encoder(config: EvaluateConfig, log: EventLog) -> bool:
