@@ -32,6 +32,4 @@ class ScaleSettings:
         1.0,
         above=0,
     )
-    liar_share: float = setting(
-        "how likely a cue says nothing true at all", 0.15, above=0, below=1
-    )
+    liar_share: float = setting("how likely a cue says nothing true at all", 0.15, above=0, below=1)
