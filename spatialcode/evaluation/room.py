@@ -129,15 +129,16 @@ def evaluate_clip(
     name: str, clip: SyntheticClip, encoder: LoadedEncoder, options: RoomOptions
 ) -> RoomResult:
     """Evaluate on a clip with dense truth: given poses, own poses, ladder."""
-    true = true_maps(clip)
-    truth = truth_scene(clip, true)
+    truth = truth_scene(clip, true_maps(clip))
     watched = EvaluatedEncoder(encoder)
     informed = clip_of(clip.rgb, clip.times_s, FrameGeometry(clip.K, truth.T_world_camera))
     predicted, given = _both_ways(watched, informed, truth, options)
     starts = {"given": given, "predicted": predicted, "cumulative": predicted}
     ladder: dict[str, dict[str, DetectionCounts]] = {}
     for start, steps in rungs().items() if options.ladder and watched.has_stages else ():
-        climb = _Climb(watched, starts[start], truth, true)
+        maps = starts[start].encoded.maps
+        assert maps is not None  # an encoder that shows its stages has them
+        climb = _Climb(watched, starts[start], truth, true_maps(clip, maps.kinds))
         ladder[start] = {"start": starts[start].score.detection}
         ladder[start] |= {rung.name: climb(rung) for rung in steps}
     return _result(name, predicted, given, ladder)

@@ -21,13 +21,12 @@ from numpy.typing import NDArray
 from spatialcode.encoder.maps import (
     CEILING_CHANNEL,
     FLOOR_CHANNEL,
-    NUM_OBJECT_CLASSES,
     DenseMaps,
 )
 from spatialcode.encoder.scale.fusion import ScaleCue
 from spatialcode.encoder.scale.settings import ScaleSettings
 from spatialcode.errors import SchemaError
-from spatialcode.scene.categories import LABELS, traits_of
+from spatialcode.scene.categories import traits_of
 from spatialcode.scene.frames import pixel_centres
 
 Array = NDArray[np.float64]
@@ -202,7 +201,7 @@ def outlined_heights(view: ScaledView, camera_height: float) -> Iterator[tuple[s
     for frame in range(view.maps.num_frames):
         own = view.points.frame == frame
         column, row = view.points.cell[own].T
-        for label, cells in _outlines(view.maps.class_prob[frame]):
+        for label, cells in _outlines(view.maps, frame):
             distances = away[own][cells[row, column]]
             if len(distances) < _MIN_POINTS or _is_covered(view.maps, frame, cells):
                 continue
@@ -224,12 +223,13 @@ def _is_covered(maps: DenseMaps, frame: int, cells: NDArray[np.bool_]) -> bool:
     return float(nearer.mean()) > _COVERED_SHARE if rim.any() else False
 
 
-def _outlines(class_prob: Float[np.ndarray, "c h w"]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+def _outlines(maps: DenseMaps, frame: int) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     """Label and cells (h, w) of things of known height that do not touch the picture's border."""
+    class_prob = maps.class_prob[frame]
     likeliest = class_prob.argmax(axis=0)
     likeliest[class_prob.max(axis=0) < _SURE] = -1
-    for number in np.unique(likeliest[(likeliest >= 0) & (likeliest < NUM_OBJECT_CLASSES)]):
-        label = LABELS[number]
+    for number in np.unique(likeliest[(likeliest >= 0) & (likeliest < len(maps.kinds))]):
+        label = maps.kinds.labels[number]
         if label not in _HEIGHT_SIGMA:
             continue
         count, parts = cv2.connectedComponents((likeliest == number).astype(np.uint8))

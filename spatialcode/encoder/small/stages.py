@@ -50,7 +50,6 @@ from spatialcode.encoder.structure.path import PredictedCamera, log_unit_m, path
 from spatialcode.encoder.structure.process import structure_of
 from spatialcode.encoder.structure.structure import Structure, StructureError
 from spatialcode.errors import EncodeError
-from spatialcode.scene.categories import LABELS
 from spatialcode.scene.lens import Lens
 from spatialcode.scene.schema import Provenance, Scale, SpatialCode
 from spatialcode.workkey import EncoderIdentity
@@ -85,6 +84,7 @@ class SmallStages:
         bfloat16 = settings.precision == "bfloat16" or (
             settings.precision == "auto" and (device != "cpu" or has_fast_bfloat16())
         )
+        self.kinds = model.config.kinds
         self.runner = DenseRunner(model, device, bfloat16, settings.chunk_size)
 
     def prepare(self, clip: ClipInput) -> ClipInput:
@@ -246,13 +246,10 @@ class SmallStages:
 class SpatialEncoder:
     """Clips in, spatial codes out, by the stages that it shows."""
 
-    def __init__(self, stages: Stages) -> None:
-        self.stages = stages
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds of things that it can find."""
-        return LABELS
+    def __init__(self, stages: SmallStages) -> None:
+        self.stages: Stages = stages
+        #: The kinds of things that it can find.
+        self.kinds: tuple[str, ...] = stages.kinds.labels
 
     def session(self, clip: ClipHeader) -> Session:
         """A session that keeps all frames: the path is estimated over the whole clip."""

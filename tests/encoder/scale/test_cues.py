@@ -10,7 +10,6 @@ import pytest
 from spatialcode.encoder.maps import (
     CEILING_CHANNEL,
     FLOOR_CHANNEL,
-    NUM_CLASSES,
     WALL_CHANNEL,
     DenseMaps,
 )
@@ -27,7 +26,7 @@ from spatialcode.encoder.scale.cues import (
 )
 from spatialcode.encoder.scale.settings import ScaleSettings
 from spatialcode.errors import SchemaError
-from spatialcode.scene.categories import LABEL_INDEX
+from spatialcode.scene.kinds import PRIMITIVE_KINDS
 
 H, W, FOCAL = 60, 80, 40.0
 K = np.array([[FOCAL, 0, W / 2], [0, FOCAL, H / 2], [0, 0, 1]])
@@ -35,6 +34,7 @@ K = np.array([[FOCAL, 0, W / 2], [0, FOCAL, H / 2], [0, 0, 1]])
 LEVEL = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
 SETTINGS = ScaleSettings()
 NUM = 3
+NUM_CHANNELS = PRIMITIVE_KINDS.num_channels
 #: A chair's usual height is 0.9 m.
 CHAIR = "chair"
 
@@ -56,8 +56,8 @@ def drawn(unit=1.0, chair=None, log_scale=0.1, ceiling=2.5):
         distance, height, foot = chair
         z = 1.4 - v * distance
         inside = (z > foot) & (z < foot + height) & (np.abs(u * distance) < 0.4)
-        depth[inside], label[inside] = distance, LABEL_INDEX[CHAIR]
-    prob = np.full((NUM_CLASSES, H, W), 0.1 / NUM_CLASSES)
+        depth[inside], label[inside] = distance, PRIMITIVE_KINDS.labels.index(CHAIR)
+    prob = np.full((NUM_CHANNELS, H, W), 0.1 / NUM_CHANNELS)
     rows, columns = np.indices((H, W))
     prob[label, rows, columns] = 0.9
     maps = DenseMaps(
@@ -128,7 +128,7 @@ def test_a_ceiling_below_the_camera_and_a_floor_above_it_are_none():
 def test_a_floor_of_which_much_lies_above_the_camera_is_none():
     view = drawn()
     prob = view.maps.class_prob.copy()
-    prob[:, :, : H // 2, : W // 2] = 0.1 / NUM_CLASSES
+    prob[:, :, : H // 2, : W // 2] = 0.1 / NUM_CHANNELS
     prob[:, FLOOR_CHANNEL, : H // 2, : W // 2] = 0.9  # a quarter of the picture
     assert surface_below(replace(view, maps=replace(view.maps, class_prob=prob))) is None
 
