@@ -26,6 +26,7 @@ from spatialcode.encoder.protocol import (
     OnShare,
     WindowedClip,
     encode_windows,
+    only,
 )
 from spatialcode.encoder.registry import make_encoder
 from spatialcode.encoder.structure.frames import DenseFrames
@@ -113,7 +114,10 @@ def encode(
         video = decode_sampled(decode, path, sampling, max_dense=max_dense)
     # a key stands for what anyone would get of these bytes; private knowledge has none
     key = "" if camera else work_key(video.probe.sha256, loaded.identity(sampling))
-    return encode_windows(loaded.loaded, clip_of(video, key, camera), request)
+    clip = clip_of(video, key, camera)
+    if request.window is None:  # a window has no denser frames beside it
+        return only(loaded.loaded.encode_batch([clip]))
+    return encode_windows(loaded.loaded, clip, request)
 
 
 def effective_sampling(settings: Sampling, request: FrameRequest) -> Sampling:
