@@ -28,6 +28,7 @@ from spatialcode.encoder.protocol import (
     Window,
     WindowedClip,
     encode_windows,
+    only,
 )
 from spatialcode.encoder.registry import make_encoder
 from spatialcode.encoder.structure.frames import DenseFrames
@@ -137,7 +138,14 @@ def encode(
         video = decode_sampled(read, path, sampling, max_dense=max_dense)
     # a key stands for what anyone would get of these bytes; private knowledge has none
     key = "" if camera else work_key(video.probe.sha256, loaded.identity(sampling))
-    return encode_windows(loaded.loaded, clip_of(video, key, camera), loaded.encoder.frames)
+    return _encoded_whole(loaded, clip_of(video, key, camera))
+
+
+def _encoded_whole(loaded: VideoEncoder, clip: ClipInput) -> SpatialCode:
+    request = loaded.encoder.frames
+    if request.window is None:  # a window has no denser frames beside it
+        return only(loaded.loaded.encode_batch([clip]))
+    return encode_windows(loaded.loaded, clip, request)
 
 
 def _max_dense(loaded: VideoEncoder, camera: KnownCamera | None) -> int | None:

@@ -113,7 +113,7 @@ class ScaledView:
 
 def cues_of(view: ScaledView, settings: ScaleSettings) -> tuple[ScaleCue, ...]:
     """Everything that speaks of the scale; of what is not seen there is no cue."""
-    found = [depth_cue(view, settings)]
+    found: list[ScaleCue | None] = [depth_cue(view, settings)]
     floor = surface_below(view) if settings.is_fused else None
     if floor is not None:
         height = -float(np.median(floor))
@@ -122,8 +122,9 @@ def cues_of(view: ScaledView, settings: ScaleSettings) -> tuple[ScaleCue, ...]:
     return tuple(cue for cue in found if cue is not None)
 
 
-def depth_cue(view: ScaledView, settings: ScaleSettings) -> ScaleCue | None:
-    """Predicted depth over that of the points: the median of frames, in each of its points.
+def depth_cue(view: ScaledView, settings: ScaleSettings) -> ScaleCue:
+    """Predicted depth over that of the points: the median of frames, in each of its points; of all
+    points where no frame has enough; the unit is taken for the metre where there are none.
 
     It is as sure as the network says of its cells, less the settings' doubt, and as frames agree.
     """
@@ -132,7 +133,7 @@ def depth_cue(view: ScaledView, settings: ScaleSettings) -> ScaleCue | None:
     ratio = np.log(view.at_points(view.maps.depth_m)[known] / points.depth[known])
     each = _by_frame(points.frame[known], ratio)
     if not len(each):
-        return None
+        each = np.array([np.median(ratio) if len(ratio) else 0.0])
     # a Laplace scale b has the standard deviation √2 b
     stated = np.sqrt(2) * float(np.median(view.maps.depth_log_scale))
     sigma = np.hypot(settings.depth_doubt * stated, _error_of_median(each))

@@ -46,9 +46,9 @@ from spatialcode.encoder.small.inference import (
 from spatialcode.encoder.small.model import DenseEncoder
 from spatialcode.encoder.stages import Stages, encode_clips
 from spatialcode.encoder.structure.frames import DenseFrames
-from spatialcode.encoder.structure.path import PredictedCamera, log_unit_m, path_of, seen_cells
+from spatialcode.encoder.structure.path import PredictedCamera, path_of, seen_cells
 from spatialcode.encoder.structure.process import structure_of
-from spatialcode.encoder.structure.structure import Structure, StructureError
+from spatialcode.encoder.structure.structure import StructureError
 from spatialcode.errors import EncodeError
 from spatialcode.scene.lens import Lens
 from spatialcode.scene.schema import Provenance, Scale, SpatialCode
@@ -149,15 +149,26 @@ class SmallStages:
         height, width = clip.rgb.shape[1:3]
         shrink = np.diag([frames.size_px[0] / width, frames.size_px[1] / height, 1.0])
         K = None if clip.assumes_lens else shrink @ _known(clip.geometry.K)
+        clip = replace(clip, dense=None)
         try:
-            found = structure_of(frames, K, settings)
-            log_unit_m(found, clip.times_s, np.log(maps.depth_m))
+            found = replace(clip, structure=structure_of(frames, K, settings))
+            found = _with_lens(found) if clip.assumes_lens else found
+            self._check_better(found, clip, maps)
         except StructureError as error:
-            return replace(clip, dense=None, warnings=(*clip.warnings, _no_structure(error)))
-        clip = replace(clip, dense=None, structure=found)
-        if not clip.assumes_lens or not found.focal_confidence:
-            return clip
-        return _with_lens(clip, found)
+            return replace(clip, warnings=(*clip.warnings, _no_structure(error)))
+        return found
+
+    def _check_better(self, found: ClipInput, clip: ClipInput, maps: DenseMaps) -> None:
+        """StructureError where the path of ``found``, which has a structure, misses the points that
+        the audit has followed by more than is allowed and than the path of ``clip``.
+        """
+        paths = [(one, self.path(one, maps)) for one in (found, clip)]
+        ours, others = [one.audit.error_px(T) if one.audit else None for one, T in paths]
+        if ours is None or others is None:
+            return
+        if ours > max(self.settings.structure.max_error_px, others):
+            missed = f"it misses points followed by {ours:.1f} pixels, that by {others:.1f}"
+            raise StructureError(missed)
 
     def path(self, clip: ClipInput, maps: DenseMaps) -> Array:
         """Camera path by the clip's structure where it has one. Else from flow and the maps' depth,
@@ -282,8 +293,10 @@ def _gray(clip: ClipInput) -> list[NDArray[np.uint8]]:
     return [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip.rgb]
 
 
-def _with_lens(clip: ClipInput, structure: Structure) -> ClipInput:
-    """The clip and its audit with the lens of a structure."""
+def _with_lens(clip: ClipInput) -> ClipInput:
+    """The clip and its audit with the lens of its structure."""
+    structure = clip.structure
+    assert structure is not None, "asked of clips with a structure"
     height, width = clip.rgb.shape[1:3]
     geometry = replace(clip.geometry, K=structure.intrinsics(width, height))
     audit = clip.audit

@@ -22,7 +22,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from spatialcode.encoder.structure.frames import DenseFrames
-from spatialcode.encoder.structure.lens import agreement, focal_of_pairs
+from spatialcode.encoder.structure.lens import agreement, apart, focal_of_pairs
 from spatialcode.encoder.structure.matching import (
     Features,
     extract,
@@ -43,6 +43,8 @@ _FIRST_FOCAL = 1.2
 _MIN_LINKED = 0.6
 #: Mappers take no model of fewer frames.
 _LEAST_FRAMES = 4
+#: A frame that sees fewer points is not placed by them.
+_LEAST_POINTS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,11 +170,10 @@ def _mapped(matched: Matched, mapper: Mapper, settings: StructureSettings) -> St
     make = _global if mapper == "global" else _incremental
     make(matched, settings, manager).run()
     models = [manager.get(k) for k in range(manager.size())]
-    models = [m for m in models if m.num_reg_images() >= _LEAST_FRAMES and m.num_points3D() > 0]
-    if not models:
+    largest = max(models, key=lambda m: m.num_reg_images(), default=None)
+    if largest is None or not largest.num_points3D():
         return None
-    model = max(models, key=lambda m: m.num_reg_images())
-    return _structure(model, matched, mapper, settings)
+    return _structure(largest, matched, mapper)
 
 
 def _global(matched: Matched, settings: StructureSettings, manager: Any) -> Any:  # noqa: ARG001
@@ -196,11 +197,14 @@ def _incremental(matched: Matched, settings: StructureSettings, manager: Any) ->
     return pycolmap.IncrementalPipeline(options, matched.database, manager)
 
 
-def _structure(
-    model: Any, matched: Matched, mapper: Mapper, settings: StructureSettings
-) -> Structure:
-    """A model of pycolmap as arrays, its unit such that the median depth of what is seen is 1."""
-    images = sorted(model.reg_image_ids())
+def _structure(model: Any, matched: Matched, mapper: Mapper) -> Structure | None:
+    """A model of pycolmap as arrays, its unit such that the median depth of what is seen is 1; None
+    where too few frames are held by enough points.
+    """
+    held = (k for k in model.reg_image_ids() if model.image(k).num_points3D >= _LEAST_POINTS)
+    images = sorted(held)
+    if len(images) < _LEAST_FRAMES:
+        return None
     rows = np.array(images) - 1
     T = np.stack([_pose(model.image(k)) for k in images])
     row_of = {k: row for row, k in enumerate(images)}
@@ -208,6 +212,8 @@ def _structure(
     errors, seen = [], []
     for point in model.points3D.values():
         for element in point.track.elements:
+            if element.image_id not in row_of:
+                continue
             pixel = model.image(element.image_id).points2D[element.point2D_idx].xy
             seen.append((len(points), row_of[element.image_id], *pixel))
         points.append(point.xyz)
@@ -225,7 +231,7 @@ def _structure(
         K=np.asarray(camera.calibration_matrix(), np.float64),
         size_px=matched.frames.size_px,
         radial=0.0 if matched.lens_is_known else float(camera.params[-1]),
-        focal_confidence=_focal_confidence(float(camera.focal_length_x), matched, settings),
+        focal_confidence=_focal_confidence(float(camera.focal_length_x), matched),
         points=where / unit,
         point_error_px=np.array(errors),
         track_point=track_point,
@@ -244,11 +250,10 @@ def _pose(image: Any) -> Array:
     return T
 
 
-def _focal_confidence(focal_px: float, matched: Matched, settings: StructureSettings) -> float:
+def _focal_confidence(focal_px: float, matched: Matched) -> float:
     if matched.lens_is_known:
         return 1.0
-    told = focal_of_pairs(matched.F, matched.frames.size_px)
-    return agreement(focal_px, told, settings.max_focal_disagreement)
+    return agreement(focal_px, focal_of_pairs(matched.F, matched.frames.size_px))
 
 
 def _parallax_deg(
@@ -279,9 +284,12 @@ def _problem(
         return f"misses its points by {structure.error_px:.1f} pixels in the median"
     if structure.parallax_deg < settings.min_parallax_deg:
         return f"sees its points under {structure.parallax_deg:.1f} degrees in the median"
+    links = int(structure.links().min())
+    if links < settings.min_links:
+        return f"has frames between which only {links} points hold it together"
     if structure.mapper == "incremental" and not matched.lens_is_known:
         focal_px = structure.K[0, 0]
         told = reference_px or focal_of_pairs(matched.F, structure.size_px)
-        if not agreement(focal_px, told, settings.max_focal_disagreement):
+        if told is not None and apart(focal_px, told) > settings.max_focal_disagreement:
             return f"its focal length of {focal_px:.0f} pixels is far from {told:.0f}"
     return None

@@ -35,8 +35,14 @@ class StructureSettings:
     min_parallax_deg: float = setting(
         "median angle under which points are seen, below which it is not believed", 1.5, above=0
     )
+    min_links: int = setting(
+        "points that must be seen both up to a frame and after it: with fewer, one part of the path"
+        " slides against the other",
+        30,
+        at_least=0,
+    )
     max_focal_disagreement: float = setting(
-        "how far, as a share, two estimates of a focal length may be apart to be believed",
+        "how far, as a share, the incremental mapper's focal length may be from another estimate",
         0.05,
         above=0,
         at_most=1,

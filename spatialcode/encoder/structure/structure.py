@@ -79,6 +79,17 @@ class Structure:
         width, height = self.size_px
         return np.diag([width_px / width, height_px / height, 1.0]) @ self.K
 
+    def links(self) -> Int[np.ndarray, " steps"]:
+        """(N - 1,) by how many points each step of the path is held: seen both up to the frame
+        before it and from the frame after it on.
+        """
+        num, num_points = len(self.times_s), len(self.points)
+        first, last = np.full(num_points, num), np.full(num_points, -1)
+        np.minimum.at(first, self.track_point, self.track_frame)
+        np.maximum.at(last, self.track_point, self.track_frame)
+        step = np.arange(num - 1)[:, None]
+        return np.asarray(((first <= step) & (last > step)).sum(axis=1))
+
     def seen_depth(self) -> Float[np.ndarray, " m"]:
         """(M,) z-depth of each sighting in its frame, in the structure's own unit."""
         T = self.T_world_camera[self.track_frame]

@@ -99,6 +99,16 @@ def test_depth_is_as_sure_as_the_network_says_and_frames_agree():
     assert depth_cue(spread, SETTINGS).log_scale == pytest.approx(0.0, abs=1e-9)
 
 
+@pytest.mark.parametrize(("num", "unit"), [(5, 0.5), (0, 1.0)])
+def test_few_points_speak_together_and_none_say_nothing_else(num, unit):
+    view = drawn(0.5)
+    few = SeenPoints(
+        *(part[:num] for part in (view.points.frame, view.points.cell, view.points.depth))
+    )
+    (cue,) = cues_of(replace(view, points=few), SETTINGS)
+    assert np.exp(cue.log_scale) == pytest.approx(unit)
+
+
 def test_heights_are_as_sure_as_is_usual():
     floor = surface_below(drawn())
     assert floor == pytest.approx(np.full(NUM, -1.4), rel=0.01)
