@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from spatialcode.scene.frames import matrix_from_quaternion, quaternion_from_yaw
 from spatialcode.scene.schema import (
     Camera,
+    PathOrigin,
+    PathSource,
     Provenance,
     Room,
     Scale,
@@ -78,6 +80,9 @@ rooms = st.builds(
     st.floats(0, 1e6),
 )
 scales = st.builds(Scale, source=st.sampled_from(get_args(ScaleSource)), confidence=fractions)
+origins = st.builds(
+    PathOrigin, source=st.sampled_from(get_args(PathSource)), error_px=st.none() | st.floats(0, 1e3)
+)
 provenances = st.builds(
     Provenance,
     encoder=texts,
@@ -127,4 +132,5 @@ def spatial_codes(draw) -> SpatialCode:
         scale=draw(scales),
         provenance=draw(provenances),
         warnings=tuple(draw(st.lists(texts, max_size=2))),
+        path=draw(st.none() | origins),
     )

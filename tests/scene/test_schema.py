@@ -91,6 +91,7 @@ INVARIANTS = [
     (make.code, "room", (), "room", "a Room or None"),
     (make.code, "scale", "given", "scale[0]", "a Scale"),
     (make.code, "provenance", {}, "provenance[0]", "a Provenance"),
+    (make.code, "path", "odometry", "path", "a PathOrigin or None"),
     (make.code, "warnings", "one", "warnings", "a sequence"),
     (make.code, "warnings", (3,), "warnings[0]", "a string"),
 ]

@@ -51,9 +51,11 @@ from spatialcode.encoder.structure.process import structure_of
 from spatialcode.encoder.structure.structure import StructureError
 from spatialcode.errors import EncodeError
 from spatialcode.scene.lens import Lens
-from spatialcode.scene.schema import Provenance, Scale, SpatialCode
+from spatialcode.scene.schema import PathOrigin, PathSource, Provenance, Scale, SpatialCode
 from spatialcode.workkey import EncoderIdentity
 
+#: What is said of paths that the audit holds.
+_HELD: dict[str, PathSource] = {"still": "standing", "rotation": "turning"}
 #: Laplace scale of the logarithm of depth that the caller gave.
 GIVEN_DEPTH_LOG_SCALE = 0.01
 
@@ -233,6 +235,7 @@ class SmallStages:
             scale=self._scale(clip, maps, T_world_camera),
             warnings=clip.warnings
             + (() if clip.audit is None else clip.audit.warnings(T_world_camera)),
+            path=_origin(clip, T_world_camera),
             provenance=Provenance(
                 encoder=self.identity.name,
                 weights_sha256=self.identity.weights_sha256,
@@ -309,6 +312,16 @@ def _with_lens(clip: ClipInput) -> ClipInput:
 
 def _no_structure(error: StructureError) -> str:
     return f"The camera path rests on predicted depth; structure from motion gave none: {error}."
+
+
+def _origin(clip: ClipInput, T_world_camera: Array) -> PathOrigin:
+    """Where a path comes from, and by how much it misses what the audit has followed."""
+    if clip.geometry.T_world_camera is not None:
+        return PathOrigin("given", None)
+    source: PathSource = "odometry" if clip.structure is None else "structure"
+    if clip.audit is None:
+        return PathOrigin(source, None)
+    return PathOrigin(_HELD.get(clip.audit.motion, source), clip.audit.error_px(T_world_camera))
 
 
 def _with_depth(maps: DenseMaps, depth_m: Array | None) -> DenseMaps:

@@ -137,3 +137,21 @@ def test_with_a_structure_its_points_tell_the_scale(walk):
     # as high as it was said to be, by the floor that the structure's own points lie on
     assert np.exp(height.log_scale) == pytest.approx(1.4 / 5.6, rel=0.1)
     assert own.code(seen, maps, path).scale.source == "camera-height"
+
+
+def test_the_code_says_where_its_path_comes_from(walk):
+    own = stages({})
+    seen = own.prepare(told(walk))
+    (maps,) = own.maps([seen], [None], True)
+    path = own.path(seen, maps)
+    found = own.code(seen, maps, path).path
+    assert found.source == "odometry"
+    assert found.error_px == pytest.approx(seen.audit.error_px(path), rel=1e-5)
+    built = replace(seen, structure=structure_of(walk, 5.0, list(range(8))))
+    assert own.code(built, maps, path).path.source == "structure"
+    for motion, source in (("still", "standing"), ("rotation", "turning")):
+        held = replace(seen, audit=replace(seen.audit, motion=motion))
+        assert own.code(held, maps, path).path.source == source
+    known = replace(seen, geometry=FrameGeometry(seen.geometry.K, walk.T_world_camera))
+    given = own.code(known, maps, walk.T_world_camera).path
+    assert (given.source, given.error_px) == ("given", None)
