@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import struct
+from dataclasses import asdict
 from fractions import Fraction
 
 import av
@@ -277,7 +279,10 @@ def test_exif_of_motion_jpeg_pictures_is_read(tmp_path):
 def test_a_file_that_says_nothing_has_no_lens_and_facts_survive_json(movie):
     facts = probe(movie)
     assert facts.lens is None
-    assert VideoProbe.of(vars(facts)) == facts
+    told = probe(with_metadata(movie, meta({KEY: "26"})))
+    assert told.lens is not None
+    for one in (facts, told):
+        assert VideoProbe.of(json.loads(json.dumps(asdict(one)))) == one
 
 
 @pytest.mark.parametrize(
