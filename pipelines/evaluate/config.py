@@ -9,6 +9,7 @@ from spatialcode.config import checked, require, setting
 from spatialcode.encoder.registry import EncoderSettings
 from spatialcode.reasoning.models.loading import ModelSpec
 from spatialcode.seeds import HELD_OUT_ROOMS
+from spatialcode.synthetic.renderers import PRIMITIVES, RENDERERS
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class EvaluateConfig:
         at_least=0,
     )
     num_frames: int | None = setting("frames a room; null: as the encoder asks", None, at_least=1)
+    renderer: str = setting(
+        "of rooms: primitives, or furniture (real models; those of held-out rooms are in no other)",
+        PRIMITIVES,
+        one_of=RENDERERS,
+    )
     clips: str | None = setting("folder of recorded clips with codes, instead of rendering", None)
     clips_format: str | None = setting(
         "layout of `clips`, by its reader's name, as codes; null: recognised", None

@@ -55,7 +55,7 @@ def truth() -> TruthFrames:
         T_world_camera=np.stack(
             [pose((1, 2, 1.4), 0.3, -0.25, 0.04), pose((0, 1, 1.6), -2, -0.4, 0)]
         ),
-        label_index=np.array([CHAIR, STOOL]),
+        labels=("chair", "stool"),
         center_m=np.array([[[1.0, 5, 0.5], [2, 4, 0.3]], [[1.5, 5, 0.5], [2, 4, 0.3]]]),
         size_m=np.array([[0.5, 0.6, 1.0], [0.4, 0.4, 0.6]]),
         yaw_rad=np.array([[0.7, 0.0], [-2.9, 0.0]]),
