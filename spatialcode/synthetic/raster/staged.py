@@ -90,8 +90,9 @@ class MirrorPlane:
 
 @dataclass(frozen=True, eq=False)
 class Staging:
-    """A room to draw, with its light. Items whose instance is at least 0 are the room's objects; an object may have
-    several items.
+    """A room to draw, with its light.
+
+    Items whose instance is at least 0 are the room's objects; an object may have several items.
     """
 
     items: tuple[Item, ...]
