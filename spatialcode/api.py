@@ -210,6 +210,7 @@ def clip_of(video: DecodedVideo, key: str = "", camera: KnownCamera | None = Non
             K=None if camera.K is None else shrink @ camera.K,
             T_world_camera=camera.poses_at(video.times_s),
             up_camera=up,
+            lens=probe.lens,
         ),
         work_key=key,
     )

@@ -33,6 +33,7 @@ from spatialcode.encoder.small.inputs import (
 from spatialcode.encoder.small.losses import quality_measures
 from spatialcode.encoder.small.model import ModelConfig, make_model
 from spatialcode.encoder.small.targets import (
+    NO_KIND,
     ReplayBuffer,
     ReplayConfig,
     TrainingFrames,
@@ -47,9 +48,12 @@ from spatialcode.encoder.small.training import (
     train,
 )
 from spatialcode.files import append_jsonl
+from spatialcode.scene.kinds import PRIMITIVE_KINDS, Kinds
 from spatialcode.seeds import VALIDATION_ROOMS
 from spatialcode.synthetic.clips import ClipConfig, make_training_frames
 from spatialcode.synthetic.renderers import renderer_of
+from spatialcode.synthetic.stage import WALL
+from spatialcode.synthetic.truth import CLUTTER
 
 STATE_FILE, WEIGHTS_FILE = "state.pt", "encoder.safetensors"
 
@@ -71,21 +75,27 @@ class FrameSource:
         return (seed % span for seed in itertools.count(self.first_seed, self.stride))
 
 
-def frames_of_room(seed: int, num_frames: int, furniture_share: float = 0.0) -> TrainingFrames:
+def frames_of_room(
+    seed: int, num_frames: int, furniture_share: float = 0.0, kinds: Kinds = PRIMITIVE_KINDS
+) -> TrainingFrames:
     """Render one room and make its targets. Deterministic by seed and share.
 
-    Raises FurnitureError where its renderer cannot run on this machine.
+    Of what is none of the ``kinds`` there is nothing to learn but its depth. Clutter counts as
+    wall, as decoration does: a person must not become a chair. Raises FurnitureError where the
+    room's renderer cannot run on this machine.
     """
     config = ClipConfig(num_frames, renderer=renderer_of(seed, furniture_share))
     clip = make_training_frames(seed, num_frames, config)
+    found = (kinds.channel_of(label) for label in clip.labels)
+    channels = [NO_KIND if channel is None else channel for channel in found]
     return training_frames(
         TruthFrames(
             rgb=clip.rgb,
             depth_m=clip.depth_m,
-            instance=clip.instance,
+            instance=np.where(clip.instance == CLUTTER, WALL, clip.instance),
             K=clip.K,
             T_world_camera=clip.T_world_camera,
-            labels=clip.labels,
+            label_index=np.array(channels, np.int16),
             center_m=clip.center_m,
             size_m=clip.size_m,
             yaw_rad=clip.yaw_rad,

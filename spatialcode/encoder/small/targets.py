@@ -18,23 +18,21 @@ from torch import Tensor
 
 from spatialcode.encoder.maps import STRIDE_PX
 from spatialcode.errors import SchemaError
-from spatialcode.scene.categories import LABEL_INDEX
 
 #: Boxes kept per frame; further ones become "no object" (they lose their cells).
 MAX_OBJECTS = 48
 #: Instance id of cells without anything to learn from.
 IGNORE = -9
-#: Instance of clutter in rendered truth, and of what is none of the encoder's kinds.
-CLUTTER, NO_KIND = -4, -2
+#: Index of the label of an object that is of no kind the network is to tell apart.
+NO_KIND = -1
 
 
 @dataclass(frozen=True, eq=False)
 class TruthFrames:
     """Everything the targets are made of, for N frames of one scene with M objects.
 
-    ``instance``: -1 floor, -2 wall, -3 ceiling, -4 clutter, >= 0 object index; ``labels``: the
-    objects', which may be of kinds that the encoder does not know. The world has z up and its floor
-    at z = 0. ``yaw_rad`` and ``center_m`` are per frame, so objects may move.
+    ``instance``: -1 floor, -2 wall, -3 ceiling, >= 0 object index. The world has z up and
+    its floor at z = 0. ``yaw_rad`` and ``center_m`` are per frame, so objects may move.
     """
 
     rgb: UInt8[np.ndarray, "n H W 3"]
@@ -42,7 +40,7 @@ class TruthFrames:
     instance: Int[np.ndarray, "n H W"]
     K: Float[np.ndarray, "3 3"]
     T_world_camera: Float[np.ndarray, "n 4 4"]
-    labels: tuple[str, ...]
+    label_index: Int[np.ndarray, " m"]
     center_m: Float[np.ndarray, "n m 3"]
     size_m: Float[np.ndarray, "m 3"]
     yaw_rad: Float[np.ndarray, "n m"]
@@ -112,35 +110,25 @@ def cell_depth(
 
 
 def training_frames(truth: TruthFrames) -> TrainingFrames:
-    """Targets of every frame of one scene.
-
-    Clutter and objects of unknown kinds count as wall, the class of all that is none of the known
-    kinds: a person must not become a chair.
-    """
+    """Targets of every frame of one scene."""
     n = len(truth.rgb)
-    label_index = np.array([LABEL_INDEX.get(label, -1) for label in truth.labels], np.int16)
     depth, instance = cell_depth(truth.depth_m, truth.instance)
-    known = np.flatnonzero(label_index >= 0)
-    kept = known[:MAX_OBJECTS]
-    place = np.full(len(label_index) + 1, NO_KIND, np.int16)
-    place[known[MAX_OBJECTS:]] = IGNORE
-    place[kept] = np.arange(len(kept))
-    instance = np.where(instance >= 0, place[instance], instance).astype(np.int16)
-    instance[instance == CLUTTER] = NO_KIND
+    instance = np.where(instance >= MAX_OBJECTS, IGNORE, instance).astype(np.int16)
     depth_valid = np.isfinite(depth) & (depth > 0)
     instance[~depth_valid] = IGNORE
+    num = min(len(truth.label_index), MAX_OBJECTS)
     rotation = truth.T_world_camera[:, :3, :3]
-    relative = truth.center_m[:, kept] - truth.T_world_camera[:, None, :3, 3]
-    yaw = truth.yaw_rad[:, kept]
+    relative = truth.center_m[:, :num] - truth.T_world_camera[:, None, :3, 3]
+    yaw = truth.yaw_rad[:, :num]
     box_x_world = np.stack((np.cos(yaw), np.sin(yaw), np.zeros_like(yaw)), axis=-1)
 
     def padded(values: np.ndarray, fill: float = 0.0) -> np.ndarray:
         out = np.full((n, MAX_OBJECTS, *values.shape[2:]), fill, np.float32)
-        out[:, : len(kept)] = values
+        out[:, :num] = values[:, :num]
         return out
 
-    labels = np.broadcast_to(label_index[None, kept], (n, len(kept)))
-    sizes = np.broadcast_to(truth.size_m[None, kept], (n, len(kept), 3))
+    labels = np.broadcast_to(truth.label_index[None], (n, len(truth.label_index)))
+    sizes = np.broadcast_to(truth.size_m[None], (n, *truth.size_m.shape))
     return TrainingFrames(
         rgb=truth.rgb,
         K=np.broadcast_to(truth.K, (n, 3, 3)).astype(np.float32),
@@ -148,7 +136,7 @@ def training_frames(truth: TruthFrames) -> TrainingFrames:
         camera_height_m=truth.T_world_camera[:, 2, 3].astype(np.float32),
         cell_instance=instance,
         cell_depth_m=np.where(depth_valid, depth, 1.0).astype(np.float32),
-        label_index=padded(labels, -1).astype(np.int16),
+        label_index=padded(labels, NO_KIND).astype(np.int16),
         center_camera_m=padded(np.einsum("nji,nmj->nmi", rotation, relative)),
         size_m=padded(sizes, 1.0),
         box_x_camera=padded(np.einsum("nji,nmj->nmi", rotation, box_x_world)),
