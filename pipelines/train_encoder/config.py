@@ -36,6 +36,12 @@ class TrainEncoderConfig:
     learning_rate: float = setting("peak learning rate", 2e-3, above=0)
     bfloat16: bool = setting("compute in bfloat16 (fast where the processor has it)", True)
     first_seed: int = setting("seed of the first training room", 0)
+    furniture_share: float = setting(
+        "small: share of rooms with real furniture (renderer=furniture), the rest primitives",
+        0.0,
+        at_least=0,
+        at_most=1,
+    )
     frames_per_room: int = setting("pictures rendered of each room", 6, at_least=1)
     frame_uses: float = setting(
         "times each rendered picture is trained on, on average", 2.5, at_least=1

@@ -50,18 +50,24 @@ from spatialcode.encoder.small.training import (
 from spatialcode.files import append_jsonl
 from spatialcode.scene.kinds import PRIMITIVE_KINDS, Kinds
 from spatialcode.seeds import VALIDATION_ROOMS
-from spatialcode.synthetic.clips import make_training_frames
+from spatialcode.synthetic.clips import ClipConfig, make_training_frames
+from spatialcode.synthetic.renderers import renderer_of
+from spatialcode.synthetic.stage import WALL
+from spatialcode.synthetic.truth import CLUTTER
 
 STATE_FILE, WEIGHTS_FILE = "state.pt", "encoder.safetensors"
 
 
 @dataclass(frozen=True)
 class FrameSource:
-    """Rooms ``first_seed``, ``first_seed + stride``, ... with so many frames of each."""
+    """Rooms ``first_seed``, ``first_seed + stride``, ... with so many frames of each, a share of
+    them with real furniture.
+    """
 
     first_seed: int = 0
     stride: int = 1
     frames_per_room: int = 6
+    furniture_share: float = 0.0
 
     def seeds(self) -> Iterator[int]:
         """Endless, below the validation seeds."""
@@ -69,19 +75,24 @@ class FrameSource:
         return (seed % span for seed in itertools.count(self.first_seed, self.stride))
 
 
-def frames_of_room(seed: int, num_frames: int, kinds: Kinds = PRIMITIVE_KINDS) -> TrainingFrames:
-    """Render one room and make its targets. Deterministic by seed.
+def frames_of_room(
+    seed: int, num_frames: int, furniture_share: float = 0.0, kinds: Kinds = PRIMITIVE_KINDS
+) -> TrainingFrames:
+    """Render one room and make its targets. Deterministic by seed and share.
 
-    Of what is none of the ``kinds`` there is nothing to learn but its depth.
+    Of what is none of the ``kinds`` there is nothing to learn but its depth. Clutter counts as
+    wall, as decoration does: a person must not become a chair. Raises FurnitureError where the
+    room's renderer cannot run on this machine.
     """
-    clip = make_training_frames(seed, num_frames)
+    config = ClipConfig(num_frames, renderer=renderer_of(seed, furniture_share))
+    clip = make_training_frames(seed, num_frames, config)
     found = (kinds.channel_of(label) for label in clip.labels)
     channels = [NO_KIND if channel is None else channel for channel in found]
     return training_frames(
         TruthFrames(
             rgb=clip.rgb,
             depth_m=clip.depth_m,
-            instance=clip.instance,
+            instance=np.where(clip.instance == CLUTTER, WALL, clip.instance),
             K=clip.K,
             T_world_camera=clip.T_world_camera,
             label_index=np.array(channels, np.int16),
@@ -95,7 +106,7 @@ def frames_of_room(seed: int, num_frames: int, kinds: Kinds = PRIMITIVE_KINDS) -
 def _render_forever(source: FrameSource, out: mp.Queue) -> None:
     parent = mp.parent_process()
     for seed in source.seeds():
-        frames = frames_of_room(seed, source.frames_per_room)
+        frames = frames_of_room(seed, source.frames_per_room, source.furniture_share)
         while True:
             try:
                 out.put(frames, timeout=5)
@@ -120,6 +131,7 @@ def process_frames(source: FrameSource, num_workers: int) -> Iterator[TrainingFr
             source.first_seed + i * source.stride,
             source.stride * num_workers,
             source.frames_per_room,
+            source.furniture_share,
         )
         worker = context.Process(target=_render_forever, args=(share, rooms), daemon=True)
         worker.start()
@@ -148,9 +160,14 @@ def train_config(config: TrainEncoderConfig) -> TrainConfig:
     )
 
 
-def validation_batch(num_rooms: int, frames_per_room: int = 4) -> dict[str, Tensor]:
-    """Frames of rooms that are never trained on."""
-    rooms = [frames_of_room(seed, frames_per_room) for seed in VALIDATION_ROOMS[:num_rooms]]
+def validation_batch(
+    num_rooms: int, furniture_share: float = 0.0, frames_per_room: int = 4
+) -> dict[str, Tensor]:
+    """Frames of rooms that are never trained on, as many of real furniture as in training."""
+    rooms = [
+        frames_of_room(seed, frames_per_room, furniture_share)
+        for seed in VALIDATION_ROOMS[:num_rooms]
+    ]
     names = rooms[0].arrays()
     return {k: torch.from_numpy(np.concatenate([r.arrays()[k] for r in rooms])) for k in names}
 
@@ -214,7 +231,8 @@ class Recorder:
         self.report = report
         self.log_timer = Every(_LOG_EVERY_S)
         self.validation_timer = Every(config.validate_every_s)
-        self.batch = validation_batch(config.num_validation_rooms) if self.writes else {}
+        share = config.furniture_share
+        self.batch = validation_batch(config.num_validation_rooms, share) if self.writes else {}
         self.sums: dict[str, list[float]] = {}
         self.last_validation: dict[str, Any] = {}
 
