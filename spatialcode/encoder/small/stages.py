@@ -95,7 +95,7 @@ class SmallStages:
         audit = None
         if clip.geometry.T_world_camera is None:
             audit = audit_path(_gray(clip), K, clip.geometry.K is not None, self.settings.audit)
-        rgb, K = resized(clip.rgb, K)
+        rgb, K = resized(clip.rgb, K, self.runner.model.config.area_px)
         return replace(clip, rgb=rgb, geometry=replace(clip.geometry, K=K), audit=audit)
 
     def _assumed(self, lens: Lens | None, width_px: int, height_px: int) -> Array:
