@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +34,16 @@ from spatialcode.video.source import VideoProbe
 
 #: Frames a decoder hands over at once: few enough for memory, enough to be worth the talk.
 _PIECE, _LEAST_PIECE = 64, 8
+#: Frames that are held, and passed on, all at once: 64 at 640 px are 60 MB.
+MAX_CLIP_FRAMES = 64
+
+
+def is_long(sampling: Sampling) -> bool:
+    """Whether a video's frames go to an encoder a window at a time: there are more than
+    `MAX_CLIP_FRAMES`, or nobody knows how many. ``sampling`` names all it needs.
+    """
+    num_frames = None if sampling.rate_hz is not None else sampling.num_frames
+    return num_frames is None or num_frames > MAX_CLIP_FRAMES
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +59,10 @@ class RecordedClip:
     @property
     def header(self) -> ClipHeader:
         return self.recording.header(self.work_key)
+
+    def decoded_by(self, decoder: Callable[..., DecodedVideo]) -> RecordedClip:
+        """The same, its video read by `SandboxedDecoder.decode`, say, in the place of `decode`."""
+        return replace(self, recording=self.recording.decoded_by(decoder))
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -219,6 +233,27 @@ class ReadAhead:
         window = next(windows, None)
         self.read_s += time.perf_counter() - start_s
         return window
+
+
+@dataclass(frozen=True, eq=False)
+class WatchedClip:
+    """A clip that says after each window how many of its frames the encoder has taken.
+
+    ``tell`` may raise, which ends the encoding.
+    """
+
+    clip: WindowedClip
+    tell: Callable[[int], None]
+
+    @property
+    def header(self) -> ClipHeader:
+        return self.clip.header
+
+    def windows(self, request: FrameRequest) -> Iterator[Window]:
+        for window in self.clip.windows(request):
+            num_frames = window.start + len(window.times_s)
+            yield window
+            self.tell(num_frames)  # who asks for the next has taken this one
 
 
 def _closed(windows: Iterator[Window]) -> None:

@@ -32,6 +32,7 @@ from spatialcode.scene.schema import (
 )
 from spatialcode.video.decode import DecodedVideo, decode
 from spatialcode.video.sampling import ByTimes
+from spatialcode.video.source import VideoProbe
 
 #: Cameras that differ by no more than this at a corner of the picture count as one (pixels).
 _SAME_CAMERA_PX = 0.02
@@ -65,6 +66,7 @@ class VideoFrames:
 
     ``times_s``: presentation times. ``late_s``: how much later to ask for them, as a container's
     clock rounds. ``decoder``: `decode`, or what takes its arguments, as `SandboxedDecoder.decode`.
+    ``check``: told the video's facts before its frames are used, it raises where they do not fit.
     """
 
     path: Path
@@ -72,11 +74,15 @@ class VideoFrames:
     late_s: float = 0.0
     depths: RecordedDepth | None = None
     decoder: Callable[..., DecodedVideo] = decode
+    check: Callable[[VideoProbe], None] | None = None
 
     def rgb(self, rows: Sequence[int], side_px: int | None) -> UInt8[np.ndarray, "n h w 3"]:
         times_s = tuple(self.times_s[row] + self.late_s for row in rows)
         plan = ByTimes(times_s)
-        return self.decoder(self.path, plan, max_side_px=side_px, sha256="").rgb  # no new hash
+        video = self.decoder(self.path, plan, max_side_px=side_px, sha256="")  # no new hash
+        if self.check is not None:
+            self.check(video.probe)
+        return video.rgb
 
     def depth_m(self, rows: Sequence[int]) -> Float[np.ndarray, "n h w"] | None:
         return None if self.depths is None else self.depths.depth_m(rows)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pipelines.train_encoder.run import frames_of_room
-from spatialcode.encoder.detections import Confidence, DetectionConfig, boxes_of, detect
+from spatialcode.encoder.detections import Confidence, DetectionConfig, detect
 from spatialcode.encoder.maps import grid_intrinsics
 from spatialcode.encoder.small.encoder import load_weights, save_weights
 from spatialcode.encoder.small.inference import DenseRunner, without_gravity
@@ -81,8 +81,7 @@ def test_true_maps_of_other_kinds_become_the_same_boxes_with_their_words() -> No
         config = DetectionConfig()
         found[kinds] = detect(maps, grid_intrinsics(clip.K), poses, plain, config)
     theirs, own = (
-        {tuple(np.round(c, 2)): d.label for c, d in zip(boxes_of(many).center_m, many, strict=True)}
-        for many in found.values()
+        {tuple(np.round(one.center_m, 2)): one.label for one in many} for many in found.values()
     )
     shared = theirs.keys() & own.keys()
     assert len(shared) >= 5
