@@ -42,14 +42,14 @@ class Phone:
         """A random phone: mostly clean, at times poor."""
         warm, green = rng.normal(0, 0.05), rng.normal(0, 0.02)
         return cls(
-            aim=float(np.exp(rng.normal(np.log(0.2), 0.3))),
+            aim=float(np.exp(rng.normal(np.log(0.25), 0.25))),
             balance=float(rng.uniform(0.3, 0.9)),
             cast=(1.0 + warm, 1.0 + green, 1.0 - warm),
             k1=float(rng.normal(0, 0.012)) if rng.random() < 0.7 else 0.0,
             readout_s=float(rng.uniform(0.008, 0.03)),
             soft_sigma_px=0.0 if rng.random() < 0.5 else float(rng.uniform(0.2, 0.6)),
             vignette=float(rng.uniform(0, 0.3)) if rng.random() < 0.5 else 0.0,
-            photons=float(10 ** rng.uniform(2.2, 4.0)),
+            photons=float(10 ** rng.uniform(2.6, 4.2)),
             read_noise=float(10 ** rng.uniform(-3.2, -2.1)),
             gamma=float(rng.uniform(2.0, 2.4)),
             contrast=float(rng.uniform(0, 0.4)),

@@ -19,10 +19,13 @@ F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 
 #: Models of more triangles are simplified; those of fewer are drawn whole.
-MAX_TRIANGLES = 10_000
+MAX_TRIANGLES = 12_000
 #: Clustering starts from cells of this share of the longest side.
 _FIRST_CELL = 1 / 160
-_CREASE_COS = 0.64
+#: Faces that lean further than 30° from the mean about a point keep their own normal there.
+_CREASE_COS = 0.87
+#: Simplified surfaces are rough, so that only sharper creases of theirs are meant.
+_ROUGH_CREASE_COS = 0.55
 _HEIGHT_CELLS = 32
 _HEIGHT_SAMPLES = 24_000
 #: A top is flat where it keeps within this of its height.
@@ -100,8 +103,12 @@ def simplified(points: F64, triangles: NDArray[np.int64], limit: int) -> tuple[F
     return moved, keep
 
 
-def creased_normals(points: F64, triangles: NDArray[np.int64]) -> F64:
-    """(T,3,3) normals of corners: smooth over welded points, sharp across creases of 50°."""
+def creased_normals(
+    points: F64, triangles: NDArray[np.int64], crease_cos: float = _CREASE_COS
+) -> F64:
+    """(T,3,3) normals of corners: the mean over welded points by area, a face's own where the
+    cosine between the two is below ``crease_cos``.
+    """
     a, b, c = (points[triangles[:, k]] for k in range(3))
     area = np.cross(b - a, c - a)
     flat = area / np.maximum(np.linalg.norm(area, axis=1, keepdims=True), 1e-12)
@@ -112,7 +119,7 @@ def creased_normals(points: F64, triangles: NDArray[np.int64]) -> F64:
         np.add.at(total, weld[triangles[:, k]], area)
     total /= np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
     smooth = total[weld[triangles]]
-    sharp = (smooth * flat[:, None]).sum(axis=-1) < _CREASE_COS
+    sharp = (smooth * flat[:, None]).sum(axis=-1) < crease_cos
     return np.where(sharp[..., None], flat[:, None], smooth)
 
 
@@ -138,7 +145,7 @@ def mesh_of(
         normal = soup.normals[corners[:, :, 2]] @ np.linalg.inv(linear)
         normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-12)
     else:
-        normal = creased_normals(points, rows)
+        normal = creased_normals(points, rows, _CREASE_COS if keep.all() else _ROUGH_CREASE_COS)
     has_uv = (corners[:, :, 1] >= 0) & (corners[:, :, 1] < max(len(soup.uv), 1))
     uv = np.zeros((len(rows), 3, 2))
     if len(soup.uv):

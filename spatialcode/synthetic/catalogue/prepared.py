@@ -29,7 +29,7 @@ U8 = NDArray[np.uint8]
 #: Side of every texture in pixels.
 TEXTURE_PX = 256
 #: Changes whenever the same model gives another mesh.
-_VERSION = 1
+_VERSION = 3
 
 
 def cache_folder() -> Path:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from spatialcode.scene.categories import traits_of
 from spatialcode.synthetic import materials
 from spatialcode.synthetic.catalogue.models import FurnitureModel
-from spatialcode.synthetic.furnished.pieces import FLAT_ON_WALL, Piece, Stock, blanket
+from spatialcode.synthetic.furnished.pieces import FLAT_M, MADE, Piece, Stock, blanket
 from spatialcode.synthetic.furnished.recipes import (
     ON_FLOORS,
     ON_TOPS,
@@ -24,7 +25,7 @@ from spatialcode.synthetic.furnished.recipes import (
 )
 from spatialcode.synthetic.layout import Interior, Rug
 from spatialcode.synthetic.placement import Floor, Footprint, Placed, overlap
-from spatialcode.synthetic.primitives import Material
+from spatialcode.synthetic.primitives import Color, Material
 from spatialcode.synthetic.rooms import make_floor_plan
 
 Rng = np.random.Generator
@@ -32,7 +33,7 @@ Fits = Callable[[FurnitureModel], bool]
 
 #: Hung things by label or item: lowest and highest bottom edge over the floor, in metres.
 _HUNG: dict[str, tuple[float, float]] = {
-    "picture": (1.1, 1.6), "mirror": (0.7, 1.2), "clock": (1.5, 2.0), "whiteboard": (0.8, 1.1),
+    "picture": (1.1, 1.6), "mirror": (0.7, 1.2), "clock": (1.5, 2.0),
     "radiator": (0.08, 0.15), "towel rack": (0.7, 1.2), "wall light": (1.4, 1.8),
     "range hood": (1.5, 1.8), "water heater": (1.1, 1.5),
 }  # fmt: skip
@@ -72,7 +73,7 @@ _ITEMS: dict[str, tuple[str, Fits | None]] = {
     "speaker": ("speaker", _above(0.5)),
     "box": ("box", _below(0.8)),
     "standing tv": ("tv", lambda m: m.size_m[1] > 0.12 and m.size_m[2] < 1.2),
-    "hung tv": ("tv", lambda m: m.size_m[1] < 0.35 and m.size_m[2] < 1.2),
+    "hung tv": ("tv", lambda m: m.size_m[1] < 0.11 and m.size_m[2] < 1.2),
 }
 
 
@@ -100,9 +101,25 @@ def furnish_with(rng: Rng, stock: Stock) -> Interior:
         decor=tuple(p for p in everything if not p.model.label),
         rugs=tuple(rug for k in range(len(plan.rooms)) for rug in _rugs(hand.floor, k)),
         floor=materials.floor(rng, wet[0]),
-        walls=tuple(materials.wall(rng, one) for one in wet),
+        walls=tuple(paint(rng, one) for one in wet),
         ceiling=Material(materials.hsv(0.1, 0.03, 0.95)),
     )
+
+
+def paint(rng: Rng, wet: bool) -> Material:
+    """A wall's look: mostly near white, cream or grey, at times a colour, wallpaper or tiles."""
+    wall = materials.wall(rng, wet)
+    if rng.random() < 0.25:
+        return wall
+    keep = rng.uniform(0.05, 0.45)
+    warm = np.array([1.0, 0.985, 0.95]) * rng.uniform(0.9, 1.25)
+
+    def muted(color: Color) -> Color:
+        grey = float(np.mean(color)) * warm
+        r, g, b = np.clip(keep * np.asarray(color) + (1 - keep) * grey, 0.0, 0.95)
+        return (float(r), float(g), float(b))
+
+    return replace(wall, color=muted(wall.color), color2=muted(wall.color2))
 
 
 @dataclass
@@ -151,7 +168,7 @@ class _Arranging:
         if not self.floor.plan.passages or rng.random() < 0.5:
             door = self.stock.draw(rng, "door", lambda m: 1.8 < m.size_m[2] < 2.25)
             if door is not None:
-                self.floor.on_wall(room, door.flat(), 0.0, reserve_m=0.7)
+                self.floor.on_wall(room, door.set_in(), 0.0, reserve_m=0.7)
         for _ in range(1 if kind == "bathroom" else int(rng.integers(1, 4))):
             self._window(room)
 
@@ -163,7 +180,7 @@ class _Arranging:
             return
         height = window.size_m[2]
         sill = 0.03 if height > 1.8 else rng.uniform(0.7, max(0.75, min(1.1, top - height)))
-        placed = self.floor.on_wall(room, window.flat(), min(sill, top - height))
+        placed = self.floor.on_wall(room, window.set_in(), min(sill, top - height))
         if placed is None:
             return
         if self._inner(placed, room):
@@ -219,13 +236,13 @@ class _Arranging:
         return (self.floor.against_wall if wall else self.floor.standing)(room, piece)
 
     def _hang(self, room: int, item: str) -> Placed | None:
-        piece = self.piece(item)
+        piece = MADE[item](self.rng) if item == "picture" else self.piece(item)
         if piece is None:
             return None
         low, high = (1.35, 1.6) if item == "hanging cabinet" else _HUNG[item]
-        if piece.label in FLAT_ON_WALL:
-            piece = piece.flat()
-        before = 0.0 if piece.label in FLAT_ON_WALL else piece.size_m[1] / 2 + 0.005
+        flat = traits_of(piece.label).is_on_wall and piece.size_m[1] <= FLAT_M
+        before = 0.0 if flat else piece.size_m[1] / 2 + 0.005
+        piece = piece.flat() if flat else piece
         high = min(high, self.floor.plan.ceiling_m - piece.size_m[2] - 0.05)
         bottom = self.rng.uniform(min(low, high), high)
         if bottom < 0.03:

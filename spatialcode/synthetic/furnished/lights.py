@@ -44,7 +44,7 @@ def draw_lighting(rng: Rng, interior: Interior) -> Lighting:
     down = total * (0.25 + 0.7 * floor)
     return Lighting(
         lamps=tuple(lamps), ambient_up=_vector(up), ambient_down=_vector(down),
-        outside=panorama(rng), outside_gain=float(0.05 + day * rng.uniform(1.2, 3.0)),
+        outside=panorama(rng), outside_gain=float(0.05 + day * rng.uniform(2.5, 6.0)),
     )  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def _ceiling(rng: Rng, interior: Interior, color: np.ndarray) -> list[Lamp]:
         for shift in (-0.12, 0.12) if k == 0 else (0.0,):
             power = color * area * (0.11 if k == 0 else 0.2) * rng.uniform(0.8, 1.2)
             place = (at[0] + shift, at[1] + shift * rng.uniform(-1, 1), z)
-            out.append(Lamp(place, (0.0, 0.0, -1.0), _vector(power), 0.75, 0.25))
+            out.append(Lamp(place, (0.0, 0.0, -1.0), _vector(power), 1.0, 0.25))
     return out
 
 

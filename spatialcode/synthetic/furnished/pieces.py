@@ -22,8 +22,8 @@ from spatialcode.synthetic.primitives import Model, Support, Vec3
 
 Rng = np.random.Generator
 
-#: Kinds that are rectangles on a wall: their boxes have one thickness about the wall's face.
-FLAT_ON_WALL = frozenset(("door", "window", "tv", "mirror", "picture", "whiteboard"))
+#: A thing on a wall that is deeper than this keeps its own box.
+FLAT_M = WALL_BOX_THICKNESS_M / 2 + 0.02
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Piece(Model):
     """A model with a mesh, drawn about the centre of its box. ``label`` is empty for clutter.
 
     ``source``: where it comes from, None for what is made here. ``glass``: a mirror's pane.
-    ``stretch`` and ``tint``: how the mesh is drawn.
+    ``stretch`` and ``tint``: how the mesh is drawn. ``before_m``: how far before the box's centre
+    the mesh's is, along the front.
     """
 
     mesh: Mesh = field(kw_only=True)
@@ -39,11 +40,21 @@ class Piece(Model):
     glass: Mesh | None = field(default=None, kw_only=True)
     stretch: Vec3 = field(default=(1.0, 1.0, 1.0), kw_only=True)
     tint: Vec3 = field(default=(1.0, 1.0, 1.0), kw_only=True)
+    before_m: float = field(default=0.0, kw_only=True)
 
     def flat(self) -> Piece:
-        """The same piece with the box of a rectangle on a wall."""
-        w, _, h = self.size_m
-        return replace(self, size_m=(w, WALL_BOX_THICKNESS_M, h))
+        """The same piece with the box of a rectangle on a wall, its back against the wall."""
+        w, d, h = self.size_m
+        return replace(self, size_m=(w, WALL_BOX_THICKNESS_M, h), before_m=d / 2 + 0.002)
+
+    def set_in(self) -> Piece:
+        """The same piece with the box of a rectangle on a wall, set in a hole of the wall; frames
+        deeper than that box are made flatter.
+        """
+        w, d, h = self.size_m
+        x, y, z = self.stretch
+        flatter = min(1.0, WALL_BOX_THICKNESS_M / d)
+        return replace(self, size_m=(w, WALL_BOX_THICKNESS_M, h), stretch=(x, y * flatter, z))
 
 
 def piece_of(model: FurnitureModel, rng: Rng) -> Piece:
@@ -102,7 +113,7 @@ def mirror(rng: Rng) -> Piece:
     x, z = w / 2 - frame, h / 2 - frame
     corners = np.array([[x, 0.017, -z], [-x, 0.017, -z], [-x, 0.017, z], [x, 0.017, z]])
     pane.quad(corners, (0.0, 1.0, 0.0), Surface((0.8, 0.8, 0.8)))
-    return replace(_piece("mirror", solids), glass=pane.in_place()).flat()
+    return replace(_piece("mirror", solids), glass=pane.in_place())
 
 
 def picture(rng: Rng) -> Piece:
@@ -115,7 +126,7 @@ def picture(rng: Rng) -> Piece:
     corners = np.array([[x, 0.014, -z], [-x, 0.014, -z], [-x, 0.014, z], [x, 0.014, z]])
     corners[:, 2] += h / 2
     solids.quad(corners, (0.0, 1.0, 0.0), textures.artwork(rng))
-    return _piece("picture", solids).flat()
+    return _piece("picture", solids)
 
 
 def monitor(rng: Rng) -> Piece:

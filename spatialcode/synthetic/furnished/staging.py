@@ -39,7 +39,7 @@ def stage_scene(rng: Rng, interior: Interior) -> Staging:
         if isinstance(placed.model, Piece) and placed.model.glass is not None:
             normal = (-math.sin(placed.yaw_rad), math.cos(placed.yaw_rad), 0.0)
             out = float(placed.model.glass.position[0, 1])
-            x, y, z = placed.center_m
+            x, y, z = drawn_at(placed)
             point = (x + normal[0] * out, y + normal[1] * out, z)
             mirrors.append(MirrorPlane(point, normal, k))
     return Staging(tuple(items), draw_lighting(rng, interior), tuple(mirrors))
@@ -48,17 +48,24 @@ def stage_scene(rng: Rng, interior: Interior) -> Staging:
 def _items(placed: Placed, instance: int) -> list[Item]:
     piece = placed.model
     assert isinstance(piece, Piece)
-    at = (placed.center_m, placed.yaw_rad, instance)
+    at = (drawn_at(placed), placed.yaw_rad, instance)
     out = [Item(piece.mesh, *at, piece.tint, piece.stretch)]
     if piece.glass is not None:
         out.append(Item(piece.glass, *at, kind=MIRROR))
     return out
 
 
+def drawn_at(placed: Placed) -> tuple[float, float, float]:
+    """Where the centre of a placed piece's mesh is."""
+    x, y, z = placed.center_m
+    out = placed.model.before_m if isinstance(placed.model, Piece) else 0.0
+    return (x - math.sin(placed.yaw_rad) * out, y + math.cos(placed.yaw_rad) * out, z)
+
+
 def moved_items(scene: Staging, objects: tuple[Placed, ...], moving: set[int]) -> tuple[Item, ...]:
     """The scene's items with those of moving objects where these are now."""
     return tuple(
-        Item(item.mesh, objects[item.instance].center_m, objects[item.instance].yaw_rad,
+        Item(item.mesh, drawn_at(objects[item.instance]), objects[item.instance].yaw_rad,
              item.instance, item.tint, item.stretch, item.kind)
         if item.instance in moving else item
         for item in scene.items

@@ -170,13 +170,13 @@ def panorama(rng: Rng) -> U8:
     image = image * (1 - 0.8 * cover) + 0.8 * cover
     edge = np.tile(noise(rng, 24, 2)[0], 2)
     blocks = np.repeat(rng.random(64), 8)
-    skyline = 2 + (14 * edge if rng.random() < 0.6 else 26 * blocks)
-    ground = np.array([0.3, 0.42, 0.22]) * rng.uniform(0.6, 1.2) + 0.1 * rng.random(3)
+    skyline = (10 * edge if rng.random() < 0.6 else 26 * blocks) - 4
+    ground = np.array([0.5, 0.55, 0.42]) * rng.uniform(0.7, 1.3) + 0.15 * rng.random(3)
     wall = np.array([0.6, 0.55, 0.5]) * rng.uniform(0.6, 1.2)
     leaves = np.tile(noise(rng, 32, 64), (1, 2))[..., None] * 0.5 + 0.6
     far = np.where(blocks[None, :, None] > 0.5, wall, ground) * leaves
     image = np.where(up[..., None] < skyline[None, :, None], far, image)
-    image = np.where(up[..., None] < -2, ground * leaves * 0.9, image)
+    image = np.where(up[..., None] < -6, ground * leaves * 0.9, image)
     return np.clip(image * 255, 0, 255).astype(np.uint8)
 
 

@@ -44,6 +44,7 @@ _VERTEX = ("3f 3f 2f 2f", "p", "n", "uv", "row")
 #: Nothing: what a view without a mirror cuts off.
 _NO_PLANE = (0.0, 0.0, 0.0, 1.0)
 _NO_INSTANCE = -99
+_PANE_M = 0.002
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +207,9 @@ class Rasteriser:
             reflect = np.eye(4)
             reflect[:3, :3] -= 2 * np.outer(n, n)
             reflect[:3, 3] = -2 * mirror.plane[3] * n
-            self._light(view, self.mirrored, reflect, mirror.plane)
+            # a little before the pane, which would hide everything else
+            before = (*mirror.plane[:3], mirror.plane[3] - _PANE_M)
+            self._light(view, self.mirrored, reflect, before)
         shown = _NO_INSTANCE if mirror is None else mirror.instance
         self._light(view, self.fine, np.eye(4), _NO_PLANE, shown)
         self.small.use()

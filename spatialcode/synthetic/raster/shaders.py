@@ -100,7 +100,7 @@ void main() {
   float slant = 1.0 - abs(dot(m, normalize(eye - world)));
   vec3 sheen = ambient_up * (0.25 + 0.75 * pow(slant, 3.0));
   light = vec4(mix(pow(c.rgb, vec3(2.2)) * ambient_up, sheen, 0.6),
-               clamp(c.a * 0.8 + 0.3 * pow(slant, 3.0), 0.05, 0.9));
+               clamp(c.a * 0.5 + 0.3 * pow(slant, 3.0), 0.04, 0.9));
 }"""
 )
 
@@ -143,7 +143,7 @@ float openness(vec3 at, vec3 m) {{
 }}
 float reached(int i, vec3 w) {{
   vec4 s = clip_light[i] * vec4(w, 1);
-  if (s.w < 0.02) return 0.0;
+  if (s.w < 0.02) return 1.0 - direction[i].w;
   vec3 t = s.xyz / s.w;
   if (abs(t.x) > 0.99 || abs(t.y) > 0.99) return tile[i].w < 0.0 ? 0.0 : 1.0;
   t = t * 0.5 + 0.5;
