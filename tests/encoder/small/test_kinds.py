@@ -30,7 +30,9 @@ TINY = ModelConfig(TrunkConfig((4, 8, 8, 8), (0, 0, 0, 0), 0, 1), 8, kinds=OTHER
 
 
 def test_targets_name_each_thing_by_the_networks_own_kinds() -> None:
-    theirs, own = (frames_of_room(4, Pictures(kinds, num_a_room=2)) for kinds in (PRIMITIVE_KINDS, OTHER))
+    theirs, own = (
+        frames_of_room(4, Pictures(kinds, num_a_room=2)) for kinds in (PRIMITIVE_KINDS, OTHER)
+    )
     labels = PRIMITIVE_KINDS.labels
     seen = theirs.label_index[0][theirs.label_index[0] >= 0]
     wanted = [OTHER.index.get(labels[k], 1) for k in seen]

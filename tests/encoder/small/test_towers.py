@@ -106,7 +106,7 @@ def test_a_tower_that_nobody_knows_is_named(pool: None, tmp_path: Path) -> None:
     save_weights(make_model(CONFIGS[1]), path, {})
     del TOWERS["pool"]
     try:
-        with pytest.raises(WeightsError, match="expected one of trunk, got 'pool'"):
+        with pytest.raises(WeightsError, match="expected one of lite0, trunk, got 'pool'"):
             load_weights(path)
         with pytest.raises(ConfigError, match="PoolOptions"):
             make_model(CONFIGS[0])
