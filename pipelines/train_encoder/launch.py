@@ -102,7 +102,7 @@ def _check(config: TrainEncoderConfig) -> None:
 
 
 def rendered_rows(
-    batch: dict[str, Any], first_seed: int, frames_per_room: int, furniture_share: float
+    batch: dict[str, Any], first_seed: int, frames_per_room: int, furniture_share: float = 0.0
 ) -> Iterator[dict[str, Any]]:
     """Ray Data stage: ids of rooms in, their training frames out, one block a room."""
     for index in batch["id"]:
