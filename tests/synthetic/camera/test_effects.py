@@ -85,7 +85,8 @@ def test_late_rows_show_the_world_moved_on() -> None:
     # turning right by 1 rad/s moves the picture left by 100 px/s at the middle
     assert dx[0, 80] == pytest.approx(-100 * 0.02 / 2, rel=0.02)
     assert dx[119, 80] == pytest.approx(100 * 0.02 / 2, rel=0.02)
-    assert abs(dx[59, 80]) < 0.02 and np.abs(dy[:, 80]).max() < 0.01
+    assert abs(dx[59, 80]) < 0.02
+    assert np.abs(dy[:, 80]).max() < 0.01
 
 
 def test_distortion_grows_with_the_square_of_the_radius() -> None:
@@ -105,7 +106,8 @@ def test_a_picture_is_read_where_the_shift_says() -> None:
 
 def test_corners_darken_by_the_strength_and_the_middle_not() -> None:
     out = lens.vignetted(grey(1.0), 0.3)
-    assert out[0, 0, 0] == pytest.approx(0.7) and out[60, 80, 0] == pytest.approx(1, abs=1e-3)
+    assert out[0, 0, 0] == pytest.approx(0.7)
+    assert out[60, 80, 0] == pytest.approx(1, abs=1e-3)
     assert lens.softened(out, 0.0) is out
 
 
@@ -122,7 +124,9 @@ def test_tone_rises_from_black_to_white() -> None:
     light = np.linspace(0, 8, 200, dtype=np.float32)
     for contrast in (0.0, 0.4):
         shown = tone.curve(light, 2.2, contrast)
-        assert shown[0] == 0 and shown[-1] == pytest.approx(1) and (np.diff(shown) >= 0).all()
+        assert shown[0] == 0
+        assert shown[-1] == pytest.approx(1)
+        assert (np.diff(shown) >= 0).all()
     assert tone.toned(grey(0.18), 2.2, 0.0)[0, 0, 0] == pytest.approx(
         255 * 0.1716 ** (1 / 2.2), abs=2
     )
@@ -132,7 +136,9 @@ def test_sharpening_overdraws_edges_only() -> None:
     image = np.full((*SHAPE, 3), 100, np.uint8)
     image[:, 80:] = 150
     out = tone.sharpened(image, 0.8)
-    assert out[60, 80, 0] > 155 and out[60, 79, 0] < 95 and out[60, 20, 0] == 100
+    assert out[60, 80, 0] > 155
+    assert out[60, 79, 0] < 95
+    assert out[60, 20, 0] == 100
 
 
 def test_a_phone_bends_light_depth_and_instances_alike() -> None:
@@ -150,7 +156,8 @@ def test_a_phone_bends_light_depth_and_instances_alike() -> None:
     still = Phone(0.2, 0, (1, 1, 1), 0.0, 0.02, 0, 0, 0, 0, 2.2, 0, 0)
     _, same = taken(picture, K, still, Shutter(np.zeros(3), 0.0, 1.0), np.random.default_rng(0))
     np.testing.assert_array_equal(same.instance, instance)
-    assert rgb.shape == (*SHAPE, 3) and rgb.dtype == np.uint8
+    assert rgb.shape == (*SHAPE, 3)
+    assert rgb.dtype == np.uint8
 
 
 def test_phones_follow_from_their_seed_and_differ() -> None:

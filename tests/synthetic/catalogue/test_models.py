@@ -91,9 +91,10 @@ def test_properties_leave_comments_out_and_decode_escapes() -> None:
 
 def test_a_missing_package_says_in_one_line_what_to_install(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    with pytest.raises(FurnitureError, match="apt-get install .*sweethome3d-furniture") as caught:
+    with pytest.raises(FurnitureError, match=r"apt-get install .*sweethome3d-furniture") as caught:
         furniture_folder()
-    assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
 
 
 def test_a_damaged_catalogue_names_itself(tmp_path) -> None:
@@ -115,7 +116,8 @@ def test_the_held_out_models_are_those_with_the_smallest_digests() -> None:
     ranked = sorted((hashlib.sha256(m.id.encode()).hexdigest(), m.id) for m in chairs)
     assert {m.id for m in kept["chair"]} == {name for _, name in ranked[:2]}
     assert {m.id for m in train["chair"]} == {name for _, name in ranked[2:]}
-    assert kept["bed"] == [] and train["bed"] == [lone]
+    assert kept["bed"] == []
+    assert train["bed"] == [lone]
     assert len(kept["pet"]) == len(train["pet"]) == 1
     again, other = split_models((*pets, lone, *chairs[::-1]))
     assert {m.id for m in other["chair"]} == {m.id for m in kept["chair"]}

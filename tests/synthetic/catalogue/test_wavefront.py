@@ -50,12 +50,14 @@ def test_polygons_become_fans_and_every_corner_keeps_its_rows() -> None:
     seat, glass = soup.finishes
     # the material's file and its texture are found by bare names in any case
     assert seat == Finish((0.1, 0.2, 0.3), (0.5, 0.5, 0.5), opacity=0.25, texture="a/wood.jpg")
-    assert glass.opacity == pytest.approx(0.3) and glass.texture is None
+    assert glass.opacity == pytest.approx(0.3)
+    assert glass.texture is None
 
 
 def test_a_texture_that_is_nowhere_is_the_only_picture_or_none() -> None:
     alone = read_mtl(archive(chair_mtl=MTL, wood_jpg=""), "a/chair.mtl")
-    assert alone["other"].texture == "a/wood.jpg" and alone["other"].diffuse == (0.7, 0.7, 0.7)
+    assert alone["other"].texture == "a/wood.jpg"
+    assert alone["other"].diffuse == (0.7, 0.7, 0.7)
     two = read_mtl(archive(chair_mtl=MTL, wood_jpg="", more_png=""), "a/chair.mtl")
     assert two["other"].texture is None
 

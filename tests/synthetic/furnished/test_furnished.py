@@ -39,7 +39,9 @@ def sources(room: Interior) -> set[str]:
 def test_held_out_rooms_hold_none_of_the_others_models() -> None:
     used, kept = (set().union(*(sources(interior(s)) for s in seeds))
                   for seeds in (range(4), range(HELD_OUT, HELD_OUT + 4)))  # fmt: skip
-    assert len(used) > 20 and len(kept) > 10 and not used & kept
+    assert len(used) > 20
+    assert len(kept) > 10
+    assert not used & kept
 
 
 @pytest.mark.slow  # reads nearly every model, which takes minutes the first time
@@ -47,7 +49,9 @@ def test_rooms_have_forty_kinds_and_every_kind_of_clutter() -> None:
     trained = [interior(seed) for seed in range(40)]
     judged = [interior(HELD_OUT + seed) for seed in range(40)]
     used, kept = (set().union(*map(sources, rooms)) for rooms in (trained, judged))
-    assert used and kept and not used & kept
+    assert used
+    assert kept
+    assert not used & kept
     for rooms in (trained, judged):
         kinds = {p.model.label for room in rooms for p in room.objects}
         assert len(kinds) >= 40, sorted(kinds)
@@ -60,7 +64,9 @@ def test_a_stock_gives_only_what_fits_and_what_is_made_here_too() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         piece = stock(False).draw(rng, "table", lambda m: m.size_m[2] < 0.5)
-        assert piece is not None and piece.size_m[2] < 0.5 * 1.08 and piece.label == "table"
+        assert piece is not None
+        assert piece.size_m[2] < 0.5 * 1.08
+        assert piece.label == "table"
     assert stock(False).draw(rng, "unicorn") is None
     assert stock(True).draw(rng, "keyboard").source is None
     assert {MADE[name](rng).label for name in MADE} == set(MADE)
@@ -182,7 +188,8 @@ def test_the_front_of_a_seat_or_bed_is_its_own_plus_y(label: str) -> None:
             high = position[position[:, 2] > np.quantile(position[:, 2], 0.9)]
             low, top = position[:, 1].min(), position[:, 1].max()
             leans.append((high[:, 1].mean() - low) / (top - low))
-    assert np.mean(np.array(leans) < 0.5) > 0.9 and np.median(leans) < 0.4
+    assert np.mean(np.array(leans) < 0.5) > 0.9
+    assert np.median(leans) < 0.4
 
 
 def test_the_same_seed_is_the_same_clip_bit_for_bit() -> None:
@@ -261,7 +268,7 @@ def test_a_pushed_chair_moves_in_the_picture_and_in_the_truth() -> None:
         placed = objects[index]
         pose = np.eye(4)
         pose[:3, :3] = np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]])
-        pose[:3, 3] = np.array(placed.center_m) + [0, 0, 1.2]
+        pose[:3, 3] = np.array(placed.center_m) + np.array([0, 0, 1.2])
         picture = moving.picture(pose, objects)
         shown = picture.instance == index
         assert shown.sum() > 100
@@ -275,4 +282,5 @@ def test_pictures_have_detail_and_survive_a_codec() -> None:
     clip = make_training_frames(2, 3, ClipConfig(3, 160, 120, 0.0, FURNITURE))
     for image in clip.rgb:
         edges = cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.CV_32F)
-        assert edges.std() > 2 and 25 < image.mean() < 235
+        assert edges.std() > 2
+        assert 25 < image.mean() < 235

@@ -75,7 +75,8 @@ def test_pixel_centres_and_depths_go_where_the_pinhole_says() -> None:
         point = np.linalg.solve(K, [u * z, v * z, z])
         x, y, depth, w = clip_matrix(camera) @ [*point, 1.0]
         assert ((x / w + 1) / 2 * 64, (y / w + 1) / 2 * 48) == pytest.approx((u, v))
-        assert -1 < depth / w < 1 and w == pytest.approx(z)
+        assert -1 < depth / w < 1
+        assert w == pytest.approx(z)
     near = clip_matrix(camera) @ [0, 0, NEAR_M, 1]
     far = clip_matrix(camera) @ [0, 0, FAR_M, 1]
     assert (near[2] / near[3], far[2] / far[3]) == pytest.approx((-1, 1))
@@ -84,7 +85,8 @@ def test_pixel_centres_and_depths_go_where_the_pinhole_says() -> None:
 def test_a_lamp_sees_what_it_faces_in_the_middle_of_its_map() -> None:
     lamp = Lamp((1.0, 2.0, 2.5), (0.0, 1.0, -1.0), (1.0, 1.0, 1.0))
     x, y, _, w = light_matrix(lamp) @ [1.0, 3.0, 1.5, 1.0]
-    assert (x, y) == pytest.approx((0, 0), abs=1e-12) and w == pytest.approx(np.sqrt(2))
+    assert (x, y) == pytest.approx((0, 0), abs=1e-12)
+    assert w == pytest.approx(np.sqrt(2))
 
 
 @needs_opengl
@@ -173,9 +175,11 @@ def test_a_mirror_shows_what_is_before_it_and_nothing_behind_it() -> None:
     camera = view((0.0, -1.0, 1.2), pitch_rad=0.0)
     picture = raster.draw(camera)
     middle = _pixel(camera, (0.0, 2.0, 1.2))
-    assert picture.instance[middle] == 0 and picture.depth_m[middle] == pytest.approx(3.0, abs=0.01)
+    assert picture.instance[middle] == 0
+    assert picture.depth_m[middle] == pytest.approx(3.0, abs=0.01)
     r, g, _ = picture.linear[middle]
-    assert r > 0.2 and g < 0.05
+    assert r > 0.2
+    assert g < 0.05
 
 
 @needs_opengl
@@ -186,8 +190,10 @@ def test_a_window_shows_the_world_outside_by_the_direction_of_sight() -> None:
     camera = view((0.0, -1.0, 1.2), pitch_rad=0.0)
     linear = raster.draw(camera).linear
     right, left = (_pixel(camera, (x, 1.975, 1.2)) for x in (0.8, -0.8))
-    assert linear[right][0] > 0.9 and linear[right][2] < 0.1
-    assert linear[left][2] > 0.9 and linear[left][0] < 0.1
+    assert linear[right][0] > 0.9
+    assert linear[right][2] < 0.1
+    assert linear[left][2] > 0.9
+    assert linear[left][0] < 0.1
 
 
 @needs_opengl
