@@ -13,6 +13,7 @@ from pipelines.train_encoder.config import Pictures
 from pipelines.train_encoder.run import frames_of_room
 from spatialcode.encoder.detections import Confidence, DetectionConfig, detect
 from spatialcode.encoder.maps import grid_intrinsics
+from spatialcode.encoder.registry import make_encoder
 from spatialcode.encoder.small.encoder import load_weights, save_weights
 from spatialcode.encoder.small.inference import DenseRunner, without_gravity
 from spatialcode.encoder.small.inputs import cell_frames
@@ -62,6 +63,7 @@ def test_weights_keep_their_kinds_and_maps_tell_them(tmp_path: Path) -> None:
     rgb = np.random.default_rng(0).integers(0, 255, (3, 64, 80, 3), np.uint8)
     maps = DenseRunner(model, "cpu", False)(without_gravity(rgb, K))
     assert maps.kinds == OTHER
+    assert make_encoder(str(tmp_path / "other.safetensors")).load("cpu").kinds == OTHER.labels
     assert maps.class_prob.shape == (3, len(OTHER) + 3, 16, 20)
     assert maps.frames(slice(0, 2)).kinds == OTHER
 
