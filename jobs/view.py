@@ -14,6 +14,7 @@ from pathlib import Path
 from jobs.cli import EventLog, run_job
 from spatialcode.config import require, setting
 from spatialcode.export.formats import check_same_video, export, job_formats
+from spatialcode.scene.schema import VideoInfo
 
 
 def _listed() -> str:
@@ -52,7 +53,7 @@ def _work(config: ViewConfig, log: EventLog) -> bool:
     from spatialcode.export.overlay import OverlayOptions
 
     code = load_code(config.code)
-    video = _video(config, code.video.uri)
+    video = _video(config, code.video)
     if video is not None:
         check_same_video(code, video)
     options = OverlayOptions(config.max_side_px, config.min_score, config.names)
@@ -61,20 +62,46 @@ def _work(config: ViewConfig, log: EventLog) -> bool:
         log.event("written", format=key, path=str(path))
         print(f"{key}: {path}")
     if video is None and not config.formats:
-        print(f"no overlay: {code.video.uri} is not here; give video=PATH", file=sys.stderr)
+        print(f"no overlay: {_why_none(code.video.uri)}; give video=PATH", file=sys.stderr)
     return True
 
 
-def _video(config: ViewConfig, uri: str) -> Path | None:
+def _why_none(uri: str) -> str:
+    """Why there is no video to draw into, where the code says."""
+    from spatialcode.recordings.readers.sidecar import SUFFIX
+
+    if uri.startswith("s3://"):
+        return f"{uri} is not on this machine"
+    if uri.endswith(SUFFIX):
+        return f"the video that {uri} names is not here"
+    if Path(uri.partition("#")[0]).exists():
+        return f"{uri} is a capture, not a video"
+    return f"{uri} is not here"
+
+
+def _video(config: ViewConfig, named: VideoInfo) -> Path | None:
     """The video to draw into: as configured, else where the code says, if it is there."""
     from spatialcode.errors import VideoNotFoundError
 
     if config.video is None:
-        return Path(uri) if Path(uri).is_file() else None
+        return _video_of(named)
     path = Path(config.video)
     if not path.is_file():
         raise VideoNotFoundError(f"video: {path} is not a file")
     return path
+
+
+def _video_of(named: VideoInfo) -> Path | None:
+    """The video that a code names by itself, or through a sidecar; None where there is none."""
+    from spatialcode.recordings.readers.sidecar import SUFFIX, sidecar_place
+    from spatialcode.video.limits import is_video_name
+
+    path = Path(named.uri)
+    if named.uri.endswith(SUFFIX) and path.is_file():
+        path = next(iter(sidecar_place(path).sources[1:2]), path)
+    # of captures, and of rendered rooms, no hash is known; a hash is one of a video's bytes
+    is_video = bool(named.sha256) or is_video_name(path.name)
+    return path if is_video and path.is_file() else None
 
 
 main = partial(run_job, "view", ViewConfig, _work, __doc__ or "")

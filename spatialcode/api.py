@@ -7,8 +7,8 @@ pipeline encodes through the same class, so both give the same code for the same
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,29 +19,35 @@ from numpy.typing import NDArray
 from spatialcode.encoder.compiling import compile_networks
 from spatialcode.encoder.in_turn import encode_source
 from spatialcode.encoder.protocol import (
+    ClipHeader,
     ClipInput,
     Encoder,
     FrameGeometry,
     FrameRequest,
     OnShare,
+    Window,
     WindowedClip,
     encode_windows,
     only,
 )
 from spatialcode.encoder.registry import make_encoder
 from spatialcode.encoder.structure.frames import DenseFrames
-from spatialcode.errors import EncodeError, SchemaError
+from spatialcode.errors import ConfigError, EncodeError, SchemaError
 from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.families.registry import parse
 from spatialcode.reasoning.priors.known import Priors, read_priors
 from spatialcode.reasoning.solver import solve
+from spatialcode.recordings.places import recorded_content
+from spatialcode.recordings.readers.sidecar import Sidecar, sidecar_beside
+from spatialcode.recordings.registry import ListedCapture, capture_at, reader_of
 from spatialcode.scene.motion import PosePath
 from spatialcode.scene.schema import SpatialCode
-from spatialcode.streaming import video_info
-from spatialcode.video.decode import DecodedVideo, decode
+from spatialcode.streaming import ReadAhead, RecordedClip, StreamedVideo, is_long, video_info
+from spatialcode.video.decode import DecodedVideo, decode, hash_file
 from spatialcode.video.dense import decode_sampled
 from spatialcode.video.sampling import Sampling
 from spatialcode.video.sandbox import SandboxedDecoder
+from spatialcode.video.source import VideoProbe
 from spatialcode.workkey import EncoderIdentity, work_key
 
 Array = NDArray[np.float64]
@@ -91,33 +97,101 @@ def encode(
     sampling: Sampling | None = None,
     camera: KnownCamera | None = None,
     sandbox: bool = True,
+    reader: str | None = None,
+    sidecar: bool = True,
 ) -> SpatialCode:
-    """The spatial code of a video file.
+    """The spatial code of a video file, or of a recorded capture.
 
+    ``path``: a video, or the folder of a capture that a reader of recordings recognises.
+    ``reader``: the capture's reader by name, or "auto"; with one, ``path`` may also be a capture's
+    own file, or ``FOLDER#PART`` for one of several. ``sidecar``: a video's ``NAME.geometry.json``
+    beside it is read with it.
     ``encoder``: what `make_encoder` takes (bundled weights by name, the path of a .safetensors
     file, module:Class), or a loaded `VideoEncoder`. ``sampling``: what it leaves open is as the
-    encoder asks. ``camera``: intrinsics, poses or gravity, where known, are used in the place
-    of estimates. ``sandbox``: decode in a child process, which may crash or hang without harm.
+    encoder asks. ``camera``: intrinsics, poses or gravity of a video, where known, are used in the
+    place of estimates, and of a sidecar. ``sandbox``: decode in a child process, which may crash or
+    hang without harm.
+    Captures, and videos of more than `MAX_CLIP_FRAMES` frames or sampled at a rate, are read a
+    window at a time, which keeps memory flat for encoders with windows; without the sandbox, a
+    video is decoded whole.
     Raises the VideoError family for a file that cannot be decoded, EncodeError for one of which
-    no code can be made, WeightsError for weights that are missing or damaged, ConfigError for an
-    encoder that is not known.
+    no code can be made, InputError or FormatError for a capture that cannot be read, WeightsError
+    for weights that are missing or damaged, ConfigError for an encoder or a reader that is not
+    known.
     """
     loaded = _loaded(encoder, device) if isinstance(encoder, str) else encoder
-    request = loaded.encoder.frames
-    sampling = effective_sampling(sampling or Sampling(), request)
-    has_poses = camera is not None and camera.T_world_camera is not None
-    max_dense = None if has_poses else request.max_dense
-    if sandbox:
-        with SandboxedDecoder() as decoder:
-            video = decode_sampled(decoder.decode, path, sampling, max_dense=max_dense)
-    else:
-        video = decode_sampled(decode, path, sampling, max_dense=max_dense)
+    sampling = effective_sampling(sampling or Sampling(), loaded.encoder.frames)
+    path = Path(path)
+    captured = _captured(path, reader, sidecar and camera is None)
+    if captured is not None and camera is not None:
+        raise ConfigError(f"camera: {path} is a capture, which has cameras of its own")
+    with SandboxedDecoder() as decoder:  # its child starts when it is first used
+        if captured is not None:
+            clip = _recorded(path, captured, loaded.identity(sampling), sampling)
+            return _encoded_ahead(loaded, clip.decoded_by(decoder.decode) if sandbox else clip)
+        if sandbox and is_long(sampling):
+            probe = decoder.probe(path)
+            key = "" if camera else work_key(probe.sha256, loaded.identity(sampling))
+            streamed = StreamedVideo(decoder, path, probe, sampling, work_key=key)
+            return _encoded_ahead(loaded, _WithCamera(streamed, camera or KnownCamera()))
+        has_poses = camera is not None and camera.T_world_camera is not None
+        max_dense = None if has_poses else loaded.encoder.frames.max_dense
+        read = decoder.decode if sandbox else decode
+        video = decode_sampled(read, path, sampling, max_dense=max_dense)
     # a key stands for what anyone would get of these bytes; private knowledge has none
     key = "" if camera else work_key(video.probe.sha256, loaded.identity(sampling))
-    clip = clip_of(video, key, camera)
-    if request.window is None:  # a window has no denser frames beside it
+    return _encoded_whole(loaded, clip_of(video, key, camera))
+
+
+def _captured(path: Path, reader: str | None, sidecar: bool) -> ListedCapture | None:
+    """The capture that is meant by a path, None for a video alone."""
+    if reader is not None or path.is_dir():
+        return capture_at(path, None if reader == "auto" else reader)
+    place = sidecar_beside(path) if sidecar else None
+    return None if place is None else ListedCapture(Sidecar.name, place)
+
+
+def _recorded(
+    path: Path, captured: ListedCapture, identity: EncoderIdentity, sampling: Sampling
+) -> RecordedClip:
+    """A capture as it is encoded, with the key that the pipeline gives it."""
+    place = captured.place
+    is_video = captured.reader == Sidecar.name and path.is_file() and path != place.path
+    sha256 = hash_file(path) if is_video else ""
+    key = work_key(recorded_content(captured.reader, place, sha256), identity)
+    recording = reader_of(place.path, captured.reader, "reader").read(place)
+    uri = str(path) if is_video else place.uri
+    return RecordedClip(recording.known_as(uri, sha256), sampling, key)
+
+
+def _encoded_whole(loaded: VideoEncoder, clip: ClipInput) -> SpatialCode:
+    """The code of a clip that is all there. A window would have no denser frames beside it."""
+    request = loaded.encoder.frames
+    if request.window is None:
         return only(loaded.loaded.encode_batch([clip]))
     return encode_windows(loaded.loaded, clip, request)
+
+
+def _encoded_ahead(loaded: VideoEncoder, clip: WindowedClip) -> SpatialCode:
+    with ReadAhead(clip) as ahead:
+        return loaded.encode_source(ahead)
+
+
+@dataclass(frozen=True, eq=False)
+class _WithCamera:
+    """A streamed video whose camera the caller knows."""
+
+    clip: StreamedVideo
+    camera: KnownCamera
+
+    @property
+    def header(self) -> ClipHeader:
+        return self.clip.header
+
+    def windows(self, request: FrameRequest) -> Iterator[Window]:
+        for window in self.clip.windows(request):
+            known = _geometry(self.camera, self.clip.probe, window.rgb, window.times_s)
+            yield replace(window, geometry=known)
 
 
 def effective_sampling(settings: Sampling, request: FrameRequest) -> Sampling:
@@ -206,22 +280,27 @@ class VideoEncoder:
 
 def clip_of(video: DecodedVideo, key: str = "", camera: KnownCamera | None = None) -> ClipInput:
     """A decoded video as the encoder takes it; ``key`` goes into the code's provenance."""
-    camera = camera or KnownCamera()
-    probe = video.probe
-    height, width = video.rgb.shape[1:3]
-    shrink = np.diag([width / probe.width_px, height / probe.height_px, 1.0])
     dense = video.dense
-    up = None if camera.up_camera is None else np.tile(camera.up_camera, (len(video.rgb), 1))
     return ClipInput(
-        video=video_info(probe, video.times_s.tolist()),
+        video=video_info(video.probe, video.times_s.tolist()),
         rgb=video.rgb,
-        geometry=FrameGeometry(
-            K=None if camera.K is None else shrink @ camera.K,
-            T_world_camera=camera.poses_at(video.times_s),
-            up_camera=up,
-        ),
+        geometry=_geometry(camera or KnownCamera(), video.probe, video.rgb, video.times_s),
         work_key=key,
         dense=None if dense is None else DenseFrames(dense.gray, dense.times_s),
+    )
+
+
+def _geometry(
+    camera: KnownCamera, probe: VideoProbe, rgb: NDArray[np.uint8], times_s: Array
+) -> FrameGeometry:
+    """What is known of the cameras of frames ``rgb`` (N, H, W, 3) at times (N,)."""
+    height, width = rgb.shape[1:3]
+    shrink = np.diag([width / probe.width_px, height / probe.height_px, 1.0])
+    return FrameGeometry(
+        K=None if camera.K is None else shrink @ camera.K,
+        T_world_camera=camera.poses_at(times_s),
+        up_camera=None if camera.up_camera is None else np.tile(camera.up_camera, (len(rgb), 1)),
+        lens=probe.lens,
     )
 
 

@@ -37,6 +37,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+#: An unknown key is answered by all keys where there are no more than these, else by the nearest.
+_MOST_LISTED, _NUM_NEAREST = 12, 5
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -321,7 +324,13 @@ def _unknown(schema: type[Any], key: str, prefix: str, origin: str) -> str:
     close = difflib.get_close_matches(key, known, 1, 0.7)
     if not close:
         close = [leaves[leaf] for leaf in difflib.get_close_matches(key, list(leaves), 1, 0.7)]
-    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+    if close:
+        hint = f"did you mean {close[0]!r}?"
+    elif len(known) <= _MOST_LISTED:
+        hint = f"known keys: {', '.join(known)}"
+    else:
+        near = difflib.get_close_matches(key, known, _NUM_NEAREST, 0.0)
+        hint = f"the nearest of {len(known)} keys: {', '.join(near)}"
     return f"unknown key {key!r} in {origin}; {hint}"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +17,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.encoder.protocol import ClipHeader, FrameRequest, Window, WindowedClip
+from spatialcode.encoder.protocol import (
+    ClipHeader,
+    FrameGeometry,
+    FrameRequest,
+    Window,
+    WindowedClip,
+)
 from spatialcode.recordings.recording import Recording
 from spatialcode.scene.schema import VideoInfo
 from spatialcode.video.decode import DecodedVideo
@@ -28,6 +34,16 @@ from spatialcode.video.source import VideoProbe
 
 #: Frames a decoder hands over at once: few enough for memory, enough to be worth the talk.
 _PIECE, _LEAST_PIECE = 64, 8
+#: Frames that are held, and passed on, all at once: 64 at 640 px are 60 MB.
+MAX_CLIP_FRAMES = 64
+
+
+def is_long(sampling: Sampling) -> bool:
+    """Whether a video's frames go to an encoder a window at a time: there are more than
+    `MAX_CLIP_FRAMES`, or nobody knows how many. ``sampling`` names all it needs.
+    """
+    num_frames = None if sampling.rate_hz is not None else sampling.num_frames
+    return num_frames is None or num_frames > MAX_CLIP_FRAMES
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +59,10 @@ class RecordedClip:
     @property
     def header(self) -> ClipHeader:
         return self.recording.header(self.work_key)
+
+    def decoded_by(self, decoder: Callable[..., DecodedVideo]) -> RecordedClip:
+        """The same, its video read by `SandboxedDecoder.decode`, say, in the place of `decode`."""
+        return replace(self, recording=self.recording.decoded_by(decoder))
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -91,7 +111,8 @@ class StreamedVideo:
             sha256=self.probe.sha256,
         )
         with contextlib.closing(pieces):
-            yield from _windows_of(self._noted(pieces), request)
+            geometry = FrameGeometry(lens=self.probe.lens)
+            yield from _windows_of(self._noted(pieces), request, geometry)
 
     def _noted(self, pieces: Iterator[DecodedVideo]) -> Iterator[DecodedVideo]:
         for piece in pieces:
@@ -113,8 +134,12 @@ def video_info(probe: VideoProbe, times_s: Iterable[float] = ()) -> VideoInfo:
     )
 
 
-def _windows_of(pieces: Iterator[DecodedVideo], request: FrameRequest) -> Iterator[Window]:
-    """The windows of `ClipInput.windows`, of frames that come in pieces of any size."""
+def _windows_of(
+    pieces: Iterator[DecodedVideo], request: FrameRequest, geometry: FrameGeometry
+) -> Iterator[Window]:
+    """The windows of `ClipInput.windows`, of frames that come in pieces of any size; ``geometry``:
+    of all of them alike.
+    """
     kept = _Frames()
     start = num_repeated = 0
     for piece in pieces:
@@ -122,12 +147,12 @@ def _windows_of(pieces: Iterator[DecodedVideo], request: FrameRequest) -> Iterat
         del piece
         while request.window is not None and kept.num_frames >= request.window:
             rgb, times_s = kept.take(request.window, request.overlap)
-            yield Window(rgb, times_s, num_repeated=num_repeated, start=start)
+            yield Window(rgb, times_s, geometry, num_repeated, start)
             del rgb
             start, num_repeated = start + request.window - request.overlap, request.overlap
     if kept.num_frames > num_repeated:
         rgb, times_s = kept.take(kept.num_frames, 0)
-        yield Window(rgb, times_s, num_repeated=num_repeated, start=start)
+        yield Window(rgb, times_s, geometry, num_repeated, start)
 
 
 class _Frames:
@@ -208,6 +233,27 @@ class ReadAhead:
         window = next(windows, None)
         self.read_s += time.perf_counter() - start_s
         return window
+
+
+@dataclass(frozen=True, eq=False)
+class WatchedClip:
+    """A clip that says after each window how many of its frames the encoder has taken.
+
+    ``tell`` may raise, which ends the encoding.
+    """
+
+    clip: WindowedClip
+    tell: Callable[[int], None]
+
+    @property
+    def header(self) -> ClipHeader:
+        return self.clip.header
+
+    def windows(self, request: FrameRequest) -> Iterator[Window]:
+        for window in self.clip.windows(request):
+            num_frames = window.start + len(window.times_s)
+            yield window
+            self.tell(num_frames)  # who asks for the next has taken this one
 
 
 def _closed(windows: Iterator[Window]) -> None:

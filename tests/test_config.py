@@ -16,6 +16,7 @@ import pytest
 from jobs.cli import EXIT_FAILED, EXIT_OK, EXIT_USAGE, EventLog, run_job
 from serve.config import ServeConfig
 from spatialcode.config import Bounds, checked, describe, load_config, setting, to_dict
+from spatialcode.encoder.registry import make_encoder
 from spatialcode.errors import ConfigError, InputError
 from spatialcode.reasoning.rubric.scoring import RubricConfig
 
@@ -120,6 +121,17 @@ def test_each_mistake_names_its_key(arguments: list[str], parts: list[str]) -> N
     for part in parts:
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_of_many_keys_only_the_nearest_are_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_encoder("small", {"fusion": {"voxel_m": 0.1}})
+    said = str(caught.value)
+    assert said.startswith(
+        "encoder.settings: unknown key 'fusion' in encoder.settings; the nearest"
+    )
+    assert said.count(",") == 4
+    assert len(said) < 250
 
 
 def test_missing_values_are_all_named() -> None:

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spatialcode.api import clip_of
-from spatialcode.encoder.protocol import ClipHeader, FrameRequest, Window
+from spatialcode.encoder.protocol import ClipHeader, FrameRequest, Window, encode_windows
 from spatialcode.scene.schema import VideoInfo
-from spatialcode.streaming import ReadAhead, StreamedVideo
+from spatialcode.streaming import ReadAhead, StreamedVideo, WatchedClip
 from spatialcode.video.decode import decode, probe
 from spatialcode.video.sampling import Sampling
 from spatialcode.video.sandbox import SandboxedDecoder
@@ -108,6 +108,40 @@ def test_two_windows_are_alive_at_most_however_long_the_clip() -> None:
     with ReadAhead(clip) as ahead:
         assert [window.start for window in ahead.windows(FrameRequest())] == list(range(500))
     assert clip.most_alive <= 3  # and the one that a loop's name still holds
+
+
+class Taking:
+    """An encoder of windows that keeps none."""
+
+    def session(self, clip: ClipHeader) -> Taking:
+        return self
+
+    def push(self, window: Window) -> None:
+        """Nothing."""
+
+    def finish(self) -> str:
+        return "code"
+
+
+def test_who_watches_is_told_what_the_encoder_has_taken() -> None:
+    clip, told = Numbered(300), []
+    with ReadAhead(clip) as ahead:
+        watched = WatchedClip(ahead, told.append)
+        assert watched.header is clip.header
+        assert encode_windows(Taking(), watched, FrameRequest()) == "code"
+    assert told == list(range(1, 301))
+    assert clip.most_alive <= 4  # and the one that each loop's name still holds
+
+
+def test_who_watches_can_end_the_encoding() -> None:
+    def tell(num_frames: int) -> None:
+        if num_frames == 3:
+            raise KeyboardInterrupt
+
+    clip = Numbered(300)
+    with pytest.raises(KeyboardInterrupt), ReadAhead(clip) as ahead:
+        encode_windows(Taking(), WatchedClip(ahead, tell), FrameRequest())
+    assert clip.num_begun <= 5
 
 
 def test_an_error_in_reading_comes_in_its_windows_place() -> None:

@@ -41,11 +41,10 @@ from pipelines.stored import rows
 from pipelines.stored.store import ResultStore
 from spatialcode.api import effective_sampling, keyed_identity
 from spatialcode.encoder.protocol import Encoder
+from spatialcode.streaming import is_long
 from spatialcode.video.sampling import Sampling
 
 _WRITER_CPUS = 0.25
-#: A video of more frames does not travel with them: 64 at 640 px are 60 MB.
-MAX_ROW_FRAMES = 64
 _log = logging.getLogger(__name__)
 Progress = Callable[[Tally], None]
 
@@ -228,11 +227,10 @@ def _compute(
 
 
 def is_streamed(work: Work, sampling: Sampling) -> bool:
-    """Whether a clip's encoder reads it for itself: a capture, or more frames than travel as rows,
-    or nobody knows how many.
+    """Whether a clip's encoder reads it for itself: a capture, or too long to travel with its
+    frames.
     """
-    num_frames = None if sampling.rate_hz is not None else sampling.num_frames
-    return work.source.place is not None or num_frames is None or num_frames > MAX_ROW_FRAMES
+    return work.source.place is not None or is_long(sampling)
 
 
 def _reading_encoder_cpus(config: EncodeConfig) -> float:

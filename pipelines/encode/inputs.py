@@ -23,13 +23,8 @@ from spatialcode.errors import ConfigError, InputError, SpatialCodeError, VideoN
 from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.readers.sidecar import Sidecar, sidecar_beside
 from spatialcode.recordings.registry import ListedCapture, captures_in
+from spatialcode.video.limits import is_video_name
 
-VIDEO_SUFFIXES = frozenset(
-    {
-        *(".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".ogv"),
-        *(".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
-    }
-)
 MANIFEST_SUFFIXES = frozenset({".parquet", ".jsonl", ".ndjson"})
 
 
@@ -142,9 +137,9 @@ class _Lister:
         found = [
             _s3_source(entry)
             for _, entry in sorted(entries.items())
-            if entry["type"] == "file" and (named_outright or _is_video(entry["name"]))
+            if entry["type"] == "file" and (named_outright or is_video_name(entry["name"]))
         ]
-        if not found and not has_wildcard and _is_video(pattern):
+        if not found and not has_wildcard and is_video_name(pattern):
             found = [_missing(pattern)]
         if not found:
             raise InputError(f"{pattern}: no videos there")
@@ -197,11 +192,11 @@ class _Lister:
 def _local_entries(pattern: str) -> Iterator[ListedVideo]:
     path = Path(pattern)
     if path.is_dir():
-        found = [entry for entry in sorted(path.rglob("*")) if _is_video(entry.name)]
+        found = [entry for entry in sorted(path.rglob("*")) if is_video_name(entry.name)]
         found = [entry for entry in found if entry.is_file()]
     elif path.exists() or not glob.has_magic(pattern):
         found = [path]
-        if not path.exists() and not _is_video(pattern):
+        if not path.exists() and not is_video_name(pattern):
             raise InputError(f"{pattern}: no such file or folder")
     else:
         found = [Path(name) for name in sorted(glob.iglob(pattern, recursive=True))]  # noqa: PTH207 - absolute patterns too
@@ -232,6 +227,9 @@ def _captured_entries(pattern: str, format_name: str | None) -> Iterator[ListedV
             captures = [ListedCapture("", CapturePlace(Path(folder)), unknown)]
         for found in captures:
             place = found.place
+            if not found.reader and found.error is None:
+                yield _local_source(place.path)
+                continue
             yield ListedVideo("", place.uri, error=found.error, reader=found.reader, place=place)
 
 
@@ -264,10 +262,6 @@ def _s3_source(entry: dict[str, Any]) -> ListedVideo:
 
 def _missing(uri: str) -> ListedVideo:
     return ListedVideo("", uri, error=VideoNotFoundError("not found", uri))
-
-
-def _is_video(name: str) -> bool:
-    return Path(name).suffix.lower() in VIDEO_SUFFIXES
 
 
 def _parquet_uris(file: Any) -> Iterator[tuple[str, str]]:

@@ -27,11 +27,10 @@ from pipelines.encode.inputs import ListedVideo
 from pipelines.stored import rows
 from pipelines.stored.store import StoredRow
 from spatialcode.errors import InputError, SpatialCodeError, VideoNotFoundError
+from spatialcode.recordings.places import recorded_content
 from spatialcode.video.decode import hash_file
 from spatialcode.workkey import EncoderIdentity, work_key
 
-#: What a content's identity begins with, or has behind its video's hash and ``+``, where captured.
-RECORDED = "recorded:"
 _MIN_AGE_S = 2.0
 _NUM_THREADS = 4  # hashing releases the interpreter's lock; more threads only fight for the disk
 
@@ -197,12 +196,12 @@ def _with_capture(source: ListedVideo) -> ListedVideo:
     """With what was recorded in its content's identity: alone, or behind the hash of its video."""
     if source.place is None or source.error is not None:
         return source
+    video_sha256 = source.content_id if source.is_video else ""
     try:
-        recorded = f"{RECORDED}{source.reader}:{source.place.content_id()}"
+        content = recorded_content(source.reader, source.place, video_sha256)
     except OSError as error:
         return replace(source, error=InputError(f"{source.uri}: {error}"))
-    video = f"{source.content_id}+" if source.is_video else ""
-    return replace(source, content_id=video + recorded)
+    return replace(source, content_id=content)
 
 
 def _identified(source: ListedVideo, found: str | OSError | None) -> ListedVideo:

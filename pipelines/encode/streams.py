@@ -18,7 +18,6 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.encode.config import EncodeConfig
-from pipelines.encode.plan import RECORDED
 from pipelines.encode.stages import (
     Attempts,
     IdMismatchError,
@@ -32,7 +31,7 @@ from pipelines.encode.stages import (
 from pipelines.stored import rows
 from spatialcode.encoder.protocol import Encoder
 from spatialcode.errors import FormatError, InputError, MissingExtraError, VideoError
-from spatialcode.recordings.places import CapturePlace
+from spatialcode.recordings.places import RECORDED, CapturePlace
 from spatialcode.recordings.registry import reader_of
 from spatialcode.streaming import ReadAhead, RecordedClip, StreamedVideo
 

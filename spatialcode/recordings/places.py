@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+#: What a content's identity begins with, or has behind its video's hash and ``+``, where captured.
+RECORDED = "recorded:"
+
 
 @dataclass(frozen=True)
 class CapturePlace:
@@ -45,6 +48,14 @@ class CapturePlace:
                 yield from (path for path in source.rglob("*") if not path.is_dir())
             else:
                 yield source
+
+
+def recorded_content(reader: str, place: CapturePlace, video_sha256: str = "") -> str:
+    """What names a capture's content in work keys; ``video_sha256``: of a video with a sidecar, the
+    hash of its bytes. OSError as `CapturePlace.content_id`.
+    """
+    video = f"{video_sha256}+" if video_sha256 else ""
+    return f"{video}{RECORDED}{reader}:{place.content_id()}"
 
 
 def _state(file: Path) -> tuple[int, int]:

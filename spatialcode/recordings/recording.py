@@ -32,6 +32,7 @@ from spatialcode.scene.schema import (
 )
 from spatialcode.video.decode import DecodedVideo, decode
 from spatialcode.video.sampling import ByTimes
+from spatialcode.video.source import VideoProbe
 
 #: Cameras that differ by no more than this at a corner of the picture count as one (pixels).
 _SAME_CAMERA_PX = 0.02
@@ -65,6 +66,7 @@ class VideoFrames:
 
     ``times_s``: presentation times. ``late_s``: how much later to ask for them, as a container's
     clock rounds. ``decoder``: `decode`, or what takes its arguments, as `SandboxedDecoder.decode`.
+    ``check``: told the video's facts before its frames are used, it raises where they do not fit.
     """
 
     path: Path
@@ -72,11 +74,15 @@ class VideoFrames:
     late_s: float = 0.0
     depths: RecordedDepth | None = None
     decoder: Callable[..., DecodedVideo] = decode
+    check: Callable[[VideoProbe], None] | None = None
 
     def rgb(self, rows: Sequence[int], side_px: int | None) -> UInt8[np.ndarray, "n h w 3"]:
         times_s = tuple(self.times_s[row] + self.late_s for row in rows)
         plan = ByTimes(times_s)
-        return self.decoder(self.path, plan, max_side_px=side_px, sha256="").rgb  # no new hash
+        video = self.decoder(self.path, plan, max_side_px=side_px, sha256="")  # no new hash
+        if self.check is not None:
+            self.check(video.probe)
+        return video.rgb
 
     def depth_m(self, rows: Sequence[int]) -> Float[np.ndarray, "n h w"] | None:
         return None if self.depths is None else self.depths.depth_m(rows)
@@ -182,6 +188,7 @@ class Recording:
     """One capture. ``video.sampled_s`` are the times of all its N frames.
 
     ``objects``: its true boxes, world as for the cameras; empty where none were recorded.
+    ``stands_still``: the camera is known not to have moved, whatever else is known of it.
     """
 
     name: str
@@ -190,6 +197,7 @@ class Recording:
     cameras: RecordedCameras
     objects: tuple[SceneObject, ...] = ()
     room: Room | None = None
+    stands_still: bool = False
     _truth: SpatialCode | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -205,7 +213,8 @@ class Recording:
         K = np.stack([camera.intrinsics() for camera in code.cameras])
         poses = np.stack([camera.matrix() for camera in code.cameras])
         video = replace(code.video, sampled_s=tuple(camera.t_s for camera in code.cameras))
-        return cls(name, frames, video, RecordedCameras(K, poses), code.objects, code.room, code)
+        cameras = RecordedCameras(K, poses)
+        return cls(name, frames, video, cameras, code.objects, code.room, _truth=code)
 
     @property
     def num_frames(self) -> int:

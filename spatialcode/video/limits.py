@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePath
 
 FORMATS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv")
 CODECS = (
     "h264", "hevc", "av1", "vp8", "vp9", "mpeg4", "mpeg1video", "mpeg2video", "mjpeg", "h263",
     "flv1", "prores",
 )  # fmt: skip
+#: What names of video files end in, where a folder is searched for them.
+VIDEO_SUFFIXES = frozenset(
+    {
+        *(".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".ogv"),
+        *(".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
+    }
+)
+
+
+def is_video_name(name: str) -> bool:
+    """Whether a file of that name is taken for a video."""
+    return PurePath(name).suffix.lower() in VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True)

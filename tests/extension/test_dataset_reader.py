@@ -108,12 +108,12 @@ def test_its_folders_are_evaluated(diary, tmp_path, more):
     assert [row["name"] for row in rows] == ["monday"]
 
 
-def test_a_folder_that_no_reader_recognises_is_an_error_that_lists_them(tmp_path, capsys):
+def test_a_folder_that_no_reader_recognises_is_an_error_that_says_where_they_are_listed(
+    tmp_path, capsys
+):
     (tmp_path / "notes.txt").write_text("nothing of use")
-    with pytest.raises(InputError) as raised:
+    with pytest.raises(InputError, match=r"recognises it; docs/recordings\.md has the layouts$"):
         recordings_in(tmp_path)
-    for name, reader in READERS.items():
-        assert f"{name} ({reader.layout})" in str(raised.value)
     assert {"codes", "diary"} <= set(READERS)
     assert evaluate(tmp_path, tmp_path / "report") == 1
     assert "no reader recognises" in capsys.readouterr().err
@@ -121,7 +121,10 @@ def test_a_folder_that_no_reader_recognises_is_an_error_that_lists_them(tmp_path
 
 def test_a_wrong_format_is_a_wrong_setting(diary, tmp_path, capsys):
     assert evaluate(diary, tmp_path / "report", "clips_format=dairy") == 2
-    assert "clips_format: expected one of: arkitscenes (" in capsys.readouterr().err
+    assert (
+        "clips_format: expected one of: 7-scenes, arkitscenes, ca-1m, codes, diary, "
+        in capsys.readouterr().err
+    )
 
 
 def test_a_folder_that_several_recognise_asks_for_the_format(diary):

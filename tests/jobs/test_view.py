@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +114,45 @@ def test_a_recording_without_its_package_names_the_extra(
     assert main([f"code={path}", f"output={tmp_path / 'out'}", "formats=rrd"]) == 1
     assert "pip install 'spatialcode[rerun]'" in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("scans/kitchen", "scans/kitchen is a capture, not a video"),
+        ("scans/kitchen#codes/a.parquet:0", "codes/a.parquet:0 is a capture, not a video"),
+        ("scans/walk.r3d", "walk.r3d is a capture, not a video"),
+        ("scans/lost.geometry.json", "the video that .*lost.geometry.json names is not here"),
+        ("s3://bucket/scans/kitchen", "s3://bucket/scans/kitchen is not on this machine"),
+        ("scans/none.mp4", "none.mp4 is not here"),
+    ],
+)
+def test_a_code_of_no_video_says_what_it_is_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], uri: str, said: str
+) -> None:
+    (tmp_path / "scans" / "kitchen").mkdir(parents=True)
+    (tmp_path / "scans" / "walk.r3d").touch()
+    (tmp_path / "scans" / "lost.geometry.json").write_text('{"video": "lost.mp4"}')
+    made = code(item("table_1", "table"))
+    place = uri if "://" in uri else f"{tmp_path}/{uri}"
+    path = tmp_path / "code.json"
+    path.write_text(to_json(replace(made, video=replace(made.video, uri=place, sha256=""))))
+    assert main([f"code={path}", f"output={tmp_path / 'out'}"]) == 0
+    assert re.search(
+        rf"^no overlay: .*{said}; give video=PATH$", capsys.readouterr().err, re.MULTILINE
+    )
+
+
+def test_a_code_of_a_sidecar_is_drawn_into_the_video_that_it_names(
+    tmp_path: Path, video: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sidecar = tmp_path / "walk.geometry.json"
+    sidecar.write_text(json.dumps({"video": str(video)}))
+    made = code(item("table_1", "table"))
+    path = tmp_path / "code.json"
+    path.write_text(to_json(replace(made, video=replace(made.video, uri=str(sidecar), sha256=""))))
+    assert main([f"code={path}", f"output={tmp_path / 'out'}"]) == 0
+    assert "overlay: " in capsys.readouterr().out
 
 
 def test_without_the_video_there_is_a_page_and_a_hint(

@@ -177,6 +177,7 @@ def test_times_of_a_sidecar_are_those_of_its_video(tmp_path):
         ({"objects": 5}, "objects: expected a list, got 5"),
         ({"K": [[0, 0, 0]] * 3}, "K: expected focal lengths above 0"),
         ({"depth_units_per_m": 0}, "depth_units_per_m: expected above 0, got 0"),
+        ({"size_px": [640, 0]}, "size_px: expected width and height above 0"),
         ({"flor_height_m": 1}, "flor_height_m: .* did you mean 'floor_height_m'"),
     ],
 )
@@ -186,6 +187,39 @@ def test_damaged_sidecars_are_named(tmp_path, change, said):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(FormatError, match=rf"walk\.geometry\.json: {said}"):
         recordings_in(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        # 160×120, five frames that are shown for 2.739 s each
+        ({"size_px": [120, 160]}, "size_px: expected the aspect of .*s 160×120, got 120×160"),
+        ({"size_px": [1280, 720]}, "size_px: expected the aspect of .*s 160×120"),
+        ({"t_s": 14}, r"frames\[4\]\.t_s: expected at most the video's 13\.697 s, got 14"),
+    ],
+)
+def test_a_sidecar_that_does_not_fit_its_video_is_named(tmp_path, change, said):
+    sidecar(tmp_path)
+    path = tmp_path / "walk.geometry.json"
+    document = json.loads(path.read_text())
+    late = change.pop("t_s", None)
+    if late is not None:
+        document["frames"][-1]["t_s"] = late
+    path.write_text(json.dumps(document | change))
+    [recording] = recordings_in(tmp_path)  # which opens no video
+    with pytest.raises(FormatError, match=rf"walk\.geometry\.json: {said}"):
+        recording.clip([0])  # before any late frame is asked for
+    with pytest.raises(FormatError, match=said):
+        next(recording.windows(FrameRequest(window=2)))
+
+
+@pytest.mark.parametrize("size_px", [[1280, 960], [640, 481], [41, 30]])
+def test_a_sidecar_may_be_of_another_size_but_for_rounding(tmp_path, size_px):
+    sidecar(tmp_path)
+    path = tmp_path / "walk.geometry.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"size_px": size_px}))
+    [recording] = recordings_in(tmp_path)
+    assert recording.clip([0]).rgb.shape == (1, HEIGHT, WIDTH, 3)
 
 
 def test_the_example_of_the_page_is_a_sidecar(tmp_path):
@@ -202,9 +236,13 @@ def test_the_example_of_the_page_is_a_sidecar(tmp_path):
 
 def test_the_page_lists_every_reader():
     page = Path(__file__).parents[2] / "docs" / "recordings.md"
-    listed = re.findall(r"^\| `([\w-]+)` \|", page.read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| `([\w-]+)` \| (.*) \|", page.read_text("utf-8"), re.MULTILINE)
     reader_of(Path(__file__).parent, "codes")
-    assert set(listed[1:]) == {name for name in READERS if name != "diary"}  # after the head
+    names = {name for name in READERS if name != "diary"}
+    heads = [n for n, (name, _) in enumerate(rows) if name == "clips_format"]
+    assert {name for name, _ in rows[1 : heads[1]]} == names
+    layouts = {name: layout.strip("`") for name, layout in rows[heads[1] + 1 :]}
+    assert layouts == {name: READERS[name].layout for name in names}
 
 
 def test_a_sidecar_without_its_video(tmp_path):

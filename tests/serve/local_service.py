@@ -26,11 +26,12 @@ from serve.metrics import Meters
 from serve.services import Services
 from spatialcode.api import ASSETS, VideoEncoder
 from spatialcode.config import load_config
-from spatialcode.encoder.protocol import FrameRequest, OnShare
+from spatialcode.encoder.protocol import FrameRequest, OnShare, WindowedClip
 from spatialcode.errors import EncodeError
-from spatialcode.scene.schema import SpatialCode
+from spatialcode.scene.schema import SpatialCode, VideoInfo
 from spatialcode.scene.text import from_json
 from spatialcode.video.decode import DecodedVideo
+from spatialcode.video.source import VideoProbe
 from spatialcode.workkey import EncoderIdentity
 from tests.serve.memory_meters import MemoryMeters
 
@@ -77,16 +78,19 @@ class StandInEncoder(VideoEncoder):
             elif error is not None:
                 raise error
             else:
-                results.append(coded(video, key))
+                results.append(coded(video.probe, tuple(video.times_s.tolist()), key))
         return results
 
+    def encode_source(self, clip: WindowedClip) -> SpatialCode:
+        times_s: list[float] = []
+        for window in clip.windows(self.encoder.frames):
+            times_s += window.fresh().times_s.tolist()
+        return coded(clip.header.video, tuple(times_s), clip.header.work_key)
 
-def coded(video: DecodedVideo, key: str) -> SpatialCode:
+
+def coded(video: VideoProbe | VideoInfo, times_s: tuple[float, ...], key: str) -> SpatialCode:
     """The sample room as the code of another video."""
-    info = replace(
-        ROOM.video, uri=video.probe.uri, sha256=video.probe.sha256,
-        sampled_s=tuple(video.times_s.tolist()),
-    )  # fmt: skip
+    info = replace(ROOM.video, uri=video.uri, sha256=video.sha256, sampled_s=times_s)
     return replace(ROOM, video=info, provenance=replace(ROOM.provenance, work_key=key))
 
 

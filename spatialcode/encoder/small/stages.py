@@ -48,11 +48,15 @@ from spatialcode.encoder.structure.path import PredictedCamera, path_of
 from spatialcode.encoder.structure.process import structure_of
 from spatialcode.encoder.structure.structure import StructureError
 from spatialcode.errors import EncodeError
+from spatialcode.scene.categories import LABELS
+from spatialcode.scene.lens import Lens
 from spatialcode.scene.schema import Provenance, Scale, SpatialCode
 from spatialcode.workkey import EncoderIdentity
 
 #: Laplace scale of the logarithm of depth that the caller gave.
 GIVEN_DEPTH_LOG_SCALE = 0.01
+#: A structure's lens may be so many standard deviations from what a file tells of it.
+_LENS_SIGMAS = 3.0
 
 
 def assumed_intrinsics(width_px: int, height_px: int, hfov_deg: float) -> Array:
@@ -84,17 +88,17 @@ class SmallStages:
         self.runner = DenseRunner(model, device, bfloat16, settings.chunk_size)
 
     def prepare(self, clip: ClipInput) -> ClipInput:
-        """The clip at network size. Without ``K``, the assumed field of view; without poses, an
-        audit of the camera's motion, which larger frames show better than those of network size,
-        and frames for structure from motion where the camera went somewhere: its own where no
-        denser ones came.
+        """The clip at network size. Without ``K``, the lens that the video's file tells, else the
+        assumed field of view; without poses, an audit of the camera's motion, which larger frames
+        show better than those of network size, and frames for structure from motion where the
+        camera went somewhere: its own where no denser ones came.
         """
         if not clip.num_frames:
             raise EncodeError("a clip needs at least one frame, got none")
         K, lens_is_known = clip.geometry.K, clip.geometry.K is not None
         if K is None:
             height, width = clip.rgb.shape[1:3]
-            K = assumed_intrinsics(width, height, self.settings.assumed_hfov_deg)
+            K = self._assumed(clip.geometry.lens, width, height)
         audit = dense = None
         if clip.geometry.T_world_camera is None:
             audit = audit_path(_gray(clip), K, lens_is_known, self.settings.audit)
@@ -109,6 +113,11 @@ class SmallStages:
 
     def _own_frames(self, clip: ClipInput) -> DenseFrames:
         return DenseFrames.of_rgb(clip.rgb, clip.times_s, self.settings.structure.side_px)
+
+    def _assumed(self, lens: Lens | None, width_px: int, height_px: int) -> Array:
+        if lens is not None and self.settings.believe_file:
+            return lens.intrinsics(width_px, height_px)
+        return assumed_intrinsics(width_px, height_px, self.settings.assumed_hfov_deg)
 
     def maps(
         self,
@@ -143,6 +152,8 @@ class SmallStages:
         clip = replace(clip, dense=None)
         try:
             found = replace(clip, structure=structure_of(frames, K, settings))
+            if clip.assumes_lens and self.settings.believe_file:
+                _check_lens(found)
             found = _with_lens(found) if clip.assumes_lens else found
             self._check_better(found, clip, maps)
         except StructureError as error:
@@ -226,6 +237,11 @@ class SpatialEncoder:
     def __init__(self, stages: Stages) -> None:
         self.stages = stages
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of things that it can find."""
+        return LABELS
+
     def session(self, clip: ClipHeader) -> Session:
         """A session that keeps all frames: the path is estimated over the whole clip."""
         return CollectedSession(self, clip)
@@ -255,6 +271,19 @@ def _K_grid(clip: ClipInput) -> Array:
 
 def _gray(clip: ClipInput) -> list[NDArray[np.uint8]]:
     return [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip.rgb]
+
+
+def _check_lens(clip: ClipInput) -> None:
+    """StructureError where a clip's structure has another lens than its file tells, by more than
+    that can be wrong.
+    """
+    told, found = clip.geometry.lens, clip.structure
+    if told is None or found is None:
+        return
+    focal_widths = float(found.K[0, 0]) / found.size_px[0]
+    if abs(np.log(focal_widths / told.focal_widths)) > _LENS_SIGMAS * told.log_sigma:
+        lens = f"its focal length of {focal_widths:.2f} widths of the picture"
+        raise StructureError(f"{lens} is not the file's {told.focal_widths:.2f}")
 
 
 def _with_lens(clip: ClipInput) -> ClipInput:

@@ -32,7 +32,8 @@ class CodeFolder:
     layout = "Parquet files of codes with cameras, their videos, and perhaps depth/KEY/*.png"
 
     def recognises(self, folder: Path) -> bool:
-        return any(map(_holds_codes, folder.rglob("*.parquet")))
+        files = (*folder.glob("*.parquet"), *folder.glob("codes/*.parquet"))
+        return any(map(_holds_codes, files))
 
     def places(self, folder: Path) -> Iterator[CapturePlace]:
         num_found = 0

@@ -49,6 +49,7 @@ from spatialcode.recordings.reading import (
 from spatialcode.recordings.recording import ImageFrames, Recording, VideoFrames
 from spatialcode.recordings.registry import recording_reader
 from spatialcode.scene.frames import matrix_from_quaternion
+from spatialcode.video.source import VideoProbe
 
 FORMAT = "spatialcode-geometry/1"
 SUFFIX = ".geometry.json"
@@ -122,13 +123,13 @@ def read_sidecar(path: Path) -> Recording:
         raise FormatError(f"{path}: frames: expected a field 't_s' in each")
     if times_s[0] < 0:
         raise FormatError(f"{path}: frames[0].t_s: expected 0 or more, got {times_s[0]:g}")
-    size = number_array(field(document, "size_px", str(path)), (2,), f"{path}: size_px")
+    size = _size(document, path)
     capture = Capture(
         name=path.name.removesuffix(SUFFIX),
         path=path,
         frames=_frames(path, document, frames, times_s),
         times_s=times_s,
-        size_px=(int(size[0]), int(size[1])),
+        size_px=size,
         K=_intrinsics(document, frames, path),
         T_world_camera=_poses(document, frames, path),
         up=_up(document, path),
@@ -144,6 +145,31 @@ def read_sidecar(path: Path) -> Recording:
     recording = assembled(capture)
     video = replace(recording.video, uri=str(path.parent / document["video"]))
     return replace(recording, video=video)
+
+
+def check_video(
+    probe: VideoProbe, path: Path, size_px: tuple[int, int], last: tuple[int, float]
+) -> None:
+    """Raise FormatError where a sidecar's frames are not of its video; ``last``: number and time in
+    seconds of the latest of them.
+
+    Its size may be another than the video's, but not its aspect, by more than a pixel's rounding.
+    """
+    (width, height), (number, t_s) = size_px, last
+    full = (probe.width_px, probe.height_px)
+    if min(abs(height - width * full[1] / full[0]), abs(width - height * full[0] / full[1])) > 1:
+        expected = f"the aspect of the video's {full[0]}×{full[1]}"
+        raise FormatError(f"{path}: size_px: expected {expected}, got {width}×{height}")
+    if t_s > probe.duration_s:
+        expected = f"at most the video's {probe.duration_s:.3f} s"
+        raise FormatError(f"{path}: frames[{number}].t_s: expected {expected}, got {t_s:g}")
+
+
+def _size(document: dict[str, Any], path: Path) -> tuple[int, int]:
+    size = number_array(field(document, "size_px", str(path)), (2,), f"{path}: size_px")
+    if (size < 1).any():
+        raise FormatError(f"{path}: size_px: expected width and height above 0, got {size}")
+    return int(size[0]), int(size[1])
 
 
 def _each(frames: list[Any], name: str, shape: tuple[int, ...], path: Path) -> Any:
@@ -224,7 +250,10 @@ def _frames(path: Path, document: dict[str, Any], frames: list[Any], times_s: An
         depths = ImageFrames((), files, partial(read_depth, units_per_m=units))
     steps = np.diff(times_s)
     late_s = 0.25 * float(steps[steps > 0].min()) if (steps > 0).any() else 0.0
-    return VideoFrames(video, tuple(times_s.tolist()), late_s, depths)
+    latest = int(np.argmax(times_s))
+    last = (latest, float(times_s[latest]))
+    check = partial(check_video, path=path, size_px=_size(document, path), last=last)
+    return VideoFrames(video, tuple(times_s.tolist()), late_s, depths, check=check)
 
 
 def read_depth(path: Path, units_per_m: float) -> NDArray[np.floating]:

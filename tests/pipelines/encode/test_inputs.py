@@ -161,7 +161,7 @@ def test_a_folder_that_is_no_capture_or_two_stops_no_other(scans: Path) -> None:
     for path in (scans / "a").iterdir():  # laid out as one reader expects, and as another
         target = scans / "both" / path.name
         shutil.copytree(path, target) if path.is_dir() else shutil.copy(path, target)
-    (scans / "both" / "walk.geometry.json").write_text("{}")
+    (scans / "both" / "transforms.json").write_text("{}")
     pq.write_table(pa.table({"x": [1]}), scans / "notes" / "x.parquet")
     for pattern in (str(scans), f"{scans}/*"):
         listed = list_inputs([pattern], None, Captures("auto"))
@@ -172,10 +172,50 @@ def test_a_folder_that_is_no_capture_or_two_stops_no_other(scans: Path) -> None:
         assert "no reader recognises it" in found["notes"]
 
 
+def test_a_folder_of_no_data_set_is_searched_at_every_depth(scans: Path) -> None:
+    """Sidecars are captures of the videos that they name; other videos are what they are."""
+    for name in ("one.mp4", "two.mov", "deep/three.mp4", "deep/deeper/four.mp4", "a/images/x.mp4"):
+        (scans / name).parent.mkdir(parents=True, exist_ok=True)
+        (scans / name).write_bytes(name.encode())
+    for name, video in (("one", "one.mp4"), ("deep/deeper/other", "four.mp4"), ("deep/five", 5)):
+        (scans / f"{name}.geometry.json").write_text(json.dumps({"video": video}))
+    (scans / "deep" / "deeper" / "none" / "within").mkdir(parents=True)
+    (scans / "deep" / "round").symlink_to(scans)
+    (scans / "deep" / "linked").symlink_to(scans / "b")
+    listed = list_inputs([str(scans)], None, Captures("auto"))
+    found = [(one.uri.removeprefix(f"{scans}/"), one.reader, bool(one.error)) for one in listed]
+    assert found == [
+        ("one.geometry.json", "sidecar", False),
+        ("two.mov", "", False),
+        ("a", "posed-images", False),
+        ("b", "posed-images", False),
+        ("deep/five.geometry.json", "sidecar", False),
+        ("deep/three.mp4", "", False),
+        ("deep/deeper/other.geometry.json", "sidecar", False),
+        ("deep/deeper/none", "", True),
+        ("deep/linked", "posed-images", False),
+    ]
+    assert listed[1].num_bytes == len("two.mov")
+    assert listed[1].place is None
+    named = list_inputs([str(scans)], None, Captures("posed-images"))
+    usable = [one.uri.removeprefix(f"{scans}/") for one in named if one.error is None]
+    assert usable == ["a", "b", "deep/linked"]
+
+
+def test_a_folder_is_not_a_folder_of_codes_for_what_lies_deep_in_it(scans: Path) -> None:
+    columns = {"format": ["x"], "cameras": ["y"]}
+    (scans / "out" / "codes").mkdir(parents=True)
+    pq.write_table(pa.table(columns), scans / "out" / "codes" / "x.parquet")
+    listed = list_inputs([str(scans)], None, Captures("auto"))
+    found = {Path(one.uri).name: one.reader for one in listed}
+    assert found == {"a": "posed-images", "b": "posed-images", "out": "codes"}
+
+
 def test_captures_that_cannot_be_listed_are_errors(scans: Path, folder: Path) -> None:
+    (folder / "empty").mkdir()
     for pattern, said in (
         (folder / "notes.txt", "expected a folder of captures"),
-        (folder / "deep", "no reader recognises it"),
+        (folder / "empty", "no reader recognises it; docs/recordings.md has the layouts$"),
         ("s3://bucket/scans", "folders of this machine only"),
     ):
         with pytest.raises(InputError, match=said):

@@ -22,11 +22,13 @@ from pipelines.encode.stages import AttemptLedger, EncodeStage, decode_videos
 from pipelines.encode.streams import StreamStage
 from pipelines.stored import rows
 from pipelines.stored.store import ResultStore
+from spatialcode.api import VideoEncoder, encode
 from spatialcode.encoder.protocol import ClipInput
+from spatialcode.encoder.registry import make_encoder
 from spatialcode.recordings.places import CapturePlace
 from spatialcode.recordings.registry import READERS, captures_in
 from spatialcode.scene.schema import SpatialCode
-from spatialcode.scene.table import from_row, to_table
+from spatialcode.scene.table import from_row, to_row, to_table
 from spatialcode.synthetic.videos import write_clip
 from spatialcode.video.decode import hash_file
 from spatialcode.video.sampling import Sampling, shown_frames
@@ -188,8 +190,7 @@ def test_both_ways_give_the_same_code(long: Path, make_config: MakeConfig, ledge
     assert ours.video == theirs.video
     assert len(ours.video.sampled_s) == 61
     assert ours.provenance.work_key == theirs.provenance.work_key
-    # the hash of all pixels and times; how many windows lived differs
-    assert ours.provenance.software.split()[-1] == theirs.provenance.software.split()[-1]
+    assert hash_of_pixels(ours) == hash_of_pixels(theirs)
 
 
 def test_windows_of_a_long_clip_do_not_gather(
@@ -268,6 +269,40 @@ def test_a_sidecar_beside_a_video_is_read_with_it_unless_told_not_to(
     (failed,) = streamed(config, ledger)
     assert (failed["error_code"], failed["stage"]) == ("format", "read")
     assert len({row["work_key"], failed["work_key"], plain["work_key"]}) == 3
+
+
+def test_the_librarys_single_call_gives_the_same_code(
+    long: Path, tmp_path: Path, make_config: MakeConfig, ledger: Any
+) -> None:
+    folders = {name: tmp_path / name for name in ("posed-images", "sidecar")}
+    for name, folder in folders.items():
+        folder.mkdir()
+        MAKERS[name](folder)
+    beside = folders["sidecar"] / "walk.mp4"
+    echo = VideoEncoder(make_encoder(ECHO))
+    for path, reader in ((folders["posed-images"], "auto"), (beside, None), (long, None)):
+        config = make_config(path, encoder__name=ECHO, reader=reader, sampling__num_frames=100)
+        (row,) = streamed(config, ledger)
+        assert row["status"] == rows.OK, row["error"]
+        for sandbox in (True, False):
+            code = encode(
+                path, encoder=echo, sampling=config.sampling, reader=reader, sandbox=sandbox
+            )
+            code, theirs = as_stored(code), from_row(row["code"])
+            assert code.video == theirs.video
+            assert (code.cameras, code.warnings) == (theirs.cameras, theirs.warnings)
+            assert code.provenance.work_key == theirs.provenance.work_key != ""
+            assert hash_of_pixels(code) == hash_of_pixels(theirs)
+
+
+def as_stored(code: SpatialCode) -> SpatialCode:
+    """A code as files keep it, in single precision."""
+    return from_row(to_row(code))
+
+
+def hash_of_pixels(code: SpatialCode) -> str:
+    """Of all fresh pixels and times; how many windows lived at once stands beside it."""
+    return code.provenance.software.split()[-1]
 
 
 def test_a_captures_video_that_crashes_its_decoder_fails_as_data(

@@ -7,21 +7,27 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from serve.book.database import JobBook, JobStatus
+from serve.book.database import CodeJob, JobBook, JobStatus
 from serve.book.encoding import EncodingWorker
 from serve.book.file_store import FileStore
 from serve.config import ServeConfig
 from serve.metrics import Meters
+from spatialcode.api import VideoEncoder, encode
+from spatialcode.encoder.protocol import Window
+from spatialcode.encoder.registry import make_encoder
 from spatialcode.errors import EncodeError
 from spatialcode.video.decode import hash_file
 from spatialcode.workkey import work_key
+from tests.pipelines.encode.window_encoders import EchoSession
 from tests.serve.local_service import StandInEncoder, make_config
 from tests.serve.memory_meters import MemoryMeters
 from tests.serve.videos import small_video
+from tests.video.builders import VideoRecipe, make_video, plant_garbage
 
 NUM_FRAMES = 6
 
@@ -274,3 +280,140 @@ def test_a_killed_workers_job_is_done_by_another_once(tmp_path: Path) -> None:
     job = bench.book.get(key)
     assert (job.status, job.attempts) == (JobStatus.DONE, 2)
     assert bench.encoder.batches == [[key]]
+
+
+class LongBench(Bench):
+    """A bench whose encoder takes windows of 8 frames, 3 of them repeated, at 30 frames a second;
+    its videos have 120 frames.
+    """
+
+    def __init__(self, folder: Path, *settings: str) -> None:
+        super().__init__(folder, "sampling.rate_hz=30.0", "encoder.max_batch=4", *settings)
+        self.encoder = VideoEncoder(make_encoder("tests.pipelines.encode.window_encoders:Echo"))
+        self.path = folder / "long.mp4"
+        make_video(self.path, VideoRecipe(num_frames=120, width_px=64, height_px=48, fps=30.0))
+
+    def queue_long(self, path: Path) -> str:
+        sha256 = hash_file(path)
+        key = work_key(sha256, self.encoder.identity(self.config.sampling))
+        self.store.put_video(key, path)
+        num_bytes = path.stat().st_size
+        self.book.add(key, name=path.name, video_sha256=sha256, num_bytes=num_bytes, owner="local")
+        return key
+
+    def at_beat(self, number: int, action: Callable[[], object]) -> list[CodeJob]:
+        """Do something when the worker reports for the n-th time; the job at each report."""
+        seen: list[CodeJob] = []
+        beat = self.book.beat
+
+        def watched(code_id: str, worker: str, **told: object) -> bool:
+            if told.get("frames_decoded") is not None:
+                seen.append(self.book.get(code_id))
+                if len(seen) == number:
+                    action()
+            return beat(code_id, worker, **told)
+
+        self.book.beat = watched
+        return seen
+
+
+@pytest.fixture
+def long_bench(tmp_path: Path) -> LongBench:
+    return LongBench(tmp_path)
+
+
+def test_a_long_video_is_encoded_window_by_window_as_the_library_does(
+    long_bench: LongBench,
+) -> None:
+    key = long_bench.queue_long(long_bench.path)
+    seen = long_bench.at_beat(0, lambda: None)
+    assert long_bench.worker().step() == 1
+    job, code = long_bench.book.get(key), long_bench.store.get_code(key)
+    assert job.status == JobStatus.DONE, job.error
+    assert (job.frames_total, job.frames_decoded, job.frames_encoded) == (120, 120, 120)
+    # what stood in the book before each report: nothing, the first window's 8, then 5 each
+    assert [one.frames_encoded for one in seen] == [0, 8, *range(13, 119, 5)]
+    alive, pixels = code.provenance.software.split(" alive, ")
+    assert int(alive) <= 3, "of 24 windows"
+    same = encode(long_bench.path, encoder=long_bench.encoder, sampling=long_bench.config.sampling)
+    assert same.provenance.software.endswith(pixels)
+    assert code.video == replace(same.video, uri="long.mp4")
+    assert code.provenance.work_key == same.provenance.work_key == key
+    assert long_bench.counted.value("spatialcode_frames", stage="encoded") == 120
+    assert long_bench.counted.count("spatialcode_decode_seconds") == 1
+
+
+def test_long_videos_are_claimed_one_at_a_time(long_bench: LongBench, tmp_path: Path) -> None:
+    other = make_video(
+        tmp_path / "other.mp4", VideoRecipe(num_frames=70, width_px=64, height_px=48)
+    )
+    keys = [long_bench.queue_long(path) for path in (long_bench.path, other)]
+    worker = long_bench.worker()
+    assert [worker.step(), worker.step(), worker.step()] == [1, 1, 0]
+    assert [long_bench.book.get(key).status for key in keys] == [JobStatus.DONE] * 2
+
+
+def test_a_long_video_that_is_deleted_is_left_in_its_midst(long_bench: LongBench) -> None:
+    key = long_bench.queue_long(long_bench.path)
+
+    def delete() -> None:
+        long_bench.book.delete(key)
+        long_bench.store.delete(key)
+
+    seen = long_bench.at_beat(3, delete)
+    assert long_bench.worker().step() == 1
+    assert len(seen) == 3
+    assert long_bench.book.get(key) is None
+    assert long_bench.store.get_code(key) is None
+
+
+def test_a_long_video_past_its_deadline_is_left_in_its_midst(long_bench: LongBench) -> None:
+    key = long_bench.queue_long(long_bench.path)
+
+    def wait() -> None:
+        long_bench.now_s += long_bench.config.limits.deadline_s + 1
+
+    seen = long_bench.at_beat(2, wait)
+    long_bench.worker().step()
+    job = long_bench.book.get(key)
+    assert (job.status, job.error_code, len(seen)) == (JobStatus.FAILED, "deadline", 2)
+
+
+def test_a_long_video_that_is_damaged_or_gone_fails_as_others_do(
+    long_bench: LongBench, tmp_path: Path
+) -> None:
+    sound = make_video(
+        tmp_path / "c.mp4", VideoRecipe(num_frames=90, width_px=64, height_px=48, faststart=True)
+    )
+    damaged = plant_garbage(sound, tmp_path / "damaged.mp4")
+    bad, gone = long_bench.queue_long(damaged), long_bench.queue_long(long_bench.path)
+    long_bench.store.delete_video(gone)
+    worker = long_bench.worker()
+    assert [worker.step(), worker.step()] == [1, 1]
+    failed = long_bench.book.get(bad)
+    assert failed.error_code == "video_corrupt"
+    assert str(tmp_path) not in failed.error
+    assert long_bench.book.get(gone).error_code == "video_lost"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (EncodeError("no floor in sight"), "encode", "no floor in sight"),
+        (RuntimeError("at /secret/path"), "internal", "a reason of the service's own"),
+    ],
+)
+def test_what_fails_within_a_window_is_the_jobs_end(
+    long_bench: LongBench, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str, told: str
+) -> None:
+    key = long_bench.queue_long(long_bench.path)
+
+    def push(session: EchoSession, window: Window) -> None:
+        raise error
+
+    monkeypatch.setattr(EchoSession, "push", push)
+    long_bench.worker().step()
+    job = long_bench.book.get(key)
+    assert (job.status, job.error_code) == (JobStatus.FAILED, code)
+    assert told in job.error
+    assert "secret" not in job.error
