@@ -134,10 +134,8 @@ def encode(
             key = "" if camera else work_key(probe.sha256, loaded.identity(sampling))
             streamed = StreamedVideo(decoder, path, probe, sampling, work_key=key)
             return _encoded_ahead(loaded, _WithCamera(streamed, camera or KnownCamera()))
-        has_poses = camera is not None and camera.T_world_camera is not None
-        max_dense = None if has_poses else loaded.encoder.frames.max_dense
         read = decoder.decode if sandbox else decode
-        video = decode_sampled(read, path, sampling, max_dense=max_dense)
+        video = decode_sampled(read, path, sampling, max_dense=_max_dense(loaded, camera))
     # a key stands for what anyone would get of these bytes; private knowledge has none
     key = "" if camera else work_key(video.probe.sha256, loaded.identity(sampling))
     return _encoded_whole(loaded, clip_of(video, key, camera))
@@ -162,6 +160,12 @@ def _recorded(
     recording = reader_of(place.path, captured.reader, "reader").read(place)
     uri = str(path) if is_video else place.uri
     return RecordedClip(recording.known_as(uri, sha256), sampling, key)
+
+
+def _max_dense(loaded: VideoEncoder, camera: KnownCamera | None) -> int | None:
+    """How many grey frames the encoder wants beside the sampled ones: none where poses are known."""
+    has_poses = camera is not None and camera.T_world_camera is not None
+    return None if has_poses else loaded.encoder.frames.max_dense
 
 
 def _encoded_whole(loaded: VideoEncoder, clip: ClipInput) -> SpatialCode:
