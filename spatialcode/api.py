@@ -163,7 +163,7 @@ def _recorded(
 
 
 def _max_dense(loaded: VideoEncoder, camera: KnownCamera | None) -> int | None:
-    """How many grey frames the encoder wants beside the sampled ones: none where poses are known."""
+    """How many grey frames an encoder wants beside those sampled: none where poses are known."""
     has_poses = camera is not None and camera.T_world_camera is not None
     return None if has_poses else loaded.encoder.frames.max_dense
 
