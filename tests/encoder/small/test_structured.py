@@ -21,6 +21,7 @@ from spatialcode.encoder.small.stages import SpatialEncoder
 from spatialcode.encoder.structure.frames import DenseFrames
 from spatialcode.encoder.structure.settings import StructureSettings
 from spatialcode.encoder.structure.structure import Structure, StructureError
+from spatialcode.scene.lens import Lens
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 from spatialcode.synthetic.truth import SyntheticClip
@@ -198,3 +199,35 @@ def test_dense_frames_are_asked_for_unless_the_path_is_fast() -> None:
     assert wanted() == StructureSettings().max_frames
     assert wanted(path="structure", structure=StructureSettings(max_frames=50)) == 50
     assert wanted(path="fast") is None
+
+
+def test_a_new_lens_is_looked_through_before_metres_are_taken(
+    clip: SyntheticClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(small_stages, "structure_of", Found(true_structure(clip)))
+    made = stages(SmallSettings(path="structure"))
+    looked, maps = list[tuple[float, bool]](), made.maps
+
+    def watched(clips: Any, poses: Any, *rest: Any) -> Any:
+        looked.extend((c.geometry.K[0, 0], p is None) for c, p in zip(clips, poses, strict=True))
+        return maps(clips, poses, *rest)
+
+    monkeypatch.setattr(made, "maps", watched)
+    SpatialEncoder(made).encode(unposed(clip))
+    assumed, true = 80 / np.tan(np.radians(32.5)), clip.K[0, 0]
+    expected = [(assumed, True), (true, True), (true, False)]
+    assert [without for _, without in looked] == [without for _, without in expected]
+    assert [focal for focal, _ in looked] == pytest.approx([f for f, _ in expected])
+
+
+@pytest.mark.parametrize(("told", "is_taken"), [(1.0, True), (1.1, True), (1.4, False)])
+def test_a_structure_whose_lens_is_not_the_file_s_is_refused(
+    told: float, is_taken: bool, clip: SyntheticClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lens = Lens(told * clip.K[0, 0] / 160, "exif", 0.05)
+    given = unposed(clip)
+    given = replace(given, geometry=replace(given.geometry, lens=lens))
+    code = encoded(given, Found(true_structure(clip)), monkeypatch, path="structure")
+    assert any("is not the file's" in warning for warning in code.warnings) is not is_taken
+    focal = 1.0 if is_taken else told
+    assert code.cameras[0].fx_px == pytest.approx(4 * focal * clip.K[0, 0], rel=1e-3)
