@@ -1,4 +1,4 @@
-"""Native lines on stderr: those that are named go, all others stay, and Python's own go straight."""
+"""Native lines on stderr: those that are named go, others stay, Python's own go straight."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from cluster.native_stderr import RAY_DATA_ACTORS, without_lines
 
+OPEN_FILES = Path("/proc/self/fd")
 NOISE = b"[E 12] Actor 'MapWorker' " + RAY_DATA_ACTORS + b". See elsewhere.\n"
 
 
@@ -24,12 +26,11 @@ def test_only_the_named_lines_are_kept_away(capfd: pytest.CaptureFixture[str]) -
 
 
 def test_stderr_is_as_it_was_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
-    before, descriptors = sys.stderr, len(os.listdir("/proc/self/fd"))
+    before, descriptors = sys.stderr, len(list(OPEN_FILES.iterdir()))
     with pytest.raises(KeyError), without_lines():
-        os.write(2, NOISE)
-        raise KeyError
+        raise KeyError(os.write(2, NOISE))
     assert sys.stderr is before
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(list(OPEN_FILES.iterdir())) == descriptors
     assert capfd.readouterr().err == ""
 
 
