@@ -1,8 +1,9 @@
-"""Measures an encoder on rooms with known truth (boxes, tracks, path, depth, oracle ladder); or
-answers to VSI-Bench questions over published boxes or codes; or the whole way from unseen rendered
-videos to answers.
+"""Measures an encoder on rooms with known truth (boxes, tracks, path, depth, oracle ladder), or on
+real recordings with truth (path, scale, lens, depth, boxes, standing cameras); or answers to
+VSI-Bench questions over published boxes or codes; or the whole way from unseen rendered videos to
+answers.
 
-Exit code 0 only if every room, or every question, could be evaluated.
+Exit code 0 only if every room, recording or question could be evaluated.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pipelines.evaluate.config import EvaluateConfig
 def _work(config: EvaluateConfig, log: EventLog) -> bool:
     from cluster.native_stderr import without_lines
 
-    work = {"encoder": _encoder, "vsibench": _vsibench, "rooms": _rooms}
+    work = {"encoder": _encoder, "recorded": _recorded, "vsibench": _vsibench, "rooms": _rooms}
     with without_lines():
         return work[config.benchmark](config, log)
 
@@ -32,6 +33,17 @@ def _encoder(config: EvaluateConfig, log: EventLog) -> bool:
     log.event("report", num_rooms=report["num_rooms"], num_failed=report["num_failed"])
     print(headline(report))
     print(f"report: {config.report}/report.json, report.md, report.html")
+    return bool(report["num_failed"] == 0)
+
+
+def _recorded(config: EvaluateConfig, log: EventLog) -> bool:
+    from pipelines.evaluate.recorded import run_recorded
+    from spatialcode.evaluation.recorded_report import recorded_headline
+
+    report = run_recorded(config, _shown("recordings", log))
+    log.event("report", **{name: report[name] for name in ("num_recordings", "num_failed")})
+    print(recorded_headline(report))
+    print(f"report: {config.report}/report.json, report.md, report.html, recordings.jsonl")
     return bool(report["num_failed"] == 0)
 
 

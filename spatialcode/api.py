@@ -285,6 +285,7 @@ def _geometry(
         K=None if camera.K is None else shrink @ camera.K,
         T_world_camera=camera.poses_at(times_s),
         up_camera=None if camera.up_camera is None else np.tile(camera.up_camera, (len(rgb), 1)),
+        lens=probe.lens,
     )
 
 

@@ -17,7 +17,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialcode.encoder.protocol import ClipHeader, FrameRequest, Window, WindowedClip
+from spatialcode.encoder.protocol import (
+    ClipHeader,
+    FrameGeometry,
+    FrameRequest,
+    Window,
+    WindowedClip,
+)
 from spatialcode.recordings.recording import Recording
 from spatialcode.scene.schema import VideoInfo
 from spatialcode.video.decode import DecodedVideo
@@ -105,7 +111,8 @@ class StreamedVideo:
             sha256=self.probe.sha256,
         )
         with contextlib.closing(pieces):
-            yield from _windows_of(self._noted(pieces), request)
+            geometry = FrameGeometry(lens=self.probe.lens)
+            yield from _windows_of(self._noted(pieces), request, geometry)
 
     def _noted(self, pieces: Iterator[DecodedVideo]) -> Iterator[DecodedVideo]:
         for piece in pieces:
@@ -127,8 +134,12 @@ def video_info(probe: VideoProbe, times_s: Iterable[float] = ()) -> VideoInfo:
     )
 
 
-def _windows_of(pieces: Iterator[DecodedVideo], request: FrameRequest) -> Iterator[Window]:
-    """The windows of `ClipInput.windows`, of frames that come in pieces of any size."""
+def _windows_of(
+    pieces: Iterator[DecodedVideo], request: FrameRequest, geometry: FrameGeometry
+) -> Iterator[Window]:
+    """The windows of `ClipInput.windows`, of frames that come in pieces of any size; ``geometry``:
+    of all of them alike.
+    """
     kept = _Frames()
     start = num_repeated = 0
     for piece in pieces:
@@ -136,12 +147,12 @@ def _windows_of(pieces: Iterator[DecodedVideo], request: FrameRequest) -> Iterat
         del piece
         while request.window is not None and kept.num_frames >= request.window:
             rgb, times_s = kept.take(request.window, request.overlap)
-            yield Window(rgb, times_s, num_repeated=num_repeated, start=start)
+            yield Window(rgb, times_s, geometry, num_repeated, start)
             del rgb
             start, num_repeated = start + request.window - request.overlap, request.overlap
     if kept.num_frames > num_repeated:
         rgb, times_s = kept.take(kept.num_frames, 0)
-        yield Window(rgb, times_s, num_repeated=num_repeated, start=start)
+        yield Window(rgb, times_s, geometry, num_repeated, start)
 
 
 class _Frames:

@@ -295,7 +295,7 @@ def _video(head: dict[str, Any], rgb: pa.Buffer) -> DecodedVideo:
     return DecodedVideo(
         rgb=np.frombuffer(rgb, dtype=np.uint8).reshape(shape),
         times_s=np.array(head["times_s"]),
-        probe=VideoProbe(**json.loads(head["probe"])),
+        probe=VideoProbe.of(json.loads(head["probe"])),
         warnings=tuple(head["warnings"] or ()),
     )
 

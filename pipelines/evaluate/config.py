@@ -18,9 +18,10 @@ class EvaluateConfig:
 
     report: str = setting("folder for report.json, report.md, report.html")
     benchmark: str = setting(
-        "what is measured: encoder (boxes), vsibench (answers), or rooms (both)",
+        "what is measured: encoder (boxes), recorded (path, scale, depth and boxes of real"
+        " recordings), vsibench (answers), or rooms (boxes and answers)",
         "encoder",
-        one_of=("encoder", "vsibench", "rooms"),
+        one_of=("encoder", "recorded", "vsibench", "rooms"),
     )
     encoder: EncoderSettings = setting("", default_factory=EncoderSettings)
     device: str = setting("where the network runs: cpu or cuda", "cpu", one_of=("cpu", "cuda"))
@@ -30,11 +31,23 @@ class EvaluateConfig:
         HELD_OUT_ROOMS.start,
         at_least=0,
     )
-    num_frames: int | None = setting("frames a room; null: as the encoder asks", None, at_least=1)
+    num_frames: int | None = setting(
+        "frames a room; null: as the encoder asks; recorded: at most, from the first on; null: 128",
+        None,
+        at_least=1,
+    )
     clips: str | None = setting("folder of recorded clips with codes, instead of rendering", None)
     clips_format: str | None = setting(
-        "layout of `clips`, by its reader's name, as codes; null: recognised", None
+        "layout of `clips` or `recordings`, by its reader's name, as codes; null: recognised", None
     )
+    recordings: tuple[str, ...] = setting(
+        "recorded: recordings with truth, or folders of them; see docs/recordings.md", ()
+    )
+    stride: int | None = setting(
+        "recorded: every n-th frame; null: as few left out as num_frames allows", None, at_least=1
+    )
+    given_lens: bool = setting("recorded: tell the pinhole matrix, for all figures", False)
+    given_poses: bool = setting("recorded: tell the camera path, for all figures", False)
     known_intrinsics: bool = setting("tell the pinhole matrix also where poses are not", True)
     num_side: int = setting("longer side of rendered frames in pixels", 160, at_least=32)
     oracle: str = setting(
@@ -108,6 +121,9 @@ class EvaluateConfig:
             require(name.startswith("prompted"), "encoder.name", "prompted, for oracle", name)
         if self.reasoner == "text" or (self.reasoner == "program" and self.model.base_url):
             require(bool(self.model.model), "model.model", "a name or folder", self.model.model)
+        if self.benchmark == "recorded":
+            require(bool(self.recordings), "recordings", "at least one folder, for recorded", None)
+            require(not self.oracle, "oracle", "empty, for recorded", self.oracle)
         if self.benchmark == "vsibench":
             require(self.questions is not None, "questions", "a file, for vsibench", None)
             require(self.boxes is not None, "boxes", "a file or a folder, for vsibench", None)

@@ -33,6 +33,7 @@ from spatialcode.encoder.small.inputs import (
 from spatialcode.encoder.small.losses import quality_measures
 from spatialcode.encoder.small.model import ModelConfig, make_model
 from spatialcode.encoder.small.targets import (
+    NO_KIND,
     ReplayBuffer,
     ReplayConfig,
     TrainingFrames,
@@ -47,7 +48,7 @@ from spatialcode.encoder.small.training import (
     train,
 )
 from spatialcode.files import append_jsonl
-from spatialcode.scene.categories import LABEL_INDEX
+from spatialcode.scene.kinds import PRIMITIVE_KINDS, Kinds
 from spatialcode.seeds import VALIDATION_ROOMS
 from spatialcode.synthetic.clips import make_training_frames
 
@@ -68,9 +69,14 @@ class FrameSource:
         return (seed % span for seed in itertools.count(self.first_seed, self.stride))
 
 
-def frames_of_room(seed: int, num_frames: int) -> TrainingFrames:
-    """Render one room and make its targets. Deterministic by seed."""
+def frames_of_room(seed: int, num_frames: int, kinds: Kinds = PRIMITIVE_KINDS) -> TrainingFrames:
+    """Render one room and make its targets. Deterministic by seed.
+
+    Of what is none of the ``kinds`` there is nothing to learn but its depth.
+    """
     clip = make_training_frames(seed, num_frames)
+    found = (kinds.channel_of(label) for label in clip.labels)
+    channels = [NO_KIND if channel is None else channel for channel in found]
     return training_frames(
         TruthFrames(
             rgb=clip.rgb,
@@ -78,7 +84,7 @@ def frames_of_room(seed: int, num_frames: int) -> TrainingFrames:
             instance=clip.instance,
             K=clip.K,
             T_world_camera=clip.T_world_camera,
-            label_index=np.array([LABEL_INDEX[label] for label in clip.labels], np.int16),
+            label_index=np.array(channels, np.int16),
             center_m=clip.center_m,
             size_m=clip.size_m,
             yaw_rad=clip.yaw_rad,

@@ -42,7 +42,6 @@ from spatialcode.encoder.votes import (
 )
 from spatialcode.errors import WeightsError
 from spatialcode.scene.boxes import Boxes, iou_matrix
-from spatialcode.scene.categories import CATEGORIES, LABELS
 from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.scene.schema import Camera, SceneObject, TrackPoint, VideoInfo, make_id
 from spatialcode.version import __version__
@@ -87,7 +86,7 @@ def features(cluster: Cluster, votes: Votes, in_view: NDArray[np.bool_]) -> Floa
     num_frames = len(np.unique(own.frame))
     num_views = max(int(in_view.sum()), num_frames)
     ordered = np.sort(cluster.class_prob)
-    category = CATEGORIES[cluster.label_index]
+    traits = votes.kinds.traits[cluster.label_index]
     values = {
         "cells_per_view": np.log1p(own.num_cells.sum() / num_views),
         "frames": np.log(num_frames),
@@ -99,8 +98,8 @@ def features(cluster: Cluster, votes: Votes, in_view: NDArray[np.bool_]) -> Floa
         "axis_agreement": cluster.axis_agreement,
         "vote_confidence": np.log(own.weight.sum() / own.num_cells.sum()),
         "volume": np.log(np.prod(cluster.size_m) + 1e-3),
-        "wall": float(category.mount == "wall"),
-        "surface": float(category.mount == "surface"),
+        "wall": float(traits.mount == "wall"),
+        "surface": float(traits.mount == "surface"),
     }
     return np.array([values[name] for name in FEATURES])
 
@@ -229,7 +228,7 @@ class Detection:
     that could have; ``features``: see confidence; ``path``: where it was when, if it moved.
     """
 
-    label_index: int
+    label: str
     score: float
     center_m: Float[np.ndarray, "3"]
     size_m: Float[np.ndarray, "3"]
@@ -238,10 +237,6 @@ class Detection:
     view_share: float
     features: Float[np.ndarray, " f"]
     path: MovingPath | None = None
-
-    @property
-    def label(self) -> str:
-        return LABELS[self.label_index]
 
 
 def boxes_of(detections: list[Detection] | list[Cluster]) -> Boxes:
@@ -295,7 +290,7 @@ def _detection(
     values = features(whole, votes, in_view)
     frames = np.unique(votes.frame[whole.members])
     return Detection(
-        label_index=whole.label_index,
+        label=votes.kinds.labels[whole.label_index],
         score=float(confidence.score(values[None])[0]),
         center_m=whole.center_m if path is None else path.center_m[-1],
         size_m=whole.size_m,

@@ -8,24 +8,23 @@ the rest. They know neither torch nor where the camera is in the world.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
 from spatialcode.errors import SchemaError
-from spatialcode.scene.categories import LABELS, STRUCTURE_LABELS
+from spatialcode.scene.kinds import PRIMITIVE_KINDS, Kinds
 
 Array = NDArray[np.float64]
 
 #: Side of a cell in network-input pixels.
 STRIDE_PX = 4
-NUM_OBJECT_CLASSES = len(LABELS)
-NUM_CLASSES = NUM_OBJECT_CLASSES + len(STRUCTURE_LABELS)
-FLOOR_CHANNEL, WALL_CHANNEL, CEILING_CHANNEL = (NUM_OBJECT_CLASSES + i for i in range(3))
+#: Class channels of the room's parts, from the last: the kinds before them are the weights' own.
+FLOOR_CHANNEL, WALL_CHANNEL, CEILING_CHANNEL = -3, -2, -1
 
 _CELL_SHAPES: dict[str, tuple[int, ...]] = {
-    "class_prob": (NUM_CLASSES, -1, -1),
     "depth_m": (-1, -1),
     "depth_log_scale": (-1, -1),
     "vote_level_m": (-1, -1, 3),
@@ -42,7 +41,7 @@ _CELL_SHAPES: dict[str, tuple[int, ...]] = {
 class DenseMaps:
     """Network output for N frames on an h x w grid of cells, float32.
 
-    ``class_prob`` (N, C, h, w): softmax over LABELS then floor, wall, ceiling.
+    ``class_prob`` (N, C, h, w): softmax over ``kinds``, then floor, wall, ceiling.
     ``depth_m`` (N, h, w): z-depth at the cell's centre. ``depth_log_scale`` (N, h, w):
     Laplace scale of its logarithm.
     ``vote_level_m`` (N, h, w, 3): object centre minus camera centre in the level frame that
@@ -66,34 +65,47 @@ class DenseMaps:
     up_camera: Float[np.ndarray, "n 3"]
     camera_height_m: Float[np.ndarray, " n"]
     gravity_scale_rad: Float[np.ndarray, " n"]
+    kinds: Kinds = PRIMITIVE_KINDS
 
     def __post_init__(self) -> None:
         n, h, w = self.depth_m.shape
-        for name, tail in _CELL_SHAPES.items():
+        shapes = {"class_prob": (self.kinds.num_channels, -1, -1), **_CELL_SHAPES}
+        for name, tail in shapes.items():
             grid = iter((h, w))
             expected = (n, *(next(grid) if side == -1 else side for side in tail))
             shape = getattr(self, name).shape
             if shape != expected:
                 raise SchemaError(f"DenseMaps.{name}", f"shape {expected}", shape)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that has a row for every frame, by the names of the fields."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "kinds"}
+
     @property
     def num_frames(self) -> int:
         return len(self.depth_m)
 
     @property
+    def kind_prob(self) -> Float[np.ndarray, "n k h w"]:
+        """Probability of each of the kinds."""
+        return self.class_prob[:, : len(self.kinds)]
+
+    @property
     def object_prob(self) -> Float[np.ndarray, "n h w"]:
         """Probability that a cell shows any object rather than floor, wall or ceiling."""
-        return self.class_prob[:, :NUM_OBJECT_CLASSES].sum(axis=1)
+        return self.kind_prob.sum(axis=1)
 
     def frames(self, index: slice | np.ndarray) -> DenseMaps:
         """The maps of some of the frames."""
-        return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self)})
+        values: dict[str, Any] = {name: array[index] for name, array in self.arrays().items()}
+        return replace(self, **values)
 
 
 def concatenate(parts: list[DenseMaps]) -> DenseMaps:
     """Join maps of consecutive runs of frames."""
-    names = [f.name for f in fields(DenseMaps)]
-    return DenseMaps(**{k: np.concatenate([getattr(p, k) for p in parts]) for k in names})
+    arrays = [part.arrays() for part in parts]
+    joined: dict[str, Any] = {k: np.concatenate([part[k] for part in arrays]) for k in arrays[0]}
+    return replace(parts[0], **joined)
 
 
 def grid_intrinsics(K: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from spatialcode.errors import EncodeError, SchemaError
+from spatialcode.scene.lens import Lens
 from spatialcode.scene.schema import SpatialCode, VideoInfo
 from spatialcode.workkey import EncoderIdentity
 
@@ -52,7 +53,8 @@ class FrameGeometry:
 
     ``K`` (3, 3): pinhole matrix in pixels of the frames. ``T_world_camera`` (N, 4, 4): poses in a
     world with z up and its floor at z = 0. ``up_camera`` (N, 3): unit vectors against gravity,
-    where there are no poses. ``depth_m`` (N, h, w): z-depth in metres, of any resolution, 0 or not
+    where there are no poses. ``lens``: what the video's file says of it, to be used where there is
+    no ``K``. ``depth_m`` (N, h, w): z-depth in metres, of any resolution, 0 or not
     finite where it is unknown.
     """
 
@@ -60,6 +62,7 @@ class FrameGeometry:
     T_world_camera: Float[np.ndarray, "n 4 4"] | None = None
     up_camera: Float[np.ndarray, "n 3"] | None = None
     depth_m: Float[np.ndarray, "n h w"] | None = None
+    lens: Lens | None = None
 
     def check(self, num_frames: int) -> None:
         """Raise SchemaError where this is not geometry of so many frames."""
@@ -76,11 +79,13 @@ class FrameGeometry:
         """The geometry of some of the frames."""
         per_frame = {name: getattr(self, name) for name in _PER_FRAME}
         return FrameGeometry(
-            self.K, **{name: None if v is None else v[rows] for name, v in per_frame.items()}
+            self.K,
+            **{name: None if v is None else v[rows] for name, v in per_frame.items()},
+            lens=self.lens,
         )
 
 
-_PER_FRAME = tuple(f.name for f in fields(FrameGeometry) if f.name != "K")
+_PER_FRAME = tuple(f.name for f in fields(FrameGeometry) if f.name not in ("K", "lens"))
 
 
 @dataclass(frozen=True)
@@ -267,7 +272,7 @@ def _joined(parts: Sequence[FrameGeometry]) -> FrameGeometry:
     intrinsics = [None if part.K is None else part.K.tolist() for part in parts]
     if any(intrinsics[0] != K for K in intrinsics):
         raise EncodeError("windows of one clip must share their intrinsics")
-    values: dict[str, Any] = {"K": parts[0].K}
+    values: dict[str, Any] = {"K": parts[0].K, "lens": parts[0].lens}
     for name in _PER_FRAME:
         known = [getattr(part, name) for part in parts if getattr(part, name) is not None]
         if known and len(known) < len(parts):

@@ -28,7 +28,6 @@ from spatialcode.encoder.votes import (
     triangulated_center,
     weighted_median,
 )
-from spatialcode.scene.categories import CATEGORIES
 
 _UNSEEN, _EMPTY, _TAKEN = 0, 1, 2
 
@@ -209,7 +208,7 @@ def drifting_path(
     own = votes.select(cluster.members)
     frames = np.unique(own.frame)
     half = config.window_frames // 2
-    on_a_wall = CATEGORIES[cluster.label_index].mount == "wall"
+    on_a_wall = bool(votes.kinds.is_on_wall[cluster.label_index])
     if on_a_wall or len(frames) < 2 * config.window_frames:
         return None
 

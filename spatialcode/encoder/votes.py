@@ -14,16 +14,17 @@ Source: voting as in Qi et al. 2019 (VoteNet); kernel density peaks; the rest: n
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from spatialcode.encoder.maps import NUM_OBJECT_CLASSES, DenseMaps
-from spatialcode.scene.categories import CATEGORIES, WALL_BOX_THICKNESS_M
+from spatialcode.encoder.maps import DenseMaps
+from spatialcode.scene.categories import WALL_BOX_THICKNESS_M
 from spatialcode.scene.frames import level_rotation
+from spatialcode.scene.kinds import PRIMITIVE_KINDS, Kinds
 
 Array = NDArray[np.float64]
 
@@ -64,12 +65,14 @@ class Votes:
     num_cells: Float[np.ndarray, " v"]
     weight: Float[np.ndarray, " v"]
     frame: Int[np.ndarray, " v"]
+    kinds: Kinds = PRIMITIVE_KINDS
 
     def __len__(self) -> int:
         return len(self.frame)
 
     def select(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Votes:
-        return Votes(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+        arrays = (f.name for f in fields(self) if f.name != "kinds")
+        return replace(self, **{name: getattr(self, name)[index] for name in arrays})
 
 
 def _turned(matrices: Array, vectors: Array, frame: NDArray[np.int64]) -> Array:
@@ -105,7 +108,7 @@ def lift(maps: DenseMaps, K_grid: Array, T_world_camera: Array, config: LiftingC
     # the level frame's x axis in the world gives its yaw there, tilt being small
     level_yaw = np.arctan2(level_to_world[:, 1, 0], level_to_world[:, 0, 0])
     yaw = maps.yaw_level_rad[frame, row, col] + level_yaw[frame]
-    prob = maps.class_prob[frame, :NUM_OBJECT_CLASSES, row, col]
+    prob = maps.kind_prob[frame, :, row, col]
     object_prob = prob.sum(axis=1)
     scale = maps.vote_scale_m[frame, row, col].astype(np.float64)
     spread = np.sqrt((scale**2).mean(axis=1))
@@ -120,6 +123,7 @@ def lift(maps: DenseMaps, K_grid: Array, T_world_camera: Array, config: LiftingC
         num_cells=np.ones(len(frame)),
         weight=object_prob / (spread**2 + config.weight_floor_m**2),
         frame=frame,
+        kinds=maps.kinds,
     )
 
 
@@ -147,7 +151,8 @@ def joined(votes: Votes, config: LiftingConfig) -> Votes:
     radial /= np.maximum(np.linalg.norm(radial, axis=1, keepdims=True), 1e-9)
     frame = np.zeros(num, np.int64)
     frame[group] = votes.frame
-    merged = Votes(
+    merged = replace(
+        votes,
         center_m=mean(votes.center_m),
         radial=radial,
         scale_m=mean(votes.scale_m),
@@ -162,10 +167,6 @@ def joined(votes: Votes, config: LiftingConfig) -> Votes:
     if num > config.max_votes:
         merged = merged.select(np.argsort(-merged.weight)[: config.max_votes])
     return merged
-
-
-_IS_WALL = np.array([c.mount == "wall" for c in CATEGORIES])
-_HAS_FRONT = np.array([c.has_front for c in CATEGORIES])
 
 
 @dataclass(frozen=True)
@@ -308,9 +309,9 @@ def fused(votes: Votes, members: NDArray[np.int64], config: FusionConfig) -> Clu
     start = weighted_median(own.center_m, weight)
     center, sigma = triangulated_center(own, weight, start, config)
     size = weighted_median(own.size_m, weight)
-    if _IS_WALL[label_index]:
+    if votes.kinds.is_on_wall[label_index]:
         size[1] = WALL_BOX_THICKNESS_M
-    yaw, agreement = fused_yaw(own, weight, bool(_HAS_FRONT[label_index]))
+    yaw, agreement = fused_yaw(own, weight, bool(votes.kinds.has_front[label_index]))
     distance2 = ((own.center_m - center) ** 2).sum(axis=1)
     return Cluster(
         class_prob=class_prob,

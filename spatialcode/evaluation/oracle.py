@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +17,12 @@ from numpy.typing import NDArray
 from spatialcode.encoder.maps import (
     CEILING_CHANNEL,
     FLOOR_CHANNEL,
-    NUM_CLASSES,
     WALL_CHANNEL,
     DenseMaps,
 )
 from spatialcode.encoder.small.targets import cell_depth
-from spatialcode.scene.categories import LABEL_INDEX
 from spatialcode.scene.frames import level_rotation
+from spatialcode.scene.kinds import PRIMITIVE_KINDS, Kinds
 from spatialcode.synthetic.truth import SyntheticClip
 
 Array = NDArray[np.float64]
@@ -49,7 +49,7 @@ class TrueMaps:
     has_depth: NDArray[np.bool_]
 
 
-def true_maps(clip: SyntheticClip) -> TrueMaps:
+def true_maps(clip: SyntheticClip, kinds: Kinds = PRIMITIVE_KINDS) -> TrueMaps:
     """Perfect maps at the cell centres of a clip rendered at the network's input size."""
     with np.errstate(divide="ignore"):
         depth, instance = cell_depth(clip.depth_m, clip.instance)
@@ -65,7 +65,7 @@ def true_maps(clip: SyntheticClip) -> TrueMaps:
     ones = np.ones_like(depth)
     num_frames = len(depth)
     maps = DenseMaps(
-        class_prob=_one_hot(instance, clip.labels),
+        class_prob=_one_hot(instance, clip.labels, kinds),
         depth_m=np.where(has_depth, depth, 1.0).astype(np.float32),
         depth_log_scale=TRUE_LOG_SCALE * ones,
         vote_level_m=_cells(vote[frame, index], is_object, 0.0),
@@ -75,6 +75,7 @@ def true_maps(clip: SyntheticClip) -> TrueMaps:
         up_camera=up.astype(np.float32),
         camera_height_m=clip.T_world_camera[:, 2, 3].astype(np.float32),
         gravity_scale_rad=np.full(num_frames, TRUE_GRAVITY_SCALE_RAD, np.float32),
+        kinds=kinds,
     )
     return TrueMaps(maps, is_object, has_depth)
 
@@ -85,15 +86,19 @@ def _cells(
     return np.where(valid[..., None], values, fill).astype(np.float32)
 
 
-def _one_hot(instance: NDArray[np.int16], labels: tuple[str, ...]) -> NDArray[np.float32]:
+def _one_hot(
+    instance: NDArray[np.int16], labels: tuple[str, ...], kinds: Kinds
+) -> NDArray[np.float32]:
     """(N, C, h, w) from instance ids (N, h, w); an object of an unknown label is wall."""
-    channel = np.full(instance.shape, WALL_CHANNEL)
+    wall = kinds.num_channels + WALL_CHANNEL
+    channel = np.full(instance.shape, wall)
     for value, structure in _STRUCTURE.items():
-        channel[instance == value] = structure
-    of_object = np.array([LABEL_INDEX.get(label, WALL_CHANNEL) for label in labels], dtype=int)
+        channel[instance == value] = kinds.num_channels + structure
+    found = (kinds.channel_of(label) for label in labels)
+    of_object = np.array([wall if channel is None else channel for channel in found], dtype=int)
     inside = instance >= 0
     channel[inside] = of_object[instance[inside]]
-    return np.moveaxis(np.eye(NUM_CLASSES, dtype=np.float32)[channel], -1, 1)
+    return np.moveaxis(np.eye(kinds.num_channels, dtype=np.float32)[channel], -1, 1)
 
 
 def replace_with_truth(maps: DenseMaps, truth: TrueMaps, fields: Iterable[str]) -> DenseMaps:
@@ -111,7 +116,7 @@ def replace_with_truth(maps: DenseMaps, truth: TrueMaps, fields: Iterable[str]) 
     true, cells = truth.maps, truth.is_object
     up_camera = true.up_camera if "gravity" in chosen else maps.up_camera
     turn = level_rotation(up_camera) @ np.swapaxes(level_rotation(true.up_camera), -1, -2)
-    values: dict[str, NDArray[np.float32]] = {}
+    values: dict[str, Any] = {}
     if "gravity" in chosen:
         values["up_camera"] = true.up_camera
         values["camera_height_m"] = true.camera_height_m

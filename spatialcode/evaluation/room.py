@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialcode.encoder.in_turn import is_parted
 from spatialcode.encoder.maps import DenseMaps, at_cells
 from spatialcode.encoder.protocol import ClipInput, FrameGeometry, LoadedEncoder, only
 from spatialcode.encoder.stages import Stages, encode_clips, stages_of
@@ -30,6 +31,7 @@ from spatialcode.evaluation.metrics.scoring import (
 )
 from spatialcode.evaluation.metrics.tracks import BoxTracks, from_objects
 from spatialcode.evaluation.oracle import Rung, TrueMaps, replace_with_truth, rungs, true_maps
+from spatialcode.evaluation.watched_geometry import WatchedGeometry
 from spatialcode.recordings.reading import spread
 from spatialcode.recordings.recording import Recording
 from spatialcode.scene.categories import wrap_yaw
@@ -127,15 +129,16 @@ def evaluate_clip(
     name: str, clip: SyntheticClip, encoder: LoadedEncoder, options: RoomOptions
 ) -> RoomResult:
     """Evaluate on a clip with dense truth: given poses, own poses, ladder."""
-    true = true_maps(clip)
-    truth = truth_scene(clip, true)
+    truth = truth_scene(clip, true_maps(clip))
     watched = EvaluatedEncoder(encoder)
     informed = clip_of(clip.rgb, clip.times_s, FrameGeometry(clip.K, truth.T_world_camera))
     predicted, given = _both_ways(watched, informed, truth, options)
     starts = {"given": given, "predicted": predicted, "cumulative": predicted}
     ladder: dict[str, dict[str, DetectionCounts]] = {}
     for start, steps in rungs().items() if options.ladder and watched.has_stages else ():
-        climb = _Climb(watched, starts[start], truth, true)
+        maps = starts[start].encoded.maps
+        assert maps is not None  # an encoder that shows its stages has them
+        climb = _Climb(watched, starts[start], truth, true_maps(clip, maps.kinds))
         ladder[start] = {"start": starts[start].score.detection}
         ladder[start] |= {rung.name: climb(rung) for rung in steps}
     return _result(name, predicted, given, ladder)
@@ -197,7 +200,7 @@ def _scored(encoder: EvaluatedEncoder, view: ClipInput, truth: ScoredScene) -> _
     """Encode and compare."""
     encoded = encoder.encode(view)
     tracks = from_objects(encoded.objects, view.times_s)
-    depth = None if encoded.maps is None else encoded.maps.depth_m
+    depth = encoded.depth_m
     if truth.depth_m is not None and depth is not None:
         truth = replace(truth, depth_m=at_cells(truth.depth_m, depth.shape[1:3]))
     scene = ScoredScene(tracks, encoded.T_world_camera, encoded.room, depth)
@@ -245,22 +248,38 @@ class Seconds:
     odometry_cpu: float = 0.0
     fusion_cpu: float = 0.0
 
+    @property
+    def wall(self) -> float:
+        """All steps together, by the wall clock."""
+        return self.network + self.odometry + self.fusion
+
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """One clip as an encoder left it: objects, room, and what they were made of.
+    """One clip as an encoder left it: its code, and what that was made of.
 
     ``maps`` and ``T_world_camera`` (N, 4, 4) are those that the objects were made of, and
     ``path_maps`` those that the path was, so that the ladder starts where the encoder ended. Both
-    maps are None for an encoder that shows no stages.
+    maps are None for an encoder that shows no stages. ``depth_m`` (N, h, w): the depth that it
+    believes in, None where it shows none.
     """
 
-    objects: tuple[SceneObject, ...]
-    room: Room | None
+    code: SpatialCode
     T_world_camera: Array
     maps: DenseMaps | None = None
     path_maps: DenseMaps | None = None
+    depth_m: NDArray[np.floating] | None = None
     seconds: Seconds = Seconds()
+
+    @property
+    def objects(self) -> tuple[SceneObject, ...]:
+        """The code's objects."""
+        return self.code.objects
+
+    @property
+    def room(self) -> Room | None:
+        """The code's room."""
+        return self.code.room
 
 
 class WatchedStages:
@@ -327,19 +346,25 @@ class EvaluatedEncoder:
         watched = WatchedStages(self._stages)
         code = only(encode_clips(watched, [clip]))
         maps, T_world_camera = watched.made_of
-        return Encoded(
-            code.objects, code.room, T_world_camera, maps, watched.path_maps, watched.seconds
-        )
+        return Encoded(code, T_world_camera, maps, watched.path_maps, maps.depth_m, watched.seconds)
 
     def _whole(self, clip: ClipInput) -> Encoded:
+        encoder, geometry = self._encoder, None
+        if is_parted(encoder):
+            geometry = WatchedGeometry(encoder.parts.geometry)
+            parts = replace(encoder.parts, geometry=geometry)
+            encoder = encoder.with_less(parts, encoder.frames)
         wall, cpu = time.perf_counter(), time.process_time()
-        code = only(self._encoder.encode_batch([clip]))
+        code = only(encoder.encode_batch([clip]))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         if len(code.cameras) != clip.num_frames:
             raise EncodeError(f"{clip.num_frames} frames, but {len(code.cameras)} cameras")
         poses = np.stack([camera.matrix() for camera in code.cameras])
         return Encoded(
-            code.objects, code.room, poses, seconds=Seconds(network=wall, network_cpu=cpu)
+            code,
+            poses,
+            depth_m=None if geometry is None else geometry.depth_m(),
+            seconds=Seconds(network=wall, network_cpu=cpu),
         )
 
     def path(self, clip: ClipInput, maps: DenseMaps) -> Array:

@@ -188,6 +188,7 @@ class Recording:
     """One capture. ``video.sampled_s`` are the times of all its N frames.
 
     ``objects``: its true boxes, world as for the cameras; empty where none were recorded.
+    ``stands_still``: the camera is known not to have moved, whatever else is known of it.
     """
 
     name: str
@@ -196,6 +197,7 @@ class Recording:
     cameras: RecordedCameras
     objects: tuple[SceneObject, ...] = ()
     room: Room | None = None
+    stands_still: bool = False
     _truth: SpatialCode | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -211,7 +213,8 @@ class Recording:
         K = np.stack([camera.intrinsics() for camera in code.cameras])
         poses = np.stack([camera.matrix() for camera in code.cameras])
         video = replace(code.video, sampled_s=tuple(camera.t_s for camera in code.cameras))
-        return cls(name, frames, video, RecordedCameras(K, poses), code.objects, code.room, code)
+        cameras = RecordedCameras(K, poses)
+        return cls(name, frames, video, cameras, code.objects, code.room, _truth=code)
 
     @property
     def num_frames(self) -> int:

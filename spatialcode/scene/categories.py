@@ -63,7 +63,6 @@ CATEGORIES: tuple[Category, ...] = (
 )
 
 LABELS: tuple[str, ...] = tuple(category.label for category in CATEGORIES)
-LABEL_INDEX: dict[str, int] = {label: i for i, label in enumerate(LABELS)}
 
 #: Dense class channels after the object categories.
 STRUCTURE_LABELS: tuple[str, ...] = ("floor", "wall", "ceiling")

@@ -156,7 +156,7 @@ class SandboxedDecoder:
                         rgb=shared.reshape(reply["shape"]),
                         rows=tuple(int(row) for row in reply["rows"]),
                         times_s=tuple(float(t) for t in reply["times_s"]),
-                        probe=replace(VideoProbe(**reply["probe"]), uri=uri),
+                        probe=replace(VideoProbe.of(reply["probe"]), uri=uri),
                         warnings=tuple(str(text) for text in reply["warnings"]),
                     )
                     video = rows.result()
@@ -175,7 +175,7 @@ class SandboxedDecoder:
         request = Request(str(Path(path).absolute()), ByCount(1), limits, sha256=known)
         ((reply, _),) = self._replies("probe", request)
         with self._protocol_errors():
-            return replace(VideoProbe(**reply["probe"]), uri=str(path))
+            return replace(VideoProbe.of(reply["probe"]), uri=str(path))
 
     @contextlib.contextmanager
     def _protocol_errors(self) -> Any:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import av
 import av.container
@@ -33,7 +33,10 @@ from spatialcode.errors import (
     VideoLimitError,
     VideoNotFoundError,
 )
+from spatialcode.scene.lens import Lens
+from spatialcode.video.atoms import mov_metadata
 from spatialcode.video.containers import HEAD_BYTES, check_container, sniff
+from spatialcode.video.lens import FileMetadata, lens_of
 from spatialcode.video.limits import VideoLimits
 from spatialcode.video.packets import PacketTable, scan
 
@@ -72,6 +75,7 @@ class VideoFile:
                 f"file:{self.path.absolute()}",
                 format=self.format_name,
                 options={"protocol_whitelist": "file"},
+                metadata_errors="replace",  # names and places need not be UTF-8
             )
         except av.error.MemoryError:
             raise
@@ -161,7 +165,10 @@ def first_frame(source: VideoFile) -> tuple[int | None, Orientation]:
 
 def frame_orientation(frame: av.video.frame.VideoFrame) -> Orientation:
     """How `frame` must be turned, from its display matrix."""
-    data = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV does not know all kinds of side data, such as Exif
+        return Orientation(-round(frame.rotation / 90) % 4 * 90)
     return orientation_of(bytes(cast(Buffer, data))) if data is not None else Orientation()
 
 
@@ -215,7 +222,7 @@ class VideoProbe:
     """Facts of one video. Sizes are upright and of square pixels; `rotation_deg` is clockwise.
 
     `num_frames`, `duration_s` and `fps` are counted from the packets, not read from headers.
-    `sha256` is empty when it was not asked for.
+    `sha256` is empty when it was not asked for. `lens`: what the file says of it.
     """
 
     uri: str
@@ -229,6 +236,13 @@ class VideoProbe:
     height_px: int
     rotation_deg: int
     num_frames: int | None
+    lens: Lens | None = None
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> VideoProbe:
+        """From what `dataclasses.asdict` makes of one."""
+        lens = facts.get("lens")
+        return cls(**{**facts, "lens": None if lens is None else Lens(**lens)})
 
 
 @dataclass(frozen=True)
@@ -264,6 +278,7 @@ def open_video(path: str | os.PathLike[str], limits: VideoLimits) -> Iterator[Op
             raise VideoLimitError(
                 "duration", f"{packets.duration_s:.1f} s, at most {limits.max_duration_s:g} s"
             )
+        metadata = file_metadata(source)
         first_tick, orientation = first_frame(source)
         packets = packets.without_undecodable_start(
             first_tick, is_broadcast=format_name in ("mpegts", "mpeg")
@@ -275,8 +290,34 @@ def open_video(path: str | os.PathLike[str], limits: VideoLimits) -> Iterator[Op
             uri=str(path), num_bytes=num_bytes, sha256="", format=format_name, codec=codec,
             duration_s=packets.duration_s, fps=packets.fps, width_px=width, height_px=height,
             rotation_deg=orientation.rotation_deg, num_frames=packets.num_frames,
+            lens=lens_of(metadata, (width, height)),
         )  # fmt: skip
         yield OpenedVideo(source, packets, facts, orientation, num_indexed, damage)
+
+
+def file_metadata(source: VideoFile) -> FileMetadata:
+    """What the file says beside its pictures; one packet is read where pictures are JPEG files.
+
+    Leaves `source` somewhere in the file.
+    """
+    tags = {**source.container.metadata, **source.stream.metadata}
+    if source.format_name == "mov":
+        with source.path.open("rb") as file:
+            return FileMetadata.of(tags, mov_metadata(file), _first_jpeg(source))
+    return FileMetadata.of(tags, jpeg=_first_jpeg(source))
+
+
+def _first_jpeg(source: VideoFile) -> bytes:
+    """The first packet where it holds a JPEG picture, else nothing."""
+    if source.stream.codec_context.codec.canonical_name != "mjpeg":
+        return b""
+    source.reopen()
+    try:
+        return next((bytes(p) for p in source.container.demux(source.stream) if p.size), b"")
+    except av.error.MemoryError:
+        raise
+    except av.error.FFmpegError:
+        return b""  # the packet scan reports it
 
 
 def _container_damage(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spatialcode.encoder.maps import FLOOR_CHANNEL, NUM_CLASSES, DenseMaps
+from spatialcode.encoder.maps import FLOOR_CHANNEL, DenseMaps
 from spatialcode.encoder.tracks import (
     ObservedPlaces,
     TrackConfig,
@@ -16,7 +16,10 @@ from spatialcode.encoder.tracks import (
     whole_cluster,
 )
 from spatialcode.encoder.votes import FusionConfig, Votes, cluster_votes
+from spatialcode.scene.kinds import PRIMITIVE_KINDS
 from tests.encoder.test_votes import CHAIR, DOOR, directions, together, votes_for
+
+NUM_CLASSES = PRIMITIVE_KINDS.num_channels
 
 EMPTY, TAKEN, UNSEEN = 1, 2, 0
 SIZE = (0.5, 0.5, 0.9)

@@ -16,9 +16,10 @@ from spatialcode.encoder.votes import (
     triangulated_center,
     weighted_median,
 )
-from spatialcode.scene.categories import LABEL_INDEX, LABELS, WALL_BOX_THICKNESS_M
+from spatialcode.scene.categories import LABELS, WALL_BOX_THICKNESS_M
+from spatialcode.scene.kinds import PRIMITIVE_KINDS
 
-CHAIR, TABLE, DOOR = (LABEL_INDEX[name] for name in ("chair", "table", "door"))
+CHAIR, TABLE, DOOR = (PRIMITIVE_KINDS.index[name] for name in ("chair", "table", "door"))
 
 
 def votes_for(
@@ -49,7 +50,7 @@ def votes_for(
 
 
 def together(*parts: Votes) -> Votes:
-    names = Votes.__dataclass_fields__
+    names = [name for name in Votes.__dataclass_fields__ if name != "kinds"]
     return Votes(**{k: np.concatenate([getattr(p, k) for p in parts]) for k in names})
 
 

@@ -60,6 +60,16 @@ def believable_intrinsics(
     return intrinsics_of_view(frame_px, settings.assumed_hfov_deg)
 
 
+def given_intrinsics(window: Window) -> Float[np.ndarray, "3 3"] | None:
+    """The pinhole matrix that came with a window's frames, else the one of the lens that the
+    video's file tells.
+    """
+    K, lens = window.geometry.K, window.geometry.lens
+    if K is None and lens is not None:
+        return lens.intrinsics(window.rgb.shape[2], window.rgb.shape[1])
+    return None if K is None else np.asarray(K, np.float64)
+
+
 def known_depth(depth_m: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n h w"]:
     """Depth with NaN where it is 0, below 0 or not finite."""
     depth = np.asarray(depth_m, np.float32)
@@ -230,13 +240,16 @@ class _PathedSession:
             return known_depth(known.depth_m), source.recorded_error, None
         if source.depth is None:
             raise EncodeError("recorded geometry: expected depth with the frames, got none")
-        found = source.depth.depth(window.rgb, known.K)
+        found = source.depth.depth(window.rgb, given_intrinsics(window))
         return known_depth(found.depth_m), source.depth.error, found.focal_px
 
     def _intrinsics(self, window: Window, focal_px: Array | None) -> Array:
-        """Recorded, else what the first window's depth source tells, else assumed."""
-        if window.geometry.K is not None:
-            return np.asarray(window.geometry.K, np.float64)
+        """Recorded, else by the video's file, else what the first window's depth source tells, else
+        assumed.
+        """
+        given = given_intrinsics(window)
+        if given is not None:
+            return given
         if self._K is None:
             frame_px = (window.rgb.shape[1], window.rgb.shape[2])
             if focal_px is None:

@@ -26,6 +26,27 @@ class Similarity:
         R = after[:3, :3] @ before[:3, :3].T
         return cls(scale, R, after[:3, 3] - scale * R @ before[:3, 3])
 
+    @classmethod
+    def fitted(
+        cls,
+        points: Float[np.ndarray, "n 3"],
+        target: Float[np.ndarray, "n 3"],
+        with_scale: bool = True,
+    ) -> Similarity:
+        """What takes points nearest to their targets, by least squares; without scale, a motion.
+
+        Points that all coincide have no scale: theirs is 0. Source: Umeyama, "Least-squares
+        estimation of transformation parameters between two point patterns", PAMI 1991, eqs. 39–42.
+        """
+        center, target_center = points.mean(axis=0), target.mean(axis=0)
+        own, wanted = points - center, target - target_center
+        u, singular, vt = np.linalg.svd(wanted.T @ own)
+        flip = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+        R = (u * flip) @ vt
+        spread = float((own**2).sum())
+        scale = 1.0 if not with_scale else float(singular @ flip) / spread if spread > 0 else 0.0
+        return cls(scale, R, target_center - scale * R @ center)
+
     def points(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
         """Points of the world that it leads to."""
         return self.scale * points @ self.R.T + self.t

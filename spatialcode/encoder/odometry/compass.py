@@ -15,12 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Complex, Float
 
-from spatialcode.encoder.maps import NUM_OBJECT_CLASSES, WALL_CHANNEL, DenseMaps
+from spatialcode.encoder.maps import WALL_CHANNEL, DenseMaps
 from spatialcode.encoder.votes import Array
-from spatialcode.scene.categories import CATEGORIES
 from spatialcode.scene.frames import level_rotation, pixel_centres
-
-_HAS_AXIS = np.array([c.yaw_symmetry in ("full", "half") for c in CATEGORIES])
 
 
 @dataclass(frozen=True)
@@ -77,8 +74,8 @@ def _along_walls(maps: DenseMaps, K_grid: Array, config: CompassConfig) -> tuple
 
 
 def _of_boxes(maps: DenseMaps, config: CompassConfig) -> tuple[Array, Array]:
-    prob = maps.class_prob[:, :NUM_OBJECT_CLASSES]
-    voting = (prob.sum(axis=1) > config.min_prob) & _HAS_AXIS[prob.argmax(axis=1)]
+    likeliest = maps.kind_prob.argmax(axis=1)
+    voting = (maps.object_prob > config.min_prob) & maps.kinds.has_axis[likeliest]
     weight = voting / ((maps.vote_scale_m**2).mean(axis=-1) + 0.01)
     turned = np.exp(4j * maps.yaw_level_rad)
     return (weight * turned).sum(axis=(1, 2)), weight.sum(axis=(1, 2))

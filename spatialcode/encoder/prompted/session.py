@@ -62,6 +62,11 @@ class PromptedEncoding:
         self.identity = identity
         self.frames = frames
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of things that it looks for."""
+        return labels_of(self.settings.words)
+
     def session(self, clip: ClipHeader) -> Session:
         """A session whose memory does not grow with the clip."""
         return PromptedSession(self, clip)

@@ -22,12 +22,11 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from spatialcode.encoder.maps import WALL_CHANNEL, DenseMaps
-from spatialcode.scene.categories import LABEL_INDEX
 
 Array = NDArray[np.float64]
 
 #: What hangs in a wall ends the room as the wall does.
-_WALL_LIKE = [WALL_CHANNEL, LABEL_INDEX["door"], LABEL_INDEX["window"]]
+_IN_WALLS = ("door", "window")
 NUM_BINS = 180
 BIN_RAD = 2 * np.pi / NUM_BINS
 #: A segment of wall joins what is seen this many bins apart.
@@ -110,7 +109,8 @@ def _quantile(key: NDArray[np.int64], value: Array, size: int, q: float) -> Arra
 
 def make_profile(maps: DenseMaps, lifted: Lifted, T_world_camera: Array) -> Profile:
     """The sight of every frame, as maps tell wall from other things."""
-    wall = maps.class_prob[:, _WALL_LIKE].sum(axis=1) > 0.5
+    wall_like = [maps.kinds.index[label] for label in _IN_WALLS if label in maps.kinds.index]
+    wall = maps.class_prob[:, [WALL_CHANNEL, *wall_like]].sum(axis=1) > 0.5
     # a cast to every cell of the scale is not worth it: it hardly varies within a frame
     scale = np.median(maps.depth_log_scale.reshape(maps.num_frames, -1), axis=1)
     range_m, is_wall = sight_of(lifted, wall, wall_quantile=0.5)

@@ -20,7 +20,7 @@ from spatialcode.encoder.odometry.compass import CompassConfig
 from spatialcode.encoder.odometry.path import OdometryConfig
 from spatialcode.encoder.protocol import FrameRequest
 from spatialcode.encoder.room.layout import LayoutConfig
-from spatialcode.errors import WeightsError
+from spatialcode.errors import SchemaError, WeightsError
 from spatialcode.workkey import EncoderIdentity, config_sha256
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def load_weights(path: Path) -> tuple[DenseEncoder, dict[str, Any]]:
     try:
         model = make_model(ModelConfig.from_dict(card["architecture"]))
         tensors = {name: value.float() for name, value in load_file(path).items()}
-    except (SafetensorError, KeyError, TypeError, OSError) as error:
+    except (SafetensorError, SchemaError, KeyError, TypeError, OSError) as error:
         raise WeightsError(f"{path}: cannot be read as encoder weights ({error})") from error
     missing, unexpected = model.load_state_dict(tensors, strict=False)
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
@@ -118,6 +118,7 @@ class SmallSettings:
     assumed_hfov_deg: float = setting(
         "horizontal field of view where intrinsics are unknown", 65.0, above=0, below=180
     )
+    believe_file: bool = setting("take the lens that a video's file tells before that", True)
     precision: str = setting(
         "of the network; auto: bfloat16 where the processor multiplies it in hardware",
         "auto",

@@ -18,7 +18,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from spatialcode.encoder.maps import NUM_OBJECT_CLASSES, STRIDE_PX, DenseMaps, concatenate
+from spatialcode.encoder.maps import STRIDE_PX, DenseMaps, concatenate
 from spatialcode.encoder.small.inputs import (
     GRAVITY_ESTIMATED,
     GRAVITY_EXACT,
@@ -28,7 +28,6 @@ from spatialcode.encoder.small.inputs import (
 )
 from spatialcode.encoder.small.losses import LOG_SCALE_RANGE, predicted_center
 from spatialcode.encoder.small.model import DenseEncoder, RawMaps, ResidualBlock, channels_last
-from spatialcode.scene.categories import CATEGORIES
 
 
 def folded(model: DenseEncoder) -> DenseEncoder:
@@ -50,9 +49,6 @@ def _fold(module: nn.Module, conv_name: str, norm_name: str) -> None:
         setattr(module, norm_name, nn.Identity())
 
 
-_HAS_FRONT = torch.tensor([c.has_front for c in CATEGORIES])
-
-
 def relative_yaw(raw: RawMaps) -> Float[Tensor, "b h w"]:
     """Box yaw relative to the cell's azimuth frame.
 
@@ -61,8 +57,9 @@ def relative_yaw(raw: RawMaps) -> Float[Tensor, "b h w"]:
     """
     axis_yaw = 0.5 * torch.atan2(raw.axis[:, 1], raw.axis[:, 0])
     along = raw.heading[:, 0] * axis_yaw.cos() + raw.heading[:, 1] * axis_yaw.sin()
-    label = raw.class_logits[:, :NUM_OBJECT_CLASSES].argmax(1)
-    turned = (along < 0) & _HAS_FRONT.to(label.device)[label]
+    likeliest = raw.class_logits[:, : len(raw.kinds)].argmax(1)
+    has_front = torch.from_numpy(raw.kinds.has_front).to(likeliest.device)
+    turned = (along < 0) & has_front[likeliest]
     return torch.where(turned, axis_yaw + torch.pi, axis_yaw)
 
 
@@ -93,7 +90,7 @@ def decode(
         "gravity_scale_rad": raw.up_log_scale.clamp(*LOG_SCALE_RANGE).exp(),
     }
     arrays = {k: v.float().cpu().numpy().astype(np.float32) for k, v in tensors.items()}
-    return DenseMaps(**arrays)
+    return DenseMaps(**arrays, kinds=raw.kinds)
 
 
 #: Pixels of the network input; its aspect follows the video.

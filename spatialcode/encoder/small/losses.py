@@ -20,13 +20,10 @@ from torch import Tensor
 from spatialcode.encoder.maps import CEILING_CHANNEL, FLOOR_CHANNEL, WALL_CHANNEL
 from spatialcode.encoder.small.inputs import CellFrames
 from spatialcode.encoder.small.model import RawMaps
-from spatialcode.scene.categories import CATEGORIES
+from spatialcode.scene.kinds import Kinds
 
 STRUCTURE_CHANNEL = {-1: FLOOR_CHANNEL, -2: WALL_CHANNEL, -3: CEILING_CHANNEL}
 LOG_SCALE_RANGE = (-5.0, 3.0)
-
-_HAS_AXIS = torch.tensor([c.yaw_symmetry in ("full", "half") for c in CATEGORIES])
-_HAS_FRONT = torch.tensor([c.yaw_symmetry == "full" for c in CATEGORIES])
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class LossWeights:
 class CellTargets:
     """Per-cell targets of B pictures; entries of cells without an object are arbitrary.
 
-    ``class_index`` (b, h, w) long, ``valid``: the cell has a class and a depth,
+    ``class_index`` (b, h, w) long, ``valid``: the cell has a class, ``has_depth``: it has a depth,
     ``is_object``; ``object_weight``: 1/sqrt(cells of its object in this picture).
     ``center_azimuth_m``: object centre minus camera centre as (lateral, radial, vertical);
     ``axis_cos_sin``, ``heading_cos_sin``: of twice and once the yaw relative to the ray.
@@ -55,6 +52,7 @@ class CellTargets:
 
     class_index: Int[Tensor, "b h w"]
     valid: Bool[Tensor, "b h w"]
+    has_depth: Bool[Tensor, "b h w"]
     is_object: Bool[Tensor, "b h w"]
     object_weight: Float[Tensor, "b h w"]
     log_depth: Float[Tensor, "b h w"]
@@ -78,7 +76,7 @@ def _cells_per_object(instance: Int[Tensor, "b h w"], num_objects: int) -> Float
     return counts[:, 1:]
 
 
-def cell_targets(batch: dict[str, Tensor], frames: CellFrames) -> CellTargets:
+def cell_targets(batch: dict[str, Tensor], frames: CellFrames, kinds: Kinds) -> CellTargets:
     """Targets in the frames that the prediction uses.
 
     ``batch`` holds tensors named as the fields of ``TrainingFrames``. ``frames`` may belong
@@ -87,10 +85,12 @@ def cell_targets(batch: dict[str, Tensor], frames: CellFrames) -> CellTargets:
     instance = batch["cell_instance"].long()
     index = instance.clamp(min=0)
     label = _of_cell(batch["label_index"], index).long()
+    is_known = instance >= min(STRUCTURE_CHANNEL)
     is_object = (instance >= 0) & (label >= 0)
     class_index = label.clamp(min=0)
     for instance_id, channel in STRUCTURE_CHANNEL.items():
-        class_index = torch.where(instance == instance_id, channel, class_index)
+        of_part = kinds.num_channels + channel
+        class_index = torch.where(instance == instance_id, of_part, class_index)
     num_cells = _cells_per_object(instance, batch["label_index"].shape[1])
     center = torch.einsum("bij,bmj->bmi", frames.R_level_camera, batch["center_camera_m"])
     box_x = torch.einsum("bij,bmj->bmi", frames.R_level_camera, batch["box_x_camera"])
@@ -99,7 +99,8 @@ def cell_targets(batch: dict[str, Tensor], frames: CellFrames) -> CellTargets:
     cos, sin = heading.unbind(-1)
     return CellTargets(
         class_index=class_index,
-        valid=is_object | ((instance < 0) & (instance >= -3)),
+        valid=is_object | (is_known & (instance < 0)),
+        has_depth=is_known,
         is_object=is_object,
         object_weight=is_object / _of_cell(num_cells, index).clamp(min=1).sqrt(),
         log_depth=batch["cell_depth_m"].log(),
@@ -138,22 +139,23 @@ def loss_terms(
     raw: RawMaps, batch: dict[str, Tensor], frames: CellFrames
 ) -> dict[str, Float[Tensor, ""]]:
     """Every term of the loss, unweighted, each a mean over what it applies to."""
-    t = cell_targets(batch, frames)
+    t = cell_targets(batch, frames, raw.kinds)
     weight = t.object_weight
     # an object of 16 cells weighs 1 a cell; structure is plentiful and easy
     class_weight = torch.where(t.is_object, (4 * weight).clamp(0.2, 2.0), 0.25) * t.valid
     classes = torch.nn.functional.cross_entropy(raw.class_logits, t.class_index, reduction="none")
     depth = laplace_nll(raw.log_depth[:, 0] - t.log_depth, raw.log_depth_log_scale[:, 0])
-    depth_weight = torch.where(t.is_object, (4 * weight).clamp(0.5, 2.0), 0.5) * t.valid
+    depth_weight = torch.where(t.is_object, (4 * weight).clamp(0.5, 2.0), 0.5) * t.has_depth
     center_error = predicted_center(raw, frames) - t.center_azimuth_m
     vote = laplace_nll(center_error, raw.vote_log_scale.permute(0, 2, 3, 1)).sum(-1)
     size = (raw.log_size.permute(0, 2, 3, 1) - t.log_size).abs().sum(-1)
     axis = (raw.axis.permute(0, 2, 3, 1) - t.axis_cos_sin).square().sum(-1)
     heading = (raw.heading.permute(0, 2, 3, 1) - t.heading_cos_sin).square().sum(-1)
-    object_class = t.class_index.clamp(max=len(CATEGORIES) - 1)
-    device = weight.device
-    has_axis = _HAS_AXIS.to(device)[object_class]
-    has_front = _HAS_FRONT.to(device)[object_class]
+    object_class = t.class_index.clamp(max=len(raw.kinds) - 1)
+    has_axis, has_front = (
+        torch.from_numpy(which).to(weight.device)[object_class]
+        for which in (raw.kinds.has_axis, raw.kinds.has_front)
+    )
     up_error = (raw.up - batch["up_camera"]).norm(dim=-1)
     height_error = (raw.log_height - batch["camera_height_m"].log()).abs()
     return {
@@ -178,14 +180,14 @@ def quality_measures(
     raw: RawMaps, batch: dict[str, Tensor], frames: CellFrames
 ) -> dict[str, float]:
     """Readable measures: depth AbsRel, vote error (m, median), class and object accuracy."""
-    t = cell_targets(batch, frames)
+    t = cell_targets(batch, frames, raw.kinds)
     depth_error = (raw.log_depth[:, 0].exp() / t.log_depth.exp() - 1).abs()
     vote_error = (predicted_center(raw, frames) - t.center_azimuth_m).norm(dim=-1)
     correct = (raw.class_logits.argmax(1) == t.class_index).float()
     up_error_deg = torch.rad2deg(torch.acos((raw.up * batch["up_camera"]).sum(-1).clamp(-1, 1)))
     height_ratio = (raw.log_height.exp() / batch["camera_height_m"] - 1).abs()
     return {
-        "depth_abs_rel": weighted_mean(depth_error, t.valid.float()).item(),
+        "depth_abs_rel": weighted_mean(depth_error, t.has_depth.float()).item(),
         "vote_error_m": vote_error[t.is_object].median().item(),
         "object_class_accuracy": weighted_mean(correct, t.object_weight).item(),
         "class_accuracy": weighted_mean(correct, t.valid.float()).item(),

@@ -16,9 +16,10 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from spatialcode.encoder.maps import NUM_CLASSES, STRIDE_PX
+from spatialcode.encoder.maps import STRIDE_PX
 from spatialcode.encoder.small.inputs import NUM_CHANNELS, input_channels
 from spatialcode.errors import ConfigError, WeightsError
+from spatialcode.scene.kinds import PRIMITIVE_KINDS, Kinds
 
 #: Strides, in input pixels, of the maps that a tower returns, finest first.
 PYRAMID_STRIDES_PX = (4, 8, 16)
@@ -141,9 +142,8 @@ class ConvTrunk(nn.Module):
         return tuple(maps[1:])
 
 
-#: Raw channels per cell, in this order.
-CELL_CHANNELS: dict[str, int] = {
-    "class_logits": NUM_CLASSES,
+#: Raw channels per cell after those of the classes, in this order.
+_CELL_CHANNELS: dict[str, int] = {
     "log_depth": 1,
     "log_depth_log_scale": 1,
     "offset": 3,
@@ -158,7 +158,9 @@ NUM_GLOBAL = 5
 
 @dataclass(frozen=True, eq=False)
 class RawMaps:
-    """Raw network output, float32. Cells are (b, channels, h, w); see CELL_CHANNELS.
+    """Raw network output, float32. Cells are (b, channels, h, w).
+
+    ``class_logits``: of ``kinds``, then floor, wall, ceiling.
 
     ``offset``: object centre minus the seen surface point, metres, in the (lateral, radial,
     vertical) frame of the cell's ray. ``axis``: (cos, sin) of twice the yaw, ``heading``:
@@ -177,6 +179,7 @@ class RawMaps:
     up: Float[Tensor, "b 3"]
     up_log_scale: Float[Tensor, " b"]
     log_height: Float[Tensor, " b"]
+    kinds: Kinds = PRIMITIVE_KINDS
 
 
 def _conv_norm(width_in: int, width_out: int, kernel: int) -> nn.Sequential:
@@ -212,10 +215,12 @@ class FeatureFusion(nn.Module):
 class DenseHeads(nn.Module):
     """One shared 3x3 convolution, then all cell channels; pooled coarse features per picture."""
 
-    def __init__(self, width: int, coarse_width: int) -> None:
+    def __init__(self, width: int, coarse_width: int, kinds: Kinds) -> None:
         super().__init__()
+        self.kinds = kinds
+        self.channels = {"class_logits": kinds.num_channels, **_CELL_CHANNELS}
         self.shared = _conv_norm(width, width, 3)
-        self.cells = nn.Conv2d(width, sum(CELL_CHANNELS.values()), 1)
+        self.cells = nn.Conv2d(width, sum(self.channels.values()), 1)
         last = nn.Linear(128, NUM_GLOBAL)
         nn.init.zeros_(last.weight)
         self.picture = nn.Sequential(nn.Linear(coarse_width, 128), nn.GELU(), last)
@@ -224,12 +229,18 @@ class DenseHeads(nn.Module):
         h, w = grid_hw
         # float32 from here: exponentials and angles lose too much in bfloat16
         cells = self.cells(self.shared(fused))[:, :, :h, :w].float()
-        split = torch.split(cells, list(CELL_CHANNELS.values()), dim=1)
-        named = dict(zip(CELL_CHANNELS, split, strict=True))
+        split = torch.split(cells, list(self.channels.values()), dim=1)
+        named = dict(zip(self.channels, split, strict=True))
         picture = self.picture(coarse.mean(dim=(2, 3))).float()
         upright = torch.tensor([0.0, -1.0, 0.0], device=picture.device)
         up = nn.functional.normalize(upright + picture[:, :3], dim=-1)
-        return RawMaps(**named, up=up, up_log_scale=picture[:, 3], log_height=picture[:, 4])
+        return RawMaps(
+            **named,
+            up=up,
+            up_log_scale=picture[:, 3],
+            log_height=picture[:, 4],
+            kinds=self.kinds,
+        )
 
 
 #: Every tower that a model may be built of, by the name that weights cards give it.
@@ -248,40 +259,44 @@ def _kind_of(options: Any) -> tuple[str, TowerKind]:
 class ModelConfig:
     """Architecture of the network: options of its towers, which tell their kinds by their types.
 
-    ``geometry_tower`` None: the object tower serves as both and is run once.
+    ``geometry_tower`` None: the object tower serves as both and is run once. ``kinds``: what its
+    classes are.
     """
 
     object_tower: Any = field(default_factory=TrunkConfig)
     fusion_width: int = 96
     geometry_tower: Any = None
+    kinds: Kinds = PRIMITIVE_KINDS
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as a weights card holds them."""
+        shared: dict[str, Any] = {"fusion_width": self.fusion_width}
+        if self.kinds != PRIMITIVE_KINDS:
+            shared["kinds"] = list(self.kinds.labels)
         if isinstance(self.object_tower, TrunkConfig) and self.geometry_tower is None:
-            return {"trunk": asdict(self.object_tower), "fusion_width": self.fusion_width}
+            return {"trunk": asdict(self.object_tower)} | shared
         towers = {"object_tower": self.object_tower, "geometry_tower": self.geometry_tower}
         named: dict[str, Any] = {
             key: {"name": _kind_of(options)[0], "options": asdict(options)}
             for key, options in towers.items()
             if options is not None
         }
-        return named | {"fusion_width": self.fusion_width}
+        return named | shared
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
         """Inverse of :meth:`to_dict`, also after JSON has turned tuples into lists.
 
-        Raises KeyError or TypeError for what is no architecture, and WeightsError for a tower
-        that is not in ``TOWERS``.
+        Raises KeyError or TypeError for what is no architecture, SchemaError for kinds that are
+        none, and WeightsError for a tower that is not in ``TOWERS``.
         """
+        labels, width = values.get("kinds"), values["fusion_width"]
+        kinds = PRIMITIVE_KINDS if labels is None else Kinds(tuple(labels))
         if "trunk" in values:
-            return cls(TrunkConfig(**_with_tuples(values["trunk"])), values["fusion_width"])
+            return cls(TrunkConfig(**_with_tuples(values["trunk"])), width, kinds=kinds)
         geometry = values.get("geometry_tower")
-        return cls(
-            _options(values["object_tower"]),
-            values["fusion_width"],
-            None if geometry is None else _options(geometry),
-        )
+        own = None if geometry is None else _options(geometry)
+        return cls(_options(values["object_tower"]), width, own, kinds)
 
 
 def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
@@ -313,7 +328,7 @@ class DenseEncoder(nn.Module):
             towers.append(self.geometry)
         channels = tuple(sum(c) for c in zip(*(tower.channels for tower in towers), strict=True))
         self.fusion = FeatureFusion(channels, config.fusion_width)
-        self.heads = DenseHeads(config.fusion_width, towers[-1].channels[-1])
+        self.heads = DenseHeads(config.fusion_width, towers[-1].channels[-1], config.kinds)
 
     def forward(
         self,

@@ -44,6 +44,8 @@ from spatialcode.encoder.small.inference import (
 from spatialcode.encoder.small.model import DenseEncoder
 from spatialcode.encoder.stages import Stages, encode_clips
 from spatialcode.errors import EncodeError
+from spatialcode.scene.categories import LABELS
+from spatialcode.scene.lens import Lens
 from spatialcode.scene.schema import Provenance, Scale, SpatialCode
 from spatialcode.workkey import EncoderIdentity
 
@@ -80,20 +82,26 @@ class SmallStages:
         self.runner = DenseRunner(model, device, bfloat16, settings.chunk_size)
 
     def prepare(self, clip: ClipInput) -> ClipInput:
-        """The clip at network size. Without ``K``, the assumed field of view; without poses, an
-        audit of the camera's motion, which larger frames show better than those of network size.
+        """The clip at network size. Without ``K``, the lens that the video's file tells, else the
+        assumed field of view; without poses, an audit of the camera's motion, which larger frames
+        show better than those of network size.
         """
         if not clip.num_frames:
             raise EncodeError("a clip needs at least one frame, got none")
         K = clip.geometry.K
         if K is None:
             height, width = clip.rgb.shape[1:3]
-            K = assumed_intrinsics(width, height, self.settings.assumed_hfov_deg)
+            K = self._assumed(clip.geometry.lens, width, height)
         audit = None
         if clip.geometry.T_world_camera is None:
             audit = audit_path(_gray(clip), K, clip.geometry.K is not None, self.settings.audit)
         rgb, K = resized(clip.rgb, K)
         return replace(clip, rgb=rgb, geometry=replace(clip.geometry, K=K), audit=audit)
+
+    def _assumed(self, lens: Lens | None, width_px: int, height_px: int) -> Array:
+        if lens is not None and self.settings.believe_file:
+            return lens.intrinsics(width_px, height_px)
+        return assumed_intrinsics(width_px, height_px, self.settings.assumed_hfov_deg)
 
     def maps(
         self,
@@ -169,6 +177,11 @@ class SpatialEncoder:
 
     def __init__(self, stages: Stages) -> None:
         self.stages = stages
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of things that it can find."""
+        return LABELS
 
     def session(self, clip: ClipHeader) -> Session:
         """A session that keeps all frames: the path is estimated over the whole clip."""

@@ -23,6 +23,8 @@ from spatialcode.errors import SchemaError
 MAX_OBJECTS = 48
 #: Instance id of cells without anything to learn from.
 IGNORE = -9
+#: Index of the label of an object that is of no kind the network is to tell apart.
+NO_KIND = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +136,7 @@ def training_frames(truth: TruthFrames) -> TrainingFrames:
         camera_height_m=truth.T_world_camera[:, 2, 3].astype(np.float32),
         cell_instance=instance,
         cell_depth_m=np.where(depth_valid, depth, 1.0).astype(np.float32),
-        label_index=padded(labels, -1).astype(np.int16),
+        label_index=padded(labels, NO_KIND).astype(np.int16),
         center_camera_m=padded(np.einsum("nji,nmj->nmi", rotation, relative)),
         size_m=padded(sizes, 1.0),
         box_x_camera=padded(np.einsum("nji,nmj->nmi", rotation, box_x_world)),

@@ -75,6 +75,11 @@ class LoadedUnified:
         self.model, self.parts, self.limits = model, parts, limits
         self.identity, self.frames = identity, frames
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of things that it looks for."""
+        return self.limits.labels
+
     def session(self, clip: ClipHeader) -> UnifiedSession:
         """A clip's own way through parts and network."""
         return UnifiedSession(self, clip)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialcode.encoder.geometry.similarity import Similarity
 from spatialcode.scene.relations import inside_polygon
 
 Array = NDArray[np.float64]
@@ -86,16 +87,56 @@ def vector_angle(a: Array, b: Array) -> Array:
 
 
 def align_rigid(points: Array, target: Array) -> Array:
-    """``points`` (N, 3) after the rotation and translation that fit ``target`` best.
+    """``points`` (N, 3) after the rotation and translation that fit ``target`` best."""
+    return Similarity.fitted(points, target, with_scale=False).points(points)
 
-    Source: Umeyama, "Least-squares estimation of transformation parameters between two
-    point patterns", PAMI 1991, without its scale.
+
+#: A true path that spans less says nothing of scale or shape.
+LEAST_SPAN_M = 0.2
+
+
+@dataclass(frozen=True)
+class PathFit:
+    """How a path fits the true one after the best similarity.
+
+    ``similarity_m``: root mean square distance of camera centres. ``scale_ratio``: metres of the
+    path for one true metre.
     """
-    center, target_center = points.mean(axis=0), target.mean(axis=0)
-    u, _, vt = np.linalg.svd((target - target_center).T @ (points - center))
-    flip = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    rotation = (u * flip) @ vt
-    return np.asarray((points - center) @ rotation.T + target_center)
+
+    similarity_m: float
+    scale_ratio: float
+
+
+def path_fit(predicted: Array, truth: Array) -> PathFit | None:
+    """The fit of camera paths (N, 4, 4); None where the true one has fewer than three cameras or
+    spans less than `LEAST_SPAN_M`. A path that stays in one place has a ratio of 0.
+    """
+    centres, true_centres = predicted[:, :3, 3], truth[:, :3, 3]
+    if len(truth) < 3 or span_m(true_centres) < LEAST_SPAN_M:
+        return None
+    fit = Similarity.fitted(centres, true_centres)
+    ratio = 1.0 / fit.scale if fit.scale > 0 else 0.0
+    return PathFit(_rms(fit.points(centres) - true_centres), ratio)
+
+
+def span_m(centres: Array) -> float:
+    """The diagonal of the smallest upright box around camera centres (N, 3)."""
+    return float(np.linalg.norm(np.ptp(centres, axis=0)))
+
+
+@dataclass(frozen=True)
+class StillError:
+    """The largest distance, and the largest turn, of a standing camera from its first frame."""
+
+    m: float
+    deg: float
+
+
+def still_error(predicted: Array) -> StillError:
+    """How far a path (N, 4, 4) of a camera that stood goes."""
+    away = np.linalg.norm(predicted[:, :3, 3] - predicted[0, :3, 3], axis=1)
+    turned = rotation_angle(predicted[:1, :3, :3], predicted[:, :3, :3])
+    return StillError(float(away.max()), float(np.degrees(turned.max())))
 
 
 @dataclass(frozen=True)
@@ -111,16 +152,17 @@ class DepthError:
 
 
 def depth_error(predicted_m: NDArray[np.floating], truth_m: NDArray[np.floating]) -> DepthError:
-    """Errors over all cells whose true depth is finite and positive.
+    """Errors over all cells whose true depth is finite and positive, and whose predicted depth is
+    finite.
 
     Source: Eigen et al., "Depth map prediction from a single image", NeurIPS 2014; no scale
     is fitted.
     """
     if predicted_m.shape != truth_m.shape:
         raise ValueError(f"depth: expected shape {truth_m.shape}, got {predicted_m.shape}")
-    valid = np.isfinite(truth_m) & (truth_m > 0)
+    valid = np.isfinite(truth_m) & (truth_m > 0) & np.isfinite(predicted_m)
     if not valid.any():
-        raise ValueError("depth: expected at least one cell with a true depth, got none")
+        raise ValueError("depth: expected at least one cell with both depths, got none")
     predicted = predicted_m[valid].astype(np.float64)
     truth = truth_m[valid].astype(np.float64)
     relative = np.abs(predicted - truth) / truth
@@ -131,6 +173,27 @@ def depth_error(predicted_m: NDArray[np.floating], truth_m: NDArray[np.floating]
         float((ratio < 1.25).mean()),
         int(valid.sum()),
     )
+
+
+def fitted_depth(
+    predicted_m: NDArray[np.floating], truth_m: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Depth (N, h, w) after the scale and shift of each frame that fit the true depth best: least
+    squares of the relative error over its cells with a true depth. A frame with fewer than two
+    stays as it is.
+
+    Source: Ranftl et al., "Towards robust monocular depth estimation", PAMI 2022, eq. 4, with the
+    errors divided by the true depth as AbsRel divides them.
+    """
+    fitted = np.array(predicted_m, np.float64)
+    for own, truth in zip(fitted, truth_m, strict=True):
+        valid = np.isfinite(truth) & (truth > 0) & np.isfinite(own)
+        if valid.sum() >= 2:
+            wanted = truth[valid].astype(np.float64)
+            line = np.column_stack((own[valid], np.ones(len(wanted)))) / wanted[:, None]
+            scale, shift = np.linalg.lstsq(line, np.ones(len(wanted)), rcond=None)[0]
+            own[:] = scale * own + shift
+    return fitted
 
 
 def polygon_iou(a_m: Array, b_m: Array, step_m: float = 0.05) -> float:

@@ -24,7 +24,7 @@ from spatialcode.evaluation.metrics.tracks import (
     hota_counts,
     identity_counts,
 )
-from spatialcode.scene.categories import CATEGORIES, yaw_error
+from spatialcode.scene.categories import traits_of, yaw_error
 from spatialcode.scene.frames import yaw_from_quaternion
 from spatialcode.scene.schema import Room
 
@@ -34,8 +34,6 @@ Array = NDArray[np.float64]
 PAIR_IOU = 0.25
 #: Centre similarity at which a track counts as right: centres within half of CENTRE_RANGE_M.
 PAIR_CENTRE = 0.5
-
-_CATEGORY = {category.label: category for category in CATEGORIES}
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,12 +230,12 @@ def _pair_errors(
 
 def _yaw_errors(predicted: float, truth: float, label: str) -> tuple[float | None, float | None]:
     """``yaw_rad`` and ``front_rad`` of a :class:`PairError`."""
-    category = _CATEGORY.get(label)
-    if category is None or category.yaw_symmetry == "round":
+    traits = traits_of(label)
+    if traits.yaw_symmetry == "round":
         return None, None
     # Whatever the category, a box looks the same after half a turn; only its front tells.
-    symmetry = "half" if category.yaw_symmetry == "full" else category.yaw_symmetry
-    front = float(yaw_error(predicted, truth, "full")) if category.has_front else None
+    symmetry = "half" if traits.yaw_symmetry == "full" else traits.yaw_symmetry
+    front = float(yaw_error(predicted, truth, "full")) if traits.has_front else None
     return float(yaw_error(predicted, truth, symmetry)), front
 
 

@@ -13,6 +13,7 @@ from spatialcode.recordings.readers import (
     scannetpp,
     seven_scenes,
     sidecar,
+    still_videos,
     sun_rgbd,
     tum,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "scannetpp",
     "seven_scenes",
     "sidecar",
+    "still_videos",
     "sun_rgbd",
     "tum",
 ]

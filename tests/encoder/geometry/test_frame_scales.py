@@ -25,3 +25,30 @@ def test_frames_that_share_nothing_keep_their_scale() -> None:
     K = np.tile(np.diag([60.0, 60.0, 1.0]), (3, 1, 1))
     found = frame_log_scales(nothing, K, np.tile(np.eye(4), (3, 1, 1)), 0.05, np.zeros(0))
     np.testing.assert_allclose(found, 0, atol=1e-12)
+
+
+def test_a_camera_that_came_nearer_predicts_a_difference_of_lengths() -> None:
+    # a wall 3 m ahead, then 1 m: depth that is 6 % too large predicts 3 e^0.06 - 2 = 1.186 m
+    true = np.array([0.06, -0.02])
+    depth = np.stack([np.full((60, 80), wall_m, np.float32) for wall_m in (3.0, 1.0)])
+    depth *= np.exp(true)[:, None, None].astype(np.float32)
+    K = np.tile(np.array([[70.0, 0, 40], [0, 70, 30], [0, 0, 1]]), (2, 1, 1))
+    poses = np.tile(np.eye(4), (2, 1, 1))
+    poses[1, 2, 3] = 2.0
+    found = frame_log_scales(depth, K, poses, 0.05, true[:1])
+    np.testing.assert_allclose(found, true, atol=1e-3)
+    # from either belief about the first the parallax tells both: 3 e^(s - s_0) - 2 must be 1
+    found = frame_log_scales(depth, K, poses, 0.2, np.zeros(0))
+    np.testing.assert_allclose(found[1] + np.log(3 * np.exp(0.06 - found[0]) - 2), -0.02, atol=5e-3)
+
+
+def test_pairs_that_see_different_surfaces_do_not_carry_scales_off() -> None:
+    """A camera walks along a room and turns: frames far apart share little, and half of that is
+    hidden behind furniture for one of them."""
+    clip = make_clip(3_006, ClipConfig(num_frames=64, width_px=160, height_px=120))
+    true = np.random.default_rng(1).normal(0, 0.05, 64)
+    depth = (clip.depth_m * np.exp(true)[:, None, None]).astype(np.float32)
+    K = np.tile(clip.K, (64, 1, 1))
+    found = frame_log_scales(depth, K, clip.T_world_camera, 0.05, np.zeros(0))
+    off = (found - true) - (found - true).mean()
+    assert np.abs(off).max() < 0.02

@@ -19,6 +19,7 @@ from spatialcode.encoder.geometry.settings import PathSettings
 from spatialcode.encoder.protocol import ClipHeader, ClipInput, FrameGeometry, FrameRequest
 from spatialcode.errors import EncodeError
 from spatialcode.evaluation.metrics.poses import path_error
+from spatialcode.scene.lens import Lens
 from spatialcode.scene.schema import VideoInfo
 from tests.encoder.geometry.clips import EXACT, clip, exact_depth, gray, noisy_depth
 
@@ -273,3 +274,14 @@ def test_recorded_gravity_alone_is_used():
     given = replace(given, geometry=replace(given.geometry, up_camera=up))
     ((_, found),) = through(load_geometry("recorded"), given)
     assert path_error(found.T_world_camera, rendered.T_world_camera).gravity_rad < 0.01
+
+
+def test_the_lens_of_a_videos_file_goes_before_the_networks():
+    rendered = clip(SEED)
+    lens = Lens(0.7, "quicktime", 0.08)
+    network = StatedDepth(exact_depth(rendered), 300.0)
+    source = PathedGeometry(network, EXACT, PATH)
+    ((_, found),) = through(source, clip_input(rendered.rgb[:4], lens=lens))
+    expected = ((224, 0, 160), (0, 224, 120), (0, 0, 1))  # 0.7 of 320 pixels
+    np.testing.assert_allclose(found.K[0], expected)
+    np.testing.assert_allclose(network.asked[0], expected)

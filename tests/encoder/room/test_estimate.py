@@ -11,12 +11,14 @@ import pytest
 from spatialcode.encoder.maps import (
     CEILING_CHANNEL,
     FLOOR_CHANNEL,
-    NUM_CLASSES,
     WALL_CHANNEL,
     DenseMaps,
 )
 from spatialcode.encoder.room.estimate import estimate_room
+from spatialcode.scene.kinds import PRIMITIVE_KINDS
 from spatialcode.scene.schema import Room
+
+NUM_CLASSES = PRIMITIVE_KINDS.num_channels
 
 GRID = (30, 40)
 K_GRID = np.array([[32.0, 0, 20.0], [0, 32.0, 15.0], [0, 0, 1.0]])

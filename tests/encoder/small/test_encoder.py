@@ -95,8 +95,8 @@ def test_a_frames_maps_do_not_depend_on_its_company(bfloat16: bool) -> None:
     for rows in (slice(0, 1), slice(3, 8), slice(9, 11)):
         part = FrameBatch(*(getattr(batch, f.name)[rows] for f in fields(FrameBatch)))
         alone = runner(part)
-        for f in fields(alone):
-            np.testing.assert_array_equal(getattr(alone, f.name), getattr(whole, f.name)[rows])
+        for name, array in alone.arrays().items():
+            np.testing.assert_array_equal(array, whole.arrays()[name][rows])
 
 
 def test_frames_are_counted_as_they_pass() -> None:
@@ -128,8 +128,8 @@ def test_folded_normalisation_computes_the_same() -> None:
     ]
     with torch.inference_mode():
         plain, fast = model(*inputs), folded(model)(*inputs)
-    for f in fields(plain):
-        a, b = getattr(plain, f.name), getattr(fast, f.name)
+    for name in (f.name for f in fields(plain) if f.name != "kinds"):
+        a, b = getattr(plain, name), getattr(fast, name)
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded(model).modules())
 

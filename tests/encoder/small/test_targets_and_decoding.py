@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spatialcode.encoder.maps import NUM_CLASSES, grid_intrinsics
+from spatialcode.encoder.maps import grid_intrinsics
 from spatialcode.encoder.small.inference import decode
 from spatialcode.encoder.small.inputs import cell_frames, exact_knowledge, mirrored
 from spatialcode.encoder.small.inputs import level_rotation as torch_level_rotation
@@ -19,11 +19,13 @@ from spatialcode.encoder.small.targets import (
     training_frames,
 )
 from spatialcode.encoder.votes import LiftingConfig, lift
-from spatialcode.scene.categories import LABEL_INDEX
 from spatialcode.scene.frames import level_rotation
+from spatialcode.scene.kinds import PRIMITIVE_KINDS
+
+NUM_CLASSES = PRIMITIVE_KINDS.num_channels
 
 WIDTH, HEIGHT = 160, 120
-CHAIR, STOOL = LABEL_INDEX["chair"], LABEL_INDEX["stool"]
+CHAIR, STOOL = PRIMITIVE_KINDS.index["chair"], PRIMITIVE_KINDS.index["stool"]
 
 
 def pose(position: tuple[float, float, float], yaw: float, pitch: float, roll: float) -> np.ndarray:
@@ -69,7 +71,7 @@ def as_batch(frames: TrainingFrames) -> dict[str, torch.Tensor]:
 def perfect_raw(batch: dict[str, torch.Tensor]) -> RawMaps:
     """Raw maps that say exactly what the targets say."""
     frames = cell_frames(batch["K"], batch["up_camera"], HEIGHT, WIDTH)
-    t = cell_targets(batch, frames)
+    t = cell_targets(batch, frames, PRIMITIVE_KINDS)
     point = frames.to_azimuth(frames.ray_level * t.log_depth.exp()[..., None])
     chw = (0, 3, 1, 2)
     b, h, w = t.class_index.shape
@@ -137,7 +139,7 @@ def test_perfect_maps_have_no_error_and_a_wrong_vote_has_its_own(truth: TruthFra
 def test_objects_count_by_the_root_of_their_cells(truth: TruthFrames) -> None:
     batch = as_batch(training_frames(truth))
     frames = cell_frames(batch["K"], batch["up_camera"], HEIGHT, WIDTH)
-    t = cell_targets(batch, frames)
+    t = cell_targets(batch, frames, PRIMITIVE_KINDS)
     for instance in (0, 1):
         cells = batch["cell_instance"][0] == instance
         assert t.object_weight[0][cells].sum().item() == pytest.approx(cells.sum().item() ** 0.5)

@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 from spatialcode.evaluation.metrics.poses import (
     align_rigid,
     depth_error,
+    fitted_depth,
     inside_polygon,
     path_error,
+    path_fit,
     polygon_iou,
     rotation_angle,
+    still_error,
     vector_angle,
 )
 
@@ -148,3 +151,60 @@ def test_polygons_by_hand():
     assert polygon_iou(SQUARE, SQUARE + np.array([1.0, 0.0])) == pytest.approx(2 / 6, abs=1e-9)
     assert polygon_iou(SQUARE, SQUARE) == 1.0
     assert polygon_iou(SQUARE, SQUARE + np.array([5.0, 0.0])) == 0.0
+
+
+def test_a_path_twice_too_long_has_a_scale_ratio_of_two_and_no_error_after_similarity():
+    truth = path(np.array([[0.0, 0, 1.5], [1, 0, 1.5], [1, 1, 1.5]]))
+    own = truth.copy()
+    own[:, :3, 3] = 2 * truth[:, :3, 3] @ turn_z(0.7).T + (3, 4, 5)
+    fit = path_fit(own, truth)
+    assert fit.scale_ratio == pytest.approx(2.0)
+    assert fit.similarity_m == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_path_that_stays_where_it_should_move_has_ratio_0_and_the_truths_own_spread():
+    truth = path(np.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]))
+    fit = path_fit(path(np.ones((3, 3))), truth)
+    assert fit.scale_ratio == 0.0
+    assert fit.similarity_m == pytest.approx(np.sqrt(2 / 3))
+
+
+@pytest.mark.parametrize(
+    "centres",
+    [
+        [[0.0, 0, 0], [0.1, 0, 0], [0.19, 0, 0]],  # shorter than 20 cm
+        [[0.0, 0, 0], [0.1, 0, 0], [0.0, 0, 0], [0.1, 0, 0], [0, 0, 0]],  # to and fro
+        [[0.0, 0, 0], [5.0, 0, 0]],  # two cameras fit any scale
+    ],
+)
+def test_a_true_path_that_is_too_short_has_no_scale(centres):
+    truth = path(np.array(centres))
+    assert path_fit(truth, truth) is None
+
+
+def test_a_standing_camera_is_judged_by_its_farthest_frame():
+    poses = path(np.array([[1.0, 0, 0], [1, 0.3, 0.4], [1, 0, 0.1]]))
+    poses[2, :3, :3] = turn_z(np.radians(3.0))
+    error = still_error(poses)
+    assert error.m == pytest.approx(0.5)
+    assert error.deg == pytest.approx(3.0)
+
+
+def test_scale_and_shift_are_fitted_frame_by_frame_and_unknown_depth_is_left_out():
+    truth = np.array([[[1.0, 2, 4]], [[3.0, np.nan, 5]]])
+    own = np.array([[[2.5, 4.5, 8.5]], [[1.0, 77.0, 2.0]]])  # 2 d + 0.5; d / 2 - 0.5
+    fitted = fitted_depth(own, truth)
+    assert fitted[0] == pytest.approx(truth[0])
+    assert fitted[1, 0, [0, 2]] == pytest.approx([3.0, 5.0])
+    assert depth_error(fitted, truth).abs_rel == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_fit_makes_relative_errors_small_and_not_absolute_ones():
+    # A constant fits 1 and 10: least squares of relative errors gives sum(1/t) / sum(1/t^2).
+    fitted = fitted_depth(np.ones((1, 1, 2)), np.array([[[1.0, 10.0]]]))
+    assert fitted == pytest.approx(1.1 / 1.01)
+
+
+def test_cells_without_predicted_depth_are_not_counted():
+    error = depth_error(np.array([[[1.0, np.nan]]]), np.array([[[2.0, 2.0]]]))
+    assert (error.abs_rel, error.num_cells) == (0.5, 1)
