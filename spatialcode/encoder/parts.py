@@ -100,7 +100,8 @@ class NamedPart:
 
     def loaded(self, kind: str, device: str, tower: Any = None) -> Any:
         """The part on a torch device; a part of one's own is made of weights, settings and
-        device. ``tower``: the encoder's own any-view network, if it has one. Raises WeightsError, ConfigError or MissingExtraError as its loader does.
+        device. ``tower``: the encoder's own any-view network, if it has one. Raises WeightsError,
+        ConfigError or MissingExtraError as its loader does.
         """
         if self.is_own:
             return load(self.name, f"encoder.settings.{kind}")(self.weights, self.settings, device)
