@@ -142,9 +142,8 @@ def test_the_share_of_furniture_is_a_part_of_what_is_shown() -> None:
 def test_both_launchers_and_validation_draw_the_same_furniture() -> None:
     (row,) = rendered_rows({"id": np.array([1])}, 6, FURNISHED)
     np.testing.assert_array_equal(row["rgb"], frames_of_room(7, FURNISHED).rgb)
-    assert not np.array_equal(
-        row["rgb"], frames_of_room(7, replace(FURNISHED, furniture_share=0.0)).rgb
-    )
+    bare = replace(FURNISHED, furniture_share=0.0)
+    assert not np.array_equal(row["rgb"], frames_of_room(7, bare).rgb)
     batch = validation_batch(1, FURNISHED)
     plain = validation_batch(1, bare)
     assert not np.array_equal(batch["rgb"], plain["rgb"])
