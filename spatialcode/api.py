@@ -134,24 +134,11 @@ def encode(
             key = "" if camera else work_key(probe.sha256, loaded.identity(sampling))
             streamed = StreamedVideo(decoder, path, probe, sampling, work_key=key)
             return _encoded_ahead(loaded, _WithCamera(streamed, camera or KnownCamera()))
-        read, max_dense = decoder.decode if sandbox else decode, _max_dense(loaded, camera)
-        video = decode_sampled(read, path, sampling, max_dense=max_dense)
+        read = decoder.decode if sandbox else decode
+        video = decode_sampled(read, path, sampling, max_dense=_max_dense(loaded, camera))
     # a key stands for what anyone would get of these bytes; private knowledge has none
     key = "" if camera else work_key(video.probe.sha256, loaded.identity(sampling))
     return _encoded_whole(loaded, clip_of(video, key, camera))
-
-
-def _encoded_whole(loaded: VideoEncoder, clip: ClipInput) -> SpatialCode:
-    request = loaded.encoder.frames
-    if request.window is None:  # a window has no denser frames beside it
-        return only(loaded.loaded.encode_batch([clip]))
-    return encode_windows(loaded.loaded, clip, request)
-
-
-def _max_dense(loaded: VideoEncoder, camera: KnownCamera | None) -> int | None:
-    """How many denser frames the encoder asks for, which it needs only to find a path."""
-    has_poses = camera is not None and camera.T_world_camera is not None
-    return None if has_poses else loaded.encoder.frames.max_dense
 
 
 def _captured(path: Path, reader: str | None, sidecar: bool) -> ListedCapture | None:
@@ -173,6 +160,20 @@ def _recorded(
     recording = reader_of(place.path, captured.reader, "reader").read(place)
     uri = str(path) if is_video else place.uri
     return RecordedClip(recording.known_as(uri, sha256), sampling, key)
+
+
+def _max_dense(loaded: VideoEncoder, camera: KnownCamera | None) -> int | None:
+    """How many grey frames an encoder wants beside those sampled: none where poses are known."""
+    has_poses = camera is not None and camera.T_world_camera is not None
+    return None if has_poses else loaded.encoder.frames.max_dense
+
+
+def _encoded_whole(loaded: VideoEncoder, clip: ClipInput) -> SpatialCode:
+    """The code of a clip that is all there. A window would have no denser frames beside it."""
+    request = loaded.encoder.frames
+    if request.window is None:
+        return only(loaded.loaded.encode_batch([clip]))
+    return encode_windows(loaded.loaded, clip, request)
 
 
 def _encoded_ahead(loaded: VideoEncoder, clip: WindowedClip) -> SpatialCode:
@@ -206,6 +207,20 @@ def effective_sampling(settings: Sampling, request: FrameRequest) -> Sampling:
         num_frames=settings.num_frames or request.count,
         rate_hz=settings.rate_hz or asked_rate,
         max_side_px=settings.max_side_px or request.side_px,
+    )
+
+
+def shown_frames_of(settings: Sampling, request: FrameRequest) -> FrameRequest:
+    """What an encoder that asks for ``request`` is shown: as `effective_sampling`, in its windows.
+
+    At a rate, the number of frames is that of the request, as nobody knows it.
+    """
+    sampling = effective_sampling(settings, request)
+    return replace(
+        request,
+        count=sampling.num_frames or request.count,
+        rate_hz=sampling.rate_hz,
+        side_px=sampling.max_side_px or request.side_px,
     )
 
 

@@ -58,6 +58,8 @@ from spatialcode.workkey import EncoderIdentity
 _HELD: dict[str, PathSource] = {"still": "standing", "rotation": "turning"}
 #: Laplace scale of the logarithm of depth that the caller gave.
 GIVEN_DEPTH_LOG_SCALE = 0.01
+#: A structure's lens may be so many standard deviations from what a file tells of it.
+_LENS_SIGMAS = 3.0
 
 
 def assumed_intrinsics(width_px: int, height_px: int, hfov_deg: float) -> Array:
@@ -106,7 +108,7 @@ class SmallStages:
             audit = audit_path(_gray(clip), K, lens_is_known, self.settings.audit)
             if audit.motion == "full" and self.settings.path != "fast":
                 dense = clip.dense or self._own_frames(clip)
-        rgb, K = resized(clip.rgb, K)
+        rgb, K = resized(clip.rgb, K, self.runner.model.config.area_px)
         geometry = replace(clip.geometry, K=K)
         return replace(
             clip, rgb=rgb, geometry=geometry, audit=audit, dense=dense,
@@ -154,6 +156,8 @@ class SmallStages:
         clip = replace(clip, dense=None)
         try:
             found = replace(clip, structure=structure_of(frames, K, settings))
+            if clip.assumes_lens and self.settings.believe_file:
+                _check_lens(found)
             found = _with_lens(found) if clip.assumes_lens else found
             self._check_better(found, clip, maps)
         except StructureError as error:
@@ -294,6 +298,19 @@ def _K_grid(clip: ClipInput) -> Array:
 
 def _gray(clip: ClipInput) -> list[NDArray[np.uint8]]:
     return [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip.rgb]
+
+
+def _check_lens(clip: ClipInput) -> None:
+    """StructureError where a clip's structure has another lens than its file tells, by more than
+    that can be wrong.
+    """
+    told, found = clip.geometry.lens, clip.structure
+    if told is None or found is None:
+        return
+    focal_widths = float(found.K[0, 0]) / found.size_px[0]
+    if abs(np.log(focal_widths / told.focal_widths)) > _LENS_SIGMAS * told.log_sigma:
+        lens = f"its focal length of {focal_widths:.2f} widths of the picture"
+        raise StructureError(f"{lens} is not the file's {told.focal_widths:.2f}")
 
 
 def _with_lens(clip: ClipInput) -> ClipInput:

@@ -21,8 +21,10 @@ import pycolmap
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from spatialcode.encoder.odometry.audit import audit_path
+from spatialcode.encoder.structure.belief import disbelief
 from spatialcode.encoder.structure.frames import DenseFrames
-from spatialcode.encoder.structure.lens import agreement, apart, focal_of_pairs
+from spatialcode.encoder.structure.lens import agreement, focal_of_pairs
 from spatialcode.encoder.structure.matching import (
     Features,
     extract,
@@ -38,7 +40,7 @@ Array = NDArray[np.float64]
 _SEED = 0
 _CAMERA, _RIG = 1, 1
 #: Where the lens is unknown, mappers begin with this many longer sides of the picture.
-_FIRST_FOCAL = 1.2
+_FIRST_FOCAL = 1.0
 #: Share of neighbouring frames that must have something in common.
 _MIN_LINKED = 0.6
 #: Mappers take no model of fewer frames.
@@ -65,9 +67,10 @@ def reconstruct(
 ) -> Structure:
     """Cameras and points of a clip. ``K`` in pixels of the frames where the lens is known.
 
-    StructureError where frames have too little in common, or neither mapper gives a model that
-    meets the settings.
+    StructureError where the camera went nowhere, frames have too little in common, or neither
+    mapper gives a model that meets the settings.
     """
+    _check_motion(frames, K)
     pycolmap.set_random_seed(_SEED)
     matched = match(frames, K, settings)
     mappers: tuple[Mapper, ...] = ("global", "incremental")
@@ -78,13 +81,26 @@ def reconstruct(
         if structure is None:
             problems.append(f"the {mapper} mapper placed no frame")
             continue
-        reference = None if found is None else float(found.K[0, 0])
-        problem = _problem(structure, matched, settings, reference)
+        problem = disbelief(structure, settings, _other_focal_px(matched, found))
         if problem is None:
             return structure
         problems.append(f"the {mapper} mapper: {problem}")
         found = structure
     raise StructureError("; ".join(problems))
+
+
+def _check_motion(frames: DenseFrames, K: Array | None) -> None:
+    """StructureError for a camera that stood or only turned: a mapper would bend the lens until
+    such a turn looks like a path.
+    """
+    width, height = frames.size_px
+    focal = _FIRST_FOCAL * max(frames.size_px)
+    assumed = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
+    lens = assumed if K is None else K
+    movers = None if frames.movers is None else list(frames.movers)
+    motion = audit_path(list(frames.gray), lens, K is not None, ignored=movers).motion
+    if motion != "full":
+        raise StructureError("the camera stood still" if motion == "still" else "it only turned")
 
 
 def match(
@@ -250,6 +266,17 @@ def _pose(image: Any) -> Array:
     return T
 
 
+def _other_focal_px(matched: Matched, refused: Structure | None) -> float | None:
+    """What is known of the focal length beside a mapper's own: of the model refused before, else of
+    pairs of frames.
+    """
+    if matched.lens_is_known:
+        return None
+    if refused is not None:
+        return float(refused.K[0, 0])
+    return focal_of_pairs(matched.F, matched.frames.size_px)
+
+
 def _focal_confidence(focal_px: float, matched: Matched) -> float:
     if matched.lens_is_known:
         return 1.0
@@ -268,28 +295,3 @@ def _parallax_deg(
     least = np.ones(len(points))
     np.minimum.at(least, track_point, cosine)
     return float(np.degrees(np.median(np.arccos(least.clip(-1, 1)))))
-
-
-def _problem(
-    structure: Structure, matched: Matched, settings: StructureSettings, reference_px: float | None
-) -> str | None:
-    """Why a model is not to be believed, or None. ``reference_px``: a focal length that the other
-    mapper found.
-    """
-    side_px = max(structure.size_px) / 640
-    num = len(matched.frames.gray)
-    if structure.registered < settings.min_registered:
-        return f"placed {len(structure.times_s)} of {num} frames"
-    if structure.error_px > settings.max_error_px * side_px:
-        return f"misses its points by {structure.error_px:.1f} pixels in the median"
-    if structure.parallax_deg < settings.min_parallax_deg:
-        return f"sees its points under {structure.parallax_deg:.1f} degrees in the median"
-    links = int(structure.links().min())
-    if links < settings.min_links:
-        return f"has frames between which only {links} points hold it together"
-    if structure.mapper == "incremental" and not matched.lens_is_known:
-        focal_px = structure.K[0, 0]
-        told = reference_px or focal_of_pairs(matched.F, structure.size_px)
-        if told is not None and apart(focal_px, told) > settings.max_focal_disagreement:
-            return f"its focal length of {focal_px:.0f} pixels is far from {told:.0f}"
-    return None

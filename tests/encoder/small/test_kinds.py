@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.train_encoder.config import Pictures
 from pipelines.train_encoder.run import frames_of_room
 from spatialcode.encoder.detections import Confidence, DetectionConfig, detect
 from spatialcode.encoder.maps import grid_intrinsics
@@ -17,7 +18,8 @@ from spatialcode.encoder.small.encoder import load_weights, save_weights
 from spatialcode.encoder.small.inference import DenseRunner, without_gravity
 from spatialcode.encoder.small.inputs import cell_frames
 from spatialcode.encoder.small.losses import cell_targets
-from spatialcode.encoder.small.model import ModelConfig, TrunkConfig, make_model
+from spatialcode.encoder.small.model import ModelConfig, make_model
+from spatialcode.encoder.small.towers import TrunkConfig
 from spatialcode.errors import WeightsError
 from spatialcode.evaluation.oracle import true_maps
 from spatialcode.scene.kinds import PRIMITIVE_KINDS, Kinds
@@ -29,7 +31,9 @@ TINY = ModelConfig(TrunkConfig((4, 8, 8, 8), (0, 0, 0, 0), 0, 1), 8, kinds=OTHER
 
 
 def test_targets_name_each_thing_by_the_networks_own_kinds() -> None:
-    theirs, own = (frames_of_room(4, 2, kinds) for kinds in (PRIMITIVE_KINDS, OTHER))
+    theirs, own = (
+        frames_of_room(4, Pictures(kinds, num_a_room=2)) for kinds in (PRIMITIVE_KINDS, OTHER)
+    )
     labels = PRIMITIVE_KINDS.labels
     seen = theirs.label_index[0][theirs.label_index[0] >= 0]
     wanted = [OTHER.index.get(labels[k], 1) for k in seen]
@@ -38,7 +42,7 @@ def test_targets_name_each_thing_by_the_networks_own_kinds() -> None:
 
 
 def test_what_is_of_no_kind_teaches_its_depth_alone() -> None:
-    frames = frames_of_room(4, 2, Kinds(("vase",)))
+    frames = frames_of_room(4, Pictures(Kinds(("vase",)), num_a_room=2))
     batch = {name: torch.from_numpy(array) for name, array in frames.arrays().items()}
     targets = cell_targets(batch, cell_frames(batch["K"], batch["up_camera"], 120, 160), OTHER)
     thing = batch["cell_instance"] >= 0
