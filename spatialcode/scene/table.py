@@ -55,9 +55,8 @@ def from_row(row: Mapping[str, Any]) -> SpatialCode:
     the path to what does not fit.
     """
     values = {name: row[name] for name in ARROW_SCHEMA.names if name in row}
-    for name in ("warnings", "path"):
-        if values.get(name) is None:
-            values.pop(name, None)
+    if values.get("warnings") is None:
+        values.pop("warnings", None)
     return from_document(values)
 
 
