@@ -198,7 +198,12 @@ def measure_recording(
             done[told] = _measured(watched.encode(view), told, truth, kinds)
         return done[told]
 
-    rungs = [told for told in LADDER if told == told.within(clip.geometry)]
+    rungs = [
+        told
+        for told in LADDER
+        # with all told, boxes alone are left to be measured
+        if told == told.within(clip.geometry) and (truth.objects or told != LADDER[-1])
+    ]
     poses = clip.geometry.T_world_camera
     return RecordedResult(
         name=recording.name,

@@ -129,6 +129,10 @@ def test_the_ladder_goes_as_far_as_the_truth(clip):
     assert whole["lens+depth"].depth is None
     assert whole["lens+depth"].scale_ratio == pytest.approx(2.0)
     assert whole["lens+poses"].path_error_m is None
+    unlabelled = measure_recording(
+        recording_of(clip, objects=()), Mistaken(clip), RecordedOptions()
+    )
+    assert list(unlabelled.ladder) == ["own", "lens", "lens+depth", "lens+poses"]
     bare = recording_of(clip, frames=ClipFrames(clip, has_depth=False))
     assert list(measure_recording(bare, Mistaken(clip), RecordedOptions()).ladder) == [
         "own", "lens", "lens+poses",
