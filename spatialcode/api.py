@@ -210,6 +210,20 @@ def effective_sampling(settings: Sampling, request: FrameRequest) -> Sampling:
     )
 
 
+def shown_frames_of(settings: Sampling, request: FrameRequest) -> FrameRequest:
+    """What an encoder that asks for ``request`` is shown: as `effective_sampling`, in its windows.
+
+    At a rate, the number of frames is that of the request, as nobody knows it.
+    """
+    sampling = effective_sampling(settings, request)
+    return replace(
+        request,
+        count=sampling.num_frames or request.count,
+        rate_hz=sampling.rate_hz,
+        side_px=sampling.max_side_px or request.side_px,
+    )
+
+
 def ask(
     code: SpatialCode,
     question: str,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.evaluate.config import EvaluateConfig
+from pipelines.evaluate.placement import placed_workers
 from pipelines.on_ray.dataset import through_actors
 from pipelines.stored import rows
 from spatialcode.config import build, to_dict
@@ -31,6 +32,7 @@ from spatialcode.evaluation.room import (
 from spatialcode.recordings.registry import recordings_in
 from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.synthetic.clips import make_clip
+from spatialcode.synthetic.renderers import check_renderer
 from spatialcode.threads import limit_threads
 
 Row = dict[str, Any]
@@ -74,7 +76,7 @@ class Evaluator:
             ORACLE_FRAMES if isinstance(encoder, OracleOptions) else encoder.frames.count
         )
         self.options = RoomOptions(
-            num_frames, config.known_intrinsics, config.ladder, config.num_side
+            num_frames, config.known_intrinsics, config.ladder, config.num_side, config.renderer
         )
         self.encoder: LoadedEncoder | OracleOptions = (
             encoder if isinstance(encoder, OracleOptions) else encoder.load(config.device)
@@ -101,15 +103,20 @@ def run_evaluate(config: EvaluateConfig, on_progress: Progress | None = None) ->
     """Evaluate and write ``report.json``, ``report.md``, ``report.html`` and ``rooms.jsonl``
     into the report folder; returns the report.
 
-    Raises ConfigError, WeightsError or InputError before anything is computed, EncodeError
-    where every clip failed.
+    Raises ConfigError, WeightsError, FurnitureError or InputError before anything is computed,
+    EncodeError where every clip failed.
     """
-    # a wrong name fails here, not in every actor
+    # a wrong name and a missing package fail here, not in every actor
+    if config.clips is None:
+        check_renderer(config.renderer)
     encoder = oracle_of(config) if config.oracle else config.encoder.make()
     inputs = inputs_of(config)
+    workers = config.workers
+    if not isinstance(encoder, OracleOptions):
+        workers = placed_workers(config, encoder, config.num_frames or encoder.frames.count)
     results: list[RoomResult] = []
     failures: list[FailedClip] = []
-    for row in through_actors(inputs, Evaluator, (config, encoder), config.workers):
+    for row in through_actors(inputs, Evaluator, (config, encoder), workers):
         if row["status"] == rows.OK:
             results.append(pickle.loads(row["result"]))  # noqa: S301 - pickled by the stage above
         else:

@@ -232,6 +232,19 @@ class LoadedEncoder(Protocol):
 
 
 @runtime_checkable
+class KnowsKinds(Protocol):
+    """A loaded encoder that says which kinds of things it can find, as words."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]: ...
+
+
+def kinds_of(encoder: LoadedEncoder) -> tuple[str, ...] | None:
+    """The kinds that an encoder can find; None where it does not say."""
+    return encoder.kinds if isinstance(encoder, KnowsKinds) else None
+
+
+@runtime_checkable
 class Encoder(Protocol):
     """An encoder as settings name it: who it is and what it needs, before anything is loaded."""
 

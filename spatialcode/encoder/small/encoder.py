@@ -20,6 +20,7 @@ from spatialcode.encoder.odometry.compass import CompassConfig
 from spatialcode.encoder.odometry.path import OdometryConfig
 from spatialcode.encoder.protocol import FrameRequest
 from spatialcode.encoder.room.layout import LayoutConfig
+from spatialcode.encoder.scale.settings import ScaleSettings
 from spatialcode.encoder.structure.settings import StructureSettings
 from spatialcode.errors import SchemaError, WeightsError
 from spatialcode.workkey import EncoderIdentity, config_sha256
@@ -140,6 +141,7 @@ class SmallSettings:
         one_of=("auto", "fast", "structure"),
     )
     structure: StructureSettings = setting("", default_factory=StructureSettings)
+    scale: ScaleSettings = setting("", default_factory=ScaleSettings)
     detection: DetectionConfig = setting("", default_factory=DetectionConfig)
     odometry: OdometryConfig = setting("", default_factory=OdometryConfig)
     compass: CompassConfig = setting("", default_factory=CompassConfig)

@@ -31,6 +31,8 @@ from spatialcode.encoder.protocol import (
     only,
 )
 from spatialcode.encoder.room.estimate import estimate_room
+from spatialcode.encoder.scale.cues import ScaledView, SeenPoints, cues_of
+from spatialcode.encoder.scale.fusion import ScaleCue, confidence_of, fused
 from spatialcode.encoder.small.encoder import SmallSettings
 from spatialcode.encoder.small.inference import (
     DenseRunner,
@@ -44,15 +46,16 @@ from spatialcode.encoder.small.inference import (
 from spatialcode.encoder.small.model import DenseEncoder
 from spatialcode.encoder.stages import Stages, encode_clips
 from spatialcode.encoder.structure.frames import DenseFrames
-from spatialcode.encoder.structure.path import PredictedCamera, path_of
+from spatialcode.encoder.structure.path import PredictedCamera, path_of, seen_cells
 from spatialcode.encoder.structure.process import structure_of
 from spatialcode.encoder.structure.structure import StructureError
 from spatialcode.errors import EncodeError
-from spatialcode.scene.categories import LABELS
 from spatialcode.scene.lens import Lens
-from spatialcode.scene.schema import Provenance, Scale, SpatialCode
+from spatialcode.scene.schema import PathOrigin, PathSource, Provenance, Scale, SpatialCode
 from spatialcode.workkey import EncoderIdentity
 
+#: What is said of paths that the audit holds.
+_HELD: dict[str, PathSource] = {"still": "standing", "rotation": "turning"}
 #: Laplace scale of the logarithm of depth that the caller gave.
 GIVEN_DEPTH_LOG_SCALE = 0.01
 #: A structure's lens may be so many standard deviations from what a file tells of it.
@@ -85,6 +88,7 @@ class SmallStages:
         bfloat16 = settings.precision == "bfloat16" or (
             settings.precision == "auto" and (device != "cpu" or has_fast_bfloat16())
         )
+        self.kinds = model.config.kinds
         self.runner = DenseRunner(model, device, bfloat16, settings.chunk_size)
 
     def prepare(self, clip: ClipInput) -> ClipInput:
@@ -104,7 +108,7 @@ class SmallStages:
             audit = audit_path(_gray(clip), K, lens_is_known, self.settings.audit)
             if audit.motion == "full" and self.settings.path != "fast":
                 dense = clip.dense or self._own_frames(clip)
-        rgb, K = resized(clip.rgb, K)
+        rgb, K = resized(clip.rgb, K, self.runner.model.config.area_px)
         geometry = replace(clip.geometry, K=K)
         return replace(
             clip, rgb=rgb, geometry=geometry, audit=audit, dense=dense,
@@ -174,17 +178,31 @@ class SmallStages:
 
     def path(self, clip: ClipInput, maps: DenseMaps) -> Array:
         """Camera path by the clip's structure where it has one. Else from flow and the maps' depth,
-        gravity and height, steadied by walls, and held where the camera stood or only turned.
+        gravity and height, steadied by walls, and held where the camera stood or only turned. Its
+        metres are those that all cues of scale agree on.
 
         Gravity that the caller gave takes the place of the network's.
         """
         if clip.geometry.up_camera is not None:
             maps = replace(maps, up_camera=clip.geometry.up_camera.astype(np.float32))
-        followed = self._followed(clip, maps)
-        if clip.structure is None:
-            return followed
-        seen = PredictedCamera(np.log(maps.depth_m), maps.up_camera, maps.camera_height_m)
-        return path_of(clip.structure, clip.times_s, seen, followed)
+        path = self._followed(clip, maps)
+        if clip.structure is not None:
+            seen = PredictedCamera(np.log(maps.depth_m), maps.up_camera, maps.camera_height_m)
+            path = path_of(clip.structure, clip.times_s, seen, path)
+        cues = self._cues(clip, maps, path)
+        path[:, :3, 3] *= np.exp(fused(cues, self.settings.scale.liar_share).log_scale)
+        return path
+
+    def _cues(
+        self, clip: ClipInput, maps: DenseMaps, T_world_camera: Array
+    ) -> tuple[ScaleCue, ...]:
+        """What speaks of a path's scale: by its structure's points, else by predicted depth."""
+        points = SeenPoints.of_maps(maps)
+        if clip.structure is not None:
+            seen = seen_cells(clip.structure, clip.times_s, T_world_camera, maps.depth_m.shape[1:])
+            points = SeenPoints(*seen)
+        view = ScaledView(maps, _K_grid(clip), T_world_camera, points)
+        return cues_of(view, self.settings.scale)
 
     def _followed(self, clip: ClipInput, maps: DenseMaps) -> Array:
         path = estimate_path(
@@ -218,9 +236,10 @@ class SmallStages:
             objects=scene_objects(kept, clip.times_s),
             cameras=cameras_of(T_world_camera, K, (width, height), clip.video),
             room=estimate_room(maps, _K_grid(clip), T_world_camera, self.settings.layout),
-            scale=_scale(clip, maps, T_world_camera),
+            scale=self._scale(clip, maps, T_world_camera),
             warnings=clip.warnings
             + (() if clip.audit is None else clip.audit.warnings(T_world_camera)),
+            path=_origin(clip, T_world_camera),
             provenance=Provenance(
                 encoder=self.identity.name,
                 weights_sha256=self.identity.weights_sha256,
@@ -230,17 +249,25 @@ class SmallStages:
             ),
         )
 
+    def _scale(self, clip: ClipInput, maps: DenseMaps, T_world_camera: Array) -> Scale:
+        """Where metres come from: given poses, else the cue that has most weight, as sure as all of
+        them are that the metre is right, and as the path is trusted.
+        """
+        if clip.geometry.T_world_camera is not None:
+            return Scale("given", 1.0)
+        path_trust = 1.0 if clip.audit is None else clip.audit.trust(T_world_camera)
+        cues, liar_share = self._cues(clip, maps, T_world_camera), self.settings.scale.liar_share
+        confidence = confidence_of(cues, liar_share)
+        return Scale(fused(cues, liar_share).source, confidence * path_trust)
+
 
 class SpatialEncoder:
     """Clips in, spatial codes out, by the stages that it shows."""
 
-    def __init__(self, stages: Stages) -> None:
-        self.stages = stages
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds of things that it can find."""
-        return LABELS
+    def __init__(self, stages: SmallStages) -> None:
+        self.stages: Stages = stages
+        #: The kinds of things that it can find.
+        self.kinds: tuple[str, ...] = stages.kinds.labels
 
     def session(self, clip: ClipHeader) -> Session:
         """A session that keeps all frames: the path is estimated over the whole clip."""
@@ -304,15 +331,14 @@ def _no_structure(error: StructureError) -> str:
     return f"The camera path rests on predicted depth; structure from motion gave none: {error}."
 
 
-def _scale(clip: ClipInput, maps: DenseMaps, T_world_camera: Array) -> Scale:
-    """Where metres come from: given poses, else predicted depth, as sure as it says and as the
-    path is trusted.
-    """
+def _origin(clip: ClipInput, T_world_camera: Array) -> PathOrigin:
+    """Where a path comes from, and by how much it misses what the audit has followed."""
     if clip.geometry.T_world_camera is not None:
-        return Scale("given", 1.0)
-    path_trust = 1.0 if clip.audit is None else clip.audit.trust(T_world_camera)
-    relative_error = float(np.median(maps.depth_log_scale))
-    return Scale("metric-depth", float(np.clip(1.0 - relative_error, 0.0, 1.0)) * path_trust)
+        return PathOrigin("given", None)
+    source: PathSource = "odometry" if clip.structure is None else "structure"
+    if clip.audit is None:
+        return PathOrigin(source, None)
+    return PathOrigin(_HELD.get(clip.audit.motion, source), clip.audit.error_px(T_world_camera))
 
 
 def _with_depth(maps: DenseMaps, depth_m: Array | None) -> DenseMaps:

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from spatialcode.encoder.geometry.similarity import Similarity
 from spatialcode.encoder.odometry.flow import sample_log_depth
 from spatialcode.encoder.odometry.path import in_first_camera_world, levelled
 from spatialcode.encoder.structure.structure import Structure, StructureError
@@ -78,6 +79,28 @@ def log_unit_m(
     if not each:
         raise StructureError("its points are seen in no frame of which depth is known")
     return float(np.median(each))
+
+
+def seen_cells(
+    structure: Structure,
+    times_s: Float[np.ndarray, " n"],
+    T_world_camera: Float[np.ndarray, "n 4 4"],
+    grid_hw: tuple[int, ...],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Float[np.ndarray, " m"]]:
+    """Points of the structure seen in frames at ``times_s``: frame (M,), column and row (M, 2) in
+    a grid (h, w) over the frame, and z-depth (M,) in the unit of a path of these frames that
+    follows the structure.
+    """
+    frame_of = _same_frames(structure.times_s, times_s)
+    placed = np.flatnonzero(frame_of >= 0)
+    own, wanted = structure.T_world_camera[placed], T_world_camera[frame_of[placed]]
+    unit = Similarity.fitted(own[:, :3, 3], wanted[:, :3, 3]).scale
+    frame, depth = frame_of[structure.track_frame], structure.seen_depth()
+    known = (frame >= 0) & (depth > 0)
+    height, width = grid_hw
+    cells = structure.track_px[known] * (width, height) / np.array(structure.size_px)
+    inside = np.clip(cells.astype(np.int64), 0, (width - 1, height - 1))
+    return frame[known], inside, unit * depth[known]
 
 
 def poses_at(
