@@ -100,8 +100,9 @@ def test_a_child_that_does_not_even_start_in_time_is_an_error(frames: DenseFrame
 
 def test_a_child_without_memory_is_an_error(frames: DenseFrames) -> None:
     big = DenseFrames(np.tile(frames.gray, (1, 8, 8)), frames.times_s)
+    small = replace(SETTINGS, memory_bytes=2**29, num_features=100_000, max_seconds=40.0)
     with pytest.raises(StructureError, match=r"MemoryError|bad_alloc|SIG|status"):
-        structure_of(big, K, replace(SETTINGS, memory_bytes=2**29, num_features=100_000))
+        structure_of(big, K, small)
 
 
 @pytest.mark.parametrize("answer", [{}, {"structure": {}}, {"structure": {"size_px": 3}}])
