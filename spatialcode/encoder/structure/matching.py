@@ -22,6 +22,7 @@ _LOOP_STEP, _LOOP_FEATURES = 3, 192
 #: A descriptor's nearest one must be nearer than this share of the second nearest one, and than
 #: this angle.
 _MAX_RATIO, _MAX_ANGLE_RAD = 0.8, 0.7
+_DESCRIPTOR_BYTES = 128
 #: Fewer features in common are chance.
 _MIN_COMMON = 12
 
@@ -47,7 +48,7 @@ def extract(
 
     found, described = extractor.extract_from_uint8_array(gray)
     keypoints = np.asarray(pycolmap.keypoints_to_matrix(found), np.float64).reshape(-1, 4)
-    descriptors = np.asarray(described.data, np.uint8).reshape(len(keypoints), -1)
+    descriptors = np.asarray(described.data, np.uint8).reshape(len(keypoints), _DESCRIPTOR_BYTES)
     points_px, scale_px = keypoints[:, :2], keypoints[:, 2]
     order = np.argsort(-scale_px, kind="stable")
     if movers is not None:

@@ -85,6 +85,15 @@ def test_what_is_not_believed_of_either_mapper_is_told(frames: DenseFrames) -> N
         reconstruct(few, K, replace(SETTINGS, min_parallax_deg=90.0, num_features=200))
 
 
+def test_a_frame_that_shows_nothing_is_left_out(frames: DenseFrames) -> None:
+    gray = frames.gray[:7].copy()
+    gray[3] = 90
+    settings = replace(SETTINGS, num_features=200, min_links=0)
+    found = reconstruct(DenseFrames(gray, frames.times_s[:7]), K, settings)
+    assert found.times_s.tolist() == frames.times_s[[0, 1, 2, 4, 5, 6]].tolist()
+    assert found.registered == pytest.approx(6 / 7)
+
+
 def test_what_moves_has_no_points(frames: DenseFrames) -> None:
     movers = np.zeros(frames.gray.shape, bool)
     movers[:, :, :150] = True
