@@ -59,6 +59,10 @@ def test_a_missing_opengl_is_refused_before_anything_starts(tmp_path, monkeypatc
     def fails() -> None:
         raise FurnitureError("no OpenGL by EGL")
 
+    def started(*_: object) -> None:
+        raise AssertionError("rendering began")
+
+    monkeypatch.setattr("pipelines.synthesize.graph._compute", started)
     monkeypatch.setattr("spatialcode.synthetic.raster.device.context", fails)
     with pytest.raises(FurnitureError, match="no OpenGL"):
         run_synthesize(SynthesizeConfig(str(tmp_path / "out"), renderer=FURNITURE))
