@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from cluster.gpu_share import measured_num_gpus
 from pipelines.encode.config import EncodeConfig
+from spatialcode.api import shown_frames_of
 from spatialcode.encoder.compiling import is_worth_compiling
 from spatialcode.encoder.protocol import Encoder
 
@@ -17,7 +18,12 @@ def placed(config: EncodeConfig, encoder: Encoder, num_videos: int) -> EncodeCon
     """
     encoding = config.encoder
     if encoding.num_gpus is None:
-        share = measured_num_gpus(encoder, encoding.device, encoding.videos_per_batch)
+        share = measured_num_gpus(
+            encoder,
+            encoding.device,
+            encoding.videos_per_batch,
+            shown_frames_of(config.sampling, encoder.frames),
+        )
         encoding = replace(encoding, num_gpus=share)
     worth = is_worth_compiling(encoding.compile, num_videos, encoding.torch_device)
     return replace(config, encoder=replace(encoding, compile=worth))

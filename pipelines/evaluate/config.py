@@ -78,7 +78,13 @@ class EvaluateConfig:
     num_workers: int = setting(
         "encoders at work at once, one core each; 0: here, without Ray", 2, at_least=0
     )
-    num_gpus: float = setting("GPUs a worker reserves; a fraction shares one", 0.0, at_least=0)
+    num_gpus: float | None = setting(
+        "GPUs a worker reserves; a fraction shares one; auto (encoder, recorded): as much as the"
+        " encoder was seen to need, 0 on cpu",
+        0.0,
+        at_least=0,
+        auto=True,
+    )
     questions: str | None = setting("vsibench: questions: JSONL, Parquet, or a folder of it", None)
     boxes: str | None = setting("vsibench: file of boxes, or folder of codes", None)
     boxes_up: str | None = setting(
@@ -133,6 +139,8 @@ class EvaluateConfig:
         if self.benchmark == "vsibench":
             require(self.questions is not None, "questions", "a file, for vsibench", None)
             require(self.boxes is not None, "boxes", "a file or a folder, for vsibench", None)
+        measured = self.num_gpus is not None or self.benchmark in ("encoder", "recorded")
+        require(measured, "num_gpus", f"a number, for {self.benchmark}", "auto")
         ordered = not self.boxes_order or sorted(self.boxes_order) == [0, 1, 2]
         require(ordered, "boxes_order", "each of 0, 1, 2 once", self.boxes_order)
 
@@ -143,5 +151,8 @@ class EvaluateConfig:
 
     @property
     def workers(self) -> Workers:
-        """What rows are sent through: one core each, as times are reported of one core."""
-        return Workers(self.num_workers, 1.0, self.num_gpus, self.ray_address)
+        """What rows are sent through: one core each, as times are reported of one core.
+
+        With ``num_gpus=auto`` no GPU is reserved; see `pipelines.evaluate.placement`.
+        """
+        return Workers(self.num_workers, 1.0, self.num_gpus or 0.0, self.ray_address)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.evaluate.config import EvaluateConfig
+from pipelines.evaluate.placement import placed_workers
 from pipelines.on_ray.dataset import through_actors
 from pipelines.stored import rows
 from spatialcode.config import build, to_dict
@@ -110,9 +111,12 @@ def run_evaluate(config: EvaluateConfig, on_progress: Progress | None = None) ->
         check_renderer(config.renderer)
     encoder = oracle_of(config) if config.oracle else config.encoder.make()
     inputs = inputs_of(config)
+    workers = config.workers
+    if not isinstance(encoder, OracleOptions):
+        workers = placed_workers(config, encoder, config.num_frames or encoder.frames.count)
     results: list[RoomResult] = []
     failures: list[FailedClip] = []
-    for row in through_actors(inputs, Evaluator, (config, encoder), config.workers):
+    for row in through_actors(inputs, Evaluator, (config, encoder), workers):
         if row["status"] == rows.OK:
             results.append(pickle.loads(row["result"]))  # noqa: S301 - pickled by the stage above
         else:

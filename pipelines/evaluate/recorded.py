@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.evaluate.config import EvaluateConfig
+from pipelines.evaluate.placement import placed_workers
 from pipelines.on_ray.dataset import through_actors
 from pipelines.stored import rows
 from spatialcode.config import to_dict
@@ -38,11 +39,15 @@ Row = dict[str, Any]
 
 
 def captures_of(config: EvaluateConfig) -> list[ListedCapture]:
-    """The captures of all folders that are named. InputError where one holds none."""
+    """The captures of all folders that are named, without videos of which nothing is known.
+
+    InputError where one holds none.
+    """
     return [
         capture
         for folder in config.recordings
         for capture in captures_in(Path(folder), config.clips_format)
+        if capture.reader or capture.error
     ]
 
 
@@ -88,9 +93,10 @@ def run_recorded(
     """
     encoder = config.encoder.make()  # a wrong name fails here, not in every actor
     inputs = [{"capture": pickle.dumps(capture)} for capture in captures_of(config)]
+    workers = placed_workers(config, encoder, config.num_frames or MAX_FRAMES)
     results: list[RecordedResult] = []
     failures: list[FailedClip] = []
-    for row in through_actors(inputs, RecordingMeasurer, (config, encoder), config.workers):
+    for row in through_actors(inputs, RecordingMeasurer, (config, encoder), workers):
         if row["status"] == rows.OK:
             results.append(pickle.loads(row["result"]))  # noqa: S301 - pickled by the stage above
         else:

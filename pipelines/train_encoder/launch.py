@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from cluster.connect import connect
-from pipelines.train_encoder.config import TrainEncoderConfig
+from pipelines.train_encoder.config import Pictures, TrainEncoderConfig
 from pipelines.train_encoder.run import (
     STATE_FILE,
     WEIGHTS_FILE,
@@ -65,7 +65,7 @@ def train_in_process(config: TrainEncoderConfig) -> None:
     torch.set_num_threads(config.num_threads)
     state = output / STATE_FILE
     first = first_unused_seed(config, state)
-    source = FrameSource(first, 1, config.frames_per_room, config.furniture_share)
+    source = FrameSource(first, 1, config.pictures)
     frames = process_frames(source, config.num_renderers)
     run(config, frames, Recorder(config), resume_from=state)
 
@@ -85,8 +85,7 @@ def train_on_ray(config: TrainEncoderConfig) -> None:
         rendered_rows,
         fn_kwargs={
             "first_seed": first_unused_seed(config, resume_from),
-            "frames_per_room": config.frames_per_room,
-            "furniture_share": config.furniture_share,
+            "pictures": config.pictures,
         },
         batch_size=4,
         num_cpus=1,  # rendering is one thread of numpy
@@ -102,12 +101,12 @@ def _check(config: TrainEncoderConfig) -> None:
 
 
 def rendered_rows(
-    batch: dict[str, Any], first_seed: int, frames_per_room: int, furniture_share: float = 0.0
+    batch: dict[str, Any], first_seed: int, pictures: Pictures
 ) -> Iterator[dict[str, Any]]:
     """Ray Data stage: ids of rooms in, their training frames out, one block a room."""
     for index in batch["id"]:
         seed = first_seed + int(index)
-        yield frames_of_room(seed, frames_per_room, furniture_share).arrays()
+        yield frames_of_room(seed, pictures).arrays()
 
 
 def _train_worker(values: dict[str, Any]) -> None:

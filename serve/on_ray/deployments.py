@@ -41,7 +41,7 @@ from serve.http.messages import AskAnswer
 from serve.ingress import build_ingress
 from serve.metrics import METERS, SECONDS_EDGES, Meters
 from serve.services import Services
-from spatialcode.api import ASSETS, VideoEncoder
+from spatialcode.api import ASSETS, VideoEncoder, shown_frames_of
 from spatialcode.encoder.protocol import Encoder
 from spatialcode.errors import EncodeError
 from spatialcode.scene.schema import SpatialCode
@@ -203,7 +203,8 @@ def measured(config: ServeConfig, encoder: Encoder) -> ServeConfig:
     own = config.encoder
     if own.num_gpus is not None:
         return config
-    share = measured_num_gpus(encoder, own.device, own.max_batch)
+    frames = shown_frames_of(config.sampling, encoder.frames)
+    share = measured_num_gpus(encoder, own.device, own.max_batch, frames)
     return replace(config, encoder=replace(own, num_gpus=share))
 
 

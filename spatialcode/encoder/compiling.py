@@ -49,13 +49,16 @@ def is_worth_compiling(wanted: bool | None, num_videos: int, device: str) -> boo
 
 
 def modules_of(*owners: object) -> list[Any]:
-    """What is worth compiling of encoders or parts; nothing of those that do not say."""
-    return [
+    """What is worth compiling of encoders or parts, once each, though several may share it; nothing
+    of those that do not say.
+    """
+    found = [
         module
         for owner in owners
         if isinstance(owner, Compilable)
         for module in owner.fixed_shape_modules()
     ]
+    return list({id(module): module for module in found}.values())
 
 
 def compile_networks(loaded: object, backend: str = "inductor") -> int:

@@ -82,25 +82,39 @@ def peak_bytes_of(run: Callable[[], Any], device: str) -> int:
     return int(torch.cuda.max_memory_allocated(device))
 
 
-def measured_peak(encoder: Encoder, num_clips: int = 1, folder: Path | None = None) -> GpuPeak:
+def measured_peak(
+    encoder: Encoder,
+    num_clips: int = 1,
+    folder: Path | None = None,
+    frames: FrameRequest | None = None,
+) -> GpuPeak:
     """The peak of an encoder on this process's GPU, with its weights, ``num_clips`` at a time.
 
-    What was measured once for a card is remembered in ``folder`` (None: in the user's cache), by
-    the encoder's identity. Raises what loading raises.
+    ``frames``: what it is shown, in number and size; None: what it asks for. What was measured once
+    for a card is remembered in ``folder`` (None: in the user's cache), by the encoder's identity
+    and what it is shown. Raises what loading raises.
     """
     import torch
 
+    frames = frames or encoder.frames
     if not torch.cuda.is_available():
-        _run_largest(encoder.load("cpu"), encoder.frames, num_clips)
+        _run_largest(encoder.load("cpu"), frames, num_clips)
         return GpuPeak("", 0, 0)
     card = torch.cuda.get_device_properties(0)
-    known = _peak_file(encoder, num_clips, card.name, folder)
+    asked = {
+        **asdict(encoder.identity),
+        "num_clips": num_clips,
+        "num_frames": num_frames_together(frames),
+        "side_px": frames.side_px,
+        "card": card.name,
+    }
+    known = _peak_file(asked, folder)
     if known.is_file():
         return GpuPeak(**read_json(known))
     loaded = encoder.load("cuda")
     errors: list[EncodeError] = []
     peak_bytes = peak_bytes_of(
-        lambda: errors.extend(_run_largest(loaded, encoder.frames, num_clips)), "cuda"
+        lambda: errors.extend(_run_largest(loaded, frames, num_clips)), "cuda"
     )
     if errors:  # not remembered: the card may have been busy
         _log.warning("the whole card is taken, its share could not be measured: %s", errors[0])
@@ -110,11 +124,15 @@ def measured_peak(encoder: Encoder, num_clips: int = 1, folder: Path | None = No
     return peak
 
 
-def _peak_file(encoder: Encoder, num_clips: int, card: str, folder: Path | None) -> Path:
+def num_frames_together(frames: FrameRequest) -> int:
+    """How many frames of a clip an encoder takes together."""
+    return frames.window or frames.count
+
+
+def _peak_file(asked: dict[str, Any], folder: Path | None) -> Path:
     if folder is None:
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         folder = Path(cache) / "spatialcode" / "gpu_peaks"
-    asked = {**asdict(encoder.identity), "num_clips": num_clips, "card": card}
     name = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     return folder / f"{name}.json"
 
@@ -132,7 +150,7 @@ def _run_largest(loaded: LoadedEncoder, frames: FrameRequest, num_clips: int) ->
 
 def largest_clip(frames: FrameRequest, height_over_width: float) -> ClipInput:
     """As many frames as an encoder takes together: a texture that drifts through the picture."""
-    num = frames.window or frames.count
+    num = num_frames_together(frames)
     width = frames.side_px
     height = max(1, round(width * height_over_width))
     rgb = _drifting(num, height, width)

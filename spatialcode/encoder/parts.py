@@ -98,33 +98,39 @@ class NamedPart:
             return self.settings
         return asdict(build(_entry(kind, self.name).settings, self.settings, f"{kind}.settings"))
 
-    def loaded(self, kind: str, device: str) -> Any:
+    def loaded(self, kind: str, device: str, tower: Any = None) -> Any:
         """The part on a torch device; a part of one's own is made of weights, settings and
-        device. Raises WeightsError, ConfigError or MissingExtraError as its loader does.
+        device. ``tower``: the encoder's own any-view network, if it has one. Raises WeightsError,
+        ConfigError or MissingExtraError as its loader does.
         """
         if self.is_own:
             return load(self.name, f"encoder.settings.{kind}")(self.weights, self.settings, device)
         folders = tuple(weights_folder(name) for name in self.wanted(kind))
         if kind == "geometry":
-            return load_geometry(self.name, folders, self.settings, device)
+            return load_geometry(self.name, folders, self.settings, device, tower)
         make = load_detector if kind == "detector" else load_mask_source
         (folder,) = folders
         return make(self.name, folder, self.settings, device)
 
 
-def identities(parts: Mapping[str, NamedPart]) -> dict[str, dict[str, Any]]:
+def identities(
+    parts: Mapping[str, NamedPart], has_tower: bool = False
+) -> dict[str, dict[str, Any]]:
     """What an encoder's hash holds of its parts, by kind. Raises as `NamedPart.identity`; weights
-    that were never fetched are named all at once.
+    that were never fetched are named all at once. ``has_tower``: the encoder has an any-view
+    network of its own, without which no part can be it.
     """
+    if not parts["geometry"].is_own:
+        geometry_named(parts["geometry"].name, has_tower)
     for kind, part in parts.items():  # a wrong word is said before gigabytes are fetched
         part.all_settings(kind)
     check_fetched([name for kind, part in parts.items() for name in part.wanted(kind)])
     return {kind: part.identity(kind) for kind, part in parts.items()}
 
 
-def loaded_parts(parts: Mapping[str, NamedPart], device: str) -> EncoderParts:
-    """The parts on a torch device. Raises as `NamedPart.loaded`."""
-    return EncoderParts(**{kind: part.loaded(kind, device) for kind, part in parts.items()})
+def loaded_parts(parts: Mapping[str, NamedPart], device: str, tower: Any = None) -> EncoderParts:
+    """The parts on a torch device. ``tower``, errors: as `NamedPart.loaded`."""
+    return EncoderParts(**{kind: part.loaded(kind, device, tower) for kind, part in parts.items()})
 
 
 def _entry(kind: str, name: str) -> NetworkPart | GeometryPart:

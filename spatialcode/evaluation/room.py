@@ -326,6 +326,9 @@ class WatchedStages:
         self.path_maps = maps
         return self._timed("odometry", lambda: self._stages.path(clip, maps))
 
+    def structured(self, clip: ClipInput, maps: DenseMaps) -> ClipInput:
+        return self._timed("odometry", lambda: self._stages.structured(clip, maps))
+
     def code(self, clip: ClipInput, maps: DenseMaps, T_world_camera: Array) -> SpatialCode:
         self.made_of = (maps, T_world_camera)
         return self._timed("fusion", lambda: self._stages.code(clip, maps, T_world_camera))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -138,6 +139,17 @@ def test_a_card_is_measured_once_for_each_encoder(
     assert len(encoder.devices) == 3
     assert len(other.devices) == 1
     assert len(list(tmp_path.iterdir())) == 4
+    larger = replace(other.frames, side_px=64)
+    for _ in range(2):
+        measured_peak(other, 1, tmp_path, larger)
+    assert other.given[-1] == [(3, 36, 64, 3)]
+    more = replace(other.frames, count=5)
+    for _ in range(2):
+        measured_peak(other, 1, tmp_path, more)
+    assert other.given[-1] == [(5, 18, 32, 3)]
+    measured_peak(other, 1, tmp_path, other.frames)
+    assert len(other.devices) == 3
+    assert len(list(tmp_path.iterdir())) == 6
 
 
 def test_what_could_not_be_measured_takes_a_whole_card_and_is_not_remembered(

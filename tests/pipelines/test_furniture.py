@@ -1,6 +1,7 @@
 """Real furniture through the pipelines: rendered, stored, trained on, judged, and refused early."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ from pipelines.evaluate.encoder import Evaluator, run_evaluate
 from pipelines.stored.store import ResultStore
 from pipelines.synthesize.config import SynthesizeConfig
 from pipelines.synthesize.graph import ATTRIBUTION, render_shard, run_synthesize, work_key
-from pipelines.train_encoder.config import TrainEncoderConfig
+from pipelines.train_encoder.config import Pictures, TrainEncoderConfig
 from pipelines.train_encoder.launch import data_of, rendered_rows, train_in_process
-from pipelines.train_encoder.run import FrameSource, frames_of_room, validation_batch
+from pipelines.train_encoder.run import frames_of_room, validation_batch
 from spatialcode.errors import FurnitureError
 from spatialcode.evaluation.room import RoomOptions
 from spatialcode.scene.kinds import FURNITURE_KINDS
@@ -34,6 +35,7 @@ from tests.pipelines.synthesize.test_graph import read_png
 from tests.synthetic.here import needs_furniture
 
 SIZE = {"num_frames": 3, "width_px": 64, "height_px": 48}
+FURNISHED = Pictures(num_a_room=3, furniture_share=1.0)
 
 
 @pytest.fixture
@@ -135,7 +137,7 @@ def test_a_full_rate_video_of_furniture_holds_its_truth(tmp_path: Path) -> None:
 @needs_furniture
 def test_training_frames_of_furniture_know_known_kinds_and_call_people_no_chair() -> None:
     seed = next(s for s in range(200) if (_clip(s).instance == CLUTTER).mean() > 0.02)
-    clip, frames = _clip(seed), frames_of_room(seed, 3, 1.0)
+    clip, frames = _clip(seed), frames_of_room(seed, FURNISHED)
     half = slice(2, None, 4)
     shown, cells = clip.instance[:, half, half], frames.cell_instance
     assert shown.shape == cells.shape
@@ -145,7 +147,7 @@ def test_training_frames_of_furniture_know_known_kinds_and_call_people_no_chair(
         assert frames.label_index[0, k] == 0
     strange = [k for k, label in enumerate(clip.labels[:48]) if label in ("cup", "piano", "book")]
     assert (frames.label_index[0, strange] == -1).all()
-    widened = frames_of_room(seed, 3, 1.0, FURNITURE_KINDS)
+    widened = frames_of_room(seed, replace(FURNISHED, kinds=FURNITURE_KINDS))
     of = [FURNITURE_KINDS.index[label] for label in clip.labels[:48]]
     assert widened.label_index[0, : len(of)].tolist() == of
 
@@ -154,14 +156,19 @@ def _clip(seed: int):
     return make_training_frames(seed, 3, ClipConfig(3, renderer=FURNITURE))
 
 
+def test_the_share_of_furniture_is_a_part_of_what_is_shown() -> None:
+    config = TrainEncoderConfig("out", frames_per_room=2, furniture_share=0.5)
+    assert config.pictures == Pictures(num_a_room=2, furniture_share=0.5)
+
+
 @needs_furniture
 def test_both_launchers_and_validation_draw_the_same_furniture() -> None:
-    (row,) = rendered_rows({"id": np.array([1])}, 6, 2, 1.0)
-    np.testing.assert_array_equal(row["rgb"], frames_of_room(7, 2, 1.0).rgb)
-    assert not np.array_equal(row["rgb"], frames_of_room(7, 2).rgb)
-    assert FrameSource(0, 1, 2, 0.5).furniture_share == 0.5
-    batch = validation_batch(1, 1.0, 2)
-    plain = validation_batch(1, 0.0, 2)
+    (row,) = rendered_rows({"id": np.array([1])}, 6, FURNISHED)
+    np.testing.assert_array_equal(row["rgb"], frames_of_room(7, FURNISHED).rgb)
+    bare = replace(FURNISHED, furniture_share=0.0)
+    assert not np.array_equal(row["rgb"], frames_of_room(7, bare).rgb)
+    batch = validation_batch(1, FURNISHED)
+    plain = validation_batch(1, bare)
     assert not np.array_equal(batch["rgb"], plain["rgb"])
 
 

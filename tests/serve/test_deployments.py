@@ -13,6 +13,7 @@ import pytest
 
 from serve.access.keys import KeyRing
 from serve.on_ray import deployments
+from spatialcode.encoder.protocol import FrameRequest
 from spatialcode.encoder.registry import make_encoder
 from spatialcode.video.sampling import Sampling
 from tests.serve.local_service import make_config
@@ -50,12 +51,12 @@ def test_replicas_reserve_the_share_that_was_measured(
 ) -> None:
     asked = []
 
-    def measure(encoder: Any, device: str, num_clips: int) -> float:
-        asked.append((encoder.identity, device, num_clips))
+    def measure(encoder: Any, device: str, num_clips: int, frames: FrameRequest) -> float:
+        asked.append((encoder.identity, device, num_clips, frames.count, frames.side_px))
         return 0.15
 
     monkeypatch.setattr(deployments, "measured_num_gpus", measure)
-    chosen = (f"encoder.name={weights}", "encoder.max_batch=3")
+    chosen = (f"encoder.name={weights}", "encoder.max_batch=3", "sampling.max_side_px=2048")
     for given, share in (("auto", 0.15), ("0.5", 0.5)):
         config = make_config(tmp_path, *chosen, f"encoder.num_gpus={given}")
         encoder = bound(bound(deployments.build(config, KeyRing())).init_args[2])
@@ -63,7 +64,7 @@ def test_replicas_reserve_the_share_that_was_measured(
         handed, _ = encoder.init_args
         assert handed.encoder.torch_device == "cuda"
         assert handed.encoder.num_gpus == share
-    assert asked == [(make_encoder(weights).identity, "auto", 3)]
+    assert asked == [(make_encoder(weights).identity, "auto", 3, 6, 2048)]
 
 
 @pytest.mark.parametrize("compiles", [False, True])

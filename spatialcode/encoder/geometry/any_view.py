@@ -90,9 +90,21 @@ class AnyViewGeometry:
                 networks = load_any_view(weights), metric and load_any_view(metric)
             any_view = networks[0].to(where)
             beside = networks[1] and networks[1].to(where)
-        if any_view.cam_dec is None:
-            raise WeightsError(f"{weights}: expected a network with poses, got depth alone")
+        _check_poses(any_view, str(weights))
         return cls(any_view, beside, settings, where)
+
+    @classmethod
+    def beside(
+        cls, any_view: Any, metric: str | Path, settings: AnyViewSettings, device: str
+    ) -> AnyViewGeometry:
+        """An any-view network that is loaded already, with a metric one of weights beside it.
+
+        Errors as `load`.
+        """
+        _check_poses(any_view, "the geometry tower")
+        where = torch.device(device)
+        with device_memory("loading Depth Anything 3"):
+            return cls(any_view.to(where), load_any_view(metric).to(where), settings, where)
 
     def session(self, clip: ClipHeader) -> GeometrySession:  # noqa: ARG002  needs no header
         return _AnyViewSession(self)
@@ -182,6 +194,11 @@ class AnyViewGeometry:
         return tuple(
             torch.from_numpy(values.astype(np.float32))[None].to(self.device) for values in (T, K)
         )
+
+
+def _check_poses(any_view: Any, name: str) -> None:
+    if any_view.cam_dec is None:
+        raise WeightsError(f"{name}: expected a network with poses, got depth alone")
 
 
 def layers_of(network: Any) -> list[nn.Module]:

@@ -1,6 +1,7 @@
 """Geometry sources by name: their settings and the weights they want, without torch.
 
-``recorded`` needs no weights; a depth network has a path of our own; ``da3`` gives both. Whoever
+``recorded`` needs no weights; a depth network has a path of our own; ``da3`` gives both; ``own`` is
+the any-view network that the unified encoder holds as its geometry tower, loaded once for both. Who
 asks says where the weights lie: a folder, or a repository of the hub.
 """
 
@@ -28,11 +29,13 @@ class GeometryPart:
     registered names, in the order in which `load_geometry` takes them.
 
     ``network``: ``module:Class`` of a depth network, and the class of transformers in it.
+    ``is_tower``: its network is the encoder's own, and ``weights`` are those beside it.
     """
 
     settings: type[Any]
     weights: tuple[str, ...] = ()
     network: tuple[str, str] | None = None
+    is_tower: bool = False
 
 
 _MONOCULAR = "spatialcode.encoder.geometry.monocular"
@@ -61,12 +64,17 @@ GEOMETRY_SOURCES: dict[str, GeometryPart] = {
     "recorded": GeometryPart(RecordedSettings),
     "da3": GeometryPart(AnyViewSettings, ("da3-base", "da3-metric-large")),
     "da3-nested": GeometryPart(AnyViewSettings, ("da3-nested",)),
+    "own": GeometryPart(AnyViewSettings, ("da3-metric-large",), is_tower=True),
     **DEPTH_SOURCES,
 }
 
 
-def geometry_named(name: str) -> GeometryPart:
-    """The entry of a name. ConfigError where there is none."""
+def geometry_named(name: str, has_tower: bool = True) -> GeometryPart:
+    """The entry of a name. ConfigError where there is none, or none for an encoder that has, or has
+    not, a geometry tower of its own.
+    """
+    if name in GEOMETRY_SOURCES and GEOMETRY_SOURCES[name].is_tower and not has_tower:
+        raise ConfigError(f"geometry: {name} is the network of encoder=unified, and of no other")
     if name not in GEOMETRY_SOURCES:
         known = ", ".join(sorted(GEOMETRY_SOURCES))
         raise ConfigError(f"geometry: expected one of {known}, got {name!r}")
@@ -78,14 +86,16 @@ def load_geometry(
     weights: tuple[str | Path, ...] = (),
     settings: Mapping[str, Any] | None = None,
     device: str = "cpu",
+    tower: Any = None,
 ) -> GeometrySource:
     """A source of the table. ``weights``: folders or hub repositories, one for each of its names.
+    ``tower``: the asking encoder's own any-view network, if it has one.
 
     A window's recorded geometry stands in the place of what the source would estimate. Raises
     ConfigError for settings or a number of weights that do not fit, WeightsError where weights are
     missing, damaged or of another network, MissingExtraError without a source's package.
     """
-    part = geometry_named(name)
+    part = geometry_named(name, has_tower=tower is not None)
     own = build(part.settings, settings or {}, "geometry.settings")
     if len(weights) != len(part.weights):
         wanted = ", ".join(part.weights) or "none"
@@ -93,6 +103,8 @@ def load_geometry(
     if part.settings is AnyViewSettings:
         from spatialcode.encoder.geometry.any_view import AnyViewGeometry
 
+        if part.is_tower:
+            return AnyViewGeometry.beside(tower, weights[0], own, device)
         return AnyViewGeometry.load(weights[0], (*weights, None)[1], own, device)
     from spatialcode.encoder.geometry.pathed import PathedGeometry
 

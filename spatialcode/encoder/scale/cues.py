@@ -39,7 +39,7 @@ _MIN_POINTS, _MIN_FRAMES = 8, 2
 _MIN_CELLS, _ENDS = 8, (0.03, 0.97)
 #: Error of one outline's height, and what all outlines have in common: what hides feet and tops.
 _OUTLINE_SIGMA, _COMMON_SIGMA = 0.25, 0.3
-#: Of a kind's outlines, the quantile of the logarithms that is taken, as most are partly hidden.
+#: Of the heights of a kind's outlines, which is taken: the quantile of the least hidden.
 _LEAST_HIDDEN = 0.25
 #: How much the heights of things of one kind differ. Source: EN 1116 and ANSI A112 (kitchens,
 #: toilets), ISO 5970 (tables and chairs), DIN 18101 (doors), rounded.
@@ -113,7 +113,7 @@ class ScaledView:
 
 def cues_of(view: ScaledView, settings: ScaleSettings) -> tuple[ScaleCue, ...]:
     """Everything that speaks of the scale; of what is not seen there is no cue."""
-    found = [depth_cue(view, settings)]
+    found: list[ScaleCue | None] = [depth_cue(view, settings)]
     floor = surface_below(view) if settings.is_fused else None
     if floor is not None:
         height = -float(np.median(floor))
@@ -122,8 +122,9 @@ def cues_of(view: ScaledView, settings: ScaleSettings) -> tuple[ScaleCue, ...]:
     return tuple(cue for cue in found if cue is not None)
 
 
-def depth_cue(view: ScaledView, settings: ScaleSettings) -> ScaleCue | None:
-    """Predicted depth over that of the points: the median of frames, in each of its points.
+def depth_cue(view: ScaledView, settings: ScaleSettings) -> ScaleCue:
+    """Predicted depth over that of the points: the median of frames, in each of its points; of all
+    points where no frame has enough; the unit is taken for the metre where there are none.
 
     It is as sure as the network says of its cells, less the settings' doubt, and as frames agree.
     """
@@ -132,7 +133,7 @@ def depth_cue(view: ScaledView, settings: ScaleSettings) -> ScaleCue | None:
     ratio = np.log(view.at_points(view.maps.depth_m)[known] / points.depth[known])
     each = _by_frame(points.frame[known], ratio)
     if not len(each):
-        return None
+        each = np.array([np.median(ratio) if len(ratio) else 0.0])
     # a Laplace scale b has the standard deviation √2 b
     stated = np.sqrt(2) * float(np.median(view.maps.depth_log_scale))
     sigma = np.hypot(settings.depth_doubt * stated, _error_of_median(each))
@@ -147,7 +148,7 @@ def surface_below(view: ScaledView) -> Array | None:
 
 
 def height_cue(floor: Array, settings: ScaleSettings) -> ScaleCue:
-    """The camera's height over the floor, which is a hand's. ``floor``: `surface_below`."""
+    """The camera's height above the floor, which is a hand's. ``floor``: `surface_below`."""
     log_scale = np.log(settings.camera_height_m) - np.log(-np.median(floor))
     sigma = np.hypot(settings.camera_height_sigma, _error_of_median(np.log(-floor)))
     return ScaleCue("camera-height", float(log_scale), float(sigma))
@@ -209,7 +210,9 @@ def outlined_heights(view: ScaledView, camera_height: float) -> Iterator[tuple[s
             low, high = np.quantile(slope[frame][cells], _ENDS)
             stands = abs(low * distance + camera_height) < _FOOT_SHARE * camera_height
             if stands and low < high < _MAX_SLOPE:
-                yield label, float(distance * (high - low))
+                # from between the centres of cells to the edges of all of them
+                spanned = (high - low) / (_ENDS[1] - _ENDS[0]) + 1 / view.K_grid[1, 1]
+                yield label, float(distance * spanned)
 
 
 def _is_covered(maps: DenseMaps, frame: int, cells: NDArray[np.bool_]) -> bool:

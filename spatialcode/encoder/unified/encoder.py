@@ -1,7 +1,8 @@
 """The unified encoder before it is loaded: its settings, and who it is by the cards of its parts.
 
 A trained network of two towers reads a box from each tracked mask and frame; a detector and a mask
-source say what is tracked, a geometry source where the camera was. No torch here.
+source say what is tracked, a geometry source, by default the network's own tower, where the camera
+was. No torch here.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class UnifiedSettings:
     weights: str = setting("folder that jobs.train_encoder encoder=unified has written", "")
     detector: NamedPart = setting("", default_factory=lambda: NamedPart("grounding-dino"))
     masks: NamedPart = setting("", default_factory=lambda: NamedPart("sam2-video"))
-    geometry: NamedPart = setting("", default_factory=lambda: NamedPart("da3"))
+    # "own": the network's geometry tower, which is not loaded a second time
+    geometry: NamedPart = setting("", default_factory=lambda: NamedPart("own"))
     words: tuple[str, ...] = setting("what to look for; none: the words of VSI-Bench", ())
     key_frames: KeyFrameSettings = setting("", default_factory=KeyFrameSettings)
     count: int = setting("frames of a video, where its caller does not say", 32, at_least=1)
@@ -74,7 +76,7 @@ class UnifiedEncoder:
         card = read_unified_card(self._folder)
         values = asdict(self._settings)
         del values["weights"]  # named by their hash, wherever they lie
-        values |= identities(self._parts())
+        values |= identities(self._parts(), has_tower=True)
         self.identity = EncoderIdentity(name, card["sha256"], config_sha256(values))
         own = self._settings
         self.frames = FrameRequest(
@@ -91,7 +93,7 @@ class UnifiedEncoder:
         model.in_bfloat16 = own.precision == "bfloat16" or (
             own.precision == "auto" and device != "cpu"
         )
-        parts = loaded_parts(self._parts(), device)
+        parts = loaded_parts(self._parts(), device, model.geometry_tower)
         limits = UnifiedLimits(labels_of(own.words), own.key_frames, own.max_masks, own.merging)
         return LoadedUnified(model, parts, limits, self.identity, self.frames)
 

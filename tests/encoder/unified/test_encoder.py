@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 
 from jobs.encode import main as encode_main
+from spatialcode.encoder.compiling import modules_of
+from spatialcode.encoder.geometry import any_view_weights
+from spatialcode.encoder.parts import NamedPart
 from spatialcode.encoder.protocol import ClipInput, encode_windows
 from spatialcode.encoder.registry import make_encoder
+from spatialcode.encoder.unified.encoder import UnifiedSettings
 from spatialcode.encoder.unified.weights import folder_sha256
 from spatialcode.errors import ConfigError, WeightsError
 from spatialcode.scene.schema import SpatialCode, VideoInfo
@@ -151,6 +155,47 @@ def test_parts_of_pretrained_networks_are_loaded_by_name(weights, tmp_path):
     config = moved[1] / "config.json"
     config.write_text(config.read_text() + " ")
     assert identity() != make_encoder("unified", own).identity
+
+
+def test_depth_anything_3_is_loaded_once_for_tower_and_geometry(weights, tmp_path, monkeypatch):
+    built = []
+    real = any_view_weights._built
+    monkeypatch.setattr(
+        any_view_weights, "_built", lambda *given: built.append(given) or real(*given)
+    )
+    beside = pretrained(weights, tmp_path)
+    metric = beside["geometry"]["weights"][1]
+    shared = beside | {"geometry": beside["geometry"] | {"name": "own", "weights": [metric]}}
+    codes, loads = {}, {}
+    for name, own in (("own", shared), ("da3", beside)):
+        built.clear()
+        encoder = make_encoder("unified", own)
+        assert built == []
+        loaded = encoder.load("cpu")
+        loads[name] = len(built)
+        codes[name] = encode_windows(loaded, clip(5), encoder.frames)
+        is_tower = loaded.parts.geometry.any_view is loaded.model.geometry_tower
+        assert is_tower == (name == "own")
+    assert loads == {"own": 2, "da3": 3}, "tower and metric network, and the any-view one again"
+    # the tower was not trained: it is the same network, and gives the same cameras to the bit
+    assert codes["own"].cameras == codes["da3"].cameras
+    assert codes["own"].objects == codes["da3"].objects
+    assert codes["own"].provenance.config_sha256 != codes["da3"].provenance.config_sha256
+    modules = [id(module) for module in modules_of(make_encoder("unified", shared).load("cpu"))]
+    assert len(modules) == len(set(modules)), "none is compiled twice"
+
+
+def test_the_own_tower_is_what_is_used_unless_another_is_named():
+    assert UnifiedSettings().geometry == NamedPart("own")
+    assert UnifiedSettings().geometry.wanted("geometry") == ("da3-metric-large",)
+
+
+def test_an_encoder_without_a_tower_of_its_own_cannot_use_it(weights, tmp_path):
+    own = pretrained(weights, tmp_path)
+    geometry = {"name": "own", "weights": [own["geometry"]["weights"][1]]}
+    parts = {"detector": own["detector"], "masks": own["masks"], "geometry": geometry}
+    with pytest.raises(ConfigError, match="own is the network of encoder=unified"):
+        make_encoder("prompted", parts)
 
 
 def test_an_unknown_part_is_refused_by_its_setting(weights):

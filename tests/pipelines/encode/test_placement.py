@@ -15,7 +15,7 @@ from pipelines.encode import graph, placement
 from pipelines.encode.config import EncodingConfig
 from pipelines.encode.placement import placed
 from pipelines.encode.stages import EncodeStage
-from spatialcode.encoder.protocol import Encoder
+from spatialcode.encoder.protocol import Encoder, FrameRequest
 from tests.pipelines.conftest import MakeConfig
 from tests.pipelines.results import result_rows
 
@@ -23,12 +23,12 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int, int]]:
     """What a cluster whose GPUs hold six encoders and a half was asked."""
-    found: list[tuple[str, int]] = []
+    found: list[tuple[str, int, int, int]] = []
 
-    def measure(encoder: Encoder, device: str, num_clips: int) -> float:
-        found.append((device, num_clips))
+    def measure(encoder: Encoder, device: str, num_clips: int, frames: FrameRequest) -> float:
+        found.append((device, num_clips, frames.count, frames.side_px))
         return 0.15
 
     monkeypatch.setattr(placement, "measured_num_gpus", measure)
@@ -36,13 +36,16 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
 
 def test_the_share_of_a_gpu_is_measured_where_it_is_asked_for(
-    make_config: MakeConfig, asked: list[tuple[str, int]]
+    make_config: MakeConfig, asked: list[tuple[str, int, int, int]]
 ) -> None:
     auto = make_config("x", encoder__num_gpus="auto", encoder__videos_per_batch=3)
     encoder = auto.encoder.make()
     encoding = placed(auto, encoder, 1).encoder
     assert (encoding.num_gpus, encoding.torch_device) == (0.15, "cuda")
-    assert asked == [("auto", 3)]
+    assert asked == [("auto", 3, 4, encoder.frames.side_px)]
+    larger = replace(auto, sampling=replace(auto.sampling, max_side_px=2048, num_frames=40))
+    placed(larger, encoder, 1)
+    assert asked.pop() == ("auto", 3, 40, 2048)
     for given, device in ((0.0, "cpu"), (0.5, "cuda"), (1.0, "cuda")):
         plain = make_config("x", encoder__num_gpus=given)
         encoding = placed(plain, encoder, 1).encoder
@@ -128,15 +131,17 @@ small = make_encoder("small")
 # the GPU is one by name only: torch sees none, and so the encoder runs without one
 assert gpu_share.measured_num_gpus(small, "auto", 1) == 0.0
 
-def on_a_card(encoder, num_clips):
+def on_a_card(encoder, num_clips, frames):
     assert ray.get_runtime_context().get_assigned_resources()["GPU"] == 1
     assert num_clips == 4 and encoder.identity == small.identity
+    assert frames in (None, small.frames)
     return GpuPeak("a card", 8 * 2**30, 80 * 2**30)
 
 gpu_share.measured_peak = on_a_card
 assert gpu_share.measured_num_gpus(small, "cuda", 4) == 0.15
+assert gpu_share.measured_num_gpus(small, "cuda", 4, small.frames) == 0.15
 
-def broken(encoder, num_clips):
+def broken(encoder, num_clips, frames):
     raise WeightsError("cut short")
 
 gpu_share.measured_peak = broken
