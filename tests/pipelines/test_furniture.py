@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.evaluate.config import EvaluateConfig
-from pipelines.evaluate.encoder import run_evaluate
+from pipelines.evaluate.encoder import Evaluator, run_evaluate
 from pipelines.stored.store import ResultStore
 from pipelines.synthesize.config import SynthesizeConfig
 from pipelines.synthesize.graph import ATTRIBUTION, render_shard, run_synthesize, work_key
@@ -21,7 +21,13 @@ from spatialcode.evaluation.room import RoomOptions
 from spatialcode.scene.kinds import FURNITURE_KINDS
 from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.synthetic.catalogue.models import FOLDER_VARIABLE, catalogue, split_models
-from spatialcode.synthetic.clips import ClipConfig, make_clip, make_training_frames
+from spatialcode.synthetic.clips import (
+    FULL_WALK_FRAMES,
+    ClipConfig,
+    make_clip,
+    make_training_frames,
+)
+from spatialcode.synthetic.furnished.shots import FurnishedShot
 from spatialcode.synthetic.renderers import FURNITURE, PRIMITIVES, check_renderer, renderer_of
 from spatialcode.synthetic.truth import CLUTTER
 from spatialcode.synthetic.videos import VideoConfig, render_video
@@ -48,6 +54,21 @@ def test_a_missing_package_is_refused_before_anything_starts(nothing_installed, 
         train_in_process(TrainEncoderConfig(str(output), launcher="process", furniture_share=0.5))
     assert not output.exists() or not any(output.rglob("*.json"))
     check_renderer(PRIMITIVES)
+
+
+@needs_furniture
+def test_a_missing_opengl_is_refused_before_anything_starts(tmp_path, monkeypatch) -> None:
+    def fails() -> None:
+        raise FurnitureError("no OpenGL by EGL")
+
+    def started(*_: object) -> None:
+        raise AssertionError("rendering began")
+
+    monkeypatch.setattr("pipelines.synthesize.graph._compute", started)
+    monkeypatch.setattr("spatialcode.synthetic.raster.device.context", fails)
+    with pytest.raises(FurnitureError, match="no OpenGL"):
+        run_synthesize(SynthesizeConfig(str(tmp_path / "out"), renderer=FURNITURE))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_share_of_seeds_has_furniture_spread_evenly() -> None:
@@ -108,7 +129,9 @@ def test_a_full_rate_video_of_furniture_holds_its_truth(tmp_path: Path) -> None:
     clip = render_video(5, tmp_path / "a.mp4", config)
     assert clip.rgb.shape == (3, 48, 64, 3)
     assert clip.depth_m.shape == (3, 48, 64)
-    assert set(clip.labels) <= set(FURNITURE_KINDS.labels)
+    whole_walk = ClipConfig(FULL_WALK_FRAMES, 64, 48, renderer=FURNITURE)
+    objects = FurnishedShot.plan(5, whole_walk).interior.objects
+    assert clip.labels == tuple(p.model.label for p in objects)
 
 
 @needs_furniture
@@ -163,6 +186,7 @@ def test_the_small_encoder_is_judged_on_held_out_furniture(tmp_path: Path) -> No
     config = EvaluateConfig(
         str(tmp_path), renderer=FURNITURE, num_rooms=1, num_frames=4, num_workers=0, ladder=False
     )
+    assert Evaluator(config, config.encoder.make()).options.clip.renderer == FURNITURE
     report = run_evaluate(config)
     assert report["num_rooms"] == 1
     assert report["num_failed"] == 0

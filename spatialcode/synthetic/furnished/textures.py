@@ -155,7 +155,7 @@ def screen(rng: Rng) -> Surface:
 
 
 def panorama(rng: Rng) -> U8:
-    """(256,512,3) of what lies outside: sky with clouds, then houses or trees, then ground.
+    """(512,1024,3) of what lies outside: sky with clouds, then houses or trees, then ground.
 
     Columns go by azimuth clockwise from +y, rows from zenith to nadir.
     """
@@ -177,7 +177,9 @@ def panorama(rng: Rng) -> U8:
     far = np.where(blocks[None, :, None] > 0.5, wall, ground) * leaves
     image = np.where(up[..., None] < skyline[None, :, None], far, image)
     image = np.where(up[..., None] < -6, ground * leaves * 0.9, image)
-    return np.clip(image * 255, 0, 255).astype(np.uint8)
+    # far away and out of focus: no steps along the skyline
+    soft = cv2.GaussianBlur(np.clip(image * 255, 0, 255).astype(np.uint8), (0, 0), 0.9)
+    return np.asarray(cv2.resize(soft, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def rgba(rgb: NDArray[np.floating]) -> U8:

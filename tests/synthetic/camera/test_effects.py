@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -158,6 +161,28 @@ def test_a_phone_bends_light_depth_and_instances_alike() -> None:
     np.testing.assert_array_equal(same.instance, instance)
     assert rgb.shape == (*SHAPE, 3)
     assert rgb.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("change", "open_s"),
+    [({"photons": 300.0}, 0.0), ({"soft_sigma_px": 0.8}, 0.0), ({"vignette": 0.4}, 0.0),
+     ({"cast": (1.2, 1.0, 0.8)}, 0.0), ({"contrast": 0.5}, 0.0), ({"sharpness": 1.0}, 0.0),
+     ({"gamma": 1.6}, 0.0), ({"k1": 0.1}, 0.0), ({"balance": 1.0}, 0.0), ({}, 0.05)],
+)  # fmt: skip
+def test_every_effect_shows_in_the_picture(change: dict, open_s: float) -> None:
+    rng = np.random.default_rng(0)
+    linear = cv2.GaussianBlur(rng.random((*SHAPE, 3)).astype(np.float32), (0, 0), 2) * [1, 0.8, 0.5]
+    picture = Picture(
+        linear.astype(np.float32), np.ones(SHAPE, np.float32), np.zeros(SHAPE, np.int16)
+    )
+    plain = Phone(0.2, 0, (1, 1, 1), 0, 0, 0, 0, 0, 0, 2.2, 0, 0)
+    turned = Shutter(np.array([0.0, 3.0, 0.0]), 0.0, 1.0)
+    without, _ = taken(picture, K, plain, turned, np.random.default_rng(0))
+    shutter = replace(turned, open_s=open_s)
+    shown, _ = taken(picture, K, replace(plain, **change), shutter, np.random.default_rng(0))
+    assert not np.array_equal(shown, without)
+    brighter, _ = taken(picture, K, plain, replace(turned, gain=2.0), np.random.default_rng(0))
+    assert brighter.mean() > without.mean() + 10
 
 
 def test_phones_follow_from_their_seed_and_differ() -> None:

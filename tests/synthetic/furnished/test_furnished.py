@@ -14,10 +14,12 @@ from spatialcode.synthetic.clips import ClipConfig, make_clip, make_training_fra
 from spatialcode.synthetic.furnished.pieces import MADE, Piece
 from spatialcode.synthetic.furnished.shell import build_shell, holes_of
 from spatialcode.synthetic.furnished.shots import FurnishedShot, furnished_room, in_the_way, stock
+from spatialcode.synthetic.furnished.staging import drawn_at, stage_scene
 from spatialcode.synthetic.layout import Interior
 from spatialcode.synthetic.paths import free_space
 from spatialcode.synthetic.placement import footprint_of, overlap
 from spatialcode.synthetic.raster.rasteriser import FAR_M
+from spatialcode.synthetic.raster.shaders import OUTSIDE, PLAIN
 from spatialcode.synthetic.renderers import FURNITURE
 from spatialcode.synthetic.truth import CLUTTER, object_ids, pixel_counts, seen
 from tests.synthetic.here import needs_furniture
@@ -136,6 +138,42 @@ def _face_area(mesh, room: Interior) -> float:
                 inside &= (s > -1e-5) & (s < wall.length_m + 1e-5)
             total += area[flat[0] & flat[1] & flat[2] & same & inside].sum()
     return total
+
+
+def test_nobody_stands_where_clutter_stands() -> None:
+    for seed in range(5):
+        shot, poses = FurnishedShot.scattered(seed, 150, SMALL)
+        for placed in shot.interior.decor:
+            box = footprint_of(placed)
+            c, s = math.cos(box.yaw_rad), math.sin(box.yaw_rad)
+            offset = poses[:, :2, 3] - [box.x, box.y]
+            local = np.abs(offset @ np.array([[c, -s], [s, c]]))
+            assert not ((local < [box.half_x, box.half_y]).all(axis=1)).any()
+
+
+def test_behind_a_window_lies_the_world_outside_and_behind_a_door_nothing() -> None:
+    kinds: dict[str, set[int]] = {"window": set(), "door": set()}
+    for seed in range(6):
+        room = interior(seed)
+        scene = stage_scene(np.random.default_rng(0), room)
+        for item in scene.items:
+            label = room.objects[item.instance].model.label if item.instance >= 0 else ""
+            if label in kinds and item.center_m == (0.0, 0.0, 0.0):
+                kinds[label].add(item.kind)
+    assert kinds == {"window": {OUTSIDE}, "door": {PLAIN}}
+
+
+def test_flat_things_hang_with_their_backs_against_the_wall() -> None:
+    found = set()
+    for seed in range(12):
+        for placed in interior(seed).objects:
+            if placed.model.label in ("mirror", "picture", "tv") and placed.mount == "wall":
+                found.add(placed.model.label)
+                out = np.subtract(drawn_at(placed), placed.center_m)
+                front = [-math.sin(placed.yaw_rad), math.cos(placed.yaw_rad), 0.0]
+                back = placed.model.mesh.position[:, 1].min() * placed.model.stretch[1]
+                assert 0 <= out @ front + back < 0.01
+    assert found >= {"mirror", "picture"}
 
 
 def test_nobody_films_from_within_furniture_or_people() -> None:
