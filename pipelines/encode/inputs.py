@@ -1,7 +1,8 @@
 """Lists what to encode: videos by file, folder, glob, ``s3://`` prefix or manifest, and captures.
 
 With a reader of recordings (`spatialcode.recordings`) folders, globs of folders, ``s3://`` prefixes
-and manifests of both name captures instead of videos. A video with a sidecar beside it is a capture as well.
+and manifests of both name captures instead of videos. A video with a sidecar beside it is a capture
+as well.
 
 Every listed thing becomes exactly one `ListedVideo`, in a stable order; what cannot be used becomes
 one with an error, not an exception, so that one bad line does not stop a run. Only a listing that
