@@ -25,6 +25,7 @@ from jobs.cli import EventLog, run_job
 from spatialcode.config import checked, setting
 
 if TYPE_CHECKING:
+    from spatialcode.api import VideoEncoder
     from spatialcode.scene.schema import SpatialCode
 
 ASSETS = Path(__file__).parents[1] / "spatialcode" / "assets"
@@ -62,6 +63,8 @@ class DemoConfig:
 
 
 def _work(config: DemoConfig, log: EventLog) -> bool:
+    from spatialcode.api import VideoEncoder
+    from spatialcode.encoder.protocol import kinds_of
     from spatialcode.export.formats import export, export_path
     from spatialcode.synthetic.sample import read_sample_code
 
@@ -71,10 +74,12 @@ def _work(config: DemoConfig, log: EventLog) -> bool:
     video = Path(config.video) if config.video else SAMPLE
     truth = None if config.video else read_sample_code(ASSETS)
     with _timed(console, log, "encode"):
-        code = _encode(config, video, truth)
+        encoder = VideoEncoder.load(config.encoder, config.device)
+        code = _encode(config, encoder, video, truth)
     matches = {} if truth is None else matched(code, truth)
     console.print(object_table(code, matches if truth is not None else None))
     console.print(_summary(code, truth, matches))
+    console.print("\n".join(trusted(code, kinds_of(encoder.loaded))))
     _ask(console, code, truth)
     folder = Path(config.output)
     for kind in ("html", "overlay", "json"):
@@ -87,7 +92,9 @@ def _work(config: DemoConfig, log: EventLog) -> bool:
     return True
 
 
-def _encode(config: DemoConfig, video: Path, truth: SpatialCode | None) -> SpatialCode:
+def _encode(
+    config: DemoConfig, encoder: VideoEncoder, video: Path, truth: SpatialCode | None
+) -> SpatialCode:
     """The video's code. Of the bundled clip's camera the lens is known, as a phone knows its own;
     the path is not.
     """
@@ -95,9 +102,7 @@ def _encode(config: DemoConfig, video: Path, truth: SpatialCode | None) -> Spati
 
     sampling = Sampling(num_frames=config.num_frames)
     camera = None if truth is None else KnownCamera(K=truth.cameras[0].intrinsics())
-    return encode(
-        video, encoder=config.encoder, device=config.device, sampling=sampling, camera=camera
-    )
+    return encode(video, encoder=encoder, sampling=sampling, camera=camera)
 
 
 def _ask(console: Console, code: SpatialCode, truth: SpatialCode | None) -> None:
@@ -203,6 +208,35 @@ def _summary(
                      f"(right label, IoU of at least {FOUND_IOU})")  # fmt: skip
         lines += [f"missed: {', '.join(missed)}"] if missed else []
     return "\n".join(lines)
+
+
+#: How paths are found, in words.
+_PATHS = {
+    "given": "given", "structure": "by structure from motion", "odometry": "by odometry on "
+    "predicted depth", "standing": "the camera stood still", "turning": "the camera only turned",
+    "estimated": "estimated by networks",
+}  # fmt: skip
+_SCALES = {
+    "metric-depth": "predicted depth", "camera-height": "the usual height of a hand-held camera",
+    "ceiling-height": "the usual height of ceilings", "object-sizes": "usual sizes of things",
+    "given": "given poses",
+}  # fmt: skip
+
+
+def trusted(code: SpatialCode, kinds: tuple[str, ...] | None) -> tuple[str, str]:
+    """What of a code to trust, in two lines; ``kinds``: what its encoder can find, where it says.
+
+    Scale is sure by so much to be within 15 %, as the encoder states it.
+    """
+    origin = code.path
+    path = "not told how it was found" if origin is None else _PATHS[origin.source]
+    if origin is not None and origin.error_px is not None:
+        path += f", misses what the pictures show by {origin.error_px:.1f} px (of 640)"
+    elif origin is not None and origin.source != "given":
+        path += ", not checked against the pictures"
+    scale = f"by {_SCALES[code.scale.source]}, {100 * code.scale.confidence:.0f} % sure"
+    known = "not told" if kinds is None else f"{len(kinds)}: {', '.join(kinds)}"
+    return f"Camera path: {path}. Scale: {scale}.", f"Kinds that can be found: {known}."
 
 
 main = partial(run_job, "demo", DemoConfig, _work, __doc__ or "")

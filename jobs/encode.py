@@ -13,11 +13,10 @@ from pipelines.encode.config import EncodeConfig
 
 
 def _work(config: EncodeConfig, log: EventLog) -> bool:
-    from cluster.native_stderr import without_lines
     from jobs.progress import progress, summary
     from pipelines.encode.graph import run_encode
 
-    with without_lines(), progress(log) as show:
+    with progress(log) as show:
         report = run_encode(config, show)
     log.event("report", **report)
     print(summary(report))

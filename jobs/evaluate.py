@@ -18,11 +18,8 @@ from pipelines.evaluate.config import EvaluateConfig
 
 
 def _work(config: EvaluateConfig, log: EventLog) -> bool:
-    from cluster.native_stderr import without_lines
-
     work = {"encoder": _encoder, "recorded": _recorded, "vsibench": _vsibench, "rooms": _rooms}
-    with without_lines():
-        return work[config.benchmark](config, log)
+    return work[config.benchmark](config, log)
 
 
 def _encoder(config: EvaluateConfig, log: EventLog) -> bool:

@@ -28,8 +28,10 @@ from spatialcode.encoder.protocol import (
     Window,
     WindowedClip,
     encode_windows,
+    only,
 )
 from spatialcode.encoder.registry import make_encoder
+from spatialcode.encoder.structure.frames import DenseFrames
 from spatialcode.errors import ConfigError, EncodeError, SchemaError
 from spatialcode.reasoning.evidence import Answer
 from spatialcode.reasoning.families.registry import parse
@@ -42,6 +44,7 @@ from spatialcode.scene.motion import PosePath
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.streaming import ReadAhead, RecordedClip, StreamedVideo, is_long, video_info
 from spatialcode.video.decode import DecodedVideo, decode, hash_file
+from spatialcode.video.dense import decode_sampled
 from spatialcode.video.sampling import Sampling
 from spatialcode.video.sandbox import SandboxedDecoder
 from spatialcode.video.source import VideoProbe
@@ -132,10 +135,10 @@ def encode(
             streamed = StreamedVideo(decoder, path, probe, sampling, work_key=key)
             return _encoded_ahead(loaded, _WithCamera(streamed, camera or KnownCamera()))
         read = decoder.decode if sandbox else decode
-        video = read(path, sampling.plan(), max_side_px=sampling.max_side_px)
+        video = decode_sampled(read, path, sampling, max_dense=_max_dense(loaded, camera))
     # a key stands for what anyone would get of these bytes; private knowledge has none
     key = "" if camera else work_key(video.probe.sha256, loaded.identity(sampling))
-    return encode_windows(loaded.loaded, clip_of(video, key, camera), loaded.encoder.frames)
+    return _encoded_whole(loaded, clip_of(video, key, camera))
 
 
 def _captured(path: Path, reader: str | None, sidecar: bool) -> ListedCapture | None:
@@ -157,6 +160,20 @@ def _recorded(
     recording = reader_of(place.path, captured.reader, "reader").read(place)
     uri = str(path) if is_video else place.uri
     return RecordedClip(recording.known_as(uri, sha256), sampling, key)
+
+
+def _max_dense(loaded: VideoEncoder, camera: KnownCamera | None) -> int | None:
+    """How many grey frames an encoder wants beside those sampled: none where poses are known."""
+    has_poses = camera is not None and camera.T_world_camera is not None
+    return None if has_poses else loaded.encoder.frames.max_dense
+
+
+def _encoded_whole(loaded: VideoEncoder, clip: ClipInput) -> SpatialCode:
+    """The code of a clip that is all there. A window would have no denser frames beside it."""
+    request = loaded.encoder.frames
+    if request.window is None:
+        return only(loaded.loaded.encode_batch([clip]))
+    return encode_windows(loaded.loaded, clip, request)
 
 
 def _encoded_ahead(loaded: VideoEncoder, clip: WindowedClip) -> SpatialCode:
@@ -281,11 +298,13 @@ class VideoEncoder:
 
 def clip_of(video: DecodedVideo, key: str = "", camera: KnownCamera | None = None) -> ClipInput:
     """A decoded video as the encoder takes it; ``key`` goes into the code's provenance."""
+    dense = video.dense
     return ClipInput(
         video=video_info(video.probe, video.times_s.tolist()),
         rgb=video.rgb,
         geometry=_geometry(camera or KnownCamera(), video.probe, video.rgb, video.times_s),
         work_key=key,
+        dense=None if dense is None else DenseFrames(dense.gray, dense.times_s),
     )
 
 

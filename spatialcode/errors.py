@@ -57,6 +57,12 @@ class DeviceMemoryError(EncodeError, MemoryError):
     code = "device_memory"
 
 
+class FurnitureError(SpatialCodeError, RuntimeError):
+    """Rooms of real furniture cannot be rendered here: models or OpenGL are missing or damaged."""
+
+    code = "furniture"
+
+
 class InputError(SpatialCodeError, ValueError):
     """A listing of inputs names something that is not there or cannot be listed."""
 

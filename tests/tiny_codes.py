@@ -9,7 +9,8 @@ import av
 import torch
 
 from spatialcode.encoder.small.encoder import save_weights
-from spatialcode.encoder.small.model import ModelConfig, TrunkConfig, make_model
+from spatialcode.encoder.small.model import ModelConfig, make_model
+from spatialcode.encoder.small.towers import TrunkConfig
 from spatialcode.synthetic.clips import ClipConfig, make_clip
 
 

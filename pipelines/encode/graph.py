@@ -68,7 +68,7 @@ def build(
             decode_videos,
             batch_size=None,
             batch_format="pyarrow",
-            fn_kwargs=arguments,
+            fn_kwargs={**arguments, "max_dense": encoder.frames.max_dense},
             num_cpus=decode.num_cpus,
             max_calls=100,
             udf_modifying_row_count=False,

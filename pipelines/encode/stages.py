@@ -39,7 +39,8 @@ from spatialcode.errors import (
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.scene.table import to_row
 from spatialcode.threads import limit_threads
-from spatialcode.video.decode import DecodedVideo, VideoProbe
+from spatialcode.video.decode import DecodedVideo, GrayFrames, VideoProbe
+from spatialcode.video.dense import decode_sampled
 from spatialcode.video.limits import VideoLimits
 from spatialcode.video.sandbox import SandboxedDecoder, SandboxLimits
 
@@ -127,12 +128,18 @@ class Attempts:
 _decoders: dict[SandboxLimits, SandboxedDecoder] = {}  # one a worker process, kept between tasks
 
 
-def decode_videos(batch: pa.Table, config: EncodeConfig, ledger: Any) -> Iterator[pa.Table]:
-    """Planned rows to decoded rows, one video in memory at a time."""
+def decode_videos(
+    batch: pa.Table, config: EncodeConfig, ledger: Any, max_dense: int | None = None
+) -> Iterator[pa.Table]:
+    """Planned rows to decoded rows, one video in memory at a time; with at most ``max_dense`` grey
+    frames that lie closer together, where an encoder asks for such.
+    """
     limit_threads(config.decode.num_cpus)
     decoder, attempts = decoder_of(config), Attempts(ledger, "decode", config.max_attempts)
     for row in batch.to_pylist():
-        decoded = attempts.outcome(row["input_id"], partial(_decode, row, config, decoder))
+        decoded = attempts.outcome(
+            row["input_id"], partial(_decode, row, config, decoder, max_dense)
+        )
         yield rows.table([{**rows.identity(row), **decoded}], rows.DECODED)
 
 
@@ -146,14 +153,19 @@ def decoder_of(config: EncodeConfig) -> SandboxedDecoder:
     return _decoders.setdefault(limits, SandboxedDecoder(limits))
 
 
-def _decode(row: dict[str, Any], config: EncodeConfig, decoder: SandboxedDecoder) -> dict[str, Any]:
-    sampling = config.sampling
+def _decode(
+    row: dict[str, Any],
+    config: EncodeConfig,
+    decoder: SandboxedDecoder,
+    max_dense: int | None,
+) -> dict[str, Any]:
     start_s = time.perf_counter()
     with local_file(row["uri"], config.s3_endpoint_url) as path:
         limits, sha256 = decoder_limits(config), known_sha256(row)
-        video = decoder.decode(
-            path, sampling.plan(), limits, max_side_px=sampling.max_side_px, sha256=sha256
-        )
+        video = decode_sampled(
+            decoder.decode, path, config.sampling,
+            max_dense=max_dense, limits=limits, sha256=sha256,
+        )  # fmt: skip
     num_frames, height_px, width_px, _ = video.rgb.shape
     return {
         "status": rows.OK,
@@ -165,6 +177,19 @@ def _decode(row: dict[str, Any], config: EncodeConfig, decoder: SandboxedDecoder
         "width_px": width_px,
         "times_s": video.times_s.tolist(),
         "probe": json.dumps(asdict(replace(video.probe, uri=row["uri"]))),
+        **_gray_columns(video.dense),
+    }
+
+
+def _gray_columns(dense: GrayFrames | None) -> dict[str, Any]:
+    """Denser grey frames as columns: a byte a pixel, a third of what as many in colour take."""
+    if dense is None:
+        return {}
+    return {
+        "gray": np.ascontiguousarray(dense.gray).tobytes(),
+        "gray_height_px": dense.gray.shape[1],
+        "gray_width_px": dense.gray.shape[2],
+        "gray_times_s": dense.times_s.tolist(),
     }
 
 
@@ -213,12 +238,14 @@ class EncodeStage:
         self._ledger = ledger
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        heads = batch.drop_columns(["rgb"]).to_pylist()
+        heads = batch.drop_columns(["rgb", "gray"]).to_pylist()
         outcomes: dict[str, dict[str, Any]] = {}
         videos = {}
         for i, head in enumerate(heads):
             if head["status"] == rows.OK:
-                videos[head["input_id"]] = _video(head, batch["rgb"][i].as_buffer())
+                dense = _dense(head, batch["gray"][i].as_buffer())
+                video = _video(head, batch["rgb"][i].as_buffer())
+                videos[head["input_id"]] = replace(video, dense=dense)
         fresh, repeated = self._split(list(videos))
         if fresh:
             _asked(self._ledger.begin, "encode", fresh)
@@ -298,6 +325,14 @@ def _video(head: dict[str, Any], rgb: pa.Buffer) -> DecodedVideo:
         probe=VideoProbe.of(json.loads(head["probe"])),
         warnings=tuple(head["warnings"] or ()),
     )
+
+
+def _dense(head: dict[str, Any], gray: pa.Buffer | None) -> GrayFrames | None:
+    if gray is None:
+        return None
+    shape = (len(head["gray_times_s"]), head["gray_height_px"], head["gray_width_px"])
+    frames = np.frombuffer(gray, dtype=np.uint8).reshape(shape)
+    return GrayFrames(frames, np.array(head["gray_times_s"]))
 
 
 def write_rows(batch: pa.Table, store: ResultStore) -> pa.Table:

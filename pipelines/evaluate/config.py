@@ -9,6 +9,7 @@ from spatialcode.config import checked, require, setting
 from spatialcode.encoder.registry import EncoderSettings
 from spatialcode.reasoning.models.loading import ModelSpec
 from spatialcode.seeds import HELD_OUT_ROOMS
+from spatialcode.synthetic.renderers import PRIMITIVES, RENDERERS
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class EvaluateConfig:
         "frames a room; null: as the encoder asks; recorded: at most, from the first on; null: 128",
         None,
         at_least=1,
+    )
+    renderer: str = setting(
+        "of rooms: primitives, or furniture (real models; those of held-out rooms are in no other)",
+        PRIMITIVES,
+        one_of=RENDERERS,
     )
     clips: str | None = setting("folder of recorded clips with codes, instead of rendering", None)
     clips_format: str | None = setting(

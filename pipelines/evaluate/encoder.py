@@ -32,6 +32,7 @@ from spatialcode.evaluation.room import (
 from spatialcode.recordings.registry import recordings_in
 from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.synthetic.clips import make_clip
+from spatialcode.synthetic.renderers import check_renderer
 from spatialcode.threads import limit_threads
 
 Row = dict[str, Any]
@@ -75,7 +76,7 @@ class Evaluator:
             ORACLE_FRAMES if isinstance(encoder, OracleOptions) else encoder.frames.count
         )
         self.options = RoomOptions(
-            num_frames, config.known_intrinsics, config.ladder, config.num_side
+            num_frames, config.known_intrinsics, config.ladder, config.num_side, config.renderer
         )
         self.encoder: LoadedEncoder | OracleOptions = (
             encoder if isinstance(encoder, OracleOptions) else encoder.load(config.device)
@@ -102,10 +103,12 @@ def run_evaluate(config: EvaluateConfig, on_progress: Progress | None = None) ->
     """Evaluate and write ``report.json``, ``report.md``, ``report.html`` and ``rooms.jsonl``
     into the report folder; returns the report.
 
-    Raises ConfigError, WeightsError or InputError before anything is computed, EncodeError
-    where every clip failed.
+    Raises ConfigError, WeightsError, FurnitureError or InputError before anything is computed,
+    EncodeError where every clip failed.
     """
-    # a wrong name fails here, not in every actor
+    # a wrong name and a missing package fail here, not in every actor
+    if config.clips is None:
+        check_renderer(config.renderer)
     encoder = oracle_of(config) if config.oracle else config.encoder.make()
     inputs = inputs_of(config)
     workers = config.workers

@@ -27,6 +27,7 @@ from spatialcode.evaluation.room_files import room_key
 from spatialcode.questions.types import QuestionItem
 from spatialcode.reasoning.generate import GenerateConfig, generate
 from spatialcode.scene.schema import SpatialCode
+from spatialcode.synthetic.renderers import check_renderer
 from spatialcode.threads import limit_threads
 
 Row = dict[str, Any]
@@ -70,7 +71,7 @@ class RoomMaker:
         from spatialcode.synthetic.videos import write_clip
 
         num_frames = self.config.num_frames or self.encoder.encoder.frames.count
-        clip = make_clip(seed, ClipConfig(num_frames=num_frames))
+        clip = make_clip(seed, ClipConfig(num_frames, renderer=self.config.renderer))
         with tempfile.TemporaryDirectory() as folder:
             video = Path(folder) / f"{scene}.mp4"
             code = write_clip(clip, video)
@@ -140,7 +141,8 @@ def run_rooms(config: EvaluateConfig, on_progress: Progress | None = None) -> Ro
 def _made(config: EvaluateConfig, on_progress: Progress | None) -> tuple[list[MadeRoom], list[str]]:
     """Every seed's room, in order, and why the others failed."""
     seeds = [{"seed": seed} for seed in range(config.seed, config.seed + config.num_rooms)]
-    encoder = config.encoder.make()  # a wrong name fails here, not in every actor
+    check_renderer(config.renderer)  # a wrong name fails here, not in every actor
+    encoder = config.encoder.make()
     rooms: list[MadeRoom] = []
     failures: list[str] = []
     for row in through_actors(seeds, RoomMaker, (config, encoder), config.workers):

@@ -58,6 +58,10 @@ DECODED = pa.schema(
         pa.field("width_px", pa.int32()),
         pa.field("times_s", pa.list_(pa.float64())),
         pa.field("probe", pa.string()),  # VideoProbe as JSON
+        pa.field("gray", pa.large_binary()),  # denser grey frames: uint8 (len(gray_times_s), ...)
+        pa.field("gray_height_px", pa.int32()),
+        pa.field("gray_width_px", pa.int32()),
+        pa.field("gray_times_s", pa.list_(pa.float64())),  # null: none were asked for
     ]
 )
 

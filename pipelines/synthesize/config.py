@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from spatialcode.config import checked, require, setting
 from spatialcode.seeds import HELD_OUT_ROOMS
+from spatialcode.synthetic.renderers import PRIMITIVES, RENDERERS
 
 if TYPE_CHECKING:
     from spatialcode.synthetic.clips import ClipConfig
@@ -39,6 +40,11 @@ class SynthesizeConfig:
     moving_share: float = setting(
         "share of clips in which something moves", 0.25, at_least=0, at_most=1
     )
+    renderer: str = setting(
+        "primitives (boxes and cylinders, needs nothing) or furniture (real models)",
+        PRIMITIVES,
+        one_of=RENDERERS,
+    )
     rooms_per_shard: int = setting("rooms a task renders; they share a shard", 16, at_least=1)
     num_cpus: float = setting("cores a rendering task reserves", 1.0, above=0)
     max_failed_fraction: float = setting(
@@ -63,6 +69,11 @@ class SynthesizeConfig:
 
         size = (self.width_px, self.height_px)
         if self.rate_hz is None:
-            return ClipConfig(self.num_frames, *size, self.moving_share)
-        share, truth = self.moving_share, self.num_frames
-        return VideoConfig(*size, self.rate_hz, num_truth_frames=truth, moving_share=share)
+            return ClipConfig(self.num_frames, *size, self.moving_share, self.renderer)
+        return VideoConfig(
+            *size,
+            self.rate_hz,
+            num_truth_frames=self.num_frames,
+            moving_share=self.moving_share,
+            renderer=self.renderer,
+        )

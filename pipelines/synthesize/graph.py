@@ -28,10 +28,16 @@ from spatialcode.evaluation.room_files import (
     write_files,
     write_tar,
 )
+from spatialcode.files import write_text
 from spatialcode.scene.table import ARROW_SCHEMA, to_row
+from spatialcode.synthetic.catalogue.models import attribution, catalogue, catalogue_key
+from spatialcode.synthetic.renderers import FURNITURE, check_renderer
 
 #: Changes whenever the same seed gives another clip.
 GENERATOR = "rooms-1"
+FURNITURE_GENERATOR = "furniture-1"
+#: Who made the models that pictures show, beside them.
+ATTRIBUTION = "ATTRIBUTION.txt"
 
 _SEEDS = pa.schema([pa.field("seed", pa.int64(), nullable=False)])
 
@@ -63,15 +69,24 @@ def work_key(seed: int, config: SynthesizeConfig) -> str:
     """Identity of a rendered room: generator, seed and every setting that shows in it."""
     names = ("num_frames", "width_px", "height_px", "rate_hz", "moving_share", "format")
     shown = {name: getattr(config, name) for name in names}
-    text = json.dumps([GENERATOR, seed, shown], sort_keys=True)
+    told = [GENERATOR, seed, shown]
+    if config.renderer == FURNITURE:
+        told += [config.renderer, FURNITURE_GENERATOR, catalogue_key()]
+    text = json.dumps(told, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def run_synthesize(
     config: SynthesizeConfig, on_progress: Progress = lambda _: None
 ) -> dict[str, Any]:
-    """Bring the folder up to ``num_rooms`` rooms; returns the report it also writes."""
+    """Bring the folder up to ``num_rooms`` rooms; returns the report it also writes.
+
+    Raises FurnitureError where the renderer cannot run on this machine.
+    """
+    check_renderer(config.renderer)
     store = ResultStore(config.output)
+    if config.renderer == FURNITURE:
+        write_text(Path(config.output) / ATTRIBUTION, attribution(catalogue()) + "\n")
     with store.lock():
         done = {row.work_key for row in store.rows() if row.status == rows.OK}
         seeds = range(config.seed, config.seed + config.num_rooms)

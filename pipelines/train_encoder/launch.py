@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from cluster.connect import connect
-from pipelines.train_encoder.config import TrainEncoderConfig
+from pipelines.train_encoder.config import Pictures, TrainEncoderConfig
 from pipelines.train_encoder.run import (
     STATE_FILE,
     WEIGHTS_FILE,
@@ -36,6 +36,8 @@ from spatialcode.encoder.small.stages import SmallStages
 from spatialcode.encoder.small.targets import TrainingFrames
 from spatialcode.evaluation.calibration import fitted_calibration, judged_rooms
 from spatialcode.seeds import VALIDATION_ROOMS
+from spatialcode.synthetic.catalogue.models import attribution, catalogue, split_models
+from spatialcode.synthetic.renderers import FURNITURE, check_renderer
 from spatialcode.workkey import EncoderIdentity
 
 Card = dict[str, Any]
@@ -57,11 +59,13 @@ def num_rooms(config: TrainEncoderConfig) -> int:
 
 def train_in_process(config: TrainEncoderConfig) -> None:
     """Train in this process; rendering goes to child processes. Resumes from the output."""
+    _check(config)
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.num_threads)
     state = output / STATE_FILE
-    source = FrameSource(first_unused_seed(config, state), 1, config.frames_per_room)
+    first = first_unused_seed(config, state)
+    source = FrameSource(first, 1, config.pictures)
     frames = process_frames(source, config.num_renderers)
     run(config, frames, Recorder(config), resume_from=state)
 
@@ -70,6 +74,7 @@ def train_on_ray(config: TrainEncoderConfig) -> None:
     """Train with Ray Train: DDP workers, frames streamed by Ray Data, restarts on failure."""
     import ray
 
+    _check(config)
     # Trainers hold their cores while rendering needs some too: with fewer, both would wait forever.
     cores = config.num_workers * config.num_threads + config.num_renderers + 1
     connect(config.ray_address or None, cores)
@@ -80,7 +85,7 @@ def train_on_ray(config: TrainEncoderConfig) -> None:
         rendered_rows,
         fn_kwargs={
             "first_seed": first_unused_seed(config, resume_from),
-            "frames_per_room": config.frames_per_room,
+            "pictures": config.pictures,
         },
         batch_size=4,
         num_cpus=1,  # rendering is one thread of numpy
@@ -89,12 +94,19 @@ def train_on_ray(config: TrainEncoderConfig) -> None:
     train_on_workers(_train_worker, config, {"frames": seeds})
 
 
+def _check(config: TrainEncoderConfig) -> None:
+    """FurnitureError before anything starts where real furniture is asked for and not there."""
+    if config.furniture_share > 0:
+        check_renderer(FURNITURE)
+
+
 def rendered_rows(
-    batch: dict[str, Any], first_seed: int, frames_per_room: int
+    batch: dict[str, Any], first_seed: int, pictures: Pictures
 ) -> Iterator[dict[str, Any]]:
     """Ray Data stage: ids of rooms in, their training frames out, one block a room."""
     for index in batch["id"]:
-        yield frames_of_room(first_seed + int(index), frames_per_room).arrays()
+        seed = first_seed + int(index)
+        yield frames_of_room(seed, pictures).arrays()
 
 
 def _train_worker(values: dict[str, Any]) -> None:
@@ -143,10 +155,7 @@ def finish(config: TrainEncoderConfig, command: str) -> Card:
     card = {
         "name": "spatialcode small encoder",
         "licence": "Apache-2.0",
-        "data": (
-            "procedural rooms rendered by spatialcode.synthetic, seeds from "
-            f"{config.first_seed} below {VALIDATION_ROOMS.start}; no real video"
-        ),
+        **data_of(config),
         "calibration": fitted_calibration(rooms).to_dict(),
         "training": {key: trained[key] for key in ("step", "samples", "seconds")},
         "validation": trained.get("validation", {}),
@@ -157,6 +166,18 @@ def finish(config: TrainEncoderConfig, command: str) -> Card:
     save_weights(model, path, card)
     write_curve(output)
     return card
+
+
+def data_of(config: TrainEncoderConfig) -> Card:
+    """What was trained on, and who made the models that were in it."""
+    seeds = f"seeds from {config.first_seed} below {VALIDATION_ROOMS.start}"
+    data = f"procedural rooms rendered by spatialcode.synthetic, {seeds}; no real video"
+    if config.furniture_share == 0:
+        return {"data": data}
+    train, _ = split_models(catalogue())
+    models = tuple(model for group in train.values() for model in group)
+    share = f"{config.furniture_share:.0%} of the rooms with models of real furniture"
+    return {"data": f"{data}; {share}", "attribution": attribution(models)}
 
 
 def hardware(config: TrainEncoderConfig) -> str:

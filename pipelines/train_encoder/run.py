@@ -13,7 +13,7 @@ import multiprocessing as mp
 import queue
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipelines.train_encoder.config import TrainEncoderConfig
+from pipelines.train_encoder.config import KINDS, NetworkSettings, Pictures, TrainEncoderConfig
 from pipelines.training.rows import METRICS_FILE, cut_back, read_rows
+from spatialcode.encoder.small.efficientnet import Lite0Config, imagenet_file, load_imagenet
 from spatialcode.encoder.small.encoder import save_weights
 from spatialcode.encoder.small.inputs import (
     CameraKnowledge,
@@ -31,7 +32,7 @@ from spatialcode.encoder.small.inputs import (
     unknown_knowledge,
 )
 from spatialcode.encoder.small.losses import quality_measures
-from spatialcode.encoder.small.model import ModelConfig, make_model
+from spatialcode.encoder.small.model import DenseEncoder, ModelConfig, make_model
 from spatialcode.encoder.small.targets import (
     NO_KIND,
     ReplayBuffer,
@@ -40,6 +41,7 @@ from spatialcode.encoder.small.targets import (
     TruthFrames,
     training_frames,
 )
+from spatialcode.encoder.small.towers import TrunkConfig
 from spatialcode.encoder.small.training import (
     TrainConfig,
     TrainState,
@@ -48,20 +50,22 @@ from spatialcode.encoder.small.training import (
     train,
 )
 from spatialcode.files import append_jsonl
-from spatialcode.scene.kinds import PRIMITIVE_KINDS, Kinds
 from spatialcode.seeds import VALIDATION_ROOMS
-from spatialcode.synthetic.clips import make_training_frames
+from spatialcode.synthetic.clips import ClipConfig, make_training_frames
+from spatialcode.synthetic.renderers import renderer_of
+from spatialcode.synthetic.stage import WALL
+from spatialcode.synthetic.truth import CLUTTER
 
 STATE_FILE, WEIGHTS_FILE = "state.pt", "encoder.safetensors"
 
 
 @dataclass(frozen=True)
 class FrameSource:
-    """Rooms ``first_seed``, ``first_seed + stride``, ... with so many frames of each."""
+    """Rooms ``first_seed``, ``first_seed + stride``, ... and the pictures taken of each."""
 
     first_seed: int = 0
     stride: int = 1
-    frames_per_room: int = 6
+    pictures: Pictures = field(default_factory=Pictures)
 
     def seeds(self) -> Iterator[int]:
         """Endless, below the validation seeds."""
@@ -69,19 +73,23 @@ class FrameSource:
         return (seed % span for seed in itertools.count(self.first_seed, self.stride))
 
 
-def frames_of_room(seed: int, num_frames: int, kinds: Kinds = PRIMITIVE_KINDS) -> TrainingFrames:
-    """Render one room and make its targets. Deterministic by seed.
+def frames_of_room(seed: int, pictures: Pictures) -> TrainingFrames:
+    """Render one room and make its targets. Deterministic by seed and pictures.
 
-    Of what is none of the ``kinds`` there is nothing to learn but its depth.
+    Of what is none of their kinds there is nothing to learn but its depth. Clutter counts as
+    wall, as decoration does: a person must not become a chair. Raises FurnitureError where the
+    room's renderer cannot run on this machine.
     """
-    clip = make_training_frames(seed, num_frames)
-    found = (kinds.channel_of(label) for label in clip.labels)
+    num, size = pictures.num_a_room, (pictures.width_px, pictures.height_px)
+    config = ClipConfig(num, *size, renderer=renderer_of(seed, pictures.furniture_share))
+    clip = make_training_frames(seed, num, config)
+    found = (pictures.kinds.channel_of(label) for label in clip.labels)
     channels = [NO_KIND if channel is None else channel for channel in found]
     return training_frames(
         TruthFrames(
             rgb=clip.rgb,
             depth_m=clip.depth_m,
-            instance=clip.instance,
+            instance=np.where(clip.instance == CLUTTER, WALL, clip.instance),
             K=clip.K,
             T_world_camera=clip.T_world_camera,
             label_index=np.array(channels, np.int16),
@@ -95,7 +103,7 @@ def frames_of_room(seed: int, num_frames: int, kinds: Kinds = PRIMITIVE_KINDS) -
 def _render_forever(source: FrameSource, out: mp.Queue) -> None:
     parent = mp.parent_process()
     for seed in source.seeds():
-        frames = frames_of_room(seed, source.frames_per_room)
+        frames = frames_of_room(seed, source.pictures)
         while True:
             try:
                 out.put(frames, timeout=5)
@@ -119,7 +127,7 @@ def process_frames(source: FrameSource, num_workers: int) -> Iterator[TrainingFr
         share = FrameSource(
             source.first_seed + i * source.stride,
             source.stride * num_workers,
-            source.frames_per_room,
+            source.pictures,
         )
         worker = context.Process(target=_render_forever, args=(share, rooms), daemon=True)
         worker.start()
@@ -133,6 +141,8 @@ def process_frames(source: FrameSource, num_workers: int) -> Iterator[TrainingFr
                 raise RuntimeError(f"a rendering worker died with exit code {dead[0]}") from None
 
 
+#: Pictures of each unseen room that a validation looks at.
+_VALIDATION_PICTURES = 4
 #: Seconds between two lines of training metrics.
 _LOG_EVERY_S = 15.0
 
@@ -148,9 +158,9 @@ def train_config(config: TrainEncoderConfig) -> TrainConfig:
     )
 
 
-def validation_batch(num_rooms: int, frames_per_room: int = 4) -> dict[str, Tensor]:
-    """Frames of rooms that are never trained on."""
-    rooms = [frames_of_room(seed, frames_per_room) for seed in VALIDATION_ROOMS[:num_rooms]]
+def validation_batch(num_rooms: int, pictures: Pictures) -> dict[str, Tensor]:
+    """Pictures of rooms that are never trained on."""
+    rooms = [frames_of_room(seed, pictures) for seed in VALIDATION_ROOMS[:num_rooms]]
     names = rooms[0].arrays()
     return {k: torch.from_numpy(np.concatenate([r.arrays()[k] for r in rooms])) for k in names}
 
@@ -214,7 +224,8 @@ class Recorder:
         self.report = report
         self.log_timer = Every(_LOG_EVERY_S)
         self.validation_timer = Every(config.validate_every_s)
-        self.batch = validation_batch(config.num_validation_rooms) if self.writes else {}
+        seen = replace(config.pictures, num_a_room=_VALIDATION_PICTURES)
+        self.batch = validation_batch(config.num_validation_rooms, seen) if self.writes else {}
         self.sums: dict[str, list[float]] = {}
         self.last_validation: dict[str, Any] = {}
 
@@ -261,6 +272,16 @@ class Recorder:
         append_jsonl(self.output / METRICS_FILE, [row])
 
 
+def new_model(settings: NetworkSettings) -> DenseEncoder:
+    """The network before its first step. WeightsError where ImageNet's weights are not there."""
+    kinds, area_px = KINDS[settings.kinds], settings.width_px * settings.height_px
+    tower = Lite0Config() if settings.tower == "lite0" else TrunkConfig()
+    model = make_model(ModelConfig(tower, kinds=kinds, area_px=area_px))
+    if settings.pretrained:
+        load_imagenet(model.trunk, imagenet_file())
+    return model
+
+
 def run(
     config: TrainEncoderConfig,
     source: Iterable[TrainingFrames],
@@ -275,7 +296,7 @@ def run(
     """
     settings = train_config(config)
     torch.manual_seed(settings.seed)
-    model: nn.Module = make_model(ModelConfig())
+    model: nn.Module = new_model(config.network)
     state = start_state(wrap(model) if wrap else model, settings)
     if resume_from and resume_from.is_file():
         state.load(resume_from)

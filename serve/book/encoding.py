@@ -24,6 +24,7 @@ from spatialcode.errors import EncodeError, VideoError
 from spatialcode.scene.schema import SpatialCode
 from spatialcode.streaming import ReadAhead, StreamedVideo, WatchedClip, is_long
 from spatialcode.video.decode import DecodedVideo
+from spatialcode.video.dense import decode_sampled
 from spatialcode.video.sandbox import SandboxedDecoder
 
 _log = logging.getLogger(__name__)
@@ -202,9 +203,10 @@ class EncodingWorker:
     def _frames(self, job: CodeJob, left_s: float) -> DecodedVideo:
         decoder = self._limited_decoder(left_s)
         with self._store.local_video(job.id) as path:
-            video = decoder.decode(
-                path, self._sampling.plan(), self._config.video_limits,
-                max_side_px=self._sampling.max_side_px, sha256=job.video_sha256,
+            video = decode_sampled(
+                decoder.decode, path, self._sampling,
+                max_dense=self._encoder.encoder.frames.max_dense,
+                limits=self._config.video_limits, sha256=job.video_sha256,
             )  # fmt: skip
         return replace(video, probe=replace(video.probe, uri=_public_name(job)))
 

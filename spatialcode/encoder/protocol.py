@@ -21,6 +21,8 @@ from spatialcode.workkey import EncoderIdentity
 
 if TYPE_CHECKING:
     from spatialcode.encoder.odometry.audit import PathAudit
+    from spatialcode.encoder.structure.frames import DenseFrames
+    from spatialcode.encoder.structure.structure import Structure
 
 #: Told which share of the work is done, from 0 to 1, never falling.
 OnShare = Callable[[float], None]
@@ -33,6 +35,8 @@ class FrameRequest:
     ``count`` frames spread evenly over the video, or ``rate_hz`` frames a second where given,
     scaled down to ``side_px`` on the longer side. A session is fed ``window`` frames at a time
     (None: all at once), of which the first ``overlap`` repeat the last ones of the window before.
+    ``max_dense``: grey frames, spread evenly over the video and the sampled ones among them, that
+    are to come beside those of a clip that is given whole (`ClipInput.dense`); None: none.
     """
 
     count: int = 32
@@ -40,6 +44,7 @@ class FrameRequest:
     side_px: int = 640
     window: int | None = None
     overlap: int = 0
+    max_dense: int | None = None
 
     def __post_init__(self) -> None:
         if self.window is not None and not 0 <= self.overlap < self.window:
@@ -136,15 +141,22 @@ class ClipInput:
     """All frames of one video in time order, with whatever is known of their cameras.
 
     ``rgb`` (N, H, W, 3) uint8, upright, of the video's aspect; ``video.sampled_s`` are the
-    frames' times. ``work_key`` is carried into the code's provenance. ``audit``: what the frames
-    say of the camera's motion, once an encoder has asked them.
+    frames' times. ``work_key`` is carried into the code's provenance. ``dense``: grey frames of the
+    same video, closer together than these. ``audit``: what the frames say of the camera's motion,
+    and ``structure``: what structure from motion found, once an encoder has asked them.
+    ``assumes_lens``: nobody knows K, and what stands there is an encoder's assumption.
+    ``warnings``: what a user of the code should know of how the path was found, in sentences.
     """
 
     video: VideoInfo
     rgb: UInt8[np.ndarray, "n h w 3"]
     geometry: FrameGeometry = FrameGeometry()
     work_key: str = ""
+    dense: DenseFrames | None = None
     audit: PathAudit | None = None
+    structure: Structure | None = None
+    assumes_lens: bool = False
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_rgb("ClipInput.rgb", self.rgb, len(self.video.sampled_s))
@@ -217,6 +229,19 @@ class LoadedEncoder(Protocol):
     ) -> list[SpatialCode | EncodeError]:
         """One code, or one error, a clip, in order: a clip that fails disturbs no other."""
         ...
+
+
+@runtime_checkable
+class KnowsKinds(Protocol):
+    """A loaded encoder that says which kinds of things it can find, as words."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]: ...
+
+
+def kinds_of(encoder: LoadedEncoder) -> tuple[str, ...] | None:
+    """The kinds that an encoder can find; None where it does not say."""
+    return encoder.kinds if isinstance(encoder, KnowsKinds) else None
 
 
 @runtime_checkable

@@ -43,7 +43,15 @@ class Stages(Protocol):
         ...
 
     def path(self, clip: ClipInput, maps: DenseMaps) -> Array:
-        """``T_world_camera`` (N, 4, 4), estimated from frames and maps."""
+        """``T_world_camera`` (N, 4, 4), estimated from frames and maps, or from the clip's
+        structure where it has one.
+        """
+        ...
+
+    def structured(self, clip: ClipInput, maps: DenseMaps) -> ClipInput:
+        """The clip with its structure, and the lens that comes with it, where these are asked for
+        and found; else the clip as it is, or with a warning.
+        """
         ...
 
     def code(self, clip: ClipInput, maps: DenseMaps, T_world_camera: Array) -> SpatialCode:
@@ -69,7 +77,8 @@ def encode_clips(
     """Codes of several clips in their order; the network runs over the frames of all at once.
 
     A clip whose poses are not given passes the network twice: gravity and height, once estimated,
-    tell it more than it saw at first. A clip that cannot be encoded gives its error in its place.
+    tell it more than it saw at first; and once more in between where its lens turns out to be
+    another than was assumed. A clip that cannot be encoded gives its error in its place.
     """
     on_frames = None if on_share is None else _Passed(clips, on_share)
     prepared = attempt(stages.prepare, clips)
@@ -78,9 +87,15 @@ def encode_clips(
     maps: list[Any] = list(prepared)
     _fill(maps, sound, stages.maps(_at(prepared, sound), _at(given, sound), True, on_frames))
 
+    def structured(clip: ClipInput, seen: DenseMaps, known: Array | None) -> ClipInput:
+        return stages.structured(clip, seen) if known is None else clip
+
     def located(clip: ClipInput, seen: DenseMaps, known: Array | None) -> Array:
         return stages.path(clip, seen) if known is None else known
 
+    assumed, prepared = prepared, attempt(structured, prepared, maps, given)
+    relensed = [i for i in sound if _has_other_lens(assumed[i], prepared[i])]
+    _fill(maps, relensed, stages.maps(_at(prepared, relensed), [None] * len(relensed), False))
     paths = attempt(located, prepared, maps, given)
     again = [i for i in sound if given[i] is None and not isinstance(paths[i], EncodeError)]
     _fill(maps, again, stages.maps(_at(prepared, again), _at(paths, again), False, on_frames))
@@ -105,6 +120,13 @@ def attempt(step: Callable[..., T], *columns: Sequence[Any]) -> list[T | EncodeE
         except (SpatialCodeError, np.linalg.LinAlgError) as error:
             results.append(EncodeError(f"{type(error).__name__}: {error}"))
     return results
+
+
+def _has_other_lens(before: ClipInput | EncodeError, after: ClipInput | EncodeError) -> bool:
+    """Whether a clip's pinhole matrix was replaced."""
+    if isinstance(before, EncodeError) or isinstance(after, EncodeError):
+        return False
+    return before.geometry.K is not after.geometry.K
 
 
 def _at(values: Sequence[Any], index: Sequence[int]) -> list[Any]:

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spatialcode.encoder.maps import at_cells
-from spatialcode.encoder.protocol import ClipInput, FrameGeometry, LoadedEncoder
+from spatialcode.encoder.protocol import ClipInput, FrameGeometry, LoadedEncoder, kinds_of
 from spatialcode.evaluation.metrics.detection import Counts, count, match
 from spatialcode.evaluation.metrics.poses import (
     StillError,
@@ -43,14 +42,6 @@ BOX_IOU = (0.25, 0.50)
 LARGE_M = 0.30
 #: A camera whose true path stays within these stands.
 _STANDS_M, _STANDS_DEG = 0.005, 0.1
-
-
-@runtime_checkable
-class KnowsKinds(Protocol):
-    """A loaded encoder that says which kinds of things it can find, as words."""
-
-    @property
-    def kinds(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -197,7 +188,7 @@ def measure_recording(
     clip = recording.clip(options.rows(recording.num_frames), options.side_px)
     truth = _Truth.of(recording, clip)
     watched = EvaluatedEncoder(encoder)
-    kinds = encoder.kinds if isinstance(encoder, KnowsKinds) else None
+    kinds = kinds_of(encoder)
     done: dict[Told, Measured] = {}
 
     def measured(told: Told) -> Measured:

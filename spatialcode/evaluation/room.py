@@ -38,6 +38,7 @@ from spatialcode.scene.categories import wrap_yaw
 from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.scene.schema import Room, SceneObject, SpatialCode, VideoInfo
 from spatialcode.synthetic.clips import ClipConfig
+from spatialcode.synthetic.renderers import PRIMITIVES
 from spatialcode.synthetic.truth import MOVED_M, TURNED_RAD, SyntheticClip, pixel_counts, seen
 
 T = TypeVar("T")
@@ -53,18 +54,21 @@ MAX_FRAMES = 256
 class RoomOptions:
     """``known_intrinsics``: tell the encoder K also where it must find the poses itself.
     ``ladder``: climb it, where the encoder shows its stages (a dozen more fusions a clip).
-    ``side_px``: longer side of rendered frames, in the shape of 4 to 3.
+    ``side_px``: longer side of rendered frames, in the shape of 4 to 3. ``renderer``: by name.
     """
 
     num_frames: int = 32
     known_intrinsics: bool = True
     ladder: bool = True
     side_px: int = 160
+    renderer: str = PRIMITIVES
 
     @property
     def clip(self) -> ClipConfig:
         """What is rendered."""
-        return ClipConfig(self.num_frames, self.side_px, self.side_px * 3 // 4)
+        return ClipConfig(
+            self.num_frames, self.side_px, self.side_px * 3 // 4, renderer=self.renderer
+        )
 
 
 @dataclass(frozen=True)
@@ -321,6 +325,9 @@ class WatchedStages:
     def path(self, clip: ClipInput, maps: DenseMaps) -> Array:
         self.path_maps = maps
         return self._timed("odometry", lambda: self._stages.path(clip, maps))
+
+    def structured(self, clip: ClipInput, maps: DenseMaps) -> ClipInput:
+        return self._timed("odometry", lambda: self._stages.structured(clip, maps))
 
     def code(self, clip: ClipInput, maps: DenseMaps, T_world_camera: Array) -> SpatialCode:
         self.made_of = (maps, T_world_camera)

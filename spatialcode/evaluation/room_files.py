@@ -1,9 +1,9 @@
 """One rendered room as bytes, and the files and shards that it goes into.
 
 Depth is a 16-bit PNG in millimetres (0: farther than 65 m). Instances are a 16-bit PNG of the
-instance plus three: 0 ceiling, 1 wall, 2 floor, 3 the first object. ``instance_ids`` says which
-object of the code an instance is, empty for what is never seen well. Poses and intrinsics are
-the code's cameras.
+instance plus three: 0 ceiling, 1 wall, 2 floor, 3 the first object; 65535 is clutter.
+``instance_ids`` says which object of the code an instance is, empty for what is never seen well.
+Poses and intrinsics are the code's cameras.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def depth_png(depth_m: NDArray[np.float32]) -> bytes:
 
 
 def instance_png(instance: NDArray[np.int16]) -> bytes:
-    """Instances (H,W) from -3 on as a 16-bit PNG."""
+    """Instances (H,W) as a 16-bit PNG; clutter, which is below -3, as its largest value."""
     return _png((instance + _INSTANCE_OFFSET).astype(np.uint16))
 
 

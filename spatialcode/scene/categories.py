@@ -183,18 +183,34 @@ _USUAL_M: dict[str, tuple[float, float, float]] = {
     "picture": (0.60, 0.04, 0.45), "whiteboard": (1.50, 0.05, 1.00), "clock": (0.30, 0.05, 0.30),
     "curtain": (1.20, 0.15, 2.20), "fireplace": (1.20, 0.45, 1.10), "heater": (0.60, 0.20, 0.50),
     "coffee machine": (0.28, 0.38, 0.35), "kettle": (0.22, 0.18, 0.25), "book": (0.17, 0.24, 0.03),
+    "aquarium": (0.80, 0.35, 0.50), "basket": (0.45, 0.40, 0.50), "bench": (1.20, 0.40, 0.45),
+    "bidet": (0.38, 0.56, 0.42), "bottle": (0.08, 0.08, 0.28), "bowl": (0.22, 0.22, 0.10),
+    "box": (0.45, 0.35, 0.30), "ceiling fan": (1.10, 1.10, 0.40),
+    "ceiling light": (0.40, 0.40, 0.30), "crib": (0.70, 1.30, 0.95), "cup": (0.09, 0.09, 0.10),
+    "dryer": (0.60, 0.60, 0.85), "exercise machine": (0.80, 1.60, 1.40),
+    "freezer": (0.90, 0.60, 0.85), "guitar": (0.36, 0.14, 1.00), "ladder": (0.50, 0.70, 1.40),
+    "mattress": (1.20, 2.00, 0.18), "ottoman": (0.60, 0.60, 0.42),
+    "range hood": (0.60, 0.45, 0.40), "shower": (0.90, 0.90, 2.00), "speaker": (0.22, 0.25, 0.45),
+    "toaster": (0.28, 0.17, 0.19), "towel": (0.45, 0.10, 0.60), "towel rack": (0.60, 0.10, 0.40),
+    "tv stand": (1.40, 0.45, 0.50), "vase": (0.20, 0.20, 0.35), "wall light": (0.20, 0.20, 0.35),
+    "water heater": (0.45, 0.45, 0.75),
 }  # fmt: skip
 _ON_WALL = frozenset({"mirror", "picture", "whiteboard", "clock", "curtain", "poster", "painting"})
 _WITH_FRONT = frozenset({
     "dishwasher", "oven", "microwave", "cabinet", "closet", "dresser", "armchair", "desk", "sink",
     "radiator", "piano", "monitor", "laptop", "printer", "mirror", "picture", "whiteboard", "clock",
     "curtain", "poster", "painting", "fireplace", "coffee machine", "wardrobe", "keyboard",
+    "aquarium", "bidet", "dryer", "freezer", "guitar", "range hood", "shower", "speaker",
+    "towel rack", "tv stand", "wall light", "water heater",
 })  # fmt: skip
-_ROUND = frozenset({"plant", "fan", "kettle", "vase", "bucket", "bowl", "cup", "bottle", "pot"})
+_ROUND = frozenset(
+    {"plant", "fan", "kettle", "vase", "bucket", "ceiling fan", "bowl", "cup", "bottle", "pot"}
+)
 _ON_FLOOR = frozenset({
     "dishwasher", "cabinet", "closet", "wardrobe", "dresser", "armchair", "desk", "counter",
     "piano", "fireplace", "suitcase", "ottoman", "bench", "mattress", "crib", "rug", "carpet",
-    "bicycle", "person",
+    "bicycle", "person", "bidet", "dryer", "exercise machine", "freezer", "guitar", "ladder",
+    "radiator", "shower", "tv stand", "basket", "aquarium", "computer tower",
 })  # fmt: skip
 _PORTABLE = frozenset({"lamp", "fan", "plant", "heater", "speaker", "box", "bag", "backpack"})
 _SHOWING = frozenset({"mirror", "tv", "monitor", "picture", "painting", "poster"})

@@ -15,6 +15,7 @@ from spatialcode.scene import checks
 from spatialcode.scene.schema import (
     FORMAT,
     Camera,
+    PathOrigin,
     Provenance,
     Room,
     Scale,
@@ -32,10 +33,13 @@ _RECORDS: dict[str, type] = {
     "room": Room,
     "scale": Scale,
     "provenance": Provenance,
+    "path": PathOrigin,
 }
+#: Records that may be null.
+_NULLABLE = frozenset({"room", "path"})
 _SEQUENCES: dict[str, type] = {"objects": SceneObject, "cameras": Camera, "track": TrackPoint}
 #: Fields that are left out where they are empty, so that a document without them can be read.
-_OPTIONAL = frozenset({"warnings"})
+_OPTIONAL = frozenset({"warnings", "path"})
 #: Kept as float64; all other numbers with a fraction are float32.
 FLOAT64_FIELDS = frozenset({"t_s", "first_seen_s", "last_seen_s", "duration_s", "sampled_s"})
 
@@ -81,7 +85,7 @@ def build(kind: type[T], values: object, path: str) -> T:
 
 
 def _part(name: str, value: object, path: str) -> object:
-    if name in _RECORDS and not (name == "room" and value is None):
+    if name in _RECORDS and not (name in _NULLABLE and value is None):
         return build(_RECORDS[name], value, path)
     if name in _SEQUENCES:
         try:

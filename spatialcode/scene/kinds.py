@@ -80,3 +80,14 @@ class Kinds:
 
 #: What the renderer of primitives draws.
 PRIMITIVE_KINDS = Kinds(LABELS)
+
+#: What rooms of real furniture hold besides: those of VSI-Bench first.
+FURNITURE_KINDS = Kinds((
+    *LABELS, "backpack", "clock", "closet", "counter", "dishwasher", "fan", "fireplace", "keyboard",
+    "mattress", "microwave", "mirror", "monitor", "oven", "piano", "plant", "printer", "radiator",
+    "telephone", "towel", "aquarium", "basket", "bench", "bidet", "book", "bottle", "bowl", "box",
+    "cabinet", "ceiling fan", "ceiling light", "coffee machine", "computer tower", "crib", "cup",
+    "curtain", "dresser", "dryer", "exercise machine", "freezer", "guitar", "kettle", "ladder",
+    "laptop", "ottoman", "picture", "range hood", "shower", "sink", "speaker", "suitcase",
+    "toaster", "towel rack", "tv stand", "vase", "wall light", "water heater", "whiteboard",
+))  # fmt: skip

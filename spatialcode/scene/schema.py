@@ -27,7 +27,8 @@ Vec3 = tuple[float, float, float]
 Vec4 = tuple[float, float, float, float]
 Matrix4 = tuple[Vec4, Vec4, Vec4, Vec4]
 Motion = Literal["static", "moving"]
-ScaleSource = Literal["metric-depth", "camera-height", "given"]
+ScaleSource = Literal["metric-depth", "camera-height", "ceiling-height", "object-sizes", "given"]
+PathSource = Literal["given", "structure", "odometry", "standing", "turning", "estimated"]
 
 #: Types of fields, each with the check that gives the form in which a value is stored.
 Text = Annotated[str, checks.text]
@@ -196,10 +197,33 @@ class Room(_Checked):
 
 @dataclass(frozen=True)
 class Scale(_Checked):
-    """Where the metres come from, and how sure that is (0 to 1)."""
+    """Where the metres come from, and how sure that is (0 to 1).
+
+    ``source``: what had most weight: predicted depth, the usual height of a camera or a ceiling,
+    usual sizes of things, or poses that were given.
+    """
 
     source: Annotated[ScaleSource, partial(checks.choice, options=get_args(ScaleSource))]
     confidence: Fraction
+
+
+@dataclass(frozen=True)
+class PathOrigin(_Checked):
+    """How the camera path was found, and by how much it misses what the pictures show.
+
+    ``source``: given; by structure from motion; by odometry on predicted depth; of a camera that
+    stood, or only turned, held in its place; or estimated by networks. ``error_px``: the median
+    over points followed between frames, in pixels of pictures whose longer side is 640; None where
+    it was not checked.
+    """
+
+    source: Annotated[PathSource, partial(checks.choice, options=get_args(PathSource))]
+    error_px: Annotated[float | None, checks.float32_or_none]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.error_px is not None and self.error_px < 0:
+            raise SchemaError("error_px", "a number >= 0 or None", self.error_px)
 
 
 @dataclass(frozen=True)
@@ -218,6 +242,7 @@ class SpatialCode:
     """Everything known about one video. ``room`` is None if no floor was found.
 
     ``warnings``: sentences that say what in this code deserves less trust than its numbers claim.
+    ``path``: where the cameras come from; None where that was not told.
     """
 
     video: VideoInfo
@@ -227,6 +252,7 @@ class SpatialCode:
     scale: Scale
     provenance: Provenance
     warnings: tuple[str, ...] = ()
+    path: PathOrigin | None = None
     _by_id: dict[str, SceneObject] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
@@ -237,6 +263,8 @@ class SpatialCode:
         (provenance,) = _instances("provenance", [self.provenance], Provenance)
         if self.room is not None and not isinstance(self.room, Room):
             raise SchemaError("room", "a Room or None", self.room)
+        if self.path is not None and not isinstance(self.path, PathOrigin):
+            raise SchemaError("path", "a PathOrigin or None", self.path)
         _store(
             self,
             video=video,

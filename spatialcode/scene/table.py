@@ -39,7 +39,7 @@ def _type(hint: Any, name: str) -> pa.DataType:
 
 
 #: One row a video. ``room`` and its ``ceiling_z_m`` are null where nothing was found, ``warnings``
-#: where there is nothing to warn of.
+#: where there is nothing to warn of, ``path`` where its origin was not told.
 ARROW_SCHEMA = pa.schema([("format", pa.string()), *_struct(SpatialCode)])
 
 
@@ -55,8 +55,9 @@ def from_row(row: Mapping[str, Any]) -> SpatialCode:
     the path to what does not fit.
     """
     values = {name: row[name] for name in ARROW_SCHEMA.names if name in row}
-    if values.get("warnings") is None:
-        values.pop("warnings", None)
+    for name in ("warnings", "path"):
+        if values.get(name) is None:
+            values.pop(name, None)
     return from_document(values)
 
 

@@ -34,6 +34,7 @@ from spatialcode.scene.frames import quaternion_from_yaw
 from spatialcode.scene.schema import (
     FORMAT,
     Camera,
+    PathOrigin,
     Provenance,
     Room,
     Scale,
@@ -55,6 +56,7 @@ TITLES: dict[type, str] = {
     Room: "Room",
     Scale: "Scale",
     Provenance: "Provenance",
+    PathOrigin: "Path",
 }
 _UNIT = re.compile("_(s|m|m2|px|wxyz)$")
 
@@ -73,7 +75,7 @@ def _keywords(kind: type) -> dict[str, str]:
 
 TEXT_NAMES = {kind: _keywords(kind) for kind in TITLES}
 _REQUIRED = ("format", "video", "scale", "provenance", "room", "cameras")
-_RESERVED = (*_REQUIRED, "warnings")
+_RESERVED = (*_REQUIRED, "warnings", "path")
 
 
 def to_json(code: SpatialCode, indent: int | None = None) -> str:
@@ -105,6 +107,7 @@ def render_scene(code: SpatialCode) -> str:
         f"provenance = {_call(code.provenance)}",
         f"room = {'None' if code.room is None else _call(code.room)}",
         *([f"warnings = {_value(code.warnings, 'warnings')}"] if code.warnings else []),
+        *([f"path = {_call(code.path)}"] if code.path is not None else []),
         *(f"{item.id} = {_call(item)}" for item in code.objects),
         f"cameras = {_sequence([_call(camera) for camera in code.cameras], True)}",
     ]
@@ -251,6 +254,9 @@ def _code(values: dict[str, ast.expr]) -> SpatialCode:
             Provenance, _record(values["provenance"], Provenance, "provenance"), "provenance"
         ),
         "warnings": _literal(values["warnings"], "warnings") if "warnings" in values else (),
+        "path": build(PathOrigin, _record(values["path"], PathOrigin, "path"), "path")
+        if "path" in values
+        else None,
     }
     try:
         return SpatialCode(**parts)  # type: ignore[arg-type]

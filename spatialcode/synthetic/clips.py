@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +28,14 @@ from spatialcode.synthetic.paths import (
 )
 from spatialcode.synthetic.placement import Placed
 from spatialcode.synthetic.renderer import Pinhole, Traced, trace
+from spatialcode.synthetic.renderers import PRIMITIVES, RENDERERS
 from spatialcode.synthetic.rooms import plan_outline
 from spatialcode.synthetic.stage import Stage, build_stage, shadow_map
 from spatialcode.synthetic.textures import shade
 from spatialcode.synthetic.truth import SyntheticClip
+
+if TYPE_CHECKING:
+    from spatialcode.synthetic.furnished.shots import FurnishedShot
 
 __all__ = [
     "ClipConfig",
@@ -47,9 +52,12 @@ _TRAINING_SPACING_S = 0.5
 
 
 def make_clip(seed: int, config: ClipConfig | None = None) -> SyntheticClip:
-    """A hand-held video sampled evenly: neighbours overlap, a real codec's artefacts included."""
+    """A hand-held video sampled evenly: neighbours overlap, a real codec's artefacts included.
+
+    Raises FurnitureError where the config asks for a renderer that cannot run here.
+    """
     config = config or ClipConfig()
-    shot = Shot.plan(seed, config)
+    shot = plan_shot(seed, config)
     progress = np.linspace(0, 1, config.num_frames) if config.num_frames > 1 else np.zeros(1)
     frames = list(shot.frames(progress))
     rgb = through_codec(np.stack([f.rgb for f in frames]), _CLIP_CODEC_FPS, shot.crf)
@@ -61,22 +69,34 @@ def make_training_frames(
 ) -> SyntheticClip:
     """``num_frames`` independent views of one set of rooms, JPEG-compressed; nothing moves."""
     config = replace(config or ClipConfig(), num_frames=num_frames, moving_share=0.0)
-    rng = np.random.default_rng([seed, 1])
-    interior = furnish(rng)
-    stage = build_stage(rng, interior)
-    T = scattered_views(rng, interior, num_frames)
-    sensor, K = Sensor.draw(rng), draw_intrinsics(rng, config)
-    shot = Shot(seed, config, interior, stage, K, sensor, rng)
+    shot, T = _shot_type(config).scattered(seed, num_frames, config)
     frames, rgb = [], []
     for pose in T:
         frames.append(shot.still(pose))
-        rgb.append(jpeg(frames[-1].rgb, int(rng.integers(45, 96))))
+        rgb.append(jpeg(frames[-1].rgb, int(shot.rng.integers(45, 96))))
     times_s = _TRAINING_SPACING_S * np.arange(num_frames, dtype=np.float64)
     return assemble(shot, T, frames, np.stack(rgb), times_s)
 
 
+def plan_shot(seed: int, config: ClipConfig) -> Shot | FurnishedShot:
+    """The video of a seed by the config's renderer. Raises FurnitureError."""
+    return _shot_type(config).plan(seed, config)
+
+
+def _shot_type(config: ClipConfig) -> type[Shot | FurnishedShot]:
+    if config.renderer == "furniture":
+        from spatialcode.synthetic.furnished.shots import FurnishedShot
+
+        return FurnishedShot
+    return Shot
+
+
 def assemble(
-    shot: Shot, T_plan_camera: F64, frames: list[Frame], rgb: NDArray[np.uint8], times_s: F64
+    shot: Shot | FurnishedShot,
+    T_plan_camera: F64,
+    frames: list[Frame],
+    rgb: NDArray[np.uint8],
+    times_s: F64,
 ) -> SyntheticClip:
     """Truth moved from the plan frame to the world frame."""
     forward = T_plan_camera[0, :3, 2]
@@ -136,14 +156,20 @@ _EXPOSURE_RATE = 0.35
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """Size and length of a clip; ``moving_share`` of clips have moving objects."""
+    """Size and length of a clip; ``moving_share`` of clips have moving objects.
+
+    ``renderer``: one of `renderers.RENDERERS`.
+    """
 
     num_frames: int = 32
     width_px: int = 160
     height_px: int = 120
     moving_share: float = 0.25
+    renderer: str = PRIMITIVES
 
     def __post_init__(self) -> None:
+        if self.renderer not in RENDERERS:
+            raise ValueError(f"renderer: expected one of {RENDERERS}, got {self.renderer!r}")
         if self.num_frames < 1:
             raise ValueError(f"num_frames: expected at least 1, got {self.num_frames}")
         if self.width_px < 32 or self.height_px < 24 or self.width_px % 2 or self.height_px % 2:
@@ -220,6 +246,16 @@ class Shot:
         path = walk(rng, interior, space, min(1.0, config.num_frames / FULL_WALK_FRAMES))
         return cls(seed, config, interior, stage, K, sensor, rng, motions, path,
                    duration_s, crf, shutter_s)  # fmt: skip
+
+    @classmethod
+    def scattered(cls, seed: int, num_frames: int, config: ClipConfig) -> tuple[Shot, F64]:
+        """A room and ``num_frames`` independent poses in it, (num_frames,4,4)."""
+        rng = np.random.default_rng([seed, 1])
+        interior = furnish(rng)
+        stage = build_stage(rng, interior)
+        T = scattered_views(rng, interior, num_frames)
+        sensor, K = Sensor.draw(rng), draw_intrinsics(rng, config)
+        return cls(seed, config, interior, stage, K, sensor, rng), T
 
     def poses(self, progress: F64) -> F64:
         """T_plan_camera (n,4,4) at progress (n,) in [0, 1]."""

@@ -126,9 +126,14 @@ def camera_poses(position: F64, heading: F64, pitch: F64, roll: F64) -> F64:
     return T
 
 
-def scattered_views(rng: Rng, interior: Interior, number: int) -> F64:
-    """Independent poses T_plan_camera (number,4,4) over all rooms: the views a long walk has."""
-    space = free_space(interior)
+def scattered_views(
+    rng: Rng, interior: Interior, number: int, extra: tuple[Footprint, ...] = ()
+) -> F64:
+    """Independent poses T_plan_camera (number,4,4) over all rooms: the views a long walk has.
+
+    ``extra``: further places where nobody can stand.
+    """
+    space = free_space(interior, extra)
     spots = space.position(space.cells(_WALL_CLEARANCE_M))
     base = rng.uniform(1.1, 1.8)
     position, heading = np.empty((number, 3)), np.empty(number)
@@ -297,9 +302,14 @@ class Motion:
         return replace(placed, center_m=(x, y, z), yaw_rad=placed.yaw_rad + self.turn_rad * u)
 
 
-def plan_motions(rng: Rng, interior: Interior) -> tuple[Motion, ...]:
-    """One or two motions that touch nothing on the way (fewer where there is no room)."""
-    carried = [p for p in interior.objects if p.mount == "surface"]
+def plan_motions(
+    rng: Rng, interior: Interior, extra: tuple[Footprint, ...] = ()
+) -> tuple[Motion, ...]:
+    """One or two motions that touch nothing on the way (fewer where there is no room).
+
+    ``extra``: obstacles besides the interior's objects.
+    """
+    carried = [p for p in (*interior.objects, *interior.decor) if p.mount == "surface"]
     loose = [
         k for k, p in enumerate(interior.objects)
         if p.mount == "floor" and p.model.label in MOVABLE and p.room == 0
@@ -314,7 +324,7 @@ def plan_motions(rng: Rng, interior: Interior) -> tuple[Motion, ...]:
             break
         for trial in range(60):
             motion = _draw(rng, k, 2.0 - 1.3 * trial / 60)
-            if _clear(interior, motion, swept(interior, tuple(motions))):
+            if _clear(interior, motion, (*swept(interior, tuple(motions)), *extra)):
                 motions.append(motion)
                 break
     return tuple(motions)

@@ -205,8 +205,13 @@ class Floor:
         *,
         reserve_m: float = 0.0,
         decor: bool = False,
+        before_m: float | None = None,
     ) -> Placed | None:
-        """Flat on a wall, bottom edge at a height; ``reserve_m`` keeps the floor before it free."""
+        """Flat on a wall, bottom edge at a height; ``reserve_m`` keeps the floor before it free.
+
+        ``before_m``: how far before the wall's face the box's centre is; None: on the face, and
+        half a thickness before it for decoration.
+        """
         w, _, h = model.size_m
         if bottom_m + h > self.plan.ceiling_m - 0.03:
             return None
@@ -215,13 +220,13 @@ class Floor:
             if found is None:
                 continue
             wall, at = found
-            depth = max(reserve_m, 0.25)
+            out = before_m if before_m is not None else model.size_m[1] / 2 if decor else 0.0
+            depth = max(reserve_m, 0.25, 2 * out)
             mid = wall.point(at, depth / 2 + 0.012)
             yaw = facing(wall.normal)
             space = Footprint(*mid, w / 2, depth / 2, yaw, bottom_m, bottom_m + h)
             if not self.fits(room, space):
                 continue
-            out = model.size_m[1] / 2 if decor else 0.0
             placed = Placed(model, (*wall.point(at, out), bottom_m + h / 2), yaw, "wall", room)
             (self.decor if decor else self.placed).append(placed)
             self.obstacles.append(space)

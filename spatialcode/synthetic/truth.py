@@ -28,6 +28,8 @@ F64 = NDArray[np.float64]
 SEEN_PX = 50
 #: … and this visible share.
 SEEN_VISIBILITY = 0.25
+#: Instance of clutter: people, pets and small things without a label.
+CLUTTER = -4
 #: An object that was never seen further than this from where it was first seen is static.
 MOVED_M = 0.05
 TURNED_RAD = 0.1
@@ -36,7 +38,8 @@ TURNED_RAD = 0.1
 @dataclass(frozen=True, eq=False)
 class SyntheticClip:
     """N frames of M objects. World frame: origin on the floor under the first camera, +y its
-    horizontal viewing direction. ``instance``: -1 floor, -2 wall, -3 ceiling, else the object.
+    horizontal viewing direction. ``instance``: -1 floor, -2 wall, -3 ceiling, -4 clutter without
+    a label, else the object.
     ``visibility``: visible share of the object's projected area, by frame and object.
     """
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialcode.scene.schema import SpatialCode, VideoInfo
-from spatialcode.synthetic.clips import FULL_WALK_FRAMES, ClipConfig, Frame, Shot, assemble
+from spatialcode.synthetic.clips import FULL_WALK_FRAMES, ClipConfig, Frame, assemble, plan_shot
 from spatialcode.synthetic.imaging import write_video
+from spatialcode.synthetic.renderers import PRIMITIVES
 from spatialcode.synthetic.truth import SyntheticClip, spatial_code
 
 _CLEAN_CRF = 12
@@ -33,6 +34,7 @@ class VideoConfig:
     crf: int | None = None
     num_truth_frames: int = 32
     moving_share: float = 0.25
+    renderer: str = PRIMITIVES
 
     def __post_init__(self) -> None:
         for name in ("fps", "num_truth_frames"):
@@ -67,7 +69,9 @@ def render_video(seed: int, path: Path, config: VideoConfig | None = None) -> Sy
     """
     config = config or VideoConfig()
     size = (config.width_px, config.height_px)
-    shot = Shot.plan(seed, ClipConfig(FULL_WALK_FRAMES, *size, config.moving_share))
+    shot = plan_shot(
+        seed, ClipConfig(FULL_WALK_FRAMES, *size, config.moving_share, config.renderer)
+    )
     if config.duration_s is not None:
         shot.duration_s = config.duration_s
     count = max(2, round(shot.duration_s * config.fps))

@@ -52,13 +52,23 @@ class DecodedVideo:
     """Frames and their facts.
 
     rgb: uint8 (N, H, W, 3), upright; times_s: float64 (N,), presentation times in seconds
-    from the video's first frame; warnings: findings that did not stop decoding.
+    from the video's first frame; warnings: findings that did not stop decoding; dense: frames
+    closer together, where they were asked for.
     """
 
     rgb: NDArray[np.uint8]
     times_s: NDArray[np.float64]
     probe: VideoProbe
     warnings: tuple[str, ...] = ()
+    dense: GrayFrames | None = None
+
+
+@dataclass(frozen=True)
+class GrayFrames:
+    """Grey frames: uint8 (M, h, w), upright; times_s: float64 (M,), as in `DecodedVideo`."""
+
+    gray: NDArray[np.uint8]
+    times_s: NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from spatialcode.encoder.detections import Calibration
 from spatialcode.encoder.protocol import FrameGeometry
 from spatialcode.encoder.registry import make_encoder
 from spatialcode.encoder.small.encoder import SmallSettings, save_weights
-from spatialcode.encoder.small.model import ModelConfig, TrunkConfig, make_model
+from spatialcode.encoder.small.model import ModelConfig, make_model
 from spatialcode.encoder.small.stages import SmallStages, SpatialEncoder
+from spatialcode.encoder.small.towers import TrunkConfig
 from spatialcode.errors import WeightsError
 from spatialcode.evaluation.room import EvaluatedEncoder, RoomOptions, clip_of, evaluate_clip
 from spatialcode.synthetic.clips import ClipConfig, make_clip

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from rich.console import Console
 
-from jobs.demo import main, matched, object_table
-from spatialcode.scene.schema import SpatialCode
+from jobs.demo import main, matched, object_table, trusted
+from spatialcode.scene.categories import LABELS
+from spatialcode.scene.schema import PathOrigin, PathSource, Scale, ScaleSource, SpatialCode
 from spatialcode.scene.text import from_json
 from tests.export.codes import code, item
 from tests.tiny_codes import room_video, untrained_weights
@@ -33,9 +36,39 @@ def test_a_video_of_ones_own_is_encoded_and_shown(
     made = from_json((out / "room.json").read_text())
     assert f"{len(made.objects)} objects in 4 frames" in text
     assert "truth" not in text
+    assert "Camera path: " in text
+    assert f"% sure.\nKinds that can be found: {len(LABELS)}: chair, table, " in text
     parts = [json.loads(line) for line in log.read_text().splitlines()]
     timed = {part["part"]: part["seconds"] for part in parts if part["event"] == "part"}
     assert set(timed) == {"encode", "html", "overlay", "json"}
+
+
+@pytest.mark.parametrize(
+    ("origin", "said"),
+    [
+        (
+            PathOrigin("structure", 0.62),
+            "by structure from motion, misses what the pictures show by 0.6 px (of 640).",
+        ),
+        (PathOrigin("odometry", None), "by odometry on predicted depth, not checked against the"),
+        (PathOrigin("standing", 0.0), "the camera stood still, misses what the pictures show by"),
+        (PathOrigin("given", None), "given. "),
+        (None, "not told how it was found. "),
+    ],
+)
+def test_what_to_trust_is_said_in_two_lines(origin: PathOrigin | None, said: str) -> None:
+    made = replace(code(), path=origin, scale=Scale("camera-height", 0.584))
+    path, kinds = trusted(made, ("chair", "bed"))
+    assert path.startswith(f"Camera path: {said}")
+    assert path.endswith("Scale: by the usual height of a hand-held camera, 58 % sure.")
+    assert kinds == "Kinds that can be found: 2: chair, bed."
+    assert trusted(made, None)[1] == "Kinds that can be found: not told."
+
+
+def test_every_source_has_words() -> None:
+    for source in get_args(PathSource):
+        for scale in get_args(ScaleSource):
+            trusted(replace(code(), path=PathOrigin(source, 1.0), scale=Scale(scale, 0.5)), None)
 
 
 def test_without_weights_the_demo_says_what_is_missing(

@@ -90,6 +90,9 @@ class Knowing:
     def path(self, clip, maps):
         return self.truth.T_world_camera
 
+    def structured(self, clip, maps):
+        return clip
+
     def code(self, clip, maps, T_world_camera):
         return SpatialCode(
             video=clip.video,
@@ -188,6 +191,9 @@ class Library:
 
     def path(self, clip, maps):
         return self._of(clip).path(clip, maps)
+
+    def structured(self, clip, maps):
+        return clip
 
     def code(self, clip, maps, T_world_camera):
         return self._of(clip).code(clip, maps, T_world_camera)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from hypothesis import strategies as st
 
 from spatialcode.scene.frames import matrix_from_quaternion, quaternion_from_yaw
 from spatialcode.scene.schema import (
     Camera,
+    PathOrigin,
+    PathSource,
     Provenance,
     Room,
     Scale,
+    ScaleSource,
     SceneObject,
     SpatialCode,
     TrackPoint,
@@ -74,8 +79,9 @@ rooms = st.builds(
     st.one_of(st.just(()), _tuples(points, min_size=3, max_size=6)),
     st.floats(0, 1e6),
 )
-scales = st.builds(
-    Scale, source=st.sampled_from(["metric-depth", "camera-height", "given"]), confidence=fractions
+scales = st.builds(Scale, source=st.sampled_from(get_args(ScaleSource)), confidence=fractions)
+origins = st.builds(
+    PathOrigin, source=st.sampled_from(get_args(PathSource)), error_px=st.none() | st.floats(0, 1e3)
 )
 provenances = st.builds(
     Provenance,
@@ -126,4 +132,5 @@ def spatial_codes(draw) -> SpatialCode:
         scale=draw(scales),
         provenance=draw(provenances),
         warnings=tuple(draw(st.lists(texts, max_size=2))),
+        path=draw(st.none() | origins),
     )

@@ -71,7 +71,13 @@ INVARIANTS = [
     (make.room, "polygon_m", ((0, 0), (1, 0)), "polygon_m", "no vertex or at least 3"),
     (make.room, "polygon_m", ((0, 0), (1, 0), (1, 1, 1)), "polygon_m[2]", "2 numbers"),
     (make.room, "area_m2", -1.0, "area_m2", "a number >= 0"),
-    (make.scale, "source", "guess", "source", "one of metric-depth, camera-height, given"),
+    (
+        make.scale,
+        "source",
+        "guess",
+        "source",
+        "one of metric-depth, camera-height, ceiling-height, object-sizes, given",
+    ),
     (make.scale, "confidence", 1.5, "confidence", "a number in [0, 1]"),
     (make.provenance, "encoder", None, "encoder", "a string"),
     (make.provenance, "weights_sha256", "abc", "weights_sha256", "64 lower-case hexadecimal"),
@@ -85,6 +91,7 @@ INVARIANTS = [
     (make.code, "room", (), "room", "a Room or None"),
     (make.code, "scale", "given", "scale[0]", "a Scale"),
     (make.code, "provenance", {}, "provenance[0]", "a Provenance"),
+    (make.code, "path", "odometry", "path", "a PathOrigin or None"),
     (make.code, "warnings", "one", "warnings", "a sequence"),
     (make.code, "warnings", (3,), "warnings[0]", "a string"),
 ]

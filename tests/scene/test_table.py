@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spatialcode.errors import ParseError
+from spatialcode.scene.schema import PathOrigin
 from spatialcode.scene.table import ARROW_SCHEMA, from_row, from_table, to_row, to_table
 from tests.scene import builders as make
 from tests.scene.strategies import spatial_codes
@@ -55,6 +56,12 @@ def test_a_missing_column_is_named():
     row["objects"][0]["score"] = 2.0
     with pytest.raises(ParseError, match=r"objects\[0\].score: expected a number in \[0, 1\]"):
         from_row(row)
+
+
+def test_a_table_of_before_paths_had_an_origin_is_read():
+    told = make.code(path=PathOrigin("structure", 0.5))
+    assert from_table(to_table([told])) == [told]
+    assert from_table(to_table([told]).drop_columns(["path"])) == [make.code()]
 
 
 def test_a_table_without_the_column_of_warnings_has_none():

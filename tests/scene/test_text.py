@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from spatialcode.errors import ParseError
 from spatialcode.scene.frames import quaternion_from_yaw
+from spatialcode.scene.schema import PathOrigin
 from spatialcode.scene.text import exact_yaw, from_json, parse_scene, render_scene, to_json
 from tests.scene import builders as make
 from tests.scene.strategies import spatial_codes
@@ -242,3 +243,18 @@ def test_warnings_are_written_where_there_are_some_and_may_be_absent():
         document = {**json.loads(to_json(plain)), "warnings": wrong}
         with pytest.raises(ParseError, match=where):
             from_json(json.dumps(document))
+
+
+def test_a_paths_origin_is_written_where_it_was_told_and_may_be_absent():
+    plain, told = make.code(), make.code(path=PathOrigin("odometry", 1.25))
+    assert "path" not in json.loads(to_json(plain))
+    assert json.loads(to_json(told))["path"] == {"source": "odometry", "error_px": 1.25}
+    assert 'path = Path(source="odometry", error=1.25)' in render_scene(told)
+    for code in (plain, told):
+        assert from_json(to_json(code)) == code
+        assert parse_scene(render_scene(code)) == code
+    unchecked = make.code(path=PathOrigin("given", None))
+    assert parse_scene(render_scene(unchecked)) == unchecked
+    document = {**json.loads(to_json(plain)), "path": {"source": "odometry", "error_px": -1}}
+    with pytest.raises(ParseError, match=r"path.error_px: expected a number >= 0"):
+        from_json(json.dumps(document))

@@ -16,7 +16,7 @@ from spatialcode.encoder.odometry.audit import (
     trust_in,
 )
 from spatialcode.encoder.protocol import Window
-from spatialcode.scene.schema import Scale
+from spatialcode.scene.schema import PathOrigin, Scale
 
 #: How far metres are trusted that a network says, and those of a network that knows no unit.
 _METRIC, _NOT_METRIC = 0.8, 0.1
@@ -66,6 +66,12 @@ class PathTrust:
         if unit_trust is None:
             unit_trust = _METRIC if self.is_metric else _NOT_METRIC
         return Scale("metric-depth", trust_in(self.error_px) * unit_trust)
+
+    def path(self) -> PathOrigin:
+        """Where the path comes from, and by how much it misses the pictures."""
+        if self._is_given:
+            return PathOrigin("given", None)
+        return PathOrigin("estimated", self.error_px)
 
     def warnings(self) -> tuple[str, ...]:
         """What a user of the code should know of its path, in sentences."""

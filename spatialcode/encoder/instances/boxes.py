@@ -126,8 +126,8 @@ def fit_box(cloud: Cloud, traits: Traits, yaw_rad: float) -> Box:
     """The box of a cloud at a yaw (modulo a quarter turn), completed where it was not seen."""
     ends = _lowered(_seen_ends(cloud, yaw_rad), traits)
     if traits.is_on_wall:
-        return _wall_box(ends)
-    return _turned_to_front(_completed(ends, traits), traits)
+        return _wall_box(_completed_on_wall(ends, traits))
+    return _turned_to_front(_completed_above(_completed(ends, traits), traits), traits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -301,6 +301,32 @@ def _completed(ends: _Ends, traits: Traits) -> _Ends:
             low[axis] -= missing
         else:
             high[axis] += missing
+    return replace(ends, low_m=low, high_m=high)
+
+
+def _completed_above(ends: _Ends, traits: Traits) -> _Ends:
+    """With a top that was always cut off moved up to the height that is usual of the kind."""
+    if traits.usual_size_m is None or not ends.cut_high[2]:
+        return ends
+    missing = max(0.0, traits.usual_size_m[2] - ends.size_m[2])
+    return replace(ends, high_m=ends.high_m + np.array([0.0, 0.0, missing]))
+
+
+def _completed_on_wall(ends: _Ends, traits: Traits) -> _Ends:
+    """A rectangle on a wall whose ends that were cut off, along the wall and up and down, are
+    moved out to the size that is usual of the kind; none of them below the floor.
+    """
+    if traits.usual_size_m is None:
+        return ends
+    low, high, size = ends.low_m.copy(), ends.high_m.copy(), ends.size_m
+    wide_m, _, tall_m = traits.usual_size_m
+    for axis, usual_m in ((int(np.argmax(size[:2])), wide_m), (2, tall_m)):
+        cut = np.array([ends.cut_low[axis], ends.cut_high[axis]], float)
+        missing_m = max(0.0, usual_m - size[axis]) / max(cut.sum(), 1.0)
+        low[axis] -= cut[0] * missing_m
+        high[axis] += cut[1] * missing_m
+    if ends.low_m[2] >= 0:
+        low[2] = max(low[2], 0.0)
     return replace(ends, low_m=low, high_m=high)
 
 

@@ -172,6 +172,7 @@ class PromptedSession:
             room=found.room,
             scale=self._trust.scale(),
             warnings=(*self._warnings(), *found.warnings),
+            path=self._trust.path(),
             provenance=Provenance(
                 encoder=identity.name,
                 weights_sha256=identity.weights_sha256,

@@ -21,13 +21,12 @@ from numpy.typing import NDArray
 from spatialcode.encoder.maps import (
     CEILING_CHANNEL,
     FLOOR_CHANNEL,
-    NUM_OBJECT_CLASSES,
     DenseMaps,
 )
 from spatialcode.encoder.scale.fusion import ScaleCue
 from spatialcode.encoder.scale.settings import ScaleSettings
 from spatialcode.errors import SchemaError
-from spatialcode.scene.categories import LABELS, traits_of
+from spatialcode.scene.categories import traits_of
 from spatialcode.scene.frames import pixel_centres
 
 Array = NDArray[np.float64]
@@ -40,7 +39,7 @@ _MIN_POINTS, _MIN_FRAMES = 8, 2
 _MIN_CELLS, _ENDS = 8, (0.03, 0.97)
 #: Error of one outline's height, and what all outlines have in common: what hides feet and tops.
 _OUTLINE_SIGMA, _COMMON_SIGMA = 0.25, 0.3
-#: Of a kind's outlines, the share of the logarithms that is taken: the quarter that is least hidden.
+#: Of the heights of a kind's outlines, which is taken: the quantile of the least hidden.
 _LEAST_HIDDEN = 0.25
 #: How much the heights of things of one kind differ. Source: EN 1116 and ANSI A112 (kitchens,
 #: toilets), ISO 5970 (tables and chairs), DIN 18101 (doors), rounded.
@@ -114,7 +113,7 @@ class ScaledView:
 
 def cues_of(view: ScaledView, settings: ScaleSettings) -> tuple[ScaleCue, ...]:
     """Everything that speaks of the scale; of what is not seen there is no cue."""
-    found = [depth_cue(view, settings)]
+    found: list[ScaleCue | None] = [depth_cue(view, settings)]
     floor = surface_below(view) if settings.is_fused else None
     if floor is not None:
         height = -float(np.median(floor))
@@ -123,8 +122,9 @@ def cues_of(view: ScaledView, settings: ScaleSettings) -> tuple[ScaleCue, ...]:
     return tuple(cue for cue in found if cue is not None)
 
 
-def depth_cue(view: ScaledView, settings: ScaleSettings) -> ScaleCue | None:
-    """Predicted depth over that of the points: the median of frames, in each of its points.
+def depth_cue(view: ScaledView, settings: ScaleSettings) -> ScaleCue:
+    """Predicted depth over that of the points: the median of frames, in each of its points; of all
+    points where no frame has enough; the unit is taken for the metre where there are none.
 
     It is as sure as the network says of its cells, less the settings' doubt, and as frames agree.
     """
@@ -133,7 +133,7 @@ def depth_cue(view: ScaledView, settings: ScaleSettings) -> ScaleCue | None:
     ratio = np.log(view.at_points(view.maps.depth_m)[known] / points.depth[known])
     each = _by_frame(points.frame[known], ratio)
     if not len(each):
-        return None
+        each = np.array([np.median(ratio) if len(ratio) else 0.0])
     # a Laplace scale b has the standard deviation √2 b
     stated = np.sqrt(2) * float(np.median(view.maps.depth_log_scale))
     sigma = np.hypot(settings.depth_doubt * stated, _error_of_median(each))
@@ -148,7 +148,7 @@ def surface_below(view: ScaledView) -> Array | None:
 
 
 def height_cue(floor: Array, settings: ScaleSettings) -> ScaleCue:
-    """The camera's height above the floor it sees, which is a hand's. ``floor``: `surface_below`."""
+    """The camera's height above the floor, which is a hand's. ``floor``: `surface_below`."""
     log_scale = np.log(settings.camera_height_m) - np.log(-np.median(floor))
     sigma = np.hypot(settings.camera_height_sigma, _error_of_median(np.log(-floor)))
     return ScaleCue("camera-height", float(log_scale), float(sigma))
@@ -202,7 +202,7 @@ def outlined_heights(view: ScaledView, camera_height: float) -> Iterator[tuple[s
     for frame in range(view.maps.num_frames):
         own = view.points.frame == frame
         column, row = view.points.cell[own].T
-        for label, cells in _outlines(view.maps.class_prob[frame]):
+        for label, cells in _outlines(view.maps, frame):
             distances = away[own][cells[row, column]]
             if len(distances) < _MIN_POINTS or _is_covered(view.maps, frame, cells):
                 continue
@@ -210,7 +210,9 @@ def outlined_heights(view: ScaledView, camera_height: float) -> Iterator[tuple[s
             low, high = np.quantile(slope[frame][cells], _ENDS)
             stands = abs(low * distance + camera_height) < _FOOT_SHARE * camera_height
             if stands and low < high < _MAX_SLOPE:
-                yield label, float(distance * (high - low))
+                # from between the centres of cells to the edges of all of them
+                spanned = (high - low) / (_ENDS[1] - _ENDS[0]) + 1 / view.K_grid[1, 1]
+                yield label, float(distance * spanned)
 
 
 def _is_covered(maps: DenseMaps, frame: int, cells: NDArray[np.bool_]) -> bool:
@@ -222,12 +224,13 @@ def _is_covered(maps: DenseMaps, frame: int, cells: NDArray[np.bool_]) -> bool:
     return float(nearer.mean()) > _COVERED_SHARE if rim.any() else False
 
 
-def _outlines(class_prob: Float[np.ndarray, "c h w"]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+def _outlines(maps: DenseMaps, frame: int) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     """Label and cells (h, w) of things of known height that do not touch the picture's border."""
+    class_prob = maps.class_prob[frame]
     likeliest = class_prob.argmax(axis=0)
     likeliest[class_prob.max(axis=0) < _SURE] = -1
-    for number in np.unique(likeliest[(likeliest >= 0) & (likeliest < NUM_OBJECT_CLASSES)]):
-        label = LABELS[number]
+    for number in np.unique(likeliest[(likeliest >= 0) & (likeliest < len(maps.kinds))]):
+        label = maps.kinds.labels[number]
         if label not in _HEIGHT_SIGMA:
             continue
         count, parts = cv2.connectedComponents((likeliest == number).astype(np.uint8))

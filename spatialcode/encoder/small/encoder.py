@@ -20,6 +20,8 @@ from spatialcode.encoder.odometry.compass import CompassConfig
 from spatialcode.encoder.odometry.path import OdometryConfig
 from spatialcode.encoder.protocol import FrameRequest
 from spatialcode.encoder.room.layout import LayoutConfig
+from spatialcode.encoder.scale.settings import ScaleSettings
+from spatialcode.encoder.structure.settings import StructureSettings
 from spatialcode.errors import SchemaError, WeightsError
 from spatialcode.workkey import EncoderIdentity, config_sha256
 
@@ -131,6 +133,15 @@ class SmallSettings:
         at_least=0,
         at_most=1,
     )
+    path: str = setting(
+        "how a camera path that is not given is found: fast, by odometry on predicted depth;"
+        " structure, by structure from motion where that succeeds; auto: so where the network"
+        " doubts its depth",
+        "auto",
+        one_of=("auto", "fast", "structure"),
+    )
+    structure: StructureSettings = setting("", default_factory=StructureSettings)
+    scale: ScaleSettings = setting("", default_factory=ScaleSettings)
     detection: DetectionConfig = setting("", default_factory=DetectionConfig)
     odometry: OdometryConfig = setting("", default_factory=OdometryConfig)
     compass: CompassConfig = setting("", default_factory=CompassConfig)
@@ -169,7 +180,10 @@ class SmallEncoder:
         self.identity = EncoderIdentity(
             own_name, card["sha256"], self._settings.sha256(self._calibration)
         )
-        self.frames = FrameRequest()
+        is_fast = self._settings.path == "fast"
+        self.frames = FrameRequest(
+            max_dense=None if is_fast else self._settings.structure.max_frames
+        )
 
     def load(self, device: str = "cpu") -> SpatialEncoder:
         """The network on a torch device. Raises WeightsError where the weights are unusable."""

@@ -27,7 +27,8 @@ from spatialcode.encoder.small.inputs import (
     cell_frames,
 )
 from spatialcode.encoder.small.losses import LOG_SCALE_RANGE, predicted_center
-from spatialcode.encoder.small.model import DenseEncoder, RawMaps, ResidualBlock, channels_last
+from spatialcode.encoder.small.model import DenseEncoder, RawMaps, channels_last
+from spatialcode.encoder.small.towers import ResidualBlock
 
 
 def folded(model: DenseEncoder) -> DenseEncoder:
@@ -93,10 +94,6 @@ def decode(
     return DenseMaps(**arrays, kinds=raw.kinds)
 
 
-#: Pixels of the network input; its aspect follows the video.
-NETWORK_AREA_PX = 160 * 120
-
-
 @dataclass(frozen=True, eq=False)
 class FrameBatch:
     """Frames of one size with what is known of their cameras; rows are independent.
@@ -133,12 +130,12 @@ def with_poses(
     return FrameBatch(rgb, np.broadcast_to(K, (n, 3, 3)), T_world_camera[:, 2, :3], height, quality)
 
 
-def network_size(width_px: int, height_px: int) -> tuple[int, int]:
-    """(width, height) of the network input: about NETWORK_AREA_PX, the same aspect,
+def network_size(width_px: int, height_px: int, area_px: int) -> tuple[int, int]:
+    """(width, height) of the network input: about ``area_px`` pixels, the same aspect,
     multiples of twice the stride.
     """
     step = 2 * STRIDE_PX
-    scale = (NETWORK_AREA_PX / (width_px * height_px)) ** 0.5
+    scale = (area_px / (width_px * height_px)) ** 0.5
     return (
         max(4 * step, round(width_px * scale / step) * step),
         max(4 * step, round(height_px * scale / step) * step),
@@ -146,11 +143,11 @@ def network_size(width_px: int, height_px: int) -> tuple[int, int]:
 
 
 def resized(
-    rgb: UInt8[np.ndarray, "n h w 3"], K: Float[np.ndarray, "3 3"]
+    rgb: UInt8[np.ndarray, "n h w 3"], K: Float[np.ndarray, "3 3"], area_px: int
 ) -> tuple[UInt8[np.ndarray, "n h w 3"], Float[np.ndarray, "3 3"]]:
     """Frames at network size and the pinhole matrix that belongs to them."""
     height, width = rgb.shape[1:3]
-    size = network_size(width, height)
+    size = network_size(width, height, area_px)
     scale = np.diag([size[0] / width, size[1] / height, 1.0])
     if (width, height) == size:
         return rgb, K.astype(np.float64)

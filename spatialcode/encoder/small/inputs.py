@@ -23,7 +23,9 @@ from torch import Tensor
 
 from spatialcode.encoder.maps import STRIDE_PX
 
-NUM_CHANNELS = 8
+NUM_COLOURS, NUM_CHANNELS = 3, 8
+#: Grey levels of one unit of the colour channels.
+COLOUR_SCALE = 64.0
 
 #: Values of the quality channel.
 GRAVITY_EXACT, GRAVITY_ESTIMATED, GRAVITY_UNKNOWN = 1.0, 0.5, 0.0
@@ -83,7 +85,7 @@ def input_channels(
     elevation = known * up_part / rays.norm(dim=-1)
     inverse_floor = known * (-up_part).clamp(min=0) / camera_height_m[:, None, None]
     flag = quality[:, None, None].expand_as(elevation)
-    colour = (rgb.to(rays.dtype) - 127.5) / 64.0
+    colour = (rgb.to(rays.dtype) - 127.5) / COLOUR_SCALE
     geometry = torch.stack((rays[..., 0], rays[..., 1], elevation, inverse_floor, flag), dim=-1)
     channels = torch.cat((colour, geometry), dim=-1).permute(0, 3, 1, 2)
     pad_h = -channels.shape[2] % PAD_MULTIPLE_PX

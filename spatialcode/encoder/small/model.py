@@ -10,30 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from spatialcode.encoder.maps import STRIDE_PX
-from spatialcode.encoder.small.inputs import NUM_CHANNELS, input_channels
+from spatialcode.encoder.small.efficientnet import Lite0Config, Lite0Tower
+from spatialcode.encoder.small.inputs import input_channels
+from spatialcode.encoder.small.towers import ConvTrunk, TrunkConfig
 from spatialcode.errors import ConfigError, WeightsError
 from spatialcode.scene.kinds import PRIMITIVE_KINDS, Kinds
-
-#: Strides, in input pixels, of the maps that a tower returns, finest first.
-PYRAMID_STRIDES_PX = (4, 8, 16)
-
-
-class Tower(Protocol):
-    """Gives one feature map per stride of ``PYRAMID_STRIDES_PX``; a torch module.
-
-    ``channels``: how many the map of each stride has. Inputs are those of ``input_channels``.
-    """
-
-    channels: tuple[int, ...]
-
-    def __call__(self, inputs: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -47,100 +35,8 @@ class TowerKind:
     build: Callable[[Any], nn.Module]
 
 
-@dataclass(frozen=True)
-class TrunkConfig:
-    """Widths and depths of the small trunk: stages at strides 2, 4, 8, 16."""
-
-    widths: tuple[int, int, int, int] = (32, 64, 128, 192)
-    depths: tuple[int, int, int, int] = (0, 2, 2, 3)
-    num_attention_blocks: int = 1
-    num_heads: int = 4
-
-
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with batch normalisation around an identity path."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.first_norm = nn.BatchNorm2d(width)
-        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.second_norm = nn.BatchNorm2d(width)
-        nn.init.zeros_(self.second_norm.weight)  # starts as the identity
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = torch.relu(self.first_norm(self.first(x)))
-        return torch.relu(x + self.second_norm(self.second(y)))
-
-
-class AttentionBlock(nn.Module):
-    """Pre-norm self-attention over all cells of the coarsest map.
-
-    No positional code: the rays among the input channels already tell cells apart, and so
-    any picture size works.
-    """
-
-    def __init__(self, width: int, num_heads: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.attention_norm = nn.LayerNorm(width)
-        self.to_qkv = nn.Linear(width, 3 * width)
-        self.attention_out = nn.Linear(width, width)
-        self.mlp_norm = nn.LayerNorm(width)
-        last = nn.Linear(2 * width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), last)
-        nn.init.zeros_(self.attention_out.weight)
-        nn.init.zeros_(last.weight)
-
-    def forward(self, tokens: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
-        b, t, d = tokens.shape
-        qkv = self.to_qkv(self.attention_norm(tokens))
-        q, k, v = qkv.view(b, t, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        # spelled out: on CPUs the fused kernel's backward pass takes far longer
-        scores = (q @ k.transpose(-1, -2)) * (d // self.num_heads) ** -0.5
-        mixed = scores.softmax(-1) @ v
-        tokens = tokens + self.attention_out(mixed.transpose(1, 2).reshape(b, t, d))
-        return tokens + self.mlp(self.mlp_norm(tokens))
-
-
-class ConvTrunk(nn.Module):
-    """Residual stages at strides 2 to 16, attention on the coarsest.
-
-    Source: none; residual stages after He et al. 2016, attention after Vaswani et al. 2017.
-    """
-
-    def __init__(self, config: TrunkConfig) -> None:
-        super().__init__()
-        widths = config.widths
-        self.channels = widths[1:]
-        ins = (NUM_CHANNELS, *widths[:-1])
-        self.downs = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(i, o, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(o), nn.ReLU()
-            )
-            for i, o in zip(ins, widths, strict=True)
-        )
-        self.stages = nn.ModuleList(
-            nn.Sequential(*(ResidualBlock(w) for _ in range(n)))
-            for w, n in zip(widths, config.depths, strict=True)
-        )
-        self.attention = nn.ModuleList(
-            AttentionBlock(widths[-1], config.num_heads) for _ in range(config.num_attention_blocks)
-        )
-
-    def forward(self, inputs: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
-        maps = []
-        x = inputs
-        for down, stage in zip(self.downs, self.stages, strict=True):
-            x = stage(down(x))
-            maps.append(x)
-        b, d, h, w = x.shape
-        tokens = x.flatten(2).transpose(1, 2)
-        for block in self.attention:
-            tokens = block(tokens)
-        maps[-1] = tokens.transpose(1, 2).reshape(b, d, h, w)
-        return tuple(maps[1:])
-
+#: Pixels of a picture where weights do not say: 160 x 120.
+SMALL_AREA_PX = 160 * 120
 
 #: Raw channels per cell after those of the classes, in this order.
 _CELL_CHANNELS: dict[str, int] = {
@@ -244,7 +140,10 @@ class DenseHeads(nn.Module):
 
 
 #: Every tower that a model may be built of, by the name that weights cards give it.
-TOWERS: dict[str, TowerKind] = {"trunk": TowerKind(TrunkConfig, ConvTrunk)}
+TOWERS: dict[str, TowerKind] = {
+    "trunk": TowerKind(TrunkConfig, ConvTrunk),
+    "lite0": TowerKind(Lite0Config, Lite0Tower),
+}
 
 
 def _kind_of(options: Any) -> tuple[str, TowerKind]:
@@ -260,19 +159,22 @@ class ModelConfig:
     """Architecture of the network: options of its towers, which tell their kinds by their types.
 
     ``geometry_tower`` None: the object tower serves as both and is run once. ``kinds``: what its
-    classes are.
+    classes are. ``area_px``: pixels of the pictures that it looks at, about.
     """
 
     object_tower: Any = field(default_factory=TrunkConfig)
     fusion_width: int = 96
     geometry_tower: Any = None
     kinds: Kinds = PRIMITIVE_KINDS
+    area_px: int = SMALL_AREA_PX
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as a weights card holds them."""
         shared: dict[str, Any] = {"fusion_width": self.fusion_width}
         if self.kinds != PRIMITIVE_KINDS:
             shared["kinds"] = list(self.kinds.labels)
+        if self.area_px != SMALL_AREA_PX:
+            shared["area_px"] = self.area_px
         if isinstance(self.object_tower, TrunkConfig) and self.geometry_tower is None:
             return {"trunk": asdict(self.object_tower)} | shared
         towers = {"object_tower": self.object_tower, "geometry_tower": self.geometry_tower}
@@ -291,12 +193,15 @@ class ModelConfig:
         none, and WeightsError for a tower that is not in ``TOWERS``.
         """
         labels, width = values.get("kinds"), values["fusion_width"]
-        kinds = PRIMITIVE_KINDS if labels is None else Kinds(tuple(labels))
+        shared: dict[str, Any] = {
+            "kinds": PRIMITIVE_KINDS if labels is None else Kinds(tuple(labels)),
+            "area_px": int(values.get("area_px", SMALL_AREA_PX)),
+        }
         if "trunk" in values:
-            return cls(TrunkConfig(**_with_tuples(values["trunk"])), width, kinds=kinds)
+            return cls(TrunkConfig(**_with_tuples(values["trunk"])), width, **shared)
         geometry = values.get("geometry_tower")
         own = None if geometry is None else _options(geometry)
-        return cls(_options(values["object_tower"]), width, own, kinds)
+        return cls(_options(values["object_tower"]), width, own, **shared)
 
 
 def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:

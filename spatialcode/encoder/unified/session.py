@@ -171,6 +171,7 @@ class UnifiedSession:
             room=found.room,
             scale=self._trust.scale(self._unit_trust()),
             warnings=(*self._trust.warnings(), *self._cut_warnings(), *found.warnings),
+            path=self._trust.path(),
             provenance=Provenance(
                 encoder=loaded.identity.name,
                 weights_sha256=loaded.identity.weights_sha256,

@@ -114,6 +114,45 @@ def test_an_end_that_was_cut_off_goes_on_to_what_is_usual_and_a_free_one_stays()
     assert both.size_m[0] == pytest.approx(0.6)
 
 
+def test_a_top_that_was_cut_off_is_as_high_as_is_usual() -> None:
+    part = surface((0, 0, 0.2), (1.0, 0.6, 0.4))  # up to z = 0.4; usual are 0.8
+    cut = part[:, 2] > 0.39
+    box = fit_box(Cloud.of([sighting(part, cut=cut)]), FLOORED, 0.0)
+    assert (box.center_m[2], box.size_m[2]) == (pytest.approx(0.4), pytest.approx(0.8))
+    free = fit_box(Cloud.of([sighting(part)]), FLOORED, 0.0)
+    assert free.size_m[2] == pytest.approx(0.4)
+    higher = surface((0, 0, 0.5), (1.0, 0.6, 1.0))
+    cut = higher[:, 2] > 0.99
+    assert fit_box(Cloud.of([sighting(higher, cut=cut)]), FLOORED, 0.0).size_m[2] == pytest.approx(
+        1
+    )
+
+
+def test_a_door_that_the_picture_cut_goes_on_up_or_down_to_the_floor() -> None:
+    usual_m = 2.05
+    high = surface((0, 2.0, 1.3), (0.85, 0.02, 1.4))  # from z = 0.6 to 2.0
+    above, below = high[:, 2] > 1.99, high[:, 2] < 0.61
+    for cut, low_m, top_m in (
+        (above, 0.6, 0.6 + usual_m),
+        (below, 0.0, 2.0),  # 2.0 - 2.05 would be below the floor
+        (above | below, 0.6 - 0.325, 2.0 + 0.325),  # half of what is missing on either side
+        (np.zeros(len(high), bool), 0.6, 2.0),
+    ):
+        box = fit_box(Cloud.of([sighting(high, cut=cut, label="door")]), traits_of("door"), 0.0)
+        ends = box.center_m[2] + np.array([-0.5, 0.5]) * box.size_m[2]
+        np.testing.assert_allclose(ends, (low_m, top_m), atol=1e-9)
+        assert box.size_m[0] == pytest.approx(0.85)
+
+
+def test_a_window_that_the_picture_cut_goes_on_along_its_wall_only_there() -> None:
+    part = surface((0.3, 2.0, 1.5), (0.6, 0.02, 1.3))  # from x = 0 to 0.6; usual are 1.2
+    box = fit_box(
+        Cloud.of([sighting(part, cut=part[:, 0] < 0.01, label="window")]), traits_of("window"), 0.0
+    )
+    assert (box.center_m[0], box.size_m[0]) == (pytest.approx(0.0), pytest.approx(1.2))
+    assert box.size_m[2] == pytest.approx(1.3)
+
+
 def test_a_round_thing_is_as_deep_as_it_is_wide_away_from_the_camera() -> None:
     half = surface((0, 0, 0.2), (0.4, 0.2, 0.4))  # seen from -y
     box = fit_box(Cloud.of([sighting(half)]), Traits("floor", yaw_symmetry="round"), 0.0)

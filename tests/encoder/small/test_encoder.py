@@ -28,8 +28,9 @@ from spatialcode.encoder.small.inference import (
     with_poses,
     without_gravity,
 )
-from spatialcode.encoder.small.model import ModelConfig, TrunkConfig, make_model
+from spatialcode.encoder.small.model import SMALL_AREA_PX, ModelConfig, make_model
 from spatialcode.encoder.small.stages import SmallStages, SpatialEncoder, assumed_intrinsics
+from spatialcode.encoder.small.towers import TrunkConfig
 from spatialcode.errors import EncodeError, SchemaError
 from spatialcode.scene.schema import SpatialCode, VideoInfo
 from spatialcode.scene.text import to_json
@@ -146,9 +147,9 @@ def test_poses_tell_gravity_and_height() -> None:
 
 
 def test_network_size_keeps_area_and_aspect() -> None:
-    assert network_size(640, 480) == (160, 120)
+    assert network_size(640, 480, SMALL_AREA_PX) == (160, 120)
     for width, height in ((1920, 1080), (1080, 1920), (1024, 576), (333, 777)):
-        w, h = network_size(width, height)
+        w, h = network_size(width, height, SMALL_AREA_PX)
         assert w % 8 == h % 8 == 0
         assert w * h == pytest.approx(160 * 120, rel=0.12)
         assert w / h == pytest.approx(width / height, rel=0.12)
@@ -156,7 +157,9 @@ def test_network_size_keeps_area_and_aspect() -> None:
 
 def test_resizing_moves_the_pinhole_with_the_pixels() -> None:
     rgb = np.zeros((1, 480, 640, 3), np.uint8)
-    small, K_small = resized(rgb, np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]))
+    small, K_small = resized(
+        rgb, np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]), SMALL_AREA_PX
+    )
     assert small.shape == (1, 120, 160, 3)
     np.testing.assert_allclose(K_small, [[125, 0, 80], [0, 125, 60], [0, 0, 1]])
 
@@ -245,8 +248,11 @@ def test_a_path_that_cannot_be_checked_lowers_the_confidence_in_scale(clip: Synt
     unchecked = replace(prepared, audit=replace(prepared.audit, motion="full", pairs=()))
     checked = steps.code(replace(prepared, audit=None), maps, path)
     doubted = steps.code(unchecked, maps, path)
-    assert checked.scale.confidence == pytest.approx(0.8)
-    assert doubted.scale.confidence == pytest.approx(0.5 * 0.8)
+    # Laplace scale 0.2, deviation 0.283: within ln 1.15 with a probability of 0.379, and of 0.074
+    # for what a liar says
+    assert checked.scale.source == "metric-depth"
+    assert checked.scale.confidence == pytest.approx(0.85 * 0.379 + 0.15 * 0.074, abs=0.005)
+    assert doubted.scale.confidence == pytest.approx(0.5 * checked.scale.confidence)
     assert doubted.warnings == ("Too few points could be followed to check the camera path.",)
 
 

@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.train_encoder.config import Pictures
 from pipelines.train_encoder.run import frames_of_room
-from spatialcode.encoder.detections import Confidence, DetectionConfig, boxes_of, detect
+from spatialcode.encoder.detections import Confidence, DetectionConfig, detect
 from spatialcode.encoder.maps import grid_intrinsics
+from spatialcode.encoder.registry import make_encoder
 from spatialcode.encoder.small.encoder import load_weights, save_weights
 from spatialcode.encoder.small.inference import DenseRunner, without_gravity
 from spatialcode.encoder.small.inputs import cell_frames
 from spatialcode.encoder.small.losses import cell_targets
-from spatialcode.encoder.small.model import ModelConfig, TrunkConfig, make_model
+from spatialcode.encoder.small.model import ModelConfig, make_model
+from spatialcode.encoder.small.towers import TrunkConfig
 from spatialcode.errors import WeightsError
 from spatialcode.evaluation.oracle import true_maps
 from spatialcode.scene.kinds import PRIMITIVE_KINDS, Kinds
@@ -28,7 +31,9 @@ TINY = ModelConfig(TrunkConfig((4, 8, 8, 8), (0, 0, 0, 0), 0, 1), 8, kinds=OTHER
 
 
 def test_targets_name_each_thing_by_the_networks_own_kinds() -> None:
-    theirs, own = (frames_of_room(4, 2, kinds) for kinds in (PRIMITIVE_KINDS, OTHER))
+    theirs, own = (
+        frames_of_room(4, Pictures(kinds, num_a_room=2)) for kinds in (PRIMITIVE_KINDS, OTHER)
+    )
     labels = PRIMITIVE_KINDS.labels
     seen = theirs.label_index[0][theirs.label_index[0] >= 0]
     wanted = [OTHER.index.get(labels[k], 1) for k in seen]
@@ -37,7 +42,7 @@ def test_targets_name_each_thing_by_the_networks_own_kinds() -> None:
 
 
 def test_what_is_of_no_kind_teaches_its_depth_alone() -> None:
-    frames = frames_of_room(4, 2, Kinds(("vase",)))
+    frames = frames_of_room(4, Pictures(Kinds(("vase",)), num_a_room=2))
     batch = {name: torch.from_numpy(array) for name, array in frames.arrays().items()}
     targets = cell_targets(batch, cell_frames(batch["K"], batch["up_camera"], 120, 160), OTHER)
     thing = batch["cell_instance"] >= 0
@@ -58,6 +63,7 @@ def test_weights_keep_their_kinds_and_maps_tell_them(tmp_path: Path) -> None:
     rgb = np.random.default_rng(0).integers(0, 255, (3, 64, 80, 3), np.uint8)
     maps = DenseRunner(model, "cpu", False)(without_gravity(rgb, K))
     assert maps.kinds == OTHER
+    assert make_encoder(str(tmp_path / "other.safetensors")).load("cpu").kinds == OTHER.labels
     assert maps.class_prob.shape == (3, len(OTHER) + 3, 16, 20)
     assert maps.frames(slice(0, 2)).kinds == OTHER
 
@@ -81,8 +87,7 @@ def test_true_maps_of_other_kinds_become_the_same_boxes_with_their_words() -> No
         config = DetectionConfig()
         found[kinds] = detect(maps, grid_intrinsics(clip.K), poses, plain, config)
     theirs, own = (
-        {tuple(np.round(c, 2)): d.label for c, d in zip(boxes_of(many).center_m, many, strict=True)}
-        for many in found.values()
+        {tuple(np.round(one.center_m, 2)): one.label for one in many} for many in found.values()
     )
     shared = theirs.keys() & own.keys()
     assert len(shared) >= 5

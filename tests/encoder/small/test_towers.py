@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from spatialcode.encoder.small.encoder import load_weights, read_card, save_weights
 from spatialcode.encoder.small.inference import DenseRunner, without_gravity
 from spatialcode.encoder.small.inputs import NUM_CHANNELS
-from spatialcode.encoder.small.model import TOWERS, ModelConfig, TowerKind, TrunkConfig, make_model
+from spatialcode.encoder.small.model import TOWERS, ModelConfig, TowerKind, make_model
+from spatialcode.encoder.small.towers import TrunkConfig
 from spatialcode.encoder.small.training import TrainConfig, start_state, train
 from spatialcode.errors import ConfigError, WeightsError
 from tests.encoder.small.test_training import frames as pictures
@@ -105,7 +106,7 @@ def test_a_tower_that_nobody_knows_is_named(pool: None, tmp_path: Path) -> None:
     save_weights(make_model(CONFIGS[1]), path, {})
     del TOWERS["pool"]
     try:
-        with pytest.raises(WeightsError, match="expected one of trunk, got 'pool'"):
+        with pytest.raises(WeightsError, match="expected one of lite0, trunk, got 'pool'"):
             load_weights(path)
         with pytest.raises(ConfigError, match="PoolOptions"):
             make_model(CONFIGS[0])

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from spatialcode.encoder.small.encoder import load_weights, read_card, save_weights
-from spatialcode.encoder.small.model import ModelConfig, TrunkConfig, make_model
+from spatialcode.encoder.small.model import ModelConfig, make_model
 from spatialcode.encoder.small.targets import (
     MAX_OBJECTS,
     ReplayBuffer,
     ReplayConfig,
     TrainingFrames,
 )
+from spatialcode.encoder.small.towers import TrunkConfig
 from spatialcode.encoder.small.training import TrainConfig, learning_rate, start_state, train
 from spatialcode.errors import WeightsError
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.train_encoder.config import TrainEncoderConfig
+from pipelines.train_encoder.config import Pictures, TrainEncoderConfig
 from pipelines.train_encoder.launch import (
     finish,
     first_unused_seed,
@@ -84,9 +84,9 @@ def test_rooms_suffice_for_the_steps() -> None:
 
 
 def test_ray_data_and_processes_render_the_same() -> None:
-    stream = rendered_rows({"id": np.array([2])}, first_seed=5, frames_per_room=3)
+    stream = rendered_rows({"id": np.array([2])}, first_seed=5, pictures=Pictures(num_a_room=3))
     (row,) = list(stream)
-    alone = frames_of_room(7, 3).arrays()
+    alone = frames_of_room(7, Pictures(num_a_room=3)).arrays()
     assert row.keys() == alone.keys()
     for name, values in alone.items():
         np.testing.assert_array_equal(row[name], values)
