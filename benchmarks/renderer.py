@@ -20,9 +20,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from spatialcode.scene.pinhole import Pinhole
 from spatialcode.synthetic.clips import ClipConfig, Shot, make_clip, make_training_frames
 from spatialcode.synthetic.layout import furnish
-from spatialcode.synthetic.renderer import Pinhole, trace
+from spatialcode.synthetic.renderer import trace
 from spatialcode.synthetic.stage import build_stage
 from spatialcode.synthetic.textures import shade
 

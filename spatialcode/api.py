@@ -156,7 +156,7 @@ def _recorded(
     place = captured.place
     is_video = captured.reader == Sidecar.name and path.is_file() and path != place.path
     sha256 = hash_file(path) if is_video else ""
-    key = work_key(recorded_content(captured.reader, place, sha256), identity)
+    key = work_key(recorded_content(captured.reader, place.content_id(), sha256), identity)
     recording = reader_of(place.path, captured.reader, "reader").read(place)
     uri = str(path) if is_video else place.uri
     return RecordedClip(recording.known_as(uri, sha256), sampling, key)

@@ -21,6 +21,9 @@ class DecodeConfig:
         above=0,
     )
     memory_bytes: int = setting("address space of a decoder", 4 * 2**30, at_least=2**28)
+    max_capture_bytes: int = setting(
+        "bytes of one capture in S3, which is copied to its encoder's disk", 32 * 2**30, at_least=1
+    )
     videos_per_task: int = setting("videos a task decodes, one after the other", 4, at_least=1)
 
 

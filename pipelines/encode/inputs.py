@@ -1,7 +1,8 @@
 """Lists what to encode: videos by file, folder, glob, ``s3://`` prefix or manifest, and captures.
 
-With a reader of recordings (`spatialcode.recordings`) local folders, globs of folders and manifests
-of folders name captures instead of videos. A video with a sidecar beside it is a capture as well.
+With a reader of recordings (`spatialcode.recordings`) folders, globs of folders, ``s3://`` prefixes
+and manifests of both name captures instead of videos. A video with a sidecar beside it is a capture
+as well.
 
 Every listed thing becomes exactly one `ListedVideo`, in a stable order; what cannot be used becomes
 one with an error, not an exception, so that one bad line does not stop a run. Only a listing that
@@ -18,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipelines.encode.s3_captures import S3Place, s3_captures
 from pipelines.stored.store import s3_filesystem
 from spatialcode.errors import ConfigError, InputError, SpatialCodeError, VideoNotFoundError
 from spatialcode.recordings.places import CapturePlace
@@ -44,7 +46,7 @@ class ListedVideo:
     num_bytes: int = -1
     error: SpatialCodeError | None = None
     reader: str = ""
-    place: CapturePlace | None = None
+    place: CapturePlace | S3Place | None = None
 
     @property
     def is_video(self) -> bool:
@@ -113,7 +115,7 @@ class _Lister:
         if suffix in MANIFEST_SUFFIXES:
             yield from self._manifest(pattern, suffix)
         elif self._captures.reader is not None:
-            yield from _captured_entries(pattern, self._captures.format_name)
+            yield from self._captured(pattern)
         elif pattern.startswith("s3://"):
             yield from self._s3_entries(pattern)
         elif "://" in pattern:
@@ -123,6 +125,23 @@ class _Lister:
 
     def s3(self) -> Any:
         return s3_filesystem(self._endpoint_url)
+
+    def _captured(self, pattern: str) -> Iterator[ListedVideo]:
+        format_name = self._captures.format_name
+        if not pattern.startswith("s3://"):
+            yield from _captured_entries(pattern, format_name)
+            return
+        if any(character in pattern for character in "*?["):
+            raise InputError(f"{pattern}: captures in S3 are named by a prefix, not by a glob")
+        for found in s3_captures(pattern, format_name, self._endpoint_url):
+            place = found.place
+            if not found.reader and found.error is None and found.entry is not None:
+                yield _s3_source(found.entry)
+                continue
+            yield ListedVideo(
+                "", place.uri, num_bytes=place.num_bytes, error=found.error, reader=found.reader,
+                place=place,
+            )  # fmt: skip
 
     def _s3_entries(self, pattern: str) -> Iterator[ListedVideo]:
         has_wildcard = any(character in pattern for character in "*?[")
@@ -165,7 +184,7 @@ class _Lister:
                 yield self._manifest_source(uri)
                 continue
             try:
-                yield from _captured_entries(uri, self._captures.format_name)
+                yield from self._captured(uri)
             except InputError as error:
                 yield ListedVideo("", uri, error=error)
 
@@ -209,7 +228,7 @@ def _local_entries(pattern: str) -> Iterator[ListedVideo]:
 def _captured_entries(pattern: str, format_name: str | None) -> Iterator[ListedVideo]:
     """The captures in a folder, or in the folders that a glob names."""
     if "://" in pattern:
-        raise InputError(f"{pattern}: captures are read from folders of this machine only")
+        raise InputError(f"{pattern}: only local paths and s3:// can be listed")
     is_glob = glob.has_magic(pattern) and not Path(pattern).exists()
     folders = sorted(glob.iglob(pattern, recursive=True)) if is_glob else [pattern]  # noqa: PTH207 - as below
     folders = [folder for folder in folders if Path(folder).is_dir()]

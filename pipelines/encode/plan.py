@@ -198,7 +198,7 @@ def _with_capture(source: ListedVideo) -> ListedVideo:
         return source
     video_sha256 = source.content_id if source.is_video else ""
     try:
-        content = recorded_content(source.reader, source.place, video_sha256)
+        content = recorded_content(source.reader, source.place.content_id(), video_sha256)
     except OSError as error:
         return replace(source, error=InputError(f"{source.uri}: {error}"))
     return replace(source, content_id=content)

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.encode.config import EncodeConfig
+from pipelines.encode.s3_captures import spooled
 from pipelines.encode.stages import (
     Attempts,
     IdMismatchError,
@@ -73,14 +74,20 @@ class StreamStage:
     @contextmanager
     def _opened(self, row: dict[str, Any]) -> Iterator[RecordedClip | StreamedVideo]:
         """What a row names, ready to be read."""
+        config = self._config
+        if row["reader"] and row["uri"].startswith("s3://"):
+            most = config.decode.max_capture_bytes
+            with spooled(row, most, config.s3_endpoint_url) as path:
+                yield self._recorded(row, path)
+            return
         if row["reader"]:
-            yield self._recorded(row)
+            yield self._recorded(row, Path(row["capture_path"]))
             return
         with local_file(row["uri"], self._config.s3_endpoint_url) as path:
             yield self._video(row, path)
 
-    def _recorded(self, row: dict[str, Any]) -> RecordedClip:
-        place = CapturePlace(Path(row["capture_path"]), row["capture_part"])
+    def _recorded(self, row: dict[str, Any], path: Path) -> RecordedClip:
+        place = CapturePlace(path, row["capture_part"])
         recording = reader_of(place.path, row["reader"], "reader").read(place)
         content_id = row["content_id"]
         sha256 = "" if content_id.startswith(RECORDED) else content_id.partition("+")[0]

@@ -190,6 +190,11 @@ class RolloutsConfig:
     )
     num_cpus: float = setting("cores of an actor", 1.0)
     use_gpu: bool = setting("one GPU for each actor", False)
+    prompts_per_call: int = setting("prompts that travel to an actor together", 8, at_least=1)
+    call_timeout_s: float = setting(
+        "seconds an actor has for these, then it is replaced", 1800.0, above=0
+    )
+    max_replaced: int = setting("actors replaced in one run before giving up", 20, at_least=0)
     one_step_off: bool = setting("write the next batch while one is trained on", False)
     max_rows: int = setting("completions written at once by an engine", 256, at_least=1)
 

@@ -35,6 +35,7 @@ from spatialcode.export.stills import TimedFrame
 from spatialcode.files import whole_file
 from spatialcode.scene.frames import project
 from spatialcode.scene.motion import CameraMotion, object_poses
+from spatialcode.scene.pinhole import Pinhole
 from spatialcode.scene.schema import SceneObject, SpatialCode
 from spatialcode.video.limits import VideoLimits
 from spatialcode.video.source import OpenedVideo, open_video
@@ -109,10 +110,10 @@ class BoxPainter:
             for item, lines in drawn:
                 _draw_name(rgb, lines, item)
 
-    def _view(self, t_s: float, width_px: int, height_px: int) -> CameraView:
+    def _view(self, t_s: float, width_px: int, height_px: int) -> Pinhole:
         transforms, K = self._path.at(np.array([t_s]))
         scale = np.array([width_px / self._size_px[0], height_px / self._size_px[1], 1.0])
-        return CameraView(transforms[0], K[0] * scale[:, None], width_px, height_px)
+        return Pinhole(K[0] * scale[:, None], transforms[0], width_px, height_px)
 
 
 def _segments(item: SceneObject, t_s: float) -> NDArray[np.float64]:
@@ -213,16 +214,6 @@ def _write(
 
 
 @dataclass(frozen=True)
-class CameraView:
-    """A pinhole camera in the world: ``T_world_camera`` (4, 4), ``K`` (3, 3), size in pixels."""
-
-    T_world_camera: FloatArray
-    K: FloatArray
-    width_px: int
-    height_px: int
-
-
-@dataclass(frozen=True)
 class ImageLines:
     """Line segments in an image.
 
@@ -236,7 +227,7 @@ class ImageLines:
 
 
 def project_segments(
-    segments_world: FloatArray, view: CameraView, margin_px: float = 8.0
+    segments_world: FloatArray, view: Pinhole, margin_px: float = 8.0
 ) -> ImageLines:
     """The visible parts of segments (S, 2, 3), in metres, given in world coordinates.
 
@@ -273,7 +264,7 @@ def clip_segments(
     return segments, source
 
 
-def _frustum_planes(view: CameraView, margin_px: float) -> tuple[FloatArray, FloatArray]:
+def _frustum_planes(view: Pinhole, margin_px: float) -> tuple[FloatArray, FloatArray]:
     """Near plane and the four planes through the camera and the image's (widened) border."""
     fx, fy, cx, cy = view.K[0, 0], view.K[1, 1], view.K[0, 2], view.K[1, 2]
     right, bottom = view.width_px + margin_px, view.height_px + margin_px

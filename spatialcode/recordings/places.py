@@ -50,12 +50,12 @@ class CapturePlace:
                 yield source
 
 
-def recorded_content(reader: str, place: CapturePlace, video_sha256: str = "") -> str:
-    """What names a capture's content in work keys; ``video_sha256``: of a video with a sidecar, the
-    hash of its bytes. OSError as `CapturePlace.content_id`.
+def recorded_content(reader: str, content_id: str, video_sha256: str = "") -> str:
+    """What names a capture's content in work keys. ``content_id``: of its files
+    (`CapturePlace.content_id`); ``video_sha256``: of a video with a sidecar, the hash of its bytes.
     """
     video = f"{video_sha256}+" if video_sha256 else ""
-    return f"{video}{RECORDED}{reader}:{place.content_id()}"
+    return f"{video}{RECORDED}{reader}:{content_id}"
 
 
 def _state(file: Path) -> tuple[int, int]:

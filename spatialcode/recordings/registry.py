@@ -143,9 +143,12 @@ def _searched(folder: Path, format_name: str | None, above: frozenset[Path]) -> 
     if reader is not None:
         return _listed(reader, folder)
     found = _beside_videos(folder) if format_name is None else []
+    # what a sidecar reads, its depth maps say, is no capture of its own
+    read = {outer for listed in found for source in listed.place.sources
+            for outer in source.resolve().parents}  # fmt: skip
     above |= {folder.resolve()}
     entries = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    inner = [path for path in entries if path.resolve() not in above]
+    inner = [path for path in entries if path.resolve() not in above | read]
     unknown = 0
     for path in inner:
         try:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialcode.scene.pinhole import Pinhole
 from spatialcode.synthetic.imaging import Sensor, expose, jpeg, metered_gain, through_codec
 from spatialcode.synthetic.layout import Interior, furnish
 from spatialcode.synthetic.paths import (
@@ -27,7 +28,7 @@ from spatialcode.synthetic.paths import (
     walk,
 )
 from spatialcode.synthetic.placement import Placed
-from spatialcode.synthetic.renderer import Pinhole, Traced, trace
+from spatialcode.synthetic.renderer import Traced, trace
 from spatialcode.synthetic.renderers import PRIMITIVES, RENDERERS
 from spatialcode.synthetic.rooms import plan_outline
 from spatialcode.synthetic.stage import Stage, build_stage, shadow_map

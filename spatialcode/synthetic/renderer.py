@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialcode.scene.pinhole import Pinhole
 from spatialcode.synthetic.primitives import BOX, ELLIPSOID
 from spatialcode.synthetic.stage import Stage
 
@@ -29,25 +30,6 @@ _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1
 _EDGES = np.array(
     [[a, b] for a in range(8) for b in range(a) if (a ^ b).bit_count() == 1], np.int64
 )
-
-
-@dataclass(frozen=True)
-class Pinhole:
-    """A pinhole camera: ``K`` (3,3) for width × height pixels, ``T_world_camera`` (4,4)."""
-
-    K: F64
-    T_world_camera: F64
-    width_px: int
-    height_px: int
-
-    def rays(self, step_px: float = 1.0, margin_frames: float = 0.0) -> tuple[F32, F32]:
-        """U (1,W) and v (H,1) at the centres of cells of ``step_px``."""
-        mx, my = margin_frames * self.width_px, margin_frames * self.height_px
-        x = np.arange(-mx + step_px / 2, self.width_px + mx, step_px)
-        y = np.arange(-my + step_px / 2, self.height_px + my, step_px)
-        u = (x - self.K[0, 2]) / self.K[0, 0]
-        v = (y - self.K[1, 2]) / self.K[1, 1]
-        return u.astype(np.float32)[None, :], v.astype(np.float32)[:, None]
 
 
 @dataclass(frozen=True)

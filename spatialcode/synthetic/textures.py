@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialcode.scene.pinhole import Pinhole
 from spatialcode.synthetic.primitives import CHECKER, ELLIPSOID, NOISE, PLANKS, STRIPES, TILES, WOOD
-from spatialcode.synthetic.renderer import Pinhole, Traced
+from spatialcode.synthetic.renderer import Traced
 from spatialcode.synthetic.stage import FLOOR, WALL, Stage
 
 F32 = NDArray[np.float32]

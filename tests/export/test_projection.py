@@ -5,11 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from spatialcode.export.overlay import NEAR_M, CameraView, clip_segments, project_segments
+from spatialcode.export.overlay import NEAR_M, clip_segments, project_segments
+from spatialcode.scene.pinhole import Pinhole
 from tests.export.codes import AHEAD
 
 K = np.array([[100.0, 0, 80], [0, 100, 60], [0, 0, 1]])
-VIEW = CameraView(np.array(AHEAD), K, 160, 120)
+VIEW = Pinhole(K, np.array(AHEAD), 160, 120)
 
 
 def test_a_segment_in_view_is_projected_whole() -> None:

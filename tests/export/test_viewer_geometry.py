@@ -16,9 +16,10 @@ from spatialcode.export.drawing import (
     label_rgb,
     triangulate,
 )
-from spatialcode.export.overlay import CameraView, project_segments
+from spatialcode.export.overlay import project_segments
 from spatialcode.scene.categories import LABELS
 from spatialcode.scene.motion import CameraMotion, object_poses
+from spatialcode.scene.pinhole import Pinhole
 from tests.export.codes import code, item, moving_stool
 from tests.export.javascript import copied, needs_node, plain, run, sample
 
@@ -49,7 +50,7 @@ def test_boxes_are_projected_as_in_the_written_overlay(modules: Path) -> None:
     transforms, K = CameraMotion.of(spatial).at(np.array(TIMES_S))
     num_cut = 0
     for n, t_s in enumerate(TIMES_S):
-        view = CameraView(transforms[n], K[n], spatial.video.width_px, spatial.video.height_px)
+        view = Pinhole(K[n], transforms[n], spatial.video.width_px, spatial.video.height_px)
         for thing, pixels in zip(spatial.objects, found[n], strict=True):
             front = has_front(thing.label)
             centers, quaternions = object_poses(thing, np.array([t_s]))

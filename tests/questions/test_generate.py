@@ -265,6 +265,7 @@ def test_what_is_wanted_is_made_or_skipped_for_a_reason():
         ({"paraphrase_share": 1.5}, "paraphrase_share"), ({"paraphrases": "test"}, "paraphrases"),
         ({"num_options": 1}, "num_options"), ({"max_blanks": 4}, "max_blanks"),
         ({"balance": "loose"}, "balance"), ({"min_count": 0}, "min_count"),
+        ({"max_things": 3}, "max_things"),
     ],
 )  # fmt: skip
 def test_bad_settings_name_their_key(settings, key):

@@ -7,11 +7,12 @@ import math
 import numpy as np
 import pytest
 
+from spatialcode.scene.pinhole import Pinhole
 from spatialcode.synthetic.clips import ClipConfig, Shot
 from spatialcode.synthetic.layout import Interior
 from spatialcode.synthetic.placement import Placed
 from spatialcode.synthetic.primitives import BOX, CYLINDER, ELLIPSOID, Builder, Material, Model
-from spatialcode.synthetic.renderer import Pinhole, Traced, trace
+from spatialcode.synthetic.renderer import Traced, trace
 from spatialcode.synthetic.rooms import FloorPlan, RoomPlan, Wall
 from spatialcode.synthetic.stage import CEILING, FLOOR, WALL, Stage, build_stage
 

@@ -26,12 +26,16 @@ from pipelines.train_reasoner.rollouts.weights import (
     fetch,
     publish,
 )
-from spatialcode.config import checked, require, setting
+from spatialcode.config import checked, setting
 from spatialcode.errors import ActorsLostError, StaleSampleError, WeightSyncError
 from spatialcode.grpo.types import Sample, SamplerSettings
 from spatialcode.threads import limit_threads
 
 _POLL_S = 0.2
+#: Versions that a sample may lag behind the trainer's weights: what is written one step ahead does.
+_MAX_LAG = 1
+#: Actors that may die over the same prompts.
+_MAX_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,6 @@ class RolloutPoolConfig:
     call_timeout_s: float = setting(
         "seconds for one such call, then the actor is replaced", 1800.0, above=0
     )
-    max_attempts: int = setting("actors that may die over the same prompts", 3, at_least=1)
     max_replaced: int = setting("actors replaced in one run before giving up", 20, at_least=0)
     bucket_bytes: int = setting(
         "bytes of weights sent in one piece, a larger tensor aside", BUCKET_BYTES, at_least=1
@@ -117,7 +120,7 @@ class RolloutActors:
             self._start_actor,
             config.num_actors,
             depth=1,
-            max_attempts=config.max_attempts,
+            max_attempts=_MAX_ATTEMPTS,
             max_replaced=config.max_replaced,
         )
 
@@ -290,16 +293,13 @@ class AheadRollouts:
 
     While the trainer works on batch n, they write batch n + 1 with the weights of version n - 1 or
     n (each actor takes new ones between two calls), and every sample says which. The losses correct
-    for it. ``max_staleness`` bounds it: versions that a sample may lag behind the trainer's when it
-    is taken; 1 is one step off, 0 generates with the newest weights only.
+    for it, as far as a sample lags no more than one version behind the trainer's when it is taken.
 
     ``num_stale``: prompts written again because their samples lagged further.
     """
 
-    def __init__(self, actors: RolloutActors, max_staleness: int = 1) -> None:
-        require(max_staleness >= 0, "max_staleness", "at least 0", max_staleness)
+    def __init__(self, actors: RolloutActors) -> None:
         self.actors = actors
-        self.max_staleness = max_staleness
         self.num_stale = 0
         self._batch: _Batch | None = None
 
@@ -360,10 +360,10 @@ class AheadRollouts:
 
     def _write_again(self, batch: _Batch, numbers: list[int], version: int) -> None:
         held = self.actors.weight_version
-        if version - held > self.max_staleness:
+        if version - held > _MAX_LAG:
             raise StaleSampleError(
                 f"{len(numbers)} prompts: expected weights of version "
-                f"{version - self.max_staleness} to {version}, the actors have {held}: send them"
+                f"{version - _MAX_LAG} to {version}, the actors have {held}: send them"
             )
         self.num_stale += len(numbers)
         asked = batch.request
@@ -380,4 +380,4 @@ class AheadRollouts:
             raise StaleSampleError(
                 f"a sample of version {max(versions)}: the trainer is at {version}"
             )
-        return version - min(versions) > self.max_staleness
+        return version - min(versions) > _MAX_LAG

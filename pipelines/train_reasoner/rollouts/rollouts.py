@@ -135,6 +135,9 @@ def make_rollouts(config: TrainReasonerConfig, model: Any, device: str, folder: 
         num_actors=rollouts.num_actors // config.num_workers,
         num_cpus=rollouts.num_cpus,
         num_gpus=float(rollouts.use_gpu),
+        prompts_per_call=rollouts.prompts_per_call,
+        call_timeout_s=rollouts.call_timeout_s,
+        max_replaced=rollouts.max_replaced,
     )
     actors = RolloutActors(EngineSpec(rollouts.engine, settings), pool)
     return AheadRollouts(actors) if rollouts.one_step_off else ActorRollouts(actors)

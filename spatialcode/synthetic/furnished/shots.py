@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialcode.scene.pinhole import Pinhole
 from spatialcode.seeds import HELD_OUT_ROOMS
 from spatialcode.synthetic.camera.exposure import adapted
 from spatialcode.synthetic.camera.phone import Phone, Shutter, taken, wanted_gain
@@ -35,7 +36,7 @@ from spatialcode.synthetic.paths import (
 from spatialcode.synthetic.placement import Footprint, Placed, footprint_of
 from spatialcode.synthetic.raster.rasteriser import Picture, Rasteriser, rasteriser
 from spatialcode.synthetic.raster.staged import Staging
-from spatialcode.synthetic.renderer import NEAR_M, Pinhole
+from spatialcode.synthetic.renderer import NEAR_M
 
 if TYPE_CHECKING:
     from spatialcode.synthetic.clips import ClipConfig, Frame

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialcode.scene.pinhole import Pinhole
 from spatialcode.synthetic.raster import shaders
 from spatialcode.synthetic.raster.device import context
 from spatialcode.synthetic.raster.staged import (
@@ -29,7 +30,7 @@ from spatialcode.synthetic.raster.staged import (
     buffers_of,
     item_rows,
 )
-from spatialcode.synthetic.renderer import NEAR_M, Pinhole
+from spatialcode.synthetic.renderer import NEAR_M
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

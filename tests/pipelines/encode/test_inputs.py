@@ -177,8 +177,11 @@ def test_a_folder_of_no_data_set_is_searched_at_every_depth(scans: Path) -> None
     for name in ("one.mp4", "two.mov", "deep/three.mp4", "deep/deeper/four.mp4", "a/images/x.mp4"):
         (scans / name).parent.mkdir(parents=True, exist_ok=True)
         (scans / name).write_bytes(name.encode())
+    frames = [{"t_s": 0.0, "depth": "of one/maps/0.png"}]
+    (scans / "of one" / "maps").mkdir(parents=True)
     for name, video in (("one", "one.mp4"), ("deep/deeper/other", "four.mp4"), ("deep/five", 5)):
-        (scans / f"{name}.geometry.json").write_text(json.dumps({"video": video}))
+        document = {"video": video, "frames": frames if name == "one" else []}
+        (scans / f"{name}.geometry.json").write_text(json.dumps(document))
     (scans / "deep" / "deeper" / "none" / "within").mkdir(parents=True)
     (scans / "deep" / "round").symlink_to(scans)
     (scans / "deep" / "linked").symlink_to(scans / "b")
@@ -216,7 +219,7 @@ def test_captures_that_cannot_be_listed_are_errors(scans: Path, folder: Path) ->
     for pattern, said in (
         (folder / "notes.txt", "expected a folder of captures"),
         (folder / "empty", "no reader recognises it; docs/recordings.md has the layouts$"),
-        ("s3://bucket/scans", "folders of this machine only"),
+        ("gs://bucket/scans", "only local paths and s3:// can be listed"),
     ):
         with pytest.raises(InputError, match=said):
             list_inputs([str(pattern)], None, Captures("auto"))

@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 
+from spatialcode.scene.pinhole import Pinhole
 from spatialcode.synthetic.catalogue.mesh import Mesh, Surface
 from spatialcode.synthetic.furnished.solids import Solids
 from spatialcode.synthetic.paths import camera_poses
 from spatialcode.synthetic.raster.rasteriser import FAR_M, clip_matrix, light_matrix, rasteriser
 from spatialcode.synthetic.raster.shaders import MIRROR, OUTSIDE
 from spatialcode.synthetic.raster.staged import Item, Lamp, Lighting, MirrorPlane, Staging
-from spatialcode.synthetic.renderer import NEAR_M, Pinhole
+from spatialcode.synthetic.renderer import NEAR_M
 from tests.synthetic.here import needs_opengl
 
 ORIGIN = (0.0, 0.0, 0.0)
