@@ -246,7 +246,10 @@ def test_all_rooms_failing_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("benchmark=vsi", "benchmark: expected one of encoder, vsibench, rooms, got 'vsi'"),
+        (
+            "benchmark=vsi",
+            "benchmark: expected one of encoder, recorded, vsibench, rooms, got 'vsi'",
+        ),
         ("benchmark=vsibench", "questions: expected a file"),
         ("num_rooms=0", "num_rooms: expected at least 1"),
         ("num_room=3", "did you mean 'num_rooms'"),
