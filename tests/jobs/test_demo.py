@@ -66,9 +66,13 @@ def test_what_to_trust_is_said_in_two_lines(origin: PathOrigin | None, said: str
 
 
 def test_every_source_has_words() -> None:
-    for source in get_args(PathSource):
-        for scale in get_args(ScaleSource):
-            trusted(replace(code(), path=PathOrigin(source, 1.0), scale=Scale(scale, 0.5)), None)
+    said = {
+        trusted(replace(code(), path=PathOrigin(source, 1.0), scale=Scale(scale, 0.5)), None)[0]
+        for source in get_args(PathSource)
+        for scale in get_args(ScaleSource)
+    }
+    assert len(said) == len(get_args(PathSource)) * len(get_args(ScaleSource))
+    assert not any("None" in line for line in said)
 
 
 def test_without_weights_the_demo_says_what_is_missing(

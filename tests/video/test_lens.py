@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from spatialcode.errors import SchemaError
 from spatialcode.scene.lens import Lens
-from spatialcode.video.atoms import mov_metadata
+from spatialcode.video.atoms import MovMetadata, mov_metadata
 from spatialcode.video.decode import decode, probe
 from spatialcode.video.exif import focal_35mm_of_jpeg
 from spatialcode.video.lens import FileMetadata, lens_of
@@ -244,8 +244,11 @@ def test_damaged_exif_says_nothing_and_breaks_nothing(noise, cut):
 
 @given(st.binary(max_size=120), st.integers(0, 300))
 def test_damaged_boxes_say_nothing_and_break_nothing(noise, cut):
-    mov_metadata(io.BytesIO(noise))
+    assert mov_metadata(io.BytesIO(noise)) == MovMetadata()
     whole = box(b"moov", meta({KEY: "26"}), box(b"udta", box(b"XMP_", b"x")))
+    told = mov_metadata(io.BytesIO(whole))
+    assert told != MovMetadata()
+    assert mov_metadata(io.BytesIO(whole + noise)) == told  # what follows changes nothing
     mov_metadata(io.BytesIO(whole[:cut] + noise))
     mov_metadata(io.BytesIO(box(b"moov", box(b"trak", noise), box(b"meta", noise))))
 

